@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The C door: the functions of [`include/linux/fwctl.h`](srctree/include/linux/fwctl.h).
+//!
+//! A C driver embeds `struct fwctl_device` at the start of its own structure, and `struct
+//! fwctl_uctx` at the start of what it keeps for an open file. It has the `struct fwctl_ops`, whose
+//! functions are called as the header says. Of the private members of the two structures only the
+//! pointers `fwctl_device::ops` and `fwctl_uctx::fwctl` are used; what else the core needs it keeps
+//! in front of them, out of the driver's sight.
+//!
+//! The core trusts a C driver no more than it has to: what can be checked is checked, and answered
+//! with an error rather than with kernel memory.
+
+use core::{
+    alloc::Layout,
+    ptr::NonNull, //
+};
+
+use kernel::{
+    bindings,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    page::PAGE_SIZE,
+    pr_warn_once,
+    prelude::*, //
+};
+
+use crate::{
+    buffer::Buffer,
+    device::Device,
+    door::Door,
+    info::Info,
+    registration::Calls,
+    rpc::{
+        Response,
+        Rpc, //
+    },
+    scope::RpcScope, //
+};
+
+/// Makes a device: `_fwctl_alloc_device()`, behind the macro `fwctl_alloc_device()`.
+///
+/// `size` is that of the driver's structure, in bytes. Returns null if there is no memory or number
+/// left, if the subsystem is not there, if `ops` is null, or if `size` is less than that of `struct
+/// fwctl_device`. To be freed with `fwctl_put()`; the last one sleeps. May sleep.
+///
+/// # Safety
+///
+/// - `parent` must be valid until the device was registered or freed.
+/// - `ops` must be valid until the device was unregistered, or freed if it never was registered.
+#[export]
+pub(crate) unsafe extern "C" fn _fwctl_alloc_device(
+    parent: *mut bindings::device,
+    ops: *const bindings::fwctl_ops,
+    size: usize,
+) -> *mut bindings::fwctl_device {
+    if ops.is_null() {
+        return core::ptr::null_mut();
+    }
+
+    // SAFETY:
+    // - By the safety requirements.
+    // - The door is a constant. It leads to the driver by `fwctl_device::ops`, which is set below.
+    let Ok(device) = (unsafe { Device::new(parent, NonNull::from(&DOOR), None, size) }) else {
+        return core::ptr::null_mut();
+    };
+
+    let raw = device.as_raw();
+    // The reference is the caller's from now on.
+    core::mem::forget(device);
+    // SAFETY: The device was made just now, and nobody else knows it.
+    unsafe { (*raw).ops = ops };
+    raw
+}
+
+/// Registers a device: `fwctl_register()`.
+///
+/// When this returns 0, the node is there. The operations may be called before. Returns `-EINVAL`
+/// for a device that was registered before, successfully or not, and what the driver core fails
+/// with. May sleep.
+///
+/// # Safety
+///
+/// `fwctl` must be from `fwctl_alloc_device()`, and not freed.
+#[export]
+pub(crate) unsafe extern "C" fn fwctl_register(fwctl: *mut bindings::fwctl_device) -> c_int {
+    // SAFETY: By the safety requirements.
+    match unsafe { Device::from_raw(fwctl) }.register() {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// Unregisters a device: `fwctl_unregister()`.
+///
+/// When this returns, no operation is running and none will be called: all open contexts have been
+/// closed. Files stay open. The caller still has its reference, for `fwctl_put()`. Waits for the
+/// operations that are running. May sleep.
+///
+/// # Safety
+///
+/// - `fwctl` must be from `fwctl_alloc_device()`, and not freed.
+/// - No other call of this function for the same device may be under way.
+#[export]
+pub(crate) unsafe extern "C" fn fwctl_unregister(fwctl: *mut bindings::fwctl_device) {
+    // SAFETY: By the safety requirements.
+    if unsafe { Device::from_raw(fwctl) }.unregister() {
+        // SAFETY: No operation is running any more.
+        unsafe { (*fwctl).ops = core::ptr::null() };
+    } else {
+        // SAFETY: By the safety requirements.
+        let device = unsafe { Device::from_raw(fwctl) };
+        dev_err!(
+            device.as_ref(),
+            "is unregistered without being registered\n"
+        );
+    }
+}
+
+/// The door of the drivers in C: calls the functions of `struct fwctl_ops`.
+static DOOR: Door = Door {
+    device_type,
+    uctx_layout,
+    open,
+    close,
+    info,
+    fw_rpc,
+};
+
+/// Returns the operations of a driver.
+fn ops<'a>(calls: &'a Calls<'_>) -> &'a bindings::fwctl_ops {
+    // SAFETY: They are valid until the device was unregistered, which waits for `calls`.
+    unsafe { &*(*calls.device().as_raw()).ops }
+}
+
+/// # Safety
+///
+/// See [`Door`].
+unsafe fn device_type(calls: &Calls<'_>) -> u32 {
+    ops(calls).device_type
+}
+
+/// # Safety
+///
+/// See [`Door`].
+unsafe fn uctx_layout(calls: &Calls<'_>) -> Result<Layout> {
+    // Never less than what the core itself writes.
+    let size = ops(calls).uctx_size.max(size_of::<bindings::fwctl_uctx>());
+
+    // As `kmalloc(size)` would be aligned: `kernel::fwctl`, for one, rounds its sizes up for that.
+    let align = (1 << size.trailing_zeros()).clamp(bindings::ARCH_KMALLOC_MINALIGN, PAGE_SIZE);
+
+    Layout::from_size_align(size, align).map_err(|_| EINVAL)
+}
+
+/// # Safety
+///
+/// See [`Door`].
+unsafe fn open(calls: &Calls<'_>, uctx: NonNull<u8>) -> Result {
+    let uctx = uctx.cast::<bindings::fwctl_uctx>().as_ptr();
+
+    // SAFETY: `uctx` is valid for a write, and zeroed.
+    unsafe { (*uctx).fwctl = calls.device().as_raw() };
+    match ops(calls).open_uctx {
+        // SAFETY: `uctx` is new, and has as many bytes as the driver asked for.
+        Some(open_uctx) => to_result(unsafe { open_uctx(uctx) }),
+        None => Ok(()),
+    }
+}
+
+/// # Safety
+///
+/// See [`Door`].
+unsafe fn close(calls: &Calls<'_>, uctx: NonNull<u8>) {
+    if let Some(close_uctx) = ops(calls).close_uctx {
+        // SAFETY: `uctx` is open, and nothing else runs in it.
+        unsafe { close_uctx(uctx.cast().as_ptr()) };
+    }
+}
+
+/// # Safety
+///
+/// See [`Door`].
+unsafe fn info(calls: &Calls<'_>, uctx: NonNull<u8>, info: &mut Info) -> Result {
+    let Some(op) = ops(calls).info else {
+        return Ok(());
+    };
+
+    let mut len = info.room();
+    // SAFETY: `uctx` is open, and `len` valid.
+    let data = from_err_ptr(unsafe { op(uctx.cast().as_ptr(), &raw mut len) })?;
+    let Some(data) = NonNull::new(data.cast::<u8>()) else {
+        return Ok(());
+    };
+
+    // SAFETY: The driver returned `len` bytes from `kmalloc()`, which `kvfree()` frees as well.
+    let data = unsafe { Buffer::from_raw(data, len) };
+    info.write(&data)
+}
+
+/// # Safety
+///
+/// See [`Door`].
+unsafe fn fw_rpc<'rpc>(
+    calls: &Calls<'_>,
+    uctx: NonNull<u8>,
+    scope: RpcScope,
+    mut rpc: Rpc<'rpc>,
+) -> Result<Response<'rpc>> {
+    let op = ops(calls).fw_rpc.ok_or(EOPNOTSUPP)?;
+    let request = rpc.as_mut_ptr();
+    let mut len = rpc.out_len();
+
+    // SAFETY:
+    // - `uctx` is open.
+    // - `request` has as many bytes, which are the driver's to read and write during the call.
+    // - `len` is valid.
+    let reply = from_err_ptr(unsafe {
+        op(
+            uctx.cast().as_ptr(),
+            bindings::fwctl_rpc_scope(scope as u32),
+            request.cast(),
+            rpc.request().len(),
+            &raw mut len,
+        )
+    })?;
+
+    if reply.cast() == request {
+        // More than the request had would be whatever lies behind it.
+        return rpc.in_place(len).inspect_err(|_| {
+            pr_warn_once!("a driver claimed a reply longer than the request's buffer\n");
+        });
+    }
+    match NonNull::new(reply.cast()) {
+        // SAFETY: The driver returned `len` bytes, to be freed with `kvfree()`.
+        Some(reply) => Ok(Response::from(unsafe { Buffer::from_raw(reply, len) })),
+        None if len == 0 => Ok(rpc.reply(KVVec::new())),
+        None => Err(EINVAL),
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `FWCTL_INFO`: what a device is.
+
+use kernel::prelude::*;
+
+use crate::{
+    uctx::Session,
+    user, //
+};
+
+/// `struct fwctl_info` of `include/uapi/fwctl/fwctl.h`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, zerocopy_derive::Immutable)]
+pub(crate) struct Command {
+    /// Size of this structure as user space knows it, in bytes.
+    size: u32,
+    /// Must be 0.
+    flags: u32,
+    /// Number of the device type; written by the kernel.
+    out_device_type: u32,
+    /// In: size of the buffer for the device data. Out: length of the device data.
+    device_data_len: u32,
+    /// Address of the buffer for the device data.
+    out_device_data: u64,
+}
+
+const _: () = {
+    use kernel::bindings::fwctl_info as uapi;
+
+    kernel::static_assert!(size_of::<Command>() == size_of::<uapi>());
+    kernel::static_assert!(
+        core::mem::offset_of!(Command, out_device_data)
+            == core::mem::offset_of!(uapi, out_device_data)
+    );
+};
+
+/// What a driver tells user space about itself: the device data of `FWCTL_INFO`.
+///
+/// What the driver writes goes straight to user space, as far as there is room. The rest of the
+/// user's buffer is filled with zeros by the core.
+pub struct Info {
+    to: UserPtr,
+    room: usize,
+    len: usize,
+}
+
+impl Info {
+    /// Appends `bytes` to the device data.
+    ///
+    /// What does not fit the user's buffer counts for the length that user space is told, so that a
+    /// driver always writes all it has. Fails with [`EFAULT`] if the buffer cannot be written (a
+    /// part may have been), which the driver should pass on, and with [`EOVERFLOW`] if the data
+    /// would have 4 GiB or more. May sleep.
+    pub fn write(&mut self, bytes: &[u8]) -> Result {
+        let end = self
+            .len
+            .checked_add(bytes.len())
+            .filter(|&end| u32::try_from(end).is_ok())
+            .ok_or(EOVERFLOW)?;
+
+        let fitting = &bytes[..bytes.len().min(self.room.saturating_sub(self.len))];
+        if !fitting.is_empty() {
+            user::write_bytes(self.to.wrapping_byte_add(self.len), fitting)?;
+        }
+        self.len = end;
+        Ok(())
+    }
+
+    /// Returns the size of the user's buffer, in bytes.
+    pub(crate) fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Fills what is left of the user's buffer with zeros.
+    fn finish(&self) -> Result {
+        match self.room.checked_sub(self.len) {
+            None | Some(0) => Ok(()),
+            Some(left) => user::clear(self.to.wrapping_byte_add(self.len), left),
+        }
+    }
+}
+
+/// Executes `FWCTL_INFO` and writes the structure back to `arg`.
+pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, mut command: Command) -> Result {
+    if command.flags != 0 {
+        return Err(EOPNOTSUPP);
+    }
+
+    let mut info = Info {
+        to: UserPtr::from_addr(command.out_device_data as usize),
+        room: command.device_data_len as usize,
+        len: 0,
+    };
+    session.info(&mut info)?;
+    info.finish()?;
+
+    command.out_device_type = session.device_type();
+    // CAST: `Info::write()` keeps the length below 4 GiB.
+    command.device_data_len = info.len as u32;
+    user::write(arg, &command)
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! From when until when a driver may be called.
+//!
+//! A driver can go at any time, with files open. Then [`Device::unregister`] waits for the calls
+//! that are under way, lets none start after them, and closes what is still open, so that the
+//! driver's module can be unloaded. The files stay open; they only see [`ENODEV`] from then on.
+//!
+//! # Locking
+//!
+//! Nothing but this file takes these two, in this order:
+//!
+//! 1. [`Device::calls`], SRCU: whoever calls the driver is a reader, by [`Device::enter`], and has
+//!    [`Calls`] to prove it. Readers may sleep, as calls to a firmware do, and do not disturb each
+//!    other. [`Device::unregister`] sets the state first and then waits for the readers.
+//! 2. [`Device::contexts`], a mutex: the list of contexts that the driver knows. Who takes a
+//!    context off the list closes it; it never is off and open.
+//!
+//! The driver is called under the first one. Its `close` is also called under the second one alone:
+//! by [`Device::unregister`], when no reader is left, and for a file that is closed while that is
+//! under way.
+
+use core::ptr::NonNull;
+
+use kernel::{
+    bindings,
+    error::to_result,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            AtomicType,
+            Relaxed,
+            Release, //
+        },
+        srcu, //
+    }, //
+};
+
+use crate::{
+    device::Device,
+    door::{
+        Binding,
+        Door, //
+    },
+    uctx::Uctx, //
+};
+
+/// What a device has been through.
+#[repr(i32)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It was made, and can be registered.
+    New = 0,
+    /// It is registered, or about to be: the driver may be called.
+    Live = 1,
+    /// It was unregistered, which is for ever.
+    Gone = 2,
+}
+
+// SAFETY: `State` has the size and alignment of `i32`, and a value of it that was stored is read
+// back as the same value.
+unsafe impl AtomicType for State {
+    type Repr = i32;
+}
+
+/// The right to call the driver of a device, which lasts as long as this does.
+///
+/// # Invariants
+///
+/// The driver behind `device` is there: `guard` was taken before the state was seen to be
+/// [`State::Live`]; or the device is being unregistered, which is not over yet.
+pub(crate) struct Calls<'a> {
+    device: &'a Device,
+    _guard: Option<srcu::Guard<'a>>,
+}
+
+impl<'a> Calls<'a> {
+    /// Returns the device.
+    #[inline]
+    pub(crate) fn device(&self) -> &'a Device {
+        self.device
+    }
+
+    /// Returns the driver.
+    #[inline]
+    pub(crate) fn door(&self) -> &Door {
+        // SAFETY: By the type invariant the device is not unregistered yet, and so long `door` is
+        // valid.
+        unsafe { self.device.door.as_ref() }
+    }
+
+    /// Returns what the Rust door stored.
+    pub(crate) fn binding(&self) -> Option<Binding> {
+        // SAFETY: It is not written once the device can be called.
+        unsafe { *self.device.binding.get() }
+    }
+}
+
+impl Device {
+    /// Returns the right to call the driver, unless the device is gone.
+    #[inline]
+    pub(crate) fn enter(&self) -> Result<Calls<'_>> {
+        let guard = self.calls.read_lock();
+
+        // Pairs with the store in `register()`, so that what the driver set up before is seen.
+        if self.state.load(Acquire) != State::Live {
+            return Err(ENODEV);
+        }
+
+        // INVARIANT: The guard was taken first.
+        Ok(Calls {
+            device: self,
+            _guard: Some(guard),
+        })
+    }
+
+    /// Returns whether the driver is gone for ever.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.load(Relaxed) == State::Gone
+    }
+
+    /// Makes the device visible: its node and its place in sysfs.
+    ///
+    /// The driver may be called from then on, even before this returns. Fails with [`EINVAL`] if
+    /// the device was registered before, and with what the driver core fails with; then no call is
+    /// under way when it returns, and none will be. May sleep.
+    pub(crate) fn register(&self) -> Result {
+        if self
+            .state
+            .cmpxchg(State::New, State::Live, Release)
+            .is_err()
+        {
+            return Err(EINVAL);
+        }
+
+        let raw = self.as_raw();
+        // SAFETY: By the type invariant, both are initialised, and they are registered once only.
+        to_result(unsafe { bindings::cdev_device_add(&raw mut (*raw).cdev, &raw mut (*raw).dev) })
+            .inspect_err(|_| self.shut_down())
+    }
+
+    /// Takes the device away: on return no call to the driver is under way, none will be, and all
+    /// contexts are closed.
+    ///
+    /// Waits for the calls that are under way, however long they take. Returns whether the device
+    /// was registered; if not, nothing happens. May sleep.
+    pub(crate) fn unregister(&self) -> bool {
+        if self.state.load(Relaxed) != State::Live {
+            return false;
+        }
+
+        let raw = self.as_raw();
+        // SAFETY: The state says that `register()` succeeded and that this is the first time: who
+        // unregisters twice at the same time breaks the rule that both doors have.
+        unsafe { bindings::cdev_device_del(&raw mut (*raw).cdev, &raw mut (*raw).dev) };
+        self.shut_down();
+        true
+    }
+
+    fn shut_down(&self) {
+        self.state.store(State::Gone, Release);
+        self.gone.notify_all();
+        self.calls.synchronize();
+
+        // INVARIANT: This is the unregistration. No guard is needed, as nobody can enter any more.
+        let calls = Calls {
+            device: self,
+            _guard: None,
+        };
+        let mut contexts = self.contexts.lock();
+        while let Some(uctx) = contexts.pop() {
+            // SAFETY: The context was on the list, so that it is open, and it is closed here only.
+            // No call is under way.
+            unsafe { uctx.as_ref().close_driver(&calls) };
+        }
+    }
+
+    /// Lets the driver know the context `uctx`, which it has opened.
+    pub(crate) fn add_context(&self, _calls: &Calls<'_>, uctx: NonNull<Uctx>) {
+        // SAFETY: The context was made for this device just now, so that it is on no list.
+        unsafe { self.contexts.lock().push(uctx) };
+    }
+
+    /// Lets the driver close the context `uctx`, if it has not been closed by the unregistration.
+    ///
+    /// # Safety
+    ///
+    /// - `uctx` must have been added by [`Device::add_context`], once.
+    /// - No call in that context may be under way or start.
+    pub(crate) unsafe fn close_context(&self, uctx: NonNull<Uctx>) {
+        if let Ok(calls) = self.enter() {
+            // The mutex is not held across the call to the driver, so that a slow firmware delays
+            // no other file.
+            //
+            // SAFETY: By the safety requirements, a context that is on a list is on ours.
+            let is_open = unsafe { self.contexts.lock().remove(uctx) };
+            if is_open {
+                // SAFETY: The context was open, and it is closed here only.
+                unsafe { uctx.as_ref().close_driver(&calls) };
+            }
+            return;
+        }
+
+        let mut contexts = self.contexts.lock();
+        // SAFETY: As above.
+        if unsafe { contexts.remove(uctx) } {
+            // INVARIANT: The context was still on the list, and the unregistration is not over
+            // before it has seen the list, with the mutex that we hold, empty.
+            let calls = Calls {
+                device: self,
+                _guard: None,
+            };
+            // SAFETY: As above.
+            unsafe { uctx.as_ref().close_driver(&calls) };
+        }
+    }
+}

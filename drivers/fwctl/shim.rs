@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What only C can express: macros, static inlines and bitfields of structures.
+//!
+//! The C side is `shim.c`.
+
+use kernel::{
+    bindings,
+    ffi::{
+        c_char,
+        c_ulong,
+        c_void, //
+    },
+    types::Opaque, //
+};
+
+// Some fields of these structures are empty in some configurations. Only pointers to them pass.
+#[allow(improper_ctypes)]
+extern "C" {
+    /// Numbers of devices in use; `DEFINE_IDA()`.
+    pub(crate) static fwctl_shim_ida: Opaque<bindings::ida>;
+
+    /// Allocates `size` bytes, charged to the memory cgroup of the current task, with undefined
+    /// content; to be freed with `kvfree()`. May sleep. Returns null if there is no memory.
+    pub(crate) fn fwctl_shim_kvmalloc(size: usize) -> *mut c_void;
+
+    /// Writes zeros to `len` bytes of user space from `to` on. May sleep.
+    ///
+    /// Returns how many bytes could not be written.
+    pub(crate) fn fwctl_shim_clear_user(to: *mut c_void, len: c_ulong) -> c_ulong;
+
+    /// Returns the character device that `inode` stands for.
+    ///
+    /// # Safety
+    ///
+    /// `inode` must be that of a character device that is being opened.
+    pub(crate) fn fwctl_shim_inode_cdev(inode: *mut bindings::inode) -> *mut bindings::cdev;
+
+    /// Writes the name of the current task, NUL-terminated, to `comm`.
+    ///
+    /// # Safety
+    ///
+    /// `comm` must be valid for a write of `TASK_COMM_LEN` (16) bytes.
+    pub(crate) fn fwctl_shim_comm(comm: *mut c_char);
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the core keeps for an open file.
+
+use core::{
+    alloc::Layout,
+    cell::UnsafeCell,
+    ptr::NonNull, //
+};
+
+use kernel::{
+    alloc::{
+        allocator::Kmalloc,
+        Allocator,
+        NumaNode, //
+    },
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+use crate::{
+    buffer::{
+        Buffer,
+        Spare, //
+    },
+    device::Device,
+    info::Info,
+    registration::Calls,
+    rpc::{
+        Response,
+        Rpc, //
+    },
+    scope::RpcScope, //
+};
+
+/// One open file of a fwctl device.
+///
+/// The driver's own context, of a size that it chose, follows in the same allocation, which belongs
+/// to the core: closing a file whose driver is gone needs no driver.
+///
+/// # Invariants
+///
+/// - `driver` is a context of the driver of `device`, open as long as this is on the list
+///   [`Device::contexts`].
+/// - `links` belongs to that list.
+pub(crate) struct Uctx {
+    device: ARef<Device>,
+    driver: NonNull<u8>,
+    spare: Spare,
+    links: UnsafeCell<Links>,
+}
+
+impl Uctx {
+    /// Opens a context.
+    ///
+    /// Fails with [`ENODEV`] if the device is gone, with [`EINVAL`] if the driver's context is too
+    /// large for memory, with [`ENOMEM`], and with what the driver fails with. The memory is
+    /// charged to the memory cgroup of the current task. May sleep.
+    pub(crate) fn open(device: &Device) -> Result<NonNull<Self>> {
+        let calls = device.enter()?;
+        let door = calls.door();
+
+        // SAFETY: `calls` is of a device made with this door.
+        let driver_layout = unsafe { (door.uctx_layout)(&calls) }?;
+        let (layout, offset) = Layout::new::<Self>()
+            .extend(driver_layout)
+            .map_err(|_| EINVAL)?;
+        let memory = Kmalloc::alloc(layout, GFP_KERNEL_ACCOUNT | __GFP_ZERO, NumaNode::NO_NODE)?
+            .cast::<u8>();
+        let uctx = memory.cast::<Self>();
+        // SAFETY: `offset` lies within the allocation.
+        let driver = unsafe { memory.add(offset) };
+
+        // INVARIANT: It is on no list yet.
+        let value = Self {
+            device: device.into(),
+            driver,
+            spare: Spare::new(),
+            links: UnsafeCell::new(Links::default()),
+        };
+        // SAFETY: The memory is large enough, aligned, and ours.
+        unsafe { uctx.write(value) };
+
+        // SAFETY:
+        // - `calls` is of a device made with this door.
+        // - `driver` is the part of the allocation that has the layout, zeroed.
+        if let Err(error) = unsafe { (door.open)(&calls, driver) } {
+            // SAFETY: The context was made above, nobody else knows it, and it is not open.
+            unsafe { Self::free(uctx) };
+            return Err(error);
+        }
+
+        device.add_context(&calls, uctx);
+        Ok(uctx)
+    }
+
+    /// Closes a context, whether or not its device is still there. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `uctx` must be from [`Uctx::open`], and nobody may use it any more.
+    pub(crate) unsafe fn close(uctx: NonNull<Self>) {
+        // SAFETY: By the safety requirements, it is valid.
+        let device = unsafe { uctx.as_ref() }.device.clone();
+
+        // SAFETY: `open()` added it, and nobody uses it any more.
+        unsafe { device.close_context(uctx) };
+
+        // SAFETY: It is closed, and nobody uses it any more.
+        unsafe { Self::free(uctx) };
+    }
+
+    /// Frees the memory.
+    ///
+    /// # Safety
+    ///
+    /// `uctx` must be from [`Uctx::open`], not open, and nobody may use it any more.
+    unsafe fn free(uctx: NonNull<Self>) {
+        // SAFETY: By the safety requirements. The driver has dropped its part.
+        unsafe { core::ptr::drop_in_place(uctx.as_ptr()) };
+        // SAFETY: `open()` allocated it with `Kmalloc`, which does not look at the layout.
+        unsafe { Kmalloc::free(uctx.cast(), Layout::new::<Self>()) };
+    }
+
+    /// Returns the device.
+    #[inline]
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Returns the right to call the driver in this context; fails with [`ENODEV`] if it is gone.
+    #[inline]
+    pub(crate) fn enter(&self) -> Result<Session<'_>> {
+        // INVARIANT: The calls are of the device of `self`. They show that the unregistration has
+        // not closed the context, and `close()` is not called as long as there is a reference.
+        Ok(Session {
+            uctx: self,
+            calls: self.device.enter()?,
+        })
+    }
+
+    /// Calls the driver to close its side.
+    ///
+    /// # Safety
+    ///
+    /// - `calls` must be of the same device.
+    /// - The context must be open, and this the only time that it is closed.
+    /// - No call in this context may be under way or start.
+    pub(crate) unsafe fn close_driver(&self, calls: &Calls<'_>) {
+        // SAFETY: By the safety requirements.
+        unsafe { (calls.door().close)(calls, self.driver) };
+    }
+}
+
+/// The right to call the driver in one context, which lasts as long as this does.
+///
+/// # Invariants
+///
+/// `calls` is of the device of `uctx`, and `uctx` is open.
+pub(crate) struct Session<'a> {
+    uctx: &'a Uctx,
+    calls: Calls<'a>,
+}
+
+impl<'a> Session<'a> {
+    /// Returns the device.
+    #[inline]
+    pub(crate) fn device(&self) -> &'a Device {
+        self.uctx.device()
+    }
+
+    /// Returns the number of the device type.
+    pub(crate) fn device_type(&self) -> u32 {
+        // SAFETY: `calls` is of a device made with this door.
+        unsafe { (self.calls.door().device_type)(&self.calls) }
+    }
+
+    /// Calls the driver for `FWCTL_INFO`.
+    pub(crate) fn info(&self, info: &mut Info) -> Result {
+        // SAFETY: By the type invariant.
+        unsafe { (self.calls.door().info)(&self.calls, self.uctx.driver, info) }
+    }
+
+    /// Copies a request from user space, into the memory that the file keeps for it if there is
+    /// enough and no other RPC uses it.
+    ///
+    /// Fails as [`Buffer::from_user`].
+    #[inline]
+    pub(crate) fn read_request(&self, from: UserPtr, len: usize) -> Result<Buffer<'a>> {
+        Buffer::from_user(&self.uctx.spare, from, len)
+    }
+
+    /// Calls the driver for `FWCTL_RPC`.
+    #[inline]
+    pub(crate) fn fw_rpc<'rpc>(&self, scope: RpcScope, rpc: Rpc<'rpc>) -> Result<Response<'rpc>> {
+        // SAFETY: By the type invariant.
+        unsafe { (self.calls.door().fw_rpc)(&self.calls, self.uctx.driver, scope, rpc) }
+    }
+}
+
+/// The place of a context in its list.
+#[derive(Default)]
+struct Links {
+    is_listed: bool,
+    next: Option<NonNull<Uctx>>,
+    prev: Option<NonNull<Uctx>>,
+}
+
+/// A list of contexts, linked through themselves, so that opening a file takes one allocation.
+///
+/// # Invariants
+///
+/// All contexts on the list are valid, and their `links` say that they are on it and who their
+/// neighbours are. Nobody else uses these `links`.
+pub(crate) struct Contexts {
+    first: Option<NonNull<Uctx>>,
+}
+
+// SAFETY: Contexts can be used from any thread.
+unsafe impl Send for Contexts {}
+
+impl Contexts {
+    /// Returns an empty list.
+    pub(crate) fn new() -> Self {
+        // INVARIANT: There is no context on it.
+        Self { first: None }
+    }
+
+    /// Returns the links of a context.
+    ///
+    /// # Safety
+    ///
+    /// `uctx` must be valid, and either on this list or on none.
+    unsafe fn links(&self, uctx: NonNull<Uctx>) -> *mut Links {
+        // SAFETY: By the safety requirements.
+        unsafe { uctx.as_ref() }.links.get()
+    }
+
+    /// Puts `uctx` on the list.
+    ///
+    /// # Safety
+    ///
+    /// `uctx` must be on no list, valid, and stay valid until it is taken off this one.
+    pub(crate) unsafe fn push(&mut self, uctx: NonNull<Uctx>) {
+        let next = self.first;
+
+        // INVARIANT: The new one and its neighbour, which has no other before it, know each other.
+        // SAFETY: By the safety requirements and the type invariant both are valid, and their links
+        // are ours.
+        unsafe {
+            *self.links(uctx) = Links {
+                is_listed: true,
+                next,
+                prev: None,
+            };
+            if let Some(next) = next {
+                (*self.links(next)).prev = Some(uctx);
+            }
+        }
+        self.first = Some(uctx);
+    }
+
+    /// Takes `uctx` off the list; returns whether it was there.
+    ///
+    /// # Safety
+    ///
+    /// `uctx` must be valid, and on no other list.
+    pub(crate) unsafe fn remove(&mut self, uctx: NonNull<Uctx>) -> bool {
+        // SAFETY: By the safety requirements.
+        let links = core::mem::take(unsafe { &mut *self.links(uctx) });
+        if !links.is_listed {
+            return false;
+        }
+
+        // INVARIANT: The neighbours now know each other.
+        match links.prev {
+            // SAFETY: By the type invariant.
+            Some(prev) => unsafe { (*self.links(prev)).next = links.next },
+            None => self.first = links.next,
+        }
+        if let Some(next) = links.next {
+            // SAFETY: By the type invariant.
+            unsafe { (*self.links(next)).prev = links.prev };
+        }
+        true
+    }
+
+    /// Takes a context off the list.
+    pub(crate) fn pop(&mut self) -> Option<NonNull<Uctx>> {
+        let uctx = self.first?;
+
+        // SAFETY: By the type invariant it is valid, and on this list.
+        unsafe { self.remove(uctx) };
+        Some(uctx)
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! User space memory, as the ioctls need it.
+//!
+//! [`kernel::uaccess`] has readers and writers for whole slices. Here is what it lacks: clearing
+//! and checking for zeros; and copies of a size known at compile time without the bookkeeping of a
+//! reader, since an RPC that fits a cache line pays for every call.
+
+use core::mem::MaybeUninit;
+
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::c_ulong,
+    prelude::*, //
+};
+
+use crate::shim;
+
+/// Reads a structure.
+///
+/// Fails with [`EFAULT`] if not all of it can be read.
+#[inline]
+pub(crate) fn read<T: FromBytes>(from: UserPtr) -> Result<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+
+    // SAFETY:
+    // - `value` is valid for a write of `size_of::<T>()` bytes.
+    // - `from` may be any address: the function checks that it lies in user space.
+    let left = unsafe {
+        bindings::_copy_from_user(
+            value.as_mut_ptr().cast(),
+            from.as_const_ptr(),
+            size_of::<T>() as c_ulong,
+        )
+    };
+    if left != 0 {
+        return Err(EFAULT);
+    }
+
+    // SAFETY: All bytes were written, and every pattern of bytes is a `T` because of `FromBytes`.
+    Ok(unsafe { value.assume_init() })
+}
+
+/// Fills `to` from user space.
+///
+/// Fails with [`EFAULT`] if not all of it can be read.
+#[inline]
+pub(crate) fn read_bytes<'a>(from: UserPtr, to: &'a mut [MaybeUninit<u8>]) -> Result<&'a mut [u8]> {
+    // SAFETY:
+    // - `to` is valid for a write of `to.len()` bytes.
+    // - `from` may be any address: the function checks that it lies in user space.
+    let left = unsafe {
+        bindings::copy_from_user(
+            to.as_mut_ptr().cast(),
+            from.as_const_ptr(),
+            to.len() as c_ulong,
+        )
+    };
+    if left != 0 {
+        return Err(EFAULT);
+    }
+
+    // SAFETY: All bytes were written.
+    Ok(unsafe { &mut *(core::ptr::from_mut(to) as *mut [u8]) })
+}
+
+/// Writes `bytes` to user space.
+///
+/// Fails with [`EFAULT`] if not all of it can be written; a part may have been.
+#[inline]
+pub(crate) fn write_bytes(to: UserPtr, bytes: &[u8]) -> Result {
+    // SAFETY:
+    // - `bytes` is valid for a read of `bytes.len()` bytes.
+    // - `to` may be any address: the function checks that it lies in user space.
+    let left = unsafe {
+        bindings::copy_to_user(
+            to.as_mut_ptr(),
+            bytes.as_ptr().cast(),
+            bytes.len() as c_ulong,
+        )
+    };
+
+    if left == 0 {
+        Ok(())
+    } else {
+        Err(EFAULT)
+    }
+}
+
+/// Writes a structure.
+///
+/// Fails with [`EFAULT`] if not all of it can be written; a part may have been.
+#[inline]
+pub(crate) fn write<T: IntoBytes + zerocopy::Immutable>(to: UserPtr, value: &T) -> Result {
+    // SAFETY:
+    // - `value` is valid for a read of `size_of::<T>()` bytes, all of them initialised because of
+    //   `IntoBytes`.
+    // - `to` may be any address: the function checks that it lies in user space.
+    let left = unsafe {
+        bindings::_copy_to_user(
+            to.as_mut_ptr(),
+            core::ptr::from_ref(value).cast(),
+            size_of::<T>() as c_ulong,
+        )
+    };
+
+    if left == 0 {
+        Ok(())
+    } else {
+        Err(EFAULT)
+    }
+}
+
+/// Writes `len` zeros to user space.
+///
+/// Fails with [`EFAULT`] if not all of it can be written; a part may have been.
+pub(crate) fn clear(to: UserPtr, len: usize) -> Result {
+    // SAFETY: `to` may be any address: the function checks that it lies in user space.
+    let left = unsafe { shim::fwctl_shim_clear_user(to.as_mut_ptr(), len as c_ulong) };
+
+    if left == 0 {
+        Ok(())
+    } else {
+        Err(EFAULT)
+    }
+}
+
+/// Returns whether `len` bytes of user space are all zero.
+///
+/// Fails with [`EFAULT`] if they cannot be read.
+pub(crate) fn is_zeroed(from: UserPtr, len: usize) -> Result<bool> {
+    // SAFETY: `from` may be any address: the function checks that it lies in user space.
+    let answer = unsafe { bindings::check_zeroed_user(from.as_const_ptr(), len) };
+
+    to_result(answer).map(|()| answer > 0)
+}

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Values that are larger than the mailbox.
+//!
+//! Get Feature takes an offset, so that any part of a value can be asked for. Set Feature has
+//! transfers: the device collects the parts, and the value changes with the last one.
+
+use kernel::prelude::*;
+
+use crate::mailbox::{
+    Failure,
+    GetFeatureIn,
+    Mailbox,
+    SetFeatureIn,
+    Transfer, //
+};
+
+/// Bytes of every Set Feature command that are not data.
+const HEAD: usize = size_of::<SetFeatureIn>();
+
+/// Reads the part of a Feature that `input` asks for, at most `out` bytes of it.
+///
+/// Returns how many bytes of `out` are read; the device gives fewer where the Feature ends. If it
+/// refuses any part, there is nothing.
+pub(crate) fn get<M: Mailbox>(
+    mailbox: &mut M,
+    input: &GetFeatureIn,
+    out: &mut [u8],
+) -> Result<usize, Failure> {
+    let payload_size = mailbox.payload_size();
+    let mut done = 0;
+
+    for part in out.chunks_mut(payload_size.max(1)) {
+        let len = mailbox.get(&input.part(done, part.len())?, part)?;
+
+        done += len;
+        if len < part.len() {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Sets a Feature by `command`: `input`, and behind it the data.
+///
+/// What is in `command` afterwards is of no use. If it takes several parts, and one of them fails,
+/// the device is told to forget the others. Fails with [`EINVAL`] if there is no data or the
+/// mailbox has no room for any.
+pub(crate) fn set<M: Mailbox>(
+    mailbox: &mut M,
+    input: &SetFeatureIn,
+    command: &mut [u8],
+) -> Result<(), Failure> {
+    let room = mailbox
+        .payload_size()
+        .checked_sub(HEAD)
+        .filter(|&room| room > 0)
+        .ok_or(EINVAL)?;
+    let total = command
+        .len()
+        .checked_sub(HEAD)
+        .filter(|&total| total > 0)
+        .ok_or(EINVAL)?;
+
+    let mut sent = 0;
+    while sent < total {
+        let len = room.min(total - sent);
+        let action = match (sent == 0, sent + len == total) {
+            (true, true) => Transfer::Full,
+            (true, false) => Transfer::Initiate,
+            (false, false) => Transfer::Continue,
+            (false, true) => Transfer::Finish,
+        };
+
+        // Each part has its head right before its data, where the last bytes of the part before
+        // were.
+        let part = &mut command[sent..sent + HEAD + len];
+        write_head(part, input, action, sent)?;
+
+        if let Err(failure) = mailbox.set(part) {
+            // After a part that got no answer, nobody knows how far the device is.
+            let is_under_way = match action {
+                Transfer::Full => false,
+                Transfer::Initiate => matches!(failure, Failure::Undelivered(_)),
+                _ => true,
+            };
+            if is_under_way {
+                abort(mailbox, input, &mut command[..HEAD]);
+            }
+            return Err(failure);
+        }
+        sent += len;
+    }
+    Ok(())
+}
+
+/// Ends a transfer that cannot be completed; `head` is room for the head of a command.
+fn abort<M: Mailbox>(mailbox: &mut M, input: &SetFeatureIn, head: &mut [u8]) {
+    if write_head(head, input, Transfer::Abort, 0).is_err() {
+        return;
+    }
+    // What the RPC reports is what went wrong before. If this does not work either, the next
+    // transfer begins with a part that says so.
+    let _ = mailbox.set(head);
+}
+
+/// Writes the head for the data that lies `skip` bytes behind the first.
+fn write_head(part: &mut [u8], input: &SetFeatureIn, action: Transfer, skip: usize) -> Result {
+    input
+        .part(action, skip)?
+        .write_to_prefix(part)
+        .map_err(|_| EINVAL)
+}
+
+#[kunit_tests(cxl_fwctl_transfer)]
+mod tests {
+    use super::*;
+    use crate::mailbox::ReturnCode;
+
+    /// The mailbox of a device with one Feature, that keeps a record of the commands.
+    struct Fake {
+        payload_size: usize,
+        value: KVec<u8>,
+        collected: KVec<u8>,
+        /// Of each command, bits 0 to 3 of the flags for a Set, the offset and the data's length.
+        log: KVec<(u32, u16, usize)>,
+        /// Which command, counted from 0, gets no or another answer.
+        fault: Option<(usize, fn() -> Failure)>,
+    }
+
+    fn refuse() -> Failure {
+        Failure::Refused(ReturnCode(2))
+    }
+
+    fn lose() -> Failure {
+        Failure::Undelivered(ETIMEDOUT)
+    }
+
+    impl Fake {
+        fn new(payload_size: usize, len: usize) -> Result<Self> {
+            let mut value = KVec::new();
+            for i in 0..len {
+                value.push(i as u8 ^ (i >> 8) as u8, GFP_KERNEL)?;
+            }
+            Ok(Self {
+                payload_size,
+                value,
+                collected: KVec::new(),
+                log: KVec::new(),
+                fault: None,
+            })
+        }
+
+        fn record(&mut self, flags: u32, offset: u16, len: usize) -> Result<(), Failure> {
+            let index = self.log.len();
+
+            self.log
+                .push((flags, offset, len), GFP_KERNEL)
+                .map_err(Error::from)?;
+            match self.fault {
+                Some((at, failure)) if at == index => Err(failure()),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    impl Mailbox for Fake {
+        fn payload_size(&self) -> usize {
+            self.payload_size
+        }
+
+        fn get(&mut self, input: &GetFeatureIn, out: &mut [u8]) -> Result<usize, Failure> {
+            let words = input.as_bytes();
+            let offset = u16::from_le_bytes([words[16], words[17]]);
+            let count = u16::from_le_bytes([words[18], words[19]]);
+
+            assert_eq!(&words[..16], &[7; 16]);
+            assert_eq!(words[20], 2);
+            assert_eq!(usize::from(count), out.len());
+            assert!(out.len() <= self.payload_size);
+            self.record(0, offset, out.len())?;
+
+            let value = self.value.get(usize::from(offset)..).unwrap_or(&[]);
+            let len = value.len().min(out.len());
+            out[..len].copy_from_slice(&value[..len]);
+            Ok(len)
+        }
+
+        fn set(&mut self, input: &mut [u8]) -> Result<(), Failure> {
+            assert!(input.len() <= self.payload_size);
+            let (head, data) = input.split_at(32);
+            let flags = u32::from_le_bytes([head[16], head[17], head[18], head[19]]);
+
+            assert_eq!(&head[..16], &[7; 16]);
+            assert_eq!(head[22], 5);
+            assert_eq!(&head[23..], &[0; 9]);
+            self.record(flags, u16::from_le_bytes([head[20], head[21]]), data.len())?;
+            self.collected
+                .extend_from_slice(data, GFP_KERNEL)
+                .map_err(Error::from)?;
+            Ok(())
+        }
+    }
+
+    fn get_input(offset: u16, count: u16) -> Result<GetFeatureIn> {
+        let mut words = [7; 21];
+        words[16..18].copy_from_slice(&offset.to_le_bytes());
+        words[18..20].copy_from_slice(&count.to_le_bytes());
+        words[20] = 2;
+        GetFeatureIn::read_from_bytes(&words).map_err(|_| EINVAL)
+    }
+
+    struct Get {
+        payload_size: usize,
+        len: usize,
+        offset: u16,
+        count: u16,
+        expected: usize,
+        commands: &'static [(u32, u16, usize)],
+    }
+
+    fn check_get(case: Get) -> Result {
+        let mut fake = Fake::new(case.payload_size, case.len)?;
+        let mut out = KVec::new();
+        out.resize(usize::from(case.count), 0xee, GFP_KERNEL)?;
+
+        let input = get_input(case.offset, case.count)?;
+        let done = get(&mut fake, &input, &mut out).map_err(|_| EIO)?;
+        assert_eq!(done, case.expected);
+        assert_eq!(&*fake.log, case.commands);
+
+        let offset = usize::from(case.offset);
+        if done > 0 {
+            assert_eq!(&out[..done], &fake.value[offset..offset + done]);
+        }
+        assert!(out[done..].iter().all(|&byte| byte == 0xee));
+        Ok(())
+    }
+
+    #[test]
+    fn get_splits() -> Result {
+        // One command, filled to the last byte, and one byte more.
+        check_get(Get {
+            payload_size: 256,
+            len: 1000,
+            offset: 3,
+            count: 256,
+            expected: 256,
+            commands: &[(0, 3, 256)],
+        })?;
+        check_get(Get {
+            payload_size: 256,
+            len: 1000,
+            offset: 3,
+            count: 257,
+            expected: 257,
+            commands: &[(0, 3, 256), (0, 259, 1)],
+        })?;
+        // Up to the last byte that a Feature can have.
+        check_get(Get {
+            payload_size: 1 << 15,
+            len: 1 << 16,
+            offset: 1,
+            count: u16::MAX,
+            expected: usize::from(u16::MAX),
+            commands: &[(0, 1, 1 << 15), (0, (1 << 15) + 1, (1 << 15) - 1)],
+        })
+    }
+
+    #[test]
+    fn get_ends_with_the_feature() -> Result {
+        check_get(Get {
+            payload_size: 256,
+            len: 300,
+            offset: 0,
+            count: 1000,
+            expected: 300,
+            commands: &[(0, 0, 256), (0, 256, 256)],
+        })?;
+        check_get(Get {
+            payload_size: 256,
+            len: 256,
+            offset: 0,
+            count: 1000,
+            expected: 256,
+            commands: &[(0, 0, 256), (0, 256, 256)],
+        })?;
+        check_get(Get {
+            payload_size: 256,
+            len: 4,
+            offset: 9,
+            count: 2,
+            expected: 0,
+            commands: &[(0, 9, 2)],
+        })
+    }
+
+    #[test]
+    fn get_fails_as_a_whole() -> Result {
+        for at in 0..3 {
+            let mut fake = Fake::new(16, 48)?;
+            fake.fault = Some((at, refuse));
+            assert!(matches!(
+                get(&mut fake, &get_input(0, 48)?, &mut [0; 48]),
+                Err(Failure::Refused(ReturnCode(2)))
+            ));
+            assert_eq!(fake.log.len(), at + 1);
+        }
+        Ok(())
+    }
+
+    struct Set {
+        payload_size: usize,
+        len: usize,
+        offset: u16,
+        fault: Option<(usize, fn() -> Failure)>,
+        commands: &'static [(u32, u16, usize)],
+    }
+
+    fn check_set(case: Set) -> Result {
+        let mut fake = Fake::new(case.payload_size, case.len)?;
+        fake.fault = case.fault;
+
+        let mut words = [0; 32];
+        words[..16].fill(7);
+        words[20..22].copy_from_slice(&case.offset.to_le_bytes());
+        words[22] = 5;
+        let input = SetFeatureIn::read_from_bytes(&words).map_err(|_| EINVAL)?;
+        let mut command = KVec::new();
+        command.extend_from_slice(&words, GFP_KERNEL)?;
+        command.extend_from_slice(&fake.value, GFP_KERNEL)?;
+
+        let result = set(&mut fake, &input, &mut command);
+        assert_eq!(&*fake.log, case.commands);
+        match (case.fault, result) {
+            (None, Ok(())) => assert_eq!(&*fake.collected, &*fake.value),
+            (Some((_, failure)), Err(result)) => assert_eq!(
+                matches!(result, Failure::Refused(_)),
+                matches!(failure(), Failure::Refused(_))
+            ),
+            _ => return Err(EIO),
+        }
+        Ok(())
+    }
+
+    // Actions as they go over the wire, with the bit that has the value saved.
+    const FULL: u32 = 8;
+    const INITIATE: u32 = 8 | 1;
+    const CONTINUE: u32 = 8 | 2;
+    const FINISH: u32 = 8 | 3;
+    const ABORT: u32 = 4;
+
+    #[test]
+    fn set_splits() -> Result {
+        check_set(Set {
+            payload_size: 256,
+            len: 224,
+            offset: 9,
+            fault: None,
+            commands: &[(FULL, 9, 224)],
+        })?;
+        check_set(Set {
+            payload_size: 256,
+            len: 225,
+            offset: 9,
+            fault: None,
+            commands: &[(INITIATE, 9, 224), (FINISH, 233, 1)],
+        })?;
+        // Parts that are smaller than their heads.
+        check_set(Set {
+            payload_size: 48,
+            len: 50,
+            offset: 0,
+            fault: None,
+            commands: &[
+                (INITIATE, 0, 16),
+                (CONTINUE, 16, 16),
+                (CONTINUE, 32, 16),
+                (FINISH, 48, 2),
+            ],
+        })?;
+        check_set(Set {
+            payload_size: 32 + (1 << 15),
+            len: 1 << 16,
+            offset: 0,
+            fault: None,
+            commands: &[(INITIATE, 0, 1 << 15), (FINISH, 1 << 15, 1 << 15)],
+        })
+    }
+
+    #[test]
+    fn set_aborts_what_it_began() -> Result {
+        for failure in [refuse as fn() -> Failure, lose] {
+            check_set(Set {
+                payload_size: 48,
+                len: 16,
+                offset: 0,
+                fault: Some((0, failure)),
+                commands: &[(FULL, 0, 16)],
+            })?;
+            check_set(Set {
+                payload_size: 48,
+                len: 40,
+                offset: 6,
+                fault: Some((1, failure)),
+                commands: &[(INITIATE, 6, 16), (CONTINUE, 22, 16), (ABORT, 6, 0)],
+            })?;
+            check_set(Set {
+                payload_size: 48,
+                len: 40,
+                offset: 0,
+                fault: Some((2, failure)),
+                commands: &[
+                    (INITIATE, 0, 16),
+                    (CONTINUE, 16, 16),
+                    (FINISH, 32, 8),
+                    (ABORT, 0, 0),
+                ],
+            })?;
+        }
+
+        // A device that refuses the first part has not begun.
+        check_set(Set {
+            payload_size: 48,
+            len: 40,
+            offset: 0,
+            fault: Some((0, refuse)),
+            commands: &[(INITIATE, 0, 16)],
+        })?;
+        check_set(Set {
+            payload_size: 48,
+            len: 40,
+            offset: 0,
+            fault: Some((0, lose)),
+            commands: &[(INITIATE, 0, 16), (ABORT, 0, 0)],
+        })
+    }
+
+    #[test]
+    fn mailbox_without_room() -> Result {
+        for payload_size in [0, 1, 31, 32] {
+            let mut fake = Fake::new(payload_size, 4)?;
+            let input = SetFeatureIn::read_from_bytes(&[7; 32]).map_err(|_| EINVAL)?;
+            assert!(matches!(
+                set(&mut fake, &input, &mut [0; 36]),
+                Err(Failure::Undelivered(error)) if error == EINVAL
+            ));
+            assert!(fake.log.is_empty());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A fwctl driver in Rust, to be copied.
+//!
+//! There is no hardware: the module makes its own auxiliary devices, in `bus.rs`, and drives them
+//! here. What its firmware would do with a request, the request says itself; see `loopback.h`.
+//!
+//! Each device that is bound is a `/dev/fwctl/fwctlN`, so that all of its life can be tried:
+//!
+//! ```sh
+//! cd /sys/bus/auxiliary/drivers/fwctl_loopback.fwctl_loopback
+//! echo fwctl_loopback.loop.0 > unbind
+//! ```
+//!
+//! The twin in C is `fwctl_loopback_c.c`.
+
+use fwctl::{
+    zeroed_reply,
+    Context,
+    DeviceType,
+    Info,
+    Operations,
+    Response,
+    Rpc,
+    RpcScope, //
+};
+
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        Core,
+        DeviceContext, //
+    },
+    driver,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+    InPlaceModule, //
+};
+
+mod bus;
+mod command;
+
+use crate::command::{
+    Command,
+    Op,
+    State, //
+};
+
+/// The driver of the auxiliary devices.
+struct Loopback;
+
+kernel::auxiliary_device_table!(
+    ID_TABLE,
+    <Loopback as auxiliary::Driver>::IdInfo,
+    [(
+        auxiliary::DeviceId::new(bus::MODULE_NAME, bus::DEVICE_NAME),
+        ()
+    )]
+);
+
+impl auxiliary::Driver for Loopback {
+    type IdInfo = ();
+    // All that the driver keeps for a device is in `Operations::Data`.
+    type Data<'bound> = ();
+
+    const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &ID_TABLE;
+
+    fn probe<'bound>(
+        adev: &'bound auxiliary::Device<Core<'_>>,
+        _info: &'bound Self::IdInfo,
+    ) -> impl PinInit<(), Error> + 'bound {
+        // In sysfs the device appears below the second argument. For real hardware that is what
+        // people know it by: the PCI function, say.
+        fwctl::register::<Uctx>(adev, adev.as_ref())
+    }
+}
+
+/// What is kept for one device.
+struct Firmware {
+    open_uctx: Atomic<u32>,
+    last_uid: Atomic<u32>,
+}
+
+/// One open file.
+struct Uctx {
+    uid: u32,
+}
+
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::unassigned(1);
+
+    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Data<'bound> = Firmware;
+
+    fn bind<'bound>(
+        _host: &'bound auxiliary::Device<Bound>,
+    ) -> impl PinInit<Firmware, Error> + 'bound {
+        Ok(Firmware {
+            open_uctx: Atomic::new(0),
+            last_uid: Atomic::new(0),
+        })
+    }
+
+    fn open(cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        let firmware = cx.data();
+
+        firmware.open_uctx.fetch_add(1, Relaxed);
+        Ok(Self {
+            uid: firmware.last_uid.fetch_add(1, Relaxed) + 1,
+        })
+    }
+
+    fn close(self: Pin<&mut Self>, cx: Context<'_, '_, Self>) {
+        cx.data().open_uctx.fetch_sub(1, Relaxed);
+    }
+
+    fn info(self: Pin<&Self>, _cx: Context<'_, '_, Self>, info: &mut Info) -> Result {
+        info.write(&self.uid.to_ne_bytes())?;
+        info.write(&command::MAGIC.to_ne_bytes())
+    }
+
+    fn fw_rpc<'rpc>(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        scope: RpcScope,
+        rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        match Command::parse(rpc.request())? {
+            Command::Echo => echo(rpc),
+            Command::Op(Op::Copy) => copy(rpc),
+            Command::Op(Op::Sleep(time)) => {
+                fsleep(Delta::from_millis(time));
+                echo(rpc)
+            }
+            Command::Op(Op::Fail(error)) => Err(error),
+            Command::Op(Op::InPlace(len)) => rpc.in_place(len),
+            Command::Op(Op::Fill(len)) => fill(rpc, len),
+            Command::Op(Op::State) => self.state(cx, scope, rpc),
+        }
+    }
+}
+
+impl Uctx {
+    /// Replies with what the driver knows.
+    fn state<'rpc>(
+        &self,
+        cx: Context<'_, '_, Self>,
+        scope: RpcScope,
+        mut rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        let state = State {
+            open_uctx: cx.data().open_uctx.load(Relaxed),
+            scope: scope as u32,
+            // CAST: It is at most `fwctl::MAX_RPC_LEN`.
+            out_len: rpc.out_len() as u32,
+            uid: self.uid,
+        };
+
+        state
+            .write_to_prefix(rpc.request_mut())
+            .map_err(|_| EINVAL)?;
+        rpc.in_place(size_of::<State>())
+    }
+}
+
+/// Replies with the request, where it is.
+fn echo(rpc: Rpc<'_>) -> Result<Response<'_>> {
+    let len = rpc.request().len();
+
+    rpc.in_place(len)
+}
+
+/// Replies with the request, in new memory.
+fn copy(rpc: Rpc<'_>) -> Result<Response<'_>> {
+    let mut bytes = zeroed_reply(rpc.request().len())?;
+
+    bytes.copy_from_slice(rpc.request());
+    Ok(rpc.reply(bytes))
+}
+
+/// Replies with `len` bytes that can be told apart.
+fn fill(rpc: Rpc<'_>, len: usize) -> Result<Response<'_>> {
+    let mut bytes = zeroed_reply(len)?;
+
+    for (byte, value) in bytes.iter_mut().zip((0..251).cycle()) {
+        *byte = value;
+    }
+    Ok(rpc.reply(bytes))
+}
+
+#[pin_data]
+struct LoopbackModule {
+    // Dropped first, so that the driver sees its devices go.
+    _bus: bus::Bus,
+    #[pin]
+    _driver: driver::Registration<auxiliary::Adapter<Loopback>>,
+}
+
+impl InPlaceModule for LoopbackModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _driver <- driver::Registration::new(bus::MODULE_NAME, module),
+            _bus: bus::Bus::new(module_parameters::devices.value())?,
+        })
+    }
+}
+
+module! {
+    type: LoopbackModule,
+    name: "fwctl_loopback",
+    authors: ["fwctl in Rust developers"],
+    description: "fwctl loopback sample in Rust",
+    license: "GPL",
+    imports_ns: ["FWCTL"],
+    params: {
+        devices: u32 {
+            default: 2,
+            description: "Number of devices to make, up to 64 (default 2)",
+        },
+    },
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A fwctl driver in C: the twin of fwctl_loopback.rs, on the C API of the core.
+ *
+ * There is no hardware.  The module makes auxiliary devices below a faux device, and is the driver
+ * of them as well: each one that is bound is a fwctl device, so that all of its life can be tried
+ * through sysfs:
+ *
+ *	echo fwctl_loopback_c.loop.0 > /sys/bus/auxiliary/drivers/fwctl_loopback_c.loop/unbind
+ *
+ * What its firmware would do with a request, the request says itself; see loopback.h.
+ *
+ * A driver of real hardware has the second half of this file, from struct loopback on: the first is
+ * what a bus does.
+ */
+#include <linux/atomic.h>
+#include <linux/auxiliary_bus.h>
+#include <linux/delay.h>
+#include <linux/device/faux.h>
+#include <linux/err.h>
+#include <linux/fwctl.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "loopback.h"
+
+#define MAX_DEVICES 64
+
+static unsigned int devices = 2;
+module_param(devices, uint, 0444);
+MODULE_PARM_DESC(devices, "Number of devices to make, up to 64 (default 2)");
+
+/* The bus: where the devices come from. */
+
+static struct faux_device *bus;
+static struct auxiliary_device *bus_devices[MAX_DEVICES];
+
+static void bus_clear(void)
+{
+	for (unsigned int i = devices; i--;) {
+		if (bus_devices[i])
+			auxiliary_device_destroy(bus_devices[i]);
+	}
+	faux_device_destroy(bus);
+}
+
+static int bus_fill(void)
+{
+	bus = faux_device_create(KBUILD_MODNAME, NULL, NULL);
+	if (!bus)
+		return -ENODEV;
+
+	for (unsigned int i = 0; i < devices; i++) {
+		bus_devices[i] =
+			auxiliary_device_create(&bus->dev, KBUILD_MODNAME, "loop", NULL, i);
+		if (!bus_devices[i]) {
+			bus_clear();
+			return -ENODEV;
+		}
+	}
+	return 0;
+}
+
+/* The driver. */
+
+/* One device.  The core allocates it, so its own part comes first. */
+struct loopback {
+	struct fwctl_device fwctl;
+	atomic_t open_uctx;
+	atomic_t last_uid;
+};
+
+/* One open file, likewise. */
+struct loopback_uctx {
+	struct fwctl_uctx uctx;
+	u32 uid;
+};
+
+static struct loopback *to_loopback(struct fwctl_uctx *uctx)
+{
+	return container_of(uctx->fwctl, struct loopback, fwctl);
+}
+
+static struct loopback_uctx *to_loopback_uctx(struct fwctl_uctx *uctx)
+{
+	return container_of(uctx, struct loopback_uctx, uctx);
+}
+
+static int loopback_open_uctx(struct fwctl_uctx *uctx)
+{
+	struct loopback *loopback = to_loopback(uctx);
+
+	to_loopback_uctx(uctx)->uid = atomic_inc_return(&loopback->last_uid);
+	atomic_inc(&loopback->open_uctx);
+	return 0;
+}
+
+/* Once for each context that was opened: when its file is closed, or when the device goes. */
+static void loopback_close_uctx(struct fwctl_uctx *uctx)
+{
+	atomic_dec(&to_loopback(uctx)->open_uctx);
+}
+
+static void *loopback_info(struct fwctl_uctx *uctx, size_t *length)
+{
+	struct fwctl_info_loopback *info = kzalloc_obj(*info);
+
+	if (!info)
+		return ERR_PTR(-ENOMEM);
+
+	info->uid = to_loopback_uctx(uctx)->uid;
+	info->magic = FWCTL_LOOPBACK_MAGIC;
+	*length = sizeof(*info);
+	return info;
+}
+
+static void *loopback_copy(const void *rpc_in, size_t in_len, size_t *out_len)
+{
+	void *reply = kvmalloc(in_len, GFP_KERNEL_ACCOUNT);
+
+	if (!reply)
+		return ERR_PTR(-ENOMEM);
+
+	memcpy(reply, rpc_in, in_len);
+	*out_len = in_len;
+	return reply;
+}
+
+static void *loopback_fill(size_t len, size_t *out_len)
+{
+	u8 *reply;
+
+	if (len > FWCTL_LOOPBACK_MAX_FILL)
+		return ERR_PTR(-EINVAL);
+
+	reply = kvmalloc(len, GFP_KERNEL_ACCOUNT);
+	if (!reply)
+		return ERR_PTR(-ENOMEM);
+
+	for (size_t i = 0; i < len; i++)
+		reply[i] = i % 251;
+	*out_len = len;
+	return reply;
+}
+
+static void *loopback_state(struct fwctl_uctx *uctx, enum fwctl_rpc_scope scope, void *rpc_in,
+			    size_t *out_len)
+{
+	struct fwctl_loopback_state *state = rpc_in;
+
+	static_assert(sizeof(*state) <= sizeof(struct fwctl_loopback_cmd));
+
+	state->open_uctx = atomic_read(&to_loopback(uctx)->open_uctx);
+	state->scope = scope;
+	state->out_len = *out_len;
+	state->uid = to_loopback_uctx(uctx)->uid;
+	*out_len = sizeof(*state);
+	return rpc_in;
+}
+
+/*
+ * *out_len comes as the room that user space has, and goes as the length of the reply, which may be
+ * larger: then user space sees as much as fits, and how much there was.
+ */
+static void *loopback_fw_rpc(struct fwctl_uctx *uctx, enum fwctl_rpc_scope scope, void *rpc_in,
+			     size_t in_len, size_t *out_len)
+{
+	const struct fwctl_loopback_cmd *cmd = rpc_in;
+
+	if (in_len < sizeof(*cmd) || cmd->magic != FWCTL_LOOPBACK_MAGIC) {
+		*out_len = in_len;
+		return rpc_in;
+	}
+	if (cmd->reserved)
+		return ERR_PTR(-EINVAL);
+
+	switch (cmd->op) {
+	case FWCTL_LOOPBACK_SLEEP:
+		if (cmd->arg > FWCTL_LOOPBACK_MAX_SLEEP_MS)
+			return ERR_PTR(-EINVAL);
+		msleep(cmd->arg);
+		fallthrough;
+	case FWCTL_LOOPBACK_ECHO:
+		*out_len = in_len;
+		return rpc_in;
+	case FWCTL_LOOPBACK_COPY:
+		return loopback_copy(rpc_in, in_len, out_len);
+	case FWCTL_LOOPBACK_ERRNO:
+		if (!cmd->arg || cmd->arg > MAX_ERRNO)
+			return ERR_PTR(-EINVAL);
+		return ERR_PTR(-(long)cmd->arg);
+	case FWCTL_LOOPBACK_IN_PLACE:
+		/* Not looking at in_len is the bug that the core is to catch: never copy this. */
+		*out_len = cmd->arg;
+		return rpc_in;
+	case FWCTL_LOOPBACK_FILL:
+		return loopback_fill(cmd->arg, out_len);
+	case FWCTL_LOOPBACK_STATE:
+		return loopback_state(uctx, scope, rpc_in, out_len);
+	default:
+		return ERR_PTR(-EOPNOTSUPP);
+	}
+}
+
+static const struct fwctl_ops loopback_ops = {
+	.device_type = FWCTL_DEVICE_TYPE_LOOPBACK,
+	.uctx_size = sizeof(struct loopback_uctx),
+	.open_uctx = loopback_open_uctx,
+	.close_uctx = loopback_close_uctx,
+	.info = loopback_info,
+	.fw_rpc = loopback_fw_rpc,
+};
+
+static int loopback_probe(struct auxiliary_device *adev, const struct auxiliary_device_id *id)
+{
+	struct loopback *loopback;
+	int ret;
+
+	loopback = fwctl_alloc_device(&adev->dev, &loopback_ops, struct loopback, fwctl);
+	if (!loopback)
+		return -ENOMEM;
+
+	/* The operations may be called from here on: whatever they need has to be there. */
+	ret = fwctl_register(&loopback->fwctl);
+	if (ret) {
+		fwctl_put(&loopback->fwctl);
+		return ret;
+	}
+
+	auxiliary_set_drvdata(adev, loopback);
+	return 0;
+}
+
+/* Files may still be open after this, but none of them leads here any more. */
+static void loopback_remove(struct auxiliary_device *adev)
+{
+	struct loopback *loopback = auxiliary_get_drvdata(adev);
+
+	fwctl_unregister(&loopback->fwctl);
+	fwctl_put(&loopback->fwctl);
+}
+
+static const struct auxiliary_device_id loopback_id_table[] = {
+	{ .name = KBUILD_MODNAME ".loop" },
+	{}
+};
+MODULE_DEVICE_TABLE(auxiliary, loopback_id_table);
+
+static struct auxiliary_driver loopback_driver = {
+	.name = "loop",
+	.probe = loopback_probe,
+	.remove = loopback_remove,
+	.id_table = loopback_id_table,
+};
+
+static int __init loopback_init(void)
+{
+	int ret;
+
+	if (devices > MAX_DEVICES)
+		return -EINVAL;
+
+	ret = auxiliary_driver_register(&loopback_driver);
+	if (ret)
+		return ret;
+
+	ret = bus_fill();
+	if (ret)
+		auxiliary_driver_unregister(&loopback_driver);
+	return ret;
+}
+
+static void __exit loopback_exit(void)
+{
+	bus_clear();
+	auxiliary_driver_unregister(&loopback_driver);
+}
+
+module_init(loopback_init);
+module_exit(loopback_exit);
+
+MODULE_DESCRIPTION("fwctl loopback sample in C");
+MODULE_AUTHOR("fwctl in Rust developers");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS("FWCTL");

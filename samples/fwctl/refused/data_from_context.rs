@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Data outlive a call, so that what was borrowed for the call must not get into them.
+//!
+//! Expected: lifetime may not live long enough
+
+use fwctl::{
+    Context,
+    DeviceType,
+    Operations,
+    Response,
+    Rpc,
+    RpcScope, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        DeviceContext, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+
+#[pin_data]
+struct Data<'bound> {
+    #[pin]
+    hosts: Mutex<KVec<&'bound auxiliary::Device<Bound>>>,
+}
+
+struct Uctx;
+
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::unassigned(2);
+
+    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Data<'bound> = Data<'bound>;
+
+    fn bind<'bound>(
+        _host: &'bound auxiliary::Device<Bound>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        try_pin_init!(Data {
+            hosts <- new_mutex!(KVec::new()),
+        })
+    }
+
+    fn open(_cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        Ok::<Self, Error>(Self)
+    }
+
+    fn fw_rpc<'rpc>(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        _scope: RpcScope,
+        rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        cx.data().hosts.lock().push(cx.host(), GFP_KERNEL)?;
+        rpc.in_place(0)
+    }
+}
+
+/// What a probe does last.
+pub fn probe(host: &auxiliary::Device<Bound>) -> Result {
+    fwctl::register::<Uctx>(host, host.as_ref())
+}

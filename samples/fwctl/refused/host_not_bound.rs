@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Only the host of a bound driver has an end to its registration.
+//!
+//! Expected: mismatched types
+
+use fwctl::{
+    Context,
+    DeviceType,
+    Operations,
+    Response,
+    Rpc,
+    RpcScope, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        DeviceContext, //
+    },
+    prelude::*, //
+};
+
+struct Uctx;
+
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::unassigned(2);
+
+    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Data<'bound> = ();
+
+    fn bind<'bound>(
+        _host: &'bound auxiliary::Device<Bound>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Ok::<(), Error>(())
+    }
+
+    fn open(_cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        Ok::<Self, Error>(Self)
+    }
+
+    fn fw_rpc<'rpc>(
+        self: Pin<&Self>,
+        _cx: Context<'_, '_, Self>,
+        _scope: RpcScope,
+        rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        rpc.in_place(0)
+    }
+}
+
+/// What a probe does last.
+pub fn probe(host: &auxiliary::Device) -> Result {
+    fwctl::register::<Uctx>(host, host.as_ref())
+}

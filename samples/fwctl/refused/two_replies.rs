@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A request is answered once.
+//!
+//! Expected: use of moved value: `rpc`
+
+use fwctl::{
+    Context,
+    DeviceType,
+    Operations,
+    Response,
+    Rpc,
+    RpcScope, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        DeviceContext, //
+    },
+    prelude::*, //
+};
+
+struct Uctx;
+
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::unassigned(2);
+
+    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Data<'bound> = ();
+
+    fn bind<'bound>(
+        _host: &'bound auxiliary::Device<Bound>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Ok::<(), Error>(())
+    }
+
+    fn open(_cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        Ok::<Self, Error>(Self)
+    }
+
+    fn fw_rpc<'rpc>(
+        self: Pin<&Self>,
+        _cx: Context<'_, '_, Self>,
+        _scope: RpcScope,
+        rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        let first = rpc.in_place(0)?;
+
+        drop(rpc.in_place(0));
+        Ok(first)
+    }
+}
+
+/// What a probe does last.
+pub fn probe(host: &auxiliary::Device<Bound>) -> Result {
+    fwctl::register::<Uctx>(host, host.as_ref())
+}

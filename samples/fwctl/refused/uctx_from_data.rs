@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A context is closed by the core, whenever that is, so that it owns what it has.
+//!
+//! Expected: borrowed data escapes outside of associated function
+
+use fwctl::{
+    Context,
+    DeviceType,
+    Operations,
+    Response,
+    Rpc,
+    RpcScope, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        DeviceContext, //
+    },
+    prelude::*, //
+};
+
+struct Uctx(&'static u32);
+
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::unassigned(2);
+
+    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Data<'bound> = u32;
+
+    fn bind<'bound>(
+        _host: &'bound auxiliary::Device<Bound>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Ok::<u32, Error>(7)
+    }
+
+    fn open(cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        Ok::<Self, Error>(Self(cx.data().get_ref()))
+    }
+
+    fn fw_rpc<'rpc>(
+        self: Pin<&Self>,
+        _cx: Context<'_, '_, Self>,
+        _scope: RpcScope,
+        rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        rpc.in_place(0)
+    }
+}
+
+/// What a probe does last.
+pub fn probe(host: &auxiliary::Device<Bound>) -> Result {
+    fwctl::register::<Uctx>(host, host.as_ref())
+}

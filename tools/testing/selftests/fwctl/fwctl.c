@@ -1,0 +1,701 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The user space interface of fwctl, on a live device of a loopback sample: the ioctls, from their
+ * structures to the scopes.
+ *
+ * FWCTL_TEST_DEV names the device (default: the first of its kind), FWCTL_TEST_DRIVER the sample,
+ * "rust" or "c" (default: either).  Nobody else may use the device meanwhile.  Builds as a 32-bit
+ * program, too.
+ *
+ * The tests hold for any core that keeps the contract.  On mainline's C core those fail where this
+ * core is better on purpose; these say so.
+ */
+#include <grp.h>
+#include <linux/capability.h>
+
+#include "loopback_fixture.h"
+
+/* Gives up all capabilities, in all sets. */
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = {};
+
+	return syscall(SYS_capset, &header, none);
+}
+
+/*
+ * Taint.  The kernel can be tainted once per boot, and these are the tests that see it, so they
+ * come first.
+ */
+
+static int debug_write_full_without_capabilities(void *arg)
+{
+	if (drop_capabilities())
+		return 255;
+	return _loopback_echo(*(int *)arg, FWCTL_RPC_DEBUG_WRITE_FULL);
+}
+
+TEST_F(loopback, refused_scope_does_not_taint)
+{
+	if (is_tainted())
+		SKIP(return, "the kernel is tainted already: needs a fresh boot");
+
+	loopback_echo(self->fd);
+	ASSERT_EQ(0, _loopback_echo(self->fd, FWCTL_RPC_DEBUG_READ_ONLY));
+	EXPECT_FALSE(is_tainted());
+
+	EXPECT_EQ(EOPNOTSUPP, _loopback_echo(self->fd, 4));
+	EXPECT_EQ(EOPNOTSUPP, _loopback_echo(self->fd, UINT_MAX));
+	EXPECT_FALSE(is_tainted());
+
+	fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_DEBUG_WRITE, NULL, MAX_RPC_LEN + 1, NULL, 0);
+	fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_DEBUG_WRITE_FULL, NULL, 0, NULL,
+			MAX_RPC_LEN + 1);
+	EXPECT_FALSE(is_tainted());
+
+	EXPECT_EQ(EPERM, in_child(debug_write_full_without_capabilities, &self->fd));
+	EXPECT_FALSE(is_tainted());
+}
+
+/* Each of the two scopes once more; neither says anything new. */
+static int write_debug_state(void *arg)
+{
+	prctl(PR_SET_NAME, "taint-story");
+	for (int round = 0; round < 2; round++) {
+		if (_loopback_echo(*(int *)arg, FWCTL_RPC_DEBUG_WRITE) ||
+		    _loopback_echo(*(int *)arg, FWCTL_RPC_DEBUG_WRITE_FULL))
+			return 1;
+	}
+	return 0;
+}
+
+TEST_F(loopback, debug_write_taints_and_warns_once)
+{
+	char record[8192] = "", who[64];
+	int kmsg;
+
+	if (is_tainted())
+		SKIP(return, "the kernel is tainted already: needs a fresh boot");
+	kmsg = kmsg_open();
+	ASSERT_LE(0, kmsg);
+
+	prctl(PR_SET_NAME, "taint-story");
+	ASSERT_EQ(0, _loopback_echo(self->fd, FWCTL_RPC_DEBUG_WRITE));
+	EXPECT_TRUE(is_tainted());
+	EXPECT_EQ(0, write_debug_state(&self->fd));
+	EXPECT_EQ(0, in_child(write_debug_state, &self->fd));
+
+	/* One message, which says who it was and on which device. */
+	EXPECT_EQ(1, kmsg_count(kmsg, "taint-story", record, sizeof(record)));
+	snprintf(who, sizeof(who), "taint-story(%d)", getpid());
+	EXPECT_TRUE(strstr(record, who) != NULL);
+	EXPECT_TRUE(strstr(record, self->dev.name) != NULL);
+	close(kmsg);
+}
+
+TEST_F(loopback, tainted_kernel_is_not_warned_again)
+{
+	int kmsg = kmsg_open();
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, _loopback_echo(self->fd, FWCTL_RPC_DEBUG_WRITE_FULL));
+	EXPECT_TRUE(is_tainted());
+	kmsg_count(kmsg, "", NULL, 0);
+
+	EXPECT_EQ(0, in_child(write_debug_state, &self->fd));
+	EXPECT_EQ(0, kmsg_count(kmsg, "taint-story", NULL, 0));
+	close(kmsg);
+}
+
+/*
+ * The size protocol, once for each ioctl.
+ */
+
+FIXTURE(size_protocol)
+{
+	struct device dev;
+	int fd;
+};
+
+FIXTURE_VARIANT(size_protocol)
+{
+	unsigned int number;
+	/* Size of the first version of the structure, which is the least that will do. */
+	size_t size;
+};
+
+FIXTURE_VARIANT_ADD(size_protocol, info)
+{
+	.number = FWCTL_INFO,
+	.size = 24,
+};
+
+FIXTURE_VARIANT_ADD(size_protocol, rpc)
+{
+	.number = FWCTL_RPC,
+	.size = 32,
+};
+
+FIXTURE_SETUP(size_protocol)
+{
+	if (!find_device(&self->dev, is_loopback))
+		SKIP(return, NO_LOOPBACK);
+
+	self->fd = open(self->dev.node, O_RDWR);
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(size_protocol)
+{
+	close(self->fd);
+}
+
+/*
+ * The ioctl with nothing but a size: INFO without a buffer, or an RPC of no bytes, both of which
+ * succeed.  `cmd` has room for `room` bytes, is zeroed, and gets a size of `size`.
+ */
+static int ioctl_of_size(int fd, unsigned int number, void *cmd, size_t room, uint32_t size)
+{
+	memset(cmd, 0, room);
+	memcpy(cmd, &size, sizeof(size));
+	return ioctl_errno(fd, number, cmd);
+}
+
+TEST_F(size_protocol, sizes_are_those_of_the_uapi)
+{
+	EXPECT_EQ(24, sizeof(struct fwctl_info));
+	EXPECT_EQ(32, sizeof(struct fwctl_rpc));
+	EXPECT_EQ(0x9a00, FWCTL_INFO);
+	EXPECT_EQ(0x9a01, FWCTL_RPC);
+}
+
+TEST_F(size_protocol, too_short)
+{
+	uint8_t cmd[64];
+
+	for (uint32_t size = 0; size < variant->size; size++) {
+		EXPECT_EQ(EINVAL, ioctl_of_size(self->fd, variant->number, cmd, sizeof(cmd), size)) {
+			TH_LOG("size %u", size);
+		}
+	}
+}
+
+TEST_F(size_protocol, exact)
+{
+	uint8_t cmd[64];
+
+	EXPECT_EQ(0, ioctl_of_size(self->fd, variant->number, cmd, sizeof(cmd), variant->size));
+
+	/* What lies behind is none of the kernel's business. */
+	memset(cmd, 0xee, sizeof(cmd));
+	EXPECT_EQ(0, ioctl_of_size(self->fd, variant->number, cmd, variant->size, variant->size));
+	EXPECT_TRUE(all_bytes_are(cmd + variant->size, 0xee, sizeof(cmd) - variant->size));
+}
+
+TEST_F(size_protocol, longer_with_zeros)
+{
+	size_t page = page_size();
+	uint8_t *cmd = mapping_end(2) - 2 * page;
+	uint32_t sizes[] = {
+		variant->size + 1, variant->size + 4, variant->size + 7, variant->size + 8, 100,
+		page - 1, page,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		uint32_t size;
+
+		EXPECT_EQ(0, ioctl_of_size(self->fd, variant->number, cmd, page, sizes[i])) {
+			TH_LOG("size %u", sizes[i]);
+		}
+		/* The structure comes back as long as it went. */
+		memcpy(&size, cmd, sizeof(size));
+		EXPECT_EQ(sizes[i], size);
+		EXPECT_TRUE(all_bytes_are(cmd + variant->size, 0, page - variant->size));
+	}
+}
+
+TEST_F(size_protocol, longer_with_anything_else)
+{
+	size_t page = page_size();
+	uint8_t *cmd = mapping_end(2) - 2 * page;
+	uint32_t sizes[] = {
+		variant->size + 1, variant->size + 2, variant->size + 8, variant->size + 9, 100,
+		page - 1, page,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		uint32_t size = sizes[i];
+		size_t places[] = { variant->size, (variant->size + size) / 2, size - 1 };
+
+		for (size_t j = 0; j < ARRAY_SIZE(places); j++) {
+			memset(cmd, 0, 2 * page);
+			memcpy(cmd, &size, sizeof(size));
+			cmd[places[j]] = 0x80;
+			EXPECT_EQ(E2BIG, ioctl_errno(self->fd, variant->number, cmd)) {
+				TH_LOG("size %u, byte %zu", size, places[j]);
+			}
+		}
+
+		/* The first byte that does not count. */
+		memset(cmd, 0, 2 * page);
+		memcpy(cmd, &size, sizeof(size));
+		cmd[size] = 0x80;
+		EXPECT_EQ(0, ioctl_errno(self->fd, variant->number, cmd)) {
+			TH_LOG("size %u", size);
+		}
+	}
+}
+
+/* Better than mainline, which looks through all that is claimed to be there: up to 4 GiB. */
+TEST_F(size_protocol, above_a_page)
+{
+	size_t page = page_size();
+	uint32_t sizes[] = {
+		page + 1, page + 8, 2 * page, 1 << 20, INT_MAX, 1u << 31, UINT_MAX - 7, UINT_MAX,
+	};
+	uint8_t *zeros = mapping_end(3) - 3 * page;
+	uint8_t *one_page = mapping_end(1) - page;
+	uint8_t *at_end = (uint8_t *)mapping_end(1) - sizeof(uint32_t);
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		ASSERT_EQ(E2BIG,
+			  ioctl_of_size(self->fd, variant->number, zeros, 3 * page, sizes[i])) {
+			TH_LOG("size %u, zeros", sizes[i]);
+		}
+		/* Not even looked at: there is nothing to be seen behind the first page. */
+		ASSERT_EQ(E2BIG, ioctl_of_size(self->fd, variant->number, one_page, page, sizes[i])) {
+			TH_LOG("size %u, unmapped behind a page", sizes[i]);
+		}
+		ASSERT_EQ(E2BIG, ioctl_of_size(self->fd, variant->number, at_end, sizeof(uint32_t),
+					       sizes[i])) {
+			TH_LOG("size %u, unmapped behind the size", sizes[i]);
+		}
+	}
+}
+
+TEST_F(size_protocol, at_the_end_of_what_is_mapped)
+{
+	uint8_t *end = mapping_end(1);
+
+	/* Too short is too short, even where the rest of the structure cannot be read. */
+	for (uint32_t size = 0; size < variant->size; size++) {
+		uint32_t room = size < sizeof(size) ? sizeof(size) : size;
+
+		EXPECT_EQ(EINVAL, ioctl_of_size(self->fd, variant->number, end - room, room, size)) {
+			TH_LOG("size %u, all of it mapped", size);
+		}
+		EXPECT_EQ(EINVAL, ioctl_of_size(self->fd, variant->number, end - sizeof(size),
+						sizeof(size), size)) {
+			TH_LOG("size %u, only the size mapped", size);
+		}
+	}
+
+	/* The structure fits to the last byte, or does not. */
+	EXPECT_EQ(0, ioctl_of_size(self->fd, variant->number, end - variant->size, variant->size,
+				   variant->size));
+	for (size_t room = sizeof(uint32_t); room < variant->size; room++) {
+		EXPECT_EQ(EFAULT,
+			  ioctl_of_size(self->fd, variant->number, end - room, room, variant->size)) {
+			TH_LOG("%zu bytes mapped", room);
+		}
+	}
+
+	/* And so does its tail. */
+	for (size_t tail = 1; tail < 20; tail++) {
+		size_t size = variant->size + tail;
+
+		EXPECT_EQ(0, ioctl_of_size(self->fd, variant->number, end - size, size, size)) {
+			TH_LOG("tail of %zu bytes", tail);
+		}
+		EXPECT_EQ(EFAULT,
+			  ioctl_of_size(self->fd, variant->number, end - size, size, size + 1)) {
+			TH_LOG("tail of %zu bytes and one more", tail);
+		}
+	}
+}
+
+TEST_F(size_protocol, bad_pointers)
+{
+	uint8_t *end = mapping_end(1);
+	uint8_t *none = page_with(PROT_NONE, 0);
+	void *nowhere[] = { NULL, (void *)1, (void *)8, end, end - 3, none, KERNEL_PTR };
+
+	for (size_t i = 0; i < ARRAY_SIZE(nowhere); i++) {
+		EXPECT_EQ(EFAULT, ioctl_errno(self->fd, variant->number, nowhere[i])) {
+			TH_LOG("pointer %p", nowhere[i]);
+		}
+	}
+#if UINTPTR_MAX > UINT32_MAX
+	EXPECT_EQ(EFAULT, ioctl_errno(self->fd, variant->number, (void *)0xffff888000000000));
+	EXPECT_EQ(EFAULT, ioctl_errno(self->fd, variant->number, (void *)0x8000000000000000));
+	EXPECT_EQ(EFAULT, ioctl_errno(self->fd, variant->number, (void *)0x00007ffffffff000));
+#endif
+}
+
+TEST_F(size_protocol, any_alignment)
+{
+	uint8_t area[64];
+
+	for (size_t offset = 0; offset < 8; offset++) {
+		EXPECT_EQ(0, ioctl_of_size(self->fd, variant->number, area + offset, variant->size,
+					   variant->size)) {
+			TH_LOG("offset %zu", offset);
+		}
+	}
+}
+
+TEST_F(size_protocol, read_only_structure)
+{
+	uint8_t *page = page_with(PROT_READ | PROT_WRITE, 0);
+	uint8_t before[32] = {};
+	uint32_t size = variant->size;
+
+	memcpy(before, &size, sizeof(size));
+	memcpy(page, before, sizeof(before));
+	ASSERT_EQ(0, mprotect(page, page_size(), PROT_READ));
+	EXPECT_EQ(EFAULT, ioctl_errno(self->fd, variant->number, page));
+	EXPECT_EQ(0, memcmp(page, before, sizeof(before)));
+}
+
+static void *flip_size(void *arg)
+{
+	volatile uint32_t **size = arg;
+	uint32_t good = *size[0];
+
+	while (*size[1]) {
+		*size[0] = good;
+		*size[0] = UINT_MAX;
+		*size[0] = 4;
+		*size[0] = good + 8;
+	}
+	return NULL;
+}
+
+/*
+ * Whatever size the kernel sees, it is one that was there, and none that it checked before or
+ * after.
+ */
+TEST_F_TIMEOUT(size_protocol, size_changes_meanwhile, LONG_TIMEOUT)
+{
+	uint32_t cmd[16] = { variant->size }, is_running = 1;
+	volatile uint32_t *shared[] = { &cmd[0], &is_running };
+	unsigned int count[3] = {};
+	pthread_t thread;
+
+	/* Not zero, so that the size with a tail is refused. */
+	cmd[variant->size / 4] = 1;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, flip_size, shared));
+	for (int i = 0; i < 20000; i++) {
+		int err;
+
+		/* Without what the last one has written to it. */
+		memset(cmd + 1, 0, variant->size - sizeof(cmd[0]));
+		err = ioctl_errno(self->fd, variant->number, cmd);
+		count[err == EINVAL ? 1 : err == E2BIG ? 2 : 0]++;
+		if (err && err != EINVAL && err != E2BIG) {
+			ASSERT_EQ(0, err);
+		}
+	}
+	*(volatile uint32_t *)&is_running = 0;
+	pthread_join(thread, NULL);
+	TH_LOG("%u succeeded, %u too short, %u too long", count[0], count[1], count[2]);
+	EXPECT_EQ(1, cmd[variant->size / 4]);
+}
+
+TEST_F(loopback, unknown_ioctls)
+{
+	struct fwctl_info cmd = { .size = sizeof(cmd) };
+	unsigned int numbers[] = {
+		/* Another number */
+		_IO(FWCTL_TYPE, 2),
+		_IO(FWCTL_TYPE, 3),
+		_IO(FWCTL_TYPE, 0x80),
+		_IO(FWCTL_TYPE, 0xff),
+		/* Another type */
+		_IO(FWCTL_TYPE - 1, 0),
+		_IO(FWCTL_TYPE + 1, 1),
+		_IO(0, 0),
+		_IO(0, 1),
+		_IO(0xff, 0),
+		/* A direction or a size, where ours have none */
+		_IOR(FWCTL_TYPE, 0, struct fwctl_info),
+		_IOW(FWCTL_TYPE, 0, struct fwctl_info),
+		_IOWR(FWCTL_TYPE, 0, struct fwctl_info),
+		_IOWR(FWCTL_TYPE, 1, struct fwctl_rpc),
+		_IOC(_IOC_NONE, FWCTL_TYPE, 0, 1),
+		_IOC(_IOC_NONE, FWCTL_TYPE, 1, 32),
+		_IOC(_IOC_READ, FWCTL_TYPE, 0, 0),
+		_IOC(_IOC_WRITE, FWCTL_TYPE, 1, 0),
+	};
+
+	ASSERT_EQ(0, ioctl_errno(self->fd, FWCTL_INFO, &cmd));
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		EXPECT_EQ(ENOTTY, ioctl_errno(self->fd, numbers[i], &cmd)) {
+			TH_LOG("ioctl %#x", numbers[i]);
+		}
+		/* That there is no such ioctl comes before what it is called with. */
+		EXPECT_EQ(ENOTTY, ioctl_errno(self->fd, numbers[i], NULL)) {
+			TH_LOG("ioctl %#x, NULL", numbers[i]);
+		}
+	}
+}
+
+/*
+ * FWCTL_INFO
+ */
+
+TEST_F(loopback, info_of_the_right_length)
+{
+	struct fwctl_info_loopback data = {};
+	uint32_t len = sizeof(data), type = 0;
+
+	fwctl_info(self->fd, &data, &len, &type);
+	EXPECT_EQ(FWCTL_DEVICE_TYPE_LOOPBACK, type);
+	EXPECT_EQ(sizeof(data), len);
+	EXPECT_EQ(FWCTL_LOOPBACK_MAGIC, data.magic);
+	EXPECT_EQ(loopback_state(self->fd).uid, data.uid);
+}
+
+TEST_F(loopback, info_fills_a_longer_buffer_with_zeros)
+{
+	size_t area_len = 5 * page_size();
+	uint8_t *area = mapping_end(5) - area_len;
+	size_t lens[] = {
+		9, 15, 16, 17, 100, page_size() - 1, page_size(), page_size() + 1, 4 * page_size(),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+		uint32_t len = lens[i], type = 0;
+
+		memset(area, 0xee, area_len);
+		fwctl_info(self->fd, area, &len, &type);
+		EXPECT_EQ(sizeof(struct fwctl_info_loopback), len);
+		EXPECT_EQ(FWCTL_LOOPBACK_MAGIC, ((struct fwctl_info_loopback *)area)->magic);
+		EXPECT_TRUE(all_bytes_are(area + 8, 0, lens[i] - 8)) {
+			TH_LOG("not filled up to %zu", lens[i]);
+		}
+		EXPECT_TRUE(all_bytes_are(area + lens[i], 0xee, area_len - lens[i])) {
+			TH_LOG("filled beyond %zu", lens[i]);
+		}
+	}
+}
+
+TEST_F(loopback, info_is_cut_for_a_shorter_buffer)
+{
+	struct fwctl_info_loopback whole;
+	uint32_t len = sizeof(whole), type;
+
+	fwctl_info(self->fd, &whole, &len, &type);
+	for (size_t room = 1; room < sizeof(whole); room++) {
+		uint8_t data[sizeof(whole)];
+
+		memset(data, 0xee, sizeof(data));
+		len = room;
+		type = 0;
+		fwctl_info(self->fd, data, &len, &type);
+		EXPECT_EQ(sizeof(whole), len);
+		EXPECT_EQ(FWCTL_DEVICE_TYPE_LOOPBACK, type);
+		EXPECT_EQ(0, memcmp(data, &whole, room));
+		EXPECT_TRUE(all_bytes_are(data + room, 0xee, sizeof(data) - room));
+	}
+}
+
+/* No buffer, so no address of one either. */
+TEST_F(loopback, info_without_a_buffer)
+{
+	void *anywhere[] = { NULL, (void *)1, mapping_end(1), page_with(PROT_NONE, 0), KERNEL_PTR };
+
+	for (size_t i = 0; i < ARRAY_SIZE(anywhere); i++) {
+		uint32_t len = 0, type = 0;
+
+		fwctl_info(self->fd, anywhere[i], &len, &type);
+		EXPECT_EQ(FWCTL_DEVICE_TYPE_LOOPBACK, type);
+	}
+}
+
+/* Better than mainline, which says 0: how else would a program know how much to ask for? */
+TEST_F(loopback, info_without_a_buffer_says_how_much_there_is)
+{
+	uint32_t len = 0, type = 0;
+
+	fwctl_info(self->fd, NULL, &len, &type);
+	EXPECT_EQ(sizeof(struct fwctl_info_loopback), len);
+}
+
+TEST_F(loopback, info_flags)
+{
+	for (int bit = 0; bit < 32; bit++) {
+		struct fwctl_info cmd = { .size = sizeof(cmd), .flags = 1u << bit };
+		struct fwctl_info before = cmd;
+
+		EXPECT_EQ(EOPNOTSUPP, ioctl_errno(self->fd, FWCTL_INFO, &cmd));
+
+		/* Looked at before the buffer is. */
+		cmd.device_data_len = 8;
+		EXPECT_EQ(EOPNOTSUPP, ioctl_errno(self->fd, FWCTL_INFO, &cmd));
+		cmd.device_data_len = 0;
+		EXPECT_EQ(0, memcmp(&cmd, &before, sizeof(cmd)));
+	}
+}
+
+TEST_F(loopback, info_bad_buffers)
+{
+	uint8_t *end = mapping_end(1);
+	uint8_t *read_only = page_with(PROT_READ, 0xee);
+
+	/* Not one byte of it can be written, or not the data, or not what comes behind. */
+	fwctl_info_fails(EFAULT, self->fd, NULL, 1);
+	fwctl_info_fails(EFAULT, self->fd, end, 8);
+	fwctl_info_fails(EFAULT, self->fd, end - 7, 8);
+	fwctl_info_fails(EFAULT, self->fd, end - 8, 9);
+	fwctl_info_fails(EFAULT, self->fd, end - 100, 101);
+	fwctl_info_fails(EFAULT, self->fd, end - 100, UINT_MAX);
+	fwctl_info_fails(EFAULT, self->fd, page_with(PROT_NONE, 0), 8);
+	fwctl_info_fails(EFAULT, self->fd, KERNEL_PTR, 8);
+	fwctl_info_fails(EFAULT, self->fd, read_only, 8);
+	EXPECT_TRUE(all_bytes_are(read_only, 0xee, page_size()));
+
+	/* An address that only a 64-bit program could have, or nobody. */
+	for (int shift = 32; shift < 64; shift++) {
+		uint8_t data[8];
+		struct fwctl_info cmd = {
+			.size = sizeof(cmd),
+			.device_data_len = sizeof(data),
+			.out_device_data = to_u64(data) ^ 1ull << shift,
+		};
+
+		EXPECT_EQ(EFAULT, ioctl_errno(self->fd, FWCTL_INFO, &cmd)) {
+			TH_LOG("bit %d", shift);
+		}
+	}
+}
+
+/*
+ * Who may do what
+ */
+
+struct attempt {
+	int fd;
+	/* Expected for each scope */
+	int errnos[4];
+};
+
+/* Returns 0, or 10 and the first scope that is not as expected. */
+static int try_all_scopes(struct attempt *attempt)
+{
+	for (int scope = 0; scope < 4; scope++) {
+		int err = _loopback_echo(attempt->fd, scope);
+
+		if (err != attempt->errnos[scope]) {
+			ksft_print_msg("scope %d: errno %d, expected %d\n", scope, err,
+				       attempt->errnos[scope]);
+			return 10 + scope;
+		}
+	}
+	return 0;
+}
+
+static int without_capabilities(void *arg)
+{
+	if (drop_capabilities())
+		return 1;
+	return try_all_scopes(arg);
+}
+
+static int without_rawio(void *arg)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		return 1;
+	data[CAP_SYS_RAWIO / 32].effective &= ~(1u << CAP_SYS_RAWIO % 32);
+	if (syscall(SYS_capset, &header, data))
+		return 2;
+	return try_all_scopes(arg);
+}
+
+static int with_rawio_only(void *arg)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = {};
+
+	data[CAP_SYS_RAWIO / 32].effective = 1u << CAP_SYS_RAWIO % 32;
+	data[CAP_SYS_RAWIO / 32].permitted = 1u << CAP_SYS_RAWIO % 32;
+	if (syscall(SYS_capset, &header, data))
+		return 1;
+	return try_all_scopes(arg);
+}
+
+static int as_nobody(void *arg)
+{
+	if (setgroups(0, NULL) || setgid(65534) || setuid(65534))
+		return 1;
+	return try_all_scopes(arg);
+}
+
+static int as_root_of_a_user_namespace(void *arg)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (unshare(CLONE_NEWUSER))
+		return errno == EINVAL || errno == ENOSPC || errno == EPERM ? KSFT_SKIP : 1;
+	/* In there it has them all. */
+	if (syscall(SYS_capget, &header, data) ||
+	    !(data[CAP_SYS_RAWIO / 32].effective & 1u << CAP_SYS_RAWIO % 32))
+		return 2;
+	return try_all_scopes(arg);
+}
+
+TEST_F(loopback, scope_needs_a_capability)
+{
+	struct attempt refused = { self->fd, { 0, 0, 0, EPERM } };
+	struct attempt allowed = { self->fd, { 0, 0, 0, 0 } };
+
+	EXPECT_EQ(0, try_all_scopes(&allowed));
+	EXPECT_EQ(0, in_child(without_capabilities, &refused));
+	EXPECT_EQ(0, in_child(without_rawio, &refused));
+	EXPECT_EQ(0, in_child(as_nobody, &refused));
+	EXPECT_EQ(0, in_child(with_rawio_only, &allowed));
+	/* It is about who asks, not about who opened the file. */
+	EXPECT_EQ(0, try_all_scopes(&allowed));
+}
+
+TEST_F(loopback, scope_needs_a_capability_of_the_machine)
+{
+	struct attempt refused = { self->fd, { 0, 0, 0, EPERM } };
+	int status = in_child(as_root_of_a_user_namespace, &refused);
+
+	if (status == KSFT_SKIP)
+		SKIP(return, "no user namespaces");
+	EXPECT_EQ(0, status);
+}
+
+static int refused_comes_first(void *arg)
+{
+	int fd = *(int *)arg;
+	uint32_t out_len = 16;
+
+	if (drop_capabilities())
+		return 1;
+	/* Before the request is read, after the lengths are. */
+	if (_fwctl_rpc(fd, FWCTL_RPC_DEBUG_WRITE_FULL, NULL, 16, NULL, &out_len) != EPERM)
+		return 2;
+	if (_fwctl_rpc(fd, FWCTL_RPC_DEBUG_WRITE_FULL, NULL, MAX_RPC_LEN + 1, NULL, &out_len) !=
+	    EMSGSIZE)
+		return 3;
+	/* INFO is for everyone who has the file. */
+	out_len = 0;
+	if (_fwctl_info(fd, NULL, &out_len, &(uint32_t){ 0 }))
+		return 4;
+	return 0;
+}
+
+TEST_F(loopback, scope_order_of_checks)
+{
+	EXPECT_EQ(0, in_child(refused_comes_first, &self->fd));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What becomes of open files when the driver of a fwctl device is unloaded, and what of the core;
+ * and how many devices there can be.
+ *
+ * Needs a loopback sample of which nobody else uses the devices, see fwctl.c for how it is chosen.
+ * The files of the modules are looked for below /lib/modules; FWCTL_TEST_MODULES names another
+ * folder.
+ */
+#include <ftw.h>
+#include <sys/resource.h>
+
+#include "loopback_utils.h"
+
+static char module_file[2 * PATH_MAX], module_name[128];
+
+static int is_module_file(const char *path, const struct stat *stat, int type, struct FTW *ftw)
+{
+	const char *name = path + ftw->base;
+	size_t len = strlen(module_name);
+
+	for (size_t i = 0; i < len; i++) {
+		/* The two are the same in the name of a module. */
+		if (name[i] != module_name[i] && !(name[i] == '-' && module_name[i] == '_'))
+			return 0;
+	}
+	if (type != FTW_F || strncmp(name + len, ".ko", 3))
+		return 0;
+	snprintf(module_file, sizeof(module_file), "%s", path);
+	return 1;
+}
+
+/* Finds the file of a module; it will be module_file. */
+static bool find_module(const char *name)
+{
+	const char *dir = getenv("FWCTL_TEST_MODULES");
+	char path[PATH_MAX], release[128];
+
+	snprintf(module_name, sizeof(module_name), "%s", name);
+	if (dir && *dir)
+		return nftw(dir, is_module_file, 8, FTW_PHYS) == 1;
+	if (read_text("/proc/sys/kernel/osrelease", release, sizeof(release)))
+		return false;
+	snprintf(path, sizeof(path), "/lib/modules/%s", release);
+	return nftw(path, is_module_file, 8, FTW_PHYS) == 1;
+}
+
+/* Returns 0 or an errno. */
+static int load_module(const char *name, const char *parameters)
+{
+	int fd, err = 0;
+
+	if (!find_module(name))
+		return ENOENT;
+	fd = open(module_file, O_RDONLY);
+	if (fd < 0)
+		return errno;
+	if (syscall(SYS_finit_module, fd, parameters,
+		    strcmp(strrchr(module_file, '.'), ".ko") ? 4 : 0))
+		err = errno;
+	close(fd);
+	return err == EEXIST ? 0 : err;
+}
+
+/* Returns 0 or an errno, EAGAIN if the module is in use. */
+static int unload_module(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) ? errno : 0;
+}
+
+static bool is_loaded(const char *name)
+{
+	char path[PATH_MAX];
+
+	/* What is built in has no state. */
+	snprintf(path, sizeof(path), "/sys/module/%s/initstate", name);
+	return !access(path, F_OK);
+}
+
+/* Does any module but `except` use the core? */
+static bool is_core_used_by_others(const char *except)
+{
+	struct dirent *entry;
+	bool is_used = false;
+	DIR *dir = opendir("/sys/module/fwctl/holders");
+
+	if (!dir)
+		return false;
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] != '.' && strcmp(entry->d_name, except))
+			is_used = true;
+	}
+	closedir(dir);
+	return is_used;
+}
+
+FIXTURE(modules)
+{
+	struct device dev;
+	int fd;
+};
+
+FIXTURE_SETUP(modules)
+{
+	if (!find_device(&self->dev, is_loopback))
+		SKIP(return, NO_LOOPBACK);
+	if (!find_module(self->dev.module) || !is_loaded(self->dev.module))
+		SKIP(return, "no file of the sample's module: set FWCTL_TEST_MODULES");
+
+	self->fd = open(self->dev.node, O_RDWR);
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(modules)
+{
+	/* Loaded anew without open files, the devices have the numbers that they had before. */
+	close(self->fd);
+	unload_module(self->dev.module);
+	load_module("fwctl", "");
+	EXPECT_EQ(0, load_module(self->dev.module, ""));
+}
+
+TEST_F(modules, driver_goes_with_files_open)
+{
+	struct device again = self->dev;
+	int fd;
+
+	loopback_echo(self->fd);
+	ASSERT_EQ(0, unload_module(self->dev.module));
+	EXPECT_FALSE(is_loaded(self->dev.module));
+	check_orphan(_metadata, self->fd);
+
+	ASSERT_EQ(0, load_module(self->dev.module, ""));
+	check_orphan(_metadata, self->fd);
+	ASSERT_TRUE(find_again(&again));
+	fd = open(again.node, O_RDWR);
+	ASSERT_LE(0, fd);
+	loopback_echo(fd);
+	close(fd);
+
+	/* And once more, with the files of both. */
+	fd = open(again.node, O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, unload_module(self->dev.module));
+	check_orphan(_metadata, fd);
+	check_orphan(_metadata, self->fd);
+	EXPECT_EQ(0, close(self->fd));
+	EXPECT_EQ(0, close(fd));
+}
+
+TEST_F_TIMEOUT(modules, driver_waits_for_a_running_rpc, LONG_TIMEOUT)
+{
+	struct sleeper sleeper;
+
+	sleeper_start(&sleeper, self->fd, SLEEP_MS);
+	ASSERT_EQ(0, unload_module(self->dev.module));
+	EXPECT_NE('D', task_state(sleeper.tid));
+	EXPECT_EQ(0, sleeper_join(&sleeper));
+	check_orphan(_metadata, self->fd);
+}
+
+TEST_F(modules, core_stays_as_long_as_a_file_is_open)
+{
+	if (!is_loaded("fwctl"))
+		SKIP(return, "the core is built in");
+	if (is_core_used_by_others(self->dev.module))
+		SKIP(return, "other drivers use the core");
+
+	/* First the driver uses it, then nothing but the file. */
+	EXPECT_EQ(EAGAIN, unload_module("fwctl"));
+	ASSERT_EQ(0, unload_module(self->dev.module));
+	EXPECT_EQ(EAGAIN, unload_module("fwctl"));
+	check_orphan(_metadata, self->fd);
+
+	close(self->fd);
+	EXPECT_EQ(0, unload_module("fwctl"));
+	EXPECT_FALSE(is_loaded("fwctl"));
+	EXPECT_EQ(-1, access(CLASS_DIR, F_OK));
+}
+
+/* A core that is loaded anew warns anew, and this time for the other one of the two scopes. */
+TEST_F(modules, debug_write_full_warns_on_its_own)
+{
+	struct device again = self->dev;
+	char who[64];
+	int fd, kmsg;
+
+	if (!is_loaded("fwctl"))
+		SKIP(return, "the core is built in");
+	if (is_core_used_by_others(self->dev.module))
+		SKIP(return, "other drivers use the core");
+	close(self->fd);
+	ASSERT_EQ(0, unload_module(self->dev.module));
+	ASSERT_EQ(0, unload_module("fwctl"));
+	ASSERT_EQ(0, load_module("fwctl", ""));
+	ASSERT_EQ(0, load_module(self->dev.module, ""));
+	ASSERT_TRUE(find_again(&again));
+	fd = open(again.node, O_RDWR);
+	ASSERT_LE(0, fd);
+	kmsg = kmsg_open();
+	ASSERT_LE(0, kmsg);
+	prctl(PR_SET_NAME, "full-story");
+	snprintf(who, sizeof(who), "full-story(%d)", getpid());
+
+	loopback_echo(fd);
+	ASSERT_EQ(0, _loopback_echo(fd, FWCTL_RPC_DEBUG_READ_ONLY));
+	EXPECT_EQ(EOPNOTSUPP, _loopback_echo(fd, 4));
+	EXPECT_EQ(0, kmsg_count(kmsg, who, NULL, 0));
+	ASSERT_EQ(0, _loopback_echo(fd, FWCTL_RPC_DEBUG_WRITE_FULL));
+	EXPECT_TRUE(is_tainted());
+	EXPECT_EQ(1, kmsg_count(kmsg, who, NULL, 0));
+	ASSERT_EQ(0, _loopback_echo(fd, FWCTL_RPC_DEBUG_WRITE));
+	EXPECT_EQ(0, kmsg_count(kmsg, who, NULL, 0));
+	close(kmsg);
+	close(fd);
+}
+
+/* The most devices that a sample can have, all of them alive. */
+#define MANY 64
+
+static void load_many(struct __test_metadata *_metadata, const char *module)
+{
+	char parameters[32];
+
+	snprintf(parameters, sizeof(parameters), "devices=%d", MANY);
+	ASSERT_EQ(0, load_module(module, parameters));
+}
+
+TEST_F_TIMEOUT(modules, many_devices, LONG_TIMEOUT)
+{
+	int fds[MANY];
+
+	close(self->fd);
+	ASSERT_EQ(0, unload_module(self->dev.module));
+	load_many(_metadata, self->dev.module);
+	for (int i = 0; i < MANY; i++) {
+		char parent[192];
+		struct device dev = self->dev;
+
+		snprintf(parent, sizeof(parent), "%.*s.%d",
+			 (int)(strrchr(self->dev.parent, '.') - self->dev.parent), self->dev.parent,
+			 i);
+		snprintf(dev.parent, sizeof(dev.parent), "%.127s", parent);
+		ASSERT_TRUE(find_again(&dev)) {
+			TH_LOG("no fwctl device below %s", parent);
+		}
+		fds[i] = open(dev.node, O_RDWR);
+		ASSERT_LE(0, fds[i]);
+		EXPECT_EQ(1, loopback_state(fds[i]).uid);
+	}
+	ASSERT_EQ(0, unload_module(self->dev.module));
+	for (int i = 0; i < MANY; i++) {
+		loopback_echo_fails(ENODEV, fds[i]);
+		close(fds[i]);
+	}
+}
+
+/* How many devices of the module there are. */
+static int count_devices(const char *module)
+{
+	DIR *dir = opendir(CLASS_DIR);
+	struct dirent *entry;
+	int count = 0;
+
+	if (!dir)
+		return 0;
+	while ((entry = readdir(dir))) {
+		struct device dev;
+
+		if (strncmp(entry->d_name, "fwctl", 5))
+			continue;
+		device_named(&dev, entry->d_name);
+		count += !strcmp(dev.module, module);
+	}
+	closedir(dir);
+	return count;
+}
+
+#define MAX_DEVICES 4096
+
+/* Open files keep the numbers of devices that were: until there is none left. */
+TEST_F_TIMEOUT(modules, all_numbers_are_taken, 600)
+{
+	struct rlimit limit = { MAX_DEVICES + 100, MAX_DEVICES + 100 };
+	char path[64];
+	int kept = 0;
+
+	if (!getenv("FWCTL_TEST_SLOW"))
+		SKIP(return, "slow: set FWCTL_TEST_SLOW=1");
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	close(self->fd);
+	for (int round = 0; round <= MAX_DEVICES / MANY; round++) {
+		DIR *dir;
+		struct dirent *entry;
+
+		ASSERT_EQ(0, unload_module(self->dev.module));
+		load_many(_metadata, self->dev.module);
+		dir = opendir(CLASS_DIR);
+		ASSERT_TRUE(dir != NULL);
+		while ((entry = readdir(dir))) {
+			struct device dev;
+
+			if (strncmp(entry->d_name, "fwctl", 5))
+				continue;
+			device_named(&dev, entry->d_name);
+			if (strcmp(dev.module, self->dev.module))
+				continue;
+			ASSERT_LE(0, open(dev.node, O_RDONLY)) {
+				TH_LOG("%s: %m", dev.node);
+			}
+			kept++;
+		}
+		closedir(dir);
+	}
+
+	/* All of them, to the last: then there are no more, and no harm is done. */
+	EXPECT_LE(MAX_DEVICES - 8, kept);
+	EXPECT_GE(MAX_DEVICES, kept);
+	snprintf(path, sizeof(path), CLASS_DIR "/fwctl%d", MAX_DEVICES);
+	EXPECT_EQ(-1, access(path, F_OK));
+	ASSERT_EQ(0, unload_module(self->dev.module));
+	load_many(_metadata, self->dev.module);
+	EXPECT_EQ(0, count_devices(self->dev.module));
+	ASSERT_EQ(0, unload_module(self->dev.module));
+
+	/* The files are closed, the numbers are back. */
+	EXPECT_EQ(0, syscall(SYS_close_range, 3, ~0u, 0));
+	load_many(_metadata, self->dev.module);
+	EXPECT_EQ(MANY, count_devices(self->dev.module));
+	ASSERT_EQ(0, unload_module(self->dev.module));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * FWCTL_RPC on a live device of a loopback sample: requests, replies, and the many ways to get them
+ * wrong.
+ *
+ * FWCTL_TEST_DEV names the device (default: the first of its kind), FWCTL_TEST_DRIVER the sample,
+ * "rust" or "c" (default: either).  Nobody else may use the device meanwhile.  Builds as a 32-bit
+ * program, too.
+ */
+#include "loopback_fixture.h"
+
+/*
+ * What comes back
+ */
+
+/* Lengths around those at which an implementation might change its ways. */
+static const uint32_t rpc_lens[] = {
+	0, 1, 2, 15, 16, 17, 63, 64, 255, 256, 257, 511, 512, 513, 4095, 4096, 4097, 8192, 65535,
+	65536, 65537,
+	MAX_RPC_LEN - 4097, MAX_RPC_LEN - 1, MAX_RPC_LEN,
+};
+
+/*
+ * A request with a pattern; if there is room for a command, `op` is one, else it is to be echoed in
+ * any case.
+ */
+static void make_request(uint8_t *in, uint32_t len, uint32_t op)
+{
+	struct fwctl_loopback_cmd cmd = loopback_cmd(op, 0);
+
+	fill_pattern(in, len, len);
+	if (len >= sizeof(cmd))
+		memcpy(in, &cmd, sizeof(cmd));
+	else if (len)
+		in[0] = 0;
+}
+
+static void check_echo(struct __test_metadata *_metadata, int fd, uint32_t op)
+{
+	size_t area_len = MAX_RPC_LEN + page_size();
+	uint8_t *in = (uint8_t *)mapping_end(area_len / page_size()) - area_len;
+	uint8_t *out = (uint8_t *)mapping_end(area_len / page_size()) - area_len;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rpc_lens); i++) {
+		uint32_t len = rpc_lens[i], out_len = len;
+
+		make_request(in, len, op);
+		memset(out, 0xee, area_len);
+		fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, in, len, out, &out_len);
+		EXPECT_EQ(len, out_len);
+		EXPECT_EQ(0, memcmp(in, out, len)) {
+			TH_LOG("%u bytes", len);
+		}
+		EXPECT_TRUE(all_bytes_are(out + len, 0xee, area_len - len)) {
+			TH_LOG("more than %u bytes", len);
+		}
+	}
+}
+
+TEST_F_TIMEOUT(loopback, rpc_reply_in_place, LONG_TIMEOUT)
+{
+	check_echo(_metadata, self->fd, FWCTL_LOOPBACK_ECHO);
+}
+
+TEST_F_TIMEOUT(loopback, rpc_reply_in_a_new_buffer, LONG_TIMEOUT)
+{
+	check_echo(_metadata, self->fd, FWCTL_LOOPBACK_COPY);
+}
+
+/* What is too short for a command is none, whatever it looks like. */
+TEST_F(loopback, rpc_shorter_than_a_command)
+{
+	struct fwctl_loopback_cmd cmd = loopback_cmd(FWCTL_LOOPBACK_ERRNO, EIO);
+
+	for (uint32_t len = 0; len < sizeof(cmd); len++) {
+		uint8_t out[sizeof(cmd)] = {};
+		uint32_t out_len = sizeof(out);
+
+		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, &cmd, len, out, &out_len);
+		EXPECT_EQ(len, out_len);
+		EXPECT_EQ(0, memcmp(&cmd, out, len));
+	}
+	fwctl_rpc_fails(EIO, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), NULL, 0);
+}
+
+/* Request and reply may have the same memory, or overlap. */
+TEST_F(loopback, rpc_reply_over_the_request)
+{
+	uint8_t area[128], expected[64];
+	uint32_t out_len;
+
+	for (int offset = -32; offset <= 32; offset += 16) {
+		make_request(area + 32, 64, FWCTL_LOOPBACK_ECHO);
+		memcpy(expected, area + 32, 64);
+		out_len = 64;
+		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, area + 32, 64, area + 32 + offset,
+			  &out_len);
+		EXPECT_EQ(64, out_len);
+		EXPECT_EQ(0, memcmp(area + 32 + offset, expected, 64));
+	}
+}
+
+TEST_F(loopback, rpc_reply_shorter_than_the_room)
+{
+	uint8_t in[300], out[400];
+	uint32_t lens[] = { 0, 1, 16, 255, 300 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+		struct fwctl_loopback_cmd cmd = loopback_cmd(FWCTL_LOOPBACK_IN_PLACE, lens[i]);
+		uint32_t out_len = sizeof(out);
+
+		fill_pattern(in, sizeof(in), 3);
+		memcpy(in, &cmd, sizeof(cmd));
+		memset(out, 0xee, sizeof(out));
+		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, sizeof(in), out, &out_len);
+		EXPECT_EQ(lens[i], out_len);
+		EXPECT_EQ(0, memcmp(in, out, lens[i]));
+		EXPECT_TRUE(all_bytes_are(out + lens[i], 0xee, sizeof(out) - lens[i])) {
+			TH_LOG("more than the reply of %u bytes", lens[i]);
+		}
+
+		/* The same in a new buffer. */
+		out_len = sizeof(out);
+		memset(out, 0xee, sizeof(out));
+		loopback_op(self->fd, FWCTL_LOOPBACK_FILL, lens[i], out, &out_len);
+		EXPECT_EQ(lens[i], out_len);
+		for (uint32_t at = 0; at < sizeof(out); at++) {
+			ASSERT_EQ(at < lens[i] ? at % 251 : 0xee, out[at]);
+		}
+	}
+}
+
+TEST_F(loopback, rpc_reply_longer_than_the_room)
+{
+	uint8_t in[300], out[400];
+	uint32_t rooms[] = { 0, 1, 15, 16, 255, 299 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
+		uint32_t out_len = rooms[i];
+
+		make_request(in, sizeof(in), FWCTL_LOOPBACK_ECHO);
+		memset(out, 0xee, sizeof(out));
+		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, sizeof(in), out, &out_len);
+		EXPECT_EQ(sizeof(in), out_len);
+		EXPECT_EQ(0, memcmp(in, out, rooms[i]));
+		EXPECT_TRUE(all_bytes_are(out + rooms[i], 0xee, sizeof(out) - rooms[i])) {
+			TH_LOG("more than the room of %u bytes", rooms[i]);
+		}
+
+		out_len = rooms[i];
+		memset(out, 0xee, sizeof(out));
+		loopback_op(self->fd, FWCTL_LOOPBACK_FILL, 100000, out, &out_len);
+		EXPECT_EQ(100000, out_len);
+		for (uint32_t at = 0; at < sizeof(out); at++) {
+			ASSERT_EQ(at < rooms[i] ? at % 251 : 0xee, out[at]);
+		}
+	}
+}
+
+/* There is a limit to what user space asks for, none to what the firmware says. */
+TEST_F_TIMEOUT(loopback, rpc_reply_longer_than_any_room, LONG_TIMEOUT)
+{
+	size_t pages = MAX_RPC_LEN / page_size() + 1;
+	uint8_t *out = (uint8_t *)mapping_end(pages) - pages * page_size();
+	uint32_t out_len = MAX_RPC_LEN;
+
+	memset(out, 0xee, pages * page_size());
+	loopback_op(self->fd, FWCTL_LOOPBACK_FILL, FWCTL_LOOPBACK_MAX_FILL, out, &out_len);
+	EXPECT_EQ(FWCTL_LOOPBACK_MAX_FILL, out_len);
+	for (uint32_t at = 0; at < MAX_RPC_LEN; at++) {
+		ASSERT_EQ(at % 251, out[at]);
+	}
+	EXPECT_TRUE(all_bytes_are(out + MAX_RPC_LEN, 0xee, page_size()));
+}
+
+/* A reply of no bytes goes nowhere. */
+TEST_F(loopback, rpc_empty_reply)
+{
+	void *anywhere[] = { NULL, mapping_end(1), page_with(PROT_READ, 0xee),
+			     page_with(PROT_NONE, 0), KERNEL_PTR };
+	uint32_t ops[] = { FWCTL_LOOPBACK_FILL, FWCTL_LOOPBACK_IN_PLACE };
+
+	for (size_t op = 0; op < ARRAY_SIZE(ops); op++) {
+		for (size_t i = 0; i < ARRAY_SIZE(anywhere); i++) {
+			uint32_t out_len = 100;
+
+			loopback_op(self->fd, ops[op], 0, anywhere[i], &out_len);
+			EXPECT_EQ(0, out_len);
+		}
+	}
+}
+
+/*
+ * The faulty driver: it claims a reply in the request's buffer that is longer than the request.
+ * Better than mainline, which gives away whatever kernel memory lies behind.
+ */
+TEST_F(loopback, rpc_in_place_claim_beyond_the_request)
+{
+	uint32_t in_lens[] = { 16, 17, 64, 255, 256, 257, 4096 };
+	uint8_t in[4096], out[8192];
+
+	for (size_t i = 0; i < ARRAY_SIZE(in_lens); i++) {
+		uint32_t claims[] = {
+			in_lens[i] + 1, in_lens[i] + 64, sizeof(out), MAX_RPC_LEN, MAX_RPC_LEN + 1,
+			UINT_MAX,
+		};
+
+		for (size_t j = 0; j < ARRAY_SIZE(claims); j++) {
+			struct fwctl_loopback_cmd cmd =
+				loopback_cmd(FWCTL_LOOPBACK_IN_PLACE, claims[j]);
+			uint32_t out_len = sizeof(out);
+			int err;
+
+			fill_pattern(in, sizeof(in), 9);
+			memcpy(in, &cmd, sizeof(cmd));
+			memset(out, 0xee, sizeof(out));
+			err = _fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, in_lens[i], out,
+					 &out_len);
+			/* A core that lets this through must not be asked for more. */
+			ASSERT_NE(0, err) {
+				TH_LOG("request of %u bytes, claim of %u", in_lens[i], claims[j]);
+			}
+			EXPECT_NE(ECHANGED, err);
+			EXPECT_NE(EFAULT, err);
+			ASSERT_TRUE(all_bytes_are(out, 0xee, sizeof(out)));
+
+			/* Not even where there is no room for what was claimed. */
+			out_len = in_lens[i];
+			err = _fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, in_lens[i], out,
+					 &out_len);
+			EXPECT_NE(0, err);
+			EXPECT_TRUE(all_bytes_are(out, 0xee, sizeof(out)));
+		}
+	}
+	/* And the file is as good as before. */
+	loopback_echo(self->fd);
+}
+
+/* Nothing of an earlier request or of the kernel shows in a later reply. */
+TEST_F(loopback, rpc_reply_has_nothing_of_others)
+{
+	uint8_t secret[256], in[256], out[512];
+	uint32_t out_len;
+
+	for (uint32_t len = 0; len < sizeof(in); len += 5) {
+		memset(secret, 0x5a, sizeof(secret));
+		out_len = 0;
+		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, secret, sizeof(secret), NULL,
+			  &out_len);
+
+		make_request(in, len, FWCTL_LOOPBACK_ECHO);
+		memset(out, 0xee, sizeof(out));
+		out_len = sizeof(out);
+		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, len, out, &out_len);
+		EXPECT_EQ(len, out_len);
+		EXPECT_EQ(0, memcmp(in, out, len));
+		EXPECT_TRUE(all_bytes_are(out + len, 0xee, sizeof(out) - len));
+	}
+}
+
+/* The driver's errno is the caller's. */
+TEST_F(loopback, rpc_errno_of_the_driver)
+{
+	int errnos[] = {
+		EPERM, ENOENT, EINTR, EIO, EAGAIN, ENOMEM, EBUSY, ENODEV, EINVAL, ENOSPC, ENOSYS,
+		EPROTO, ETIMEDOUT, 4095,
+	};
+	uint8_t out[32];
+
+	for (size_t i = 0; i < ARRAY_SIZE(errnos); i++) {
+		memset(out, 0xee, sizeof(out));
+		loopback_op_fails(errnos[i], self->fd, FWCTL_LOOPBACK_ERRNO, errnos[i], out,
+				  sizeof(out));
+		EXPECT_TRUE(all_bytes_are(out, 0xee, sizeof(out)));
+	}
+	/* Even ENODEV says nothing about the next one. */
+	loopback_echo(self->fd);
+}
+
+TEST_F(loopback, rpc_refused_by_the_driver)
+{
+	struct fwctl_loopback_cmd cmd = loopback_cmd(FWCTL_LOOPBACK_ECHO, 0);
+
+	loopback_op_fails(EOPNOTSUPP, self->fd, 7, 0, NULL, 0);
+	loopback_op_fails(EOPNOTSUPP, self->fd, UINT_MAX, 0, NULL, 0);
+	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_ERRNO, 0, NULL, 0);
+	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_ERRNO, 4096, NULL, 0);
+	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_SLEEP, FWCTL_LOOPBACK_MAX_SLEEP_MS + 1,
+			  NULL, 0);
+	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_FILL, FWCTL_LOOPBACK_MAX_FILL + 1, NULL,
+			  0);
+	cmd.reserved = 1;
+	fwctl_rpc_fails(EINVAL, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), NULL, 0);
+}
+
+/* What the driver is told: the scope that user space named, and the room that it has. */
+TEST_F(loopback, rpc_scope_and_room_reach_the_driver)
+{
+	for (uint32_t scope = FWCTL_RPC_CONFIGURATION; scope <= FWCTL_RPC_DEBUG_WRITE_FULL;
+	     scope++) {
+		struct fwctl_loopback_cmd cmd = loopback_cmd(FWCTL_LOOPBACK_STATE, 0);
+		struct fwctl_loopback_state state = {};
+		uint32_t out_len = sizeof(state);
+
+		fwctl_rpc(self->fd, scope, &cmd, sizeof(cmd), &state, &out_len);
+		EXPECT_EQ(sizeof(state), out_len);
+		EXPECT_EQ(scope, state.scope);
+		EXPECT_EQ(sizeof(state), state.out_len);
+	}
+
+	for (size_t i = 0; i < ARRAY_SIZE(rpc_lens); i++) {
+		size_t pages = MAX_RPC_LEN / page_size();
+		struct fwctl_loopback_state *state = mapping_end(pages) - pages * page_size();
+		uint32_t out_len = rpc_lens[i];
+
+		loopback_op(self->fd, FWCTL_LOOPBACK_STATE, 0, state, &out_len);
+		EXPECT_EQ(sizeof(*state), out_len);
+		if (rpc_lens[i] >= sizeof(*state)) {
+			EXPECT_EQ(rpc_lens[i], state->out_len);
+		}
+		munmap(state, pages * page_size());
+	}
+}
+
+/*
+ * What is refused, and in which order
+ */
+
+TEST_F(loopback, rpc_unknown_scopes)
+{
+	uint32_t scopes[] = {
+		4, 5, 0xff, 0x100, 0x10000, 1u << 31, 1u << 31 | 1, UINT_MAX - 1, UINT_MAX,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(scopes); i++) {
+		EXPECT_EQ(EOPNOTSUPP, _loopback_echo(self->fd, scopes[i])) {
+			TH_LOG("scope %u", scopes[i]);
+		}
+	}
+}
+
+TEST_F(loopback, rpc_too_long)
+{
+	uint32_t lens[] = {
+		MAX_RPC_LEN + 1, MAX_RPC_LEN + page_size(), INT_MAX, 1u << 31, UINT_MAX,
+	};
+	size_t pages = MAX_RPC_LEN / page_size() + 1;
+	uint8_t *mem = (uint8_t *)mapping_end(pages) - pages * page_size();
+
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+		fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_CONFIGURATION, mem, lens[i], mem, 16);
+		fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_CONFIGURATION, mem, 16, mem, lens[i]);
+		fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_CONFIGURATION, mem, lens[i], mem,
+				lens[i]);
+		fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_CONFIGURATION, NULL, lens[i], NULL,
+				0);
+	}
+}
+
+TEST_F(loopback, rpc_bad_requests)
+{
+	uint8_t *end = mapping_end(2);
+	uint8_t out[64];
+	struct {
+		void *in;
+		uint32_t len;
+	} requests[] = {
+		{ NULL, 1 }, { NULL, MAX_RPC_LEN }, { (void *)1, 16 },
+		{ end, 1 }, { end - 15, 16 }, { end - 255, 256 }, { end - 256, 257 },
+		{ end - 4096, 4097 },
+		{ end - 4096, MAX_RPC_LEN },
+		{ page_with(PROT_NONE, 0), 16 }, { KERNEL_PTR, 16 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		uint32_t out_len = sizeof(out);
+
+		memset(out, 0xee, sizeof(out));
+		EXPECT_EQ(EFAULT, _fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, requests[i].in,
+					     requests[i].len, out, &out_len)) {
+			TH_LOG("%u bytes at %p", requests[i].len, requests[i].in);
+		}
+		EXPECT_TRUE(all_bytes_are(out, 0xee, sizeof(out)));
+	}
+
+	for (int shift = 32; shift < 64; shift++) {
+		uint8_t in[16] = {};
+		struct fwctl_rpc cmd = {
+			.size = sizeof(cmd),
+			.in_len = sizeof(in),
+			.in = to_u64(in) ^ 1ull << shift,
+		};
+
+		EXPECT_EQ(EFAULT, ioctl_errno(self->fd, FWCTL_RPC, &cmd)) {
+			TH_LOG("bit %d", shift);
+		}
+	}
+}
+
+TEST_F(loopback, rpc_bad_rooms)
+{
+	uint8_t *end = mapping_end(2);
+	uint8_t *read_only = page_with(PROT_READ, 0xee);
+	uint8_t in[4096];
+	struct {
+		void *out;
+		uint32_t len;
+	} rooms[] = {
+		{ NULL, 1 }, { (void *)1, 16 },
+		{ end, 1 }, { end - 15, 16 }, { end - 255, 256 }, { end - 4095, 4096 },
+		{ read_only, 16 }, { page_with(PROT_NONE, 0), 16 }, { KERNEL_PTR, 16 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
+		uint32_t ops[] = { FWCTL_LOOPBACK_ECHO, FWCTL_LOOPBACK_COPY };
+
+		for (size_t op = 0; op < ARRAY_SIZE(ops); op++) {
+			uint32_t out_len = rooms[i].len;
+
+			make_request(in, sizeof(in), ops[op]);
+			EXPECT_EQ(EFAULT, _fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in,
+						     sizeof(in), rooms[i].out, &out_len)) {
+				TH_LOG("%u bytes at %p", rooms[i].len, rooms[i].out);
+			}
+		}
+	}
+	EXPECT_TRUE(all_bytes_are(read_only, 0xee, page_size()));
+
+	/* Room that is not there but is not needed either. */
+	make_request(in, 16, FWCTL_LOOPBACK_ECHO);
+	{
+		uint32_t out_len = 100;
+
+		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, 16, end - 16, &out_len);
+		EXPECT_EQ(16, out_len);
+		EXPECT_EQ(0, memcmp(end - 16, in, 16));
+	}
+
+	for (int shift = 32; shift < 64; shift++) {
+		struct fwctl_rpc cmd = {
+			.size = sizeof(cmd),
+			.in_len = 16,
+			.out_len = 16,
+			.in = to_u64(in),
+			.out = to_u64(in) ^ 1ull << shift,
+		};
+
+		EXPECT_EQ(EFAULT, ioctl_errno(self->fd, FWCTL_RPC, &cmd)) {
+			TH_LOG("bit %d", shift);
+		}
+		EXPECT_EQ(16, cmd.out_len);
+	}
+}
+
+/* A request is only read. */
+TEST_F(loopback, rpc_request_in_read_only_memory)
+{
+	uint8_t *in = page_with(PROT_READ, 0xaa);
+	uint8_t out[100];
+	uint32_t out_len = sizeof(out);
+
+	fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, 100, out, &out_len);
+	EXPECT_EQ(100, out_len);
+	EXPECT_TRUE(all_bytes_are(out, 0xaa, 100));
+}
+
+/* No bytes, so no address of them either. */
+TEST_F(loopback, rpc_of_no_bytes)
+{
+	void *anywhere[] = { NULL, (void *)1, mapping_end(1), page_with(PROT_NONE, 0), KERNEL_PTR };
+	uint8_t in[16] = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(anywhere); i++) {
+		uint32_t out_len = 0;
+
+		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, anywhere[i], 0, anywhere[i], &out_len);
+		EXPECT_EQ(0, out_len);
+		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, sizeof(in), anywhere[i], &out_len);
+		EXPECT_EQ(sizeof(in), out_len);
+	}
+}
+
+/* When several things are wrong, which one is it?  Length, scope, request, driver, room. */
+TEST_F(loopback, rpc_order_of_checks)
+{
+	struct fwctl_loopback_cmd refused = loopback_cmd(FWCTL_LOOPBACK_ERRNO, ENOSPC);
+
+	fwctl_rpc_fails(EMSGSIZE, self->fd, 4, NULL, MAX_RPC_LEN + 1, NULL, 16);
+	fwctl_rpc_fails(EMSGSIZE, self->fd, 4, NULL, 16, NULL, MAX_RPC_LEN + 1);
+	fwctl_rpc_fails(EOPNOTSUPP, self->fd, 4, NULL, 16, NULL, 16);
+	fwctl_rpc_fails(EFAULT, self->fd, FWCTL_RPC_CONFIGURATION, NULL, 16, NULL, 16);
+	fwctl_rpc_fails(ENOSPC, self->fd, FWCTL_RPC_CONFIGURATION, &refused, sizeof(refused), NULL,
+			16);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the fwctl selftests share.
+ *
+ * A command comes in three forms.  `_fwctl_info()` is raw: it returns 0 or the errno.
+ * `fwctl_info()` must pass, else the test ends.  `fwctl_info_fails(EINVAL, ...)` must fail with
+ * just that errno.
+ */
+#ifndef __SELFTEST_FWCTL_UTILS_H
+#define __SELFTEST_FWCTL_UTILS_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fwctl/fwctl.h>
+
+#include "kselftest_harness.h"
+
+#define CLASS_DIR "/sys/class/fwctl"
+#define NODE_DIR "/dev/fwctl"
+
+#define MAX_RPC_LEN (2u << 20)
+
+/* What no call returns, for one that changed in the structure what it must not change. */
+#define ECHANGED 9999
+
+/*
+ * A user space address that never is one: at the very top, above what a task of either size can
+ * have.
+ */
+#define KERNEL_PTR ((void *)-4096ul)
+
+static inline size_t page_size(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
+static inline uint64_t to_u64(const volatile void *ptr)
+{
+	return (uintptr_t)ptr;
+}
+
+/* 0 or the errno of any ioctl. */
+static inline int ioctl_errno(int fd, unsigned long number, void *arg)
+{
+	return ioctl(fd, number, arg) == -1 ? errno : 0;
+}
+
+/* Returns 0 or an errno; *type and *len are the reply's, and unchanged unless the call succeeds. */
+static inline int _fwctl_info(int fd, void *data, uint32_t *len, uint32_t *type)
+{
+	struct fwctl_info cmd = {
+		.size = sizeof(cmd),
+		.device_data_len = *len,
+		.out_device_data = to_u64(data),
+	};
+	struct fwctl_info before = cmd;
+	int err = ioctl_errno(fd, FWCTL_INFO, &cmd);
+
+	if (err)
+		return memcmp(&cmd, &before, sizeof(cmd)) ? ECHANGED : err;
+
+	*len = cmd.device_data_len;
+	*type = cmd.out_device_type;
+	/* All else comes back as it went. */
+	before.device_data_len = cmd.device_data_len;
+	before.out_device_type = cmd.out_device_type;
+	return memcmp(&cmd, &before, sizeof(cmd)) ? ECHANGED : 0;
+}
+
+#define fwctl_info(fd, data, len, type) ASSERT_EQ(0, _fwctl_info(fd, data, len, type))
+
+#define fwctl_info_fails(expected, fd, data, len) do {				\
+	uint32_t __len = (len), __type = 0;					\
+	EXPECT_EQ(expected, _fwctl_info(fd, data, &__len, &__type));		\
+} while (0)
+
+/*
+ * Returns 0 or an errno; *out_len is room before and length of the reply after, unchanged unless
+ * the call succeeds.
+ */
+static inline int _fwctl_rpc(int fd, uint32_t scope, const void *in, uint32_t in_len, void *out,
+			     uint32_t *out_len)
+{
+	struct fwctl_rpc cmd = {
+		.size = sizeof(cmd),
+		.scope = scope,
+		.in_len = in_len,
+		.out_len = *out_len,
+		.in = to_u64(in),
+		.out = to_u64(out),
+	};
+	struct fwctl_rpc before = cmd;
+	int err = ioctl_errno(fd, FWCTL_RPC, &cmd);
+
+	if (err)
+		return memcmp(&cmd, &before, sizeof(cmd)) ? ECHANGED : err;
+
+	*out_len = cmd.out_len;
+	/* All else comes back as it went. */
+	before.out_len = cmd.out_len;
+	return memcmp(&cmd, &before, sizeof(cmd)) ? ECHANGED : 0;
+}
+
+#define fwctl_rpc(fd, scope, in, in_len, out, out_len) \
+	ASSERT_EQ(0, _fwctl_rpc(fd, scope, in, in_len, out, out_len))
+
+#define fwctl_rpc_fails(expected, fd, scope, in, in_len, out, out_len) do {	\
+	uint32_t __out_len = (out_len);						\
+	EXPECT_EQ(expected, _fwctl_rpc(fd, scope, in, in_len, out, &__out_len));	\
+} while (0)
+
+/* Memory */
+
+/*
+ * `pages` pages with nothing mapped behind them: what lies before the returned address is there,
+ * what lies at it and behind is not.  Never unmapped; the test's process ends soon enough.
+ */
+static inline void *mapping_end(size_t pages)
+{
+	size_t len = pages * page_size();
+	uint8_t *area = mmap(NULL, len + page_size(), PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (area == MAP_FAILED || munmap(area + len, page_size())) {
+		perror("mmap");
+		abort();
+	}
+	return area + len;
+}
+
+/* A page of `prot`, filled with `fill` before. */
+static inline void *page_with(int prot, uint8_t fill)
+{
+	void *page = (uint8_t *)mapping_end(1) - page_size();
+
+	memset(page, fill, page_size());
+	if (mprotect(page, page_size(), prot)) {
+		perror("mprotect");
+		abort();
+	}
+	return page;
+}
+
+static inline bool all_bytes_are(const void *mem, uint8_t value, size_t len)
+{
+	const uint8_t *bytes = mem;
+
+	for (size_t i = 0; i < len; i++) {
+		if (bytes[i] != value)
+			return false;
+	}
+	return true;
+}
+
+/* Bytes that differ from place to place and from seed to seed. */
+static inline void fill_pattern(void *mem, size_t len, uint32_t seed)
+{
+	uint8_t *bytes = mem;
+
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (seed * 2654435761u >> 13) + i * 31 + (i >> 8);
+}
+
+/* Tasks */
+
+static inline pid_t gettid_(void)
+{
+	return syscall(SYS_gettid);
+}
+
+/* The state letter of a task, 'D' in the middle of a sleep that no signal ends; 0 if it is gone. */
+static inline char task_state(pid_t tid)
+{
+	char path[64], stat[512], *after_comm;
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return 0;
+	len = read(fd, stat, sizeof(stat) - 1);
+	close(fd);
+	if (len <= 0)
+		return 0;
+	stat[len] = 0;
+	after_comm = strrchr(stat, ')');
+	return after_comm && after_comm[1] ? after_comm[2] : 0;
+}
+
+/* Waits until a task is in `state`; returns false if it ends before that. */
+static inline bool wait_for_state(pid_t tid, char state)
+{
+	char now;
+
+	while ((now = task_state(tid)) != state) {
+		if (!now || now == 'Z' || now == 'X')
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
+/*
+ * Waits until a task is in the middle of a sleep in the kernel; returns false if it ends before
+ * that.
+ */
+static inline bool wait_asleep(pid_t tid)
+{
+	return wait_for_state(tid, 'D');
+}
+
+/* Runs `story` in a child; returns its exit status, or -1 if it came to another end. */
+static inline int in_child(int (*story)(void *arg), void *arg)
+{
+	int status;
+	pid_t child;
+
+	fflush(NULL);
+	child = fork();
+	if (child == 0)
+		_exit(story(arg));
+	if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+/* Files of sysfs and procfs */
+
+static inline int read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t len;
+
+	if (fd < 0)
+		return -1;
+	len = read(fd, text, size - 1);
+	close(fd);
+	if (len < 0)
+		return -1;
+	while (len && text[len - 1] == '\n')
+		len--;
+	text[len] = 0;
+	return 0;
+}
+
+/* Returns 0 or an errno. */
+static inline int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	int err = 0;
+
+	if (fd < 0)
+		return errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = errno;
+	close(fd);
+	return err;
+}
+
+/* The last component of what a symbolic link points to. */
+static inline int link_name(const char *path, char *name, size_t size)
+{
+	char target[PATH_MAX], *slash;
+	ssize_t len = readlink(path, target, sizeof(target) - 1);
+
+	if (len < 0)
+		return -1;
+	target[len] = 0;
+	slash = strrchr(target, '/');
+	slash = slash ? slash + 1 : target;
+	if (strlen(slash) >= size)
+		return -1;
+	strcpy(name, slash);
+	return 0;
+}
+
+#define TAINT_FWCTL_BIT 19
+
+static inline bool is_tainted(void)
+{
+	char text[64] = "";
+
+	read_text("/proc/sys/kernel/tainted", text, sizeof(text));
+	return strtoull(text, NULL, 10) >> TAINT_FWCTL_BIT & 1;
+}
+
+/* The kernel log from now on. */
+static inline int kmsg_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+/*
+ * How many new records contain `text`; the last of them is copied to `record`, if that is not NULL.
+ */
+static inline int kmsg_count(int fd, const char *text, char *record, size_t size)
+{
+	char buf[8192];
+	int count = 0;
+	ssize_t len;
+
+	for (;;) {
+		len = read(fd, buf, sizeof(buf) - 1);
+		if (len < 0 && errno == EPIPE)
+			continue;
+		if (len <= 0)
+			return count;
+		buf[len] = 0;
+		if (strstr(buf, text)) {
+			count++;
+			if (record)
+				snprintf(record, size, "%s", buf);
+		}
+	}
+}
+
+/* Devices */
+
+struct device {
+	/* fwctlN */
+	char name[32];
+	/* /dev/fwctl/fwctlN */
+	char node[64];
+	/*
+	 * Name of the device it hangs below, its bus, its driver and the driver's module; empty if
+	 * there is none
+	 */
+	char parent[128];
+	char bus[128];
+	char driver[128];
+	char module[128];
+};
+
+/* Looks up a device by its name. */
+static inline void device_named(struct device *dev, const char *name)
+{
+	char path[PATH_MAX];
+
+	memset(dev, 0, sizeof(*dev));
+	snprintf(dev->name, sizeof(dev->name), "%.31s", name);
+	snprintf(dev->node, sizeof(dev->node), NODE_DIR "/%s", dev->name);
+	snprintf(path, sizeof(path), CLASS_DIR "/%s/device", dev->name);
+	link_name(path, dev->parent, sizeof(dev->parent));
+	snprintf(path, sizeof(path), CLASS_DIR "/%s/device/subsystem", dev->name);
+	link_name(path, dev->bus, sizeof(dev->bus));
+	snprintf(path, sizeof(path), CLASS_DIR "/%s/device/driver", dev->name);
+	link_name(path, dev->driver, sizeof(dev->driver));
+	snprintf(path, sizeof(path), CLASS_DIR "/%s/device/driver/module", dev->name);
+	link_name(path, dev->module, sizeof(dev->module));
+}
+
+/*
+ * Finds the device to test: FWCTL_TEST_DEV, a name or a path, else the one with the lowest number
+ * that is wanted.  Whether it is worth anything is for the tests to find out.
+ */
+static inline bool find_device(struct device *dev, bool (*is_wanted)(const struct device *dev))
+{
+	const char *wanted = getenv("FWCTL_TEST_DEV");
+
+	if (wanted && *wanted) {
+		const char *slash = strrchr(wanted, '/');
+
+		device_named(dev, slash ? slash + 1 : wanted);
+		return true;
+	}
+
+	for (int i = 0; i < 4096; i++) {
+		char name[32], path[64];
+
+		snprintf(name, sizeof(name), "fwctl%d", i);
+		snprintf(path, sizeof(path), CLASS_DIR "/%s", name);
+		if (access(path, F_OK))
+			continue;
+		device_named(dev, name);
+		if (is_wanted(dev))
+			return true;
+	}
+	return false;
+}
+
+#endif

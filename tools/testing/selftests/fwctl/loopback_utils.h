@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The loopback samples as the fwctl selftests use them.
+ */
+#ifndef __SELFTEST_FWCTL_LOOPBACK_UTILS_H
+#define __SELFTEST_FWCTL_LOOPBACK_UTILS_H
+
+#include "fwctl_utils.h"
+#include "loopback.h"
+
+/*
+ * Is it a device of the sample that FWCTL_TEST_DRIVER asks for, "rust" or "c", or of either one if
+ * it does not say?
+ */
+static inline bool is_loopback(const struct device *dev)
+{
+	const char *driver = getenv("FWCTL_TEST_DRIVER");
+	bool is_rust = !strcmp(dev->module, "fwctl_loopback");
+	bool is_c = !strcmp(dev->module, "fwctl_loopback_c");
+
+	if (driver && !strcmp(driver, "rust"))
+		return is_rust;
+	if (driver && !strcmp(driver, "c"))
+		return is_c;
+	return is_rust || is_c;
+}
+
+/* Length matrices and threads are slow on an emulated machine. */
+#define LONG_TIMEOUT 120
+
+/* A sleep in the driver that is long enough for what is to happen meanwhile. */
+#define SLEEP_MS 2000
+
+#define NO_LOOPBACK "no loopback device: load fwctl_loopback or fwctl_loopback_c from samples/fwctl"
+
+static inline struct fwctl_loopback_cmd loopback_cmd(uint32_t op, uint32_t arg)
+{
+	return (struct fwctl_loopback_cmd) {
+		.magic = FWCTL_LOOPBACK_MAGIC,
+		.op = op,
+		.arg = arg,
+	};
+}
+
+/* An RPC that is nothing but the command, in scope CONFIGURATION.  Returns 0 or an errno. */
+static inline int _loopback_op(int fd, uint32_t op, uint32_t arg, void *out, uint32_t *out_len)
+{
+	struct fwctl_loopback_cmd cmd = loopback_cmd(op, arg);
+
+	return _fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), out, out_len);
+}
+
+#define loopback_op(fd, op, arg, out, out_len) \
+	ASSERT_EQ(0, _loopback_op(fd, op, arg, out, out_len))
+
+#define loopback_op_fails(expected, fd, op, arg, out, out_len) do {		\
+	uint32_t __out_len = (out_len);						\
+	EXPECT_EQ(expected, _loopback_op(fd, op, arg, out, &__out_len));	\
+} while (0)
+
+/* Echoes 16 bytes and looks at them.  Returns 0, an errno, or -1 for wrong bytes. */
+static inline int _loopback_echo(int fd, uint32_t scope)
+{
+	uint8_t in[16], out[16] = {};
+	uint32_t out_len = sizeof(out);
+	int err;
+
+	fill_pattern(in, sizeof(in), 77);
+	err = _fwctl_rpc(fd, scope, in, sizeof(in), out, &out_len);
+	if (err)
+		return err;
+	return out_len == sizeof(in) && !memcmp(in, out, sizeof(in)) ? 0 : -1;
+}
+
+#define loopback_echo(fd) ASSERT_EQ(0, _loopback_echo(fd, FWCTL_RPC_CONFIGURATION))
+
+#define loopback_echo_fails(expected, fd) \
+	EXPECT_EQ(expected, _loopback_echo(fd, FWCTL_RPC_CONFIGURATION))
+
+/* Returns 0 or an errno. */
+static inline int _loopback_state(int fd, struct fwctl_loopback_state *state)
+{
+	uint32_t out_len = sizeof(*state);
+
+	memset(state, 0xee, sizeof(*state));
+	return _loopback_op(fd, FWCTL_LOOPBACK_STATE, 0, state, &out_len);
+}
+
+#define loopback_state(fd) ({							\
+	struct fwctl_loopback_state __state;					\
+	ASSERT_EQ(0, _loopback_state(fd, &__state));				\
+	__state;								\
+})
+
+/*
+ * A thread with one RPC that sleeps in the driver; `err` and `is_done` are of interest once it
+ * returns.
+ */
+struct sleeper {
+	int fd;
+	uint32_t ms;
+	pthread_t thread;
+	volatile pid_t tid;
+	int err;
+	bool is_done;
+};
+
+static inline void *sleeper_main(void *arg)
+{
+	struct sleeper *sleeper = arg;
+	struct fwctl_loopback_cmd reply;
+	uint32_t out_len = sizeof(reply);
+
+	__atomic_store_n(&sleeper->tid, gettid_(), __ATOMIC_SEQ_CST);
+	sleeper->err =
+		_loopback_op(sleeper->fd, FWCTL_LOOPBACK_SLEEP, sleeper->ms, &reply, &out_len);
+	if (!sleeper->err && (out_len != sizeof(reply) || reply.arg != sleeper->ms))
+		sleeper->err = -1;
+	__atomic_store_n(&sleeper->is_done, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/*
+ * Starts a thread whose RPC sleeps in the driver, and waits until it does; returns false if it does
+ * not.
+ */
+static inline bool _sleeper_start(struct sleeper *sleeper, int fd, uint32_t ms)
+{
+	memset(sleeper, 0, sizeof(*sleeper));
+	sleeper->fd = fd;
+	sleeper->ms = ms;
+	if (pthread_create(&sleeper->thread, NULL, sleeper_main, sleeper))
+		abort();
+	while (!__atomic_load_n(&sleeper->tid, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	return wait_asleep(sleeper->tid);
+}
+
+#define sleeper_start(sleeper, fd, ms) ASSERT_TRUE(_sleeper_start(sleeper, fd, ms))
+
+static inline bool sleeper_is_done(const struct sleeper *sleeper)
+{
+	return __atomic_load_n(&sleeper->is_done, __ATOMIC_SEQ_CST);
+}
+
+/* Waits for the RPC; returns 0, its errno, or -1 for a wrong reply. */
+static inline int sleeper_join(struct sleeper *sleeper)
+{
+	pthread_join(sleeper->thread, NULL);
+	return sleeper->err;
+}
+
+/*
+ * The driver model's side
+ */
+
+#define DRIVERS_DIR "/sys/bus/auxiliary/drivers"
+
+static inline bool is_bound(const struct device *dev)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), DRIVERS_DIR "/%s/%s", dev->driver, dev->parent);
+	return !access(path, F_OK);
+}
+
+/* Returns 0 or an errno.  Returns when the driver is done with the device. */
+static inline int unbind(const struct device *dev)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), DRIVERS_DIR "/%s/unbind", dev->driver);
+	return write_text(path, dev->parent);
+}
+
+/* Returns 0 or an errno.  A device that is bound already stays so, and is no error. */
+static inline int bind_again(const struct device *dev)
+{
+	char path[PATH_MAX];
+
+	if (is_bound(dev))
+		return 0;
+	snprintf(path, sizeof(path), DRIVERS_DIR "/%s/bind", dev->driver);
+	return write_text(path, dev->parent);
+}
+
+/*
+ * Ends what a test has done to a device: it is bound, and has the lowest number that is free, which
+ * it had before.  Returns 0 or an errno.
+ */
+static inline int start_anew(const struct device *dev)
+{
+	int err = is_bound(dev) ? unbind(dev) : 0;
+
+	return err ? err : bind_again(dev);
+}
+
+/* Finds the fwctl device that hangs below dev->parent now, whatever its number. */
+static inline bool find_again(struct device *dev)
+{
+	struct device found;
+	struct dirent *entry;
+	char path[PATH_MAX];
+	bool is_found = false;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/bus/auxiliary/devices/%s/fwctl", dev->parent);
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (!is_found && (entry = readdir(dir))) {
+		if (strncmp(entry->d_name, "fwctl", 5))
+			continue;
+		device_named(&found, entry->d_name);
+		is_found = true;
+	}
+	closedir(dir);
+	if (is_found)
+		*dev = found;
+	return is_found;
+}
+
+/* All that a file of a device that is gone still does. */
+static inline void check_orphan(struct __test_metadata *_metadata, int fd)
+{
+	struct {
+		struct fwctl_info info;
+		uint32_t tail[2];
+	} info = { .info.size = sizeof(info.info) };
+	struct fwctl_rpc rpc = { .size = sizeof(rpc) };
+	char page[4096] = {};
+
+	EXPECT_EQ(ENODEV, ioctl_errno(fd, FWCTL_INFO, &info));
+	EXPECT_EQ(ENODEV, ioctl_errno(fd, FWCTL_RPC, &rpc));
+	loopback_echo_fails(ENODEV, fd);
+
+	/* It goes before all that an ioctl looks at ... */
+	info.info.flags = 1;
+	EXPECT_EQ(ENODEV, ioctl_errno(fd, FWCTL_INFO, &info));
+	info.info.flags = 0;
+	rpc.scope = 4;
+	rpc.in_len = UINT_MAX;
+	EXPECT_EQ(ENODEV, ioctl_errno(fd, FWCTL_RPC, &rpc));
+	fwctl_rpc_fails(ENODEV, fd, FWCTL_RPC_CONFIGURATION, NULL, 1, NULL, 1);
+
+	/* ... and after what makes it one. */
+	EXPECT_EQ(ENOTTY, ioctl_errno(fd, _IO(FWCTL_TYPE, 2), &info));
+	EXPECT_EQ(EFAULT, ioctl_errno(fd, FWCTL_INFO, NULL));
+	info.info.size = 23;
+	EXPECT_EQ(EINVAL, ioctl_errno(fd, FWCTL_INFO, &info));
+	info.info.size = sizeof(info);
+	EXPECT_EQ(ENODEV, ioctl_errno(fd, FWCTL_INFO, &info));
+	info.tail[1] = 1;
+	EXPECT_EQ(E2BIG, ioctl_errno(fd, FWCTL_INFO, &info));
+
+	EXPECT_EQ(-1, read(fd, page, sizeof(page)));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, write(fd, page, sizeof(page)));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+#endif

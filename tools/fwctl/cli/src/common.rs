@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What verbs share.
+
+use crate::failure::Failure;
+use crate::output::{hex, say};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::Args;
+use fwctl::sysfs::{Entry, Root};
+use fwctl::{Device, Scope};
+use std::fs::File;
+use std::io::{self, Read};
+
+/// The machine that a command works on.
+pub struct World {
+    pub root: Root,
+    is_verbose: bool,
+}
+
+impl World {
+    /// This machine; or, for tests, the copy of one in the directory that `FWCTL_ROOT` names.
+    pub fn new(is_verbose: bool) -> World {
+        let root = match std::env::var_os("FWCTL_ROOT") {
+            Some(path) if !path.is_empty() => Root::copy(path),
+            _ => Root::default(),
+        };
+        World { root, is_verbose }
+    }
+
+    /// Opens the device of an entry.
+    pub fn open_entry(&self, entry: &Entry) -> Result<Device, fwctl::Error> {
+        let device = entry.open()?;
+        if !self.is_verbose {
+            return Ok(device);
+        }
+        let name = device.name().to_owned();
+        Ok(device.observed(move |exchange| {
+            say(&format!(
+                "{name}: request in scope {}: {}",
+                exchange.scope,
+                hex(exchange.request)
+            ));
+            say(&match exchange.outcome {
+                Ok((reply, true_len)) => {
+                    format!("{name}: reply of {true_len} bytes: {}", hex(reply))
+                }
+                Err(error) => format!("{name}: no reply: {error}"),
+            });
+        }))
+    }
+}
+
+/// The device that a verb is about.
+#[derive(Args, Clone, Debug)]
+pub struct DeviceArg {
+    /// fwctl0, a path, a PCI address or a CXL memory device
+    #[arg(value_name = "DEV", value_hint = clap::ValueHint::FilePath)]
+    dev: String,
+}
+
+impl DeviceArg {
+    /// What sysfs says about the device.
+    pub fn entry(&self, world: &World) -> Result<Entry, Failure> {
+        Ok(world.root.resolve(&self.dev)?)
+    }
+
+    /// Opens the device.
+    pub fn open(&self, world: &World) -> Result<Device, Failure> {
+        Ok(world.open_entry(&self.entry(world)?)?)
+    }
+}
+
+/// Reads a file, or stdin for `-`, of at most `max` bytes.
+pub fn read_input(name: &str, max: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limit = max as u64 + 1;
+    let result = match name {
+        "-" => io::stdin().lock().take(limit).read_to_end(&mut bytes),
+        _ => File::open(name).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
+    };
+    result.map_err(|e| Failure::Failed(format!("{name}: {e}")))?;
+    if bytes.len() > max {
+        return Err(Failure::Failed(format!(
+            "{name}: longer than {max} bytes, which is the most that can be sent"
+        )));
+    }
+    Ok(bytes)
+}
+
+/// Parses a number in decimal, or in hexadecimal after 0x.
+pub fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let value = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    let value = value.map_err(|e| e.to_string())?;
+    let most = 1u128 << (8 * size_of::<T>());
+    T::try_from(value).map_err(|_| format!("number too large, the most is {}", most - 1))
+}
+
+/// Parser of scope names, which completions know too.
+pub fn scope_parser() -> impl TypedValueParser<Value = Scope> {
+    PossibleValuesParser::new(Scope::ALL.map(Scope::name)).try_map(|name| name.parse::<Scope>())
+}
+
+/// Says on stderr what a request in this scope does to the kernel, if it does anything.
+pub fn warn_of_taint(scope: Scope) {
+    if scope.is_tainting() {
+        say(&format!("warning: {}", taint(scope)));
+    }
+}
+
+/// What a request in a scope that taints does to the kernel.
+pub fn taint(scope: Scope) -> String {
+    format!("a request in scope {scope} taints the kernel (flag J) until the next boot, whatever comes of it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_both_notations() {
+        assert_eq!(number::<u16>("12"), Ok(12));
+        assert_eq!(number::<u16>("0xffff"), Ok(0xffff));
+        assert_eq!(
+            number::<u16>("65536"),
+            Err("number too large, the most is 65535".into())
+        );
+        for text in ["", "0x", "-1", "1k", "99999999999999999999", "0x-1"] {
+            assert!(number::<u16>(text).is_err(), "{text}");
+        }
+    }
+}

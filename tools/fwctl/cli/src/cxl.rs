@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `fwctl cxl`: the features of a CXL memory device.
+
+mod features;
+mod get;
+mod set;
+
+use crate::common::World;
+use crate::failure::Failure;
+use crate::output::progress;
+use clap::Subcommand;
+use fwctl::cxl::{known_feature, CxlDevice, Feature};
+use fwctl::{Error, Uuid};
+
+/// Features of a CXL memory device: list, read, change
+#[derive(Subcommand, Debug)]
+pub enum CxlVerb {
+    Features(features::FeaturesArgs),
+    Get(get::GetArgs),
+    Set(set::SetArgs),
+}
+
+pub fn run(world: &World, verb: CxlVerb) -> Result<(), Failure> {
+    match verb {
+        CxlVerb::Features(args) => features::features(world, args),
+        CxlVerb::Get(args) => get::get(world, args),
+        CxlVerb::Set(args) => set::set(world, args),
+    }
+}
+
+/// Parses a feature: its UUID, or its short name.
+fn feature_uuid(text: &str) -> Result<Uuid, String> {
+    known_feature(text).map_or_else(|| text.parse(), Ok).map_err(|_| {
+        "not a UUID, and not one of patrol-scrub, ecs, sppr, hppr, cacheline-sparing, row-sparing, bank-sparing, rank-sparing"
+            .into()
+    })
+}
+
+/// Every feature of a device; if they are many, it shows how far it is.
+fn all(cxl: &CxlDevice) -> Result<Vec<Feature>, Failure> {
+    const MANY: usize = 256;
+    Ok(cxl.features_with(|done, all| {
+        if all > MANY {
+            progress("features", done, all);
+        }
+    })?)
+}
+
+/// What the device says about a feature.
+fn find(cxl: &CxlDevice, uuid: Uuid) -> Result<Feature, Failure> {
+    all(cxl)?.into_iter().find(|feature| feature.uuid == uuid).ok_or_else(|| {
+        let device = cxl.device().name();
+        Failure::Failed(format!("{device}: has no feature {uuid}; see what it has with: fwctl cxl features {device}"))
+    })
+}
+
+/// Fails if bytes from `offset` on do not lie within the feature.
+fn check_range(
+    cxl: &CxlDevice,
+    feature: &Feature,
+    max: u16,
+    offset: u16,
+    size: usize,
+) -> Result<(), Failure> {
+    let end = usize::from(offset) + size;
+    if end <= usize::from(max) && size > 0 {
+        return Ok(());
+    }
+    let why = if size == 0 {
+        format!("no bytes are asked for; the feature has {max}")
+    } else {
+        format!(
+            "bytes {offset} to {} are asked for, and it has {max}",
+            end - 1
+        )
+    };
+    Err(Error::Feature {
+        device: cxl.device().name().into(),
+        feature: title(feature),
+        why,
+    }
+    .into())
+}
+
+/// Its short name with the UUID, or the UUID alone.
+fn title(feature: &Feature) -> String {
+    match feature.name() {
+        Some(name) => format!("{name} ({})", feature.uuid),
+        None => feature.uuid.to_string(),
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `fwctl cxl features`.
+
+use crate::common::{DeviceArg, World};
+use crate::failure::Failure;
+use crate::output::{self, Block, OutputArgs, Report};
+use fwctl::cxl::{effect_names, CxlDevice, Feature, SetPolicy, Verdict};
+use serde::Serialize;
+
+/// The features of a device: sizes, who may change them, and what a change does
+///
+/// SET is 0 for features that the kernel keeps for itself. Under CHANGEABLE stands the scope that a change needs; debug-write and
+/// debug-write-full taint the kernel.
+#[derive(clap::Args, Debug)]
+pub struct FeaturesArgs {
+    #[command(flatten)]
+    device: DeviceArg,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Serialize)]
+struct Features {
+    device: String,
+    features: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: u16,
+    uuid: String,
+    name: Option<&'static str>,
+    get_size: u16,
+    set_size: u16,
+    get_version: u8,
+    set_version: u8,
+    flags: u32,
+    changeable: bool,
+    kernel_exclusive: bool,
+    has_default: bool,
+    has_saved: bool,
+    persistent: bool,
+    effects: u16,
+    effect_names: Vec<&'static str>,
+    /// Scope that changing it needs; none if it cannot be changed through fwctl.
+    set_scope: Option<&'static str>,
+    #[serde(skip)]
+    feature: Feature,
+}
+
+pub fn features(world: &World, args: FeaturesArgs) -> Result<(), Failure> {
+    let cxl = CxlDevice::new(args.device.open(world)?)?;
+    let features = super::all(&cxl)?.into_iter().map(row).collect();
+    output::print(
+        args.output.output,
+        &Features {
+            device: cxl.device().name().into(),
+            features,
+        },
+    )
+}
+
+fn row(feature: Feature) -> Row {
+    Row {
+        id: feature.id,
+        uuid: feature.uuid.to_string(),
+        name: feature.name(),
+        get_size: feature.get_size,
+        set_size: feature.set_size,
+        get_version: feature.get_version,
+        set_version: feature.set_version,
+        flags: feature.flags,
+        changeable: feature.is_changeable(),
+        kernel_exclusive: feature.is_kernel_exclusive(),
+        has_default: feature.has_default(),
+        has_saved: feature.has_saved(),
+        persistent: feature.is_persistent(),
+        effects: feature.effects,
+        effect_names: effect_names(feature.effects)
+            .iter()
+            .map(|effect| effect.name)
+            .collect(),
+        set_scope: match feature.set_policy() {
+            SetPolicy::Scope(scope) => Some(scope.name()),
+            SetPolicy::Never(_) => None,
+        },
+        feature,
+    }
+}
+
+impl Report for Features {
+    fn blocks(&self) -> Vec<Block> {
+        const HEAD: &[&str] = &[
+            "ID",
+            "UUID",
+            "NAME",
+            "GET",
+            "SET",
+            "CHANGEABLE",
+            "EFFECTS OF A CHANGE",
+        ];
+        let cells = |row: &Row| {
+            vec![
+                row.id.to_string(),
+                row.uuid.clone(),
+                row.name.unwrap_or("-").into(),
+                row.get_size.to_string(),
+                row.set_size.to_string(),
+                changeable(&row.feature),
+                effects_in_words(row.effects),
+            ]
+        };
+        vec![Block::Table(
+            HEAD,
+            self.features.iter().map(cells).collect(),
+        )]
+    }
+}
+
+fn changeable(feature: &Feature) -> String {
+    match feature.set_policy() {
+        SetPolicy::Scope(scope) => scope.name().into(),
+        SetPolicy::Never(Verdict::KernelExclusive) => "kernel only".into(),
+        SetPolicy::Never(Verdict::NotChangeable) => "no".into(),
+        SetPolicy::Never(Verdict::ReservedEffects) => "no (unknown effects)".into(),
+        SetPolicy::Never(Verdict::Background) => "no (background)".into(),
+        SetPolicy::Never(Verdict::NoEffects) => "no (effects not said)".into(),
+    }
+}
+
+/// The effects of a change, for people.
+pub fn effects_in_words(effects: u16) -> String {
+    let words: Vec<&str> = effect_names(effects)
+        .iter()
+        .map(|effect| effect.words)
+        .collect();
+    if words.is_empty() {
+        return "none".into();
+    }
+    words.join("; ")
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How a command ends when it does not succeed, and the exit status that says so.
+
+use fwctl::{Advice, Error};
+use std::io;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// Exit status 1.
+    Failed(String),
+    /// The command line asks for something that makes no sense. Exit status 2.
+    Usage(String),
+    /// The firmware said no. Exit status 3.
+    Refused(String),
+    /// Whoever read the output has seen enough. Exit status 0.
+    ReaderGone,
+}
+
+impl Failure {
+    /// A file that could not be read or written.
+    pub fn file(name: &str, error: &io::Error) -> Failure {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Failure::ReaderGone;
+        }
+        Failure::Failed(format!("{name}: {error}"))
+    }
+
+    /// Exit status, and what there is to say on stderr.
+    pub fn outcome(self) -> (u8, Option<String>) {
+        match self {
+            Failure::Failed(text) => (1, Some(text)),
+            Failure::Usage(text) => (2, Some(text)),
+            Failure::Refused(text) => (3, Some(text)),
+            Failure::ReaderGone => (0, None),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let text = with_advice(error.to_string(), error.advice());
+        match error.firmware_status() {
+            Some(_) => Failure::Refused(text),
+            None => Failure::Failed(text),
+        }
+    }
+}
+
+/// What happened, and below it what it means and what may help.
+pub fn with_advice(text: String, advice: Option<Advice>) -> String {
+    match advice {
+        Some(Advice { meaning, remedy }) => {
+            format!("{text}\n  meaning: {meaning}\n  remedy:  {remedy}")
+        }
+        None => text,
+    }
+}

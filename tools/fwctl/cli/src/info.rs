@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `fwctl info`.
+
+use crate::common::{DeviceArg, World};
+use crate::failure::Failure;
+use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
+use fwctl::DriverInfo;
+use serde::Serialize;
+
+/// What the kernel and the device's driver say about a device
+///
+/// Raw output is the driver's part as it came.
+#[derive(clap::Args, Debug)]
+pub struct InfoArgs {
+    #[command(flatten)]
+    device: DeviceArg,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Serialize)]
+struct Info {
+    device: String,
+    node: String,
+    parent: Option<String>,
+    r#type: String,
+    type_number: u32,
+    /// Bytes that the driver has to say.
+    data_len: usize,
+    /// Those of them that were fetched.
+    data: Bytes,
+    uid: Option<u32>,
+    uctx_caps: Option<u32>,
+    uctx_cap_names: Vec<&'static str>,
+    #[serde(skip)]
+    driver: DriverInfo,
+}
+
+pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
+    let entry = args.device.entry(world)?;
+    let info = world.open_entry(&entry)?.info()?;
+    if info.data.len() < info.data_len {
+        say(&format!(
+            "{}: the driver has {} bytes to say, {} were fetched",
+            entry.name,
+            info.data_len,
+            info.data.len()
+        ));
+    }
+    let (uid, uctx_caps) = match info.driver {
+        DriverInfo::Mlx5 { uid, uctx_caps } => (Some(uid), Some(uctx_caps)),
+        DriverInfo::Pds { uctx_caps } | DriverInfo::Bnxt { uctx_caps } => (None, Some(uctx_caps)),
+        DriverInfo::Cxl | DriverInfo::Bytes => (None, None),
+    };
+    let report = Info {
+        device: entry.name,
+        node: entry.node.display().to_string(),
+        parent: Some(entry.parent.name).filter(|name| !name.is_empty()),
+        r#type: info.device_type.to_string(),
+        type_number: info.device_type.number(),
+        data_len: info.data_len,
+        data: Bytes(info.data),
+        uid,
+        uctx_caps,
+        uctx_cap_names: info
+            .driver
+            .capabilities()
+            .into_iter()
+            .filter_map(|(_, name)| name)
+            .collect(),
+        driver: info.driver,
+    };
+    output::print(args.output.output, &report)
+}
+
+impl Report for Info {
+    fn blocks(&self) -> Vec<Block> {
+        let mut fields = vec![
+            ("device", self.device.clone()),
+            ("node", self.node.clone()),
+            ("parent", self.parent.clone().unwrap_or_else(|| "-".into())),
+            ("type", format!("{} ({})", self.r#type, self.type_number)),
+            ("driver data", format!("{} bytes", self.data_len)),
+        ];
+        if let Some(uid) = self.uid {
+            fields.push(("firmware uid", uid.to_string()));
+        }
+        if let Some(caps) = self.uctx_caps {
+            let names: Vec<String> = self
+                .driver
+                .capabilities()
+                .into_iter()
+                .map(|(mask, name)| name.map_or_else(|| format!("{mask:#x}"), str::to_owned))
+                .collect();
+            let names = if names.is_empty() {
+                "none".into()
+            } else {
+                names.join(", ")
+            };
+            fields.push(("capabilities", format!("{caps:#x} ({names})")));
+        }
+        let mut blocks = vec![Block::Fields(fields)];
+        if self.driver == DriverInfo::Bytes && !self.data.0.is_empty() {
+            blocks.push(Block::Dump(self.data.0.clone()));
+        }
+        blocks
+    }
+
+    fn raw(&self) -> Option<&[u8]> {
+        Some(&self.data.0)
+    }
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `fwctl list`.
+
+use crate::common::World;
+use crate::failure::{with_advice, Failure};
+use crate::output::{self, say, Block, OutputArgs, Report};
+use fwctl::sysfs::{Absence, Access, Entry, Parent};
+use fwctl::{Advice, Error};
+use serde::Serialize;
+
+/// List every fwctl device: type, parent, node, and who may open it
+///
+/// The type is what the kernel says, for which the node is opened; where that is not permitted, it is guessed from the parent and
+/// has a question mark. A machine without devices gets an empty list and a sentence on stderr that says what to do.
+#[derive(clap::Args, Debug)]
+pub struct ListArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Serialize)]
+struct List {
+    devices: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    r#type: Option<String>,
+    /// The type is the kernel's word, not a guess.
+    type_is_certain: bool,
+    node: String,
+    /// This process could open the node.
+    can_open: bool,
+    mode: Option<String>,
+    owner: Option<String>,
+    group: Option<String>,
+    parent: ParentRow,
+    #[serde(skip)]
+    access: Option<Access>,
+}
+
+#[derive(Serialize)]
+struct ParentRow {
+    name: Option<String>,
+    bus: Option<String>,
+    driver: Option<String>,
+    pci_address: Option<String>,
+    pci_vendor: Option<u16>,
+    pci_device: Option<u16>,
+    product: Option<String>,
+    memdev: Option<String>,
+    serial: Option<String>,
+    firmware_version: Option<String>,
+}
+
+pub fn list(world: &World, args: ListArgs) -> Result<(), Failure> {
+    let entries = match world.root.devices() {
+        Ok(entries) => entries,
+        Err(Error::Absent(absence @ Absence::NoDevices { .. })) => {
+            say(&absence.to_string());
+            Vec::new()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut problems = Problems::default();
+    let devices = entries
+        .iter()
+        .map(|entry| row(world, entry, &mut problems))
+        .collect();
+    problems.say();
+    output::print(args.output.output, &List { devices })
+}
+
+/// Why devices could not be asked; what one errno means is said once, however many devices it is about.
+#[derive(Default)]
+struct Problems(Vec<(Option<Advice>, Vec<String>)>);
+
+impl Problems {
+    fn add(&mut self, error: &Error) {
+        let (advice, text) = (error.advice(), error.to_string());
+        match self.0.iter_mut().find(|(known, _)| *known == advice) {
+            Some((_, texts)) => texts.push(text),
+            None => self.0.push((advice, vec![text])),
+        }
+    }
+
+    fn say(self) {
+        for (advice, texts) in self.0 {
+            say(&with_advice(texts.join("\nfwctl: "), advice));
+        }
+    }
+}
+
+fn row(world: &World, entry: &Entry, problems: &mut Problems) -> Row {
+    let opened = world.open_entry(entry);
+    let can_open = opened.is_ok();
+    let (device_type, type_is_certain) = match opened.and_then(|device| device.device_type()) {
+        Ok(device_type) => (Some(device_type), true),
+        Err(error) => {
+            problems.add(&error);
+            (entry.likely_type(), false)
+        }
+    };
+    Row {
+        name: entry.name.clone(),
+        r#type: device_type.map(|device_type| device_type.to_string()),
+        type_is_certain,
+        node: entry.node.display().to_string(),
+        can_open,
+        mode: entry
+            .access
+            .as_ref()
+            .map(|access| format!("{:04o}", access.mode)),
+        owner: entry.access.as_ref().map(|access| access.owner.clone()),
+        group: entry.access.as_ref().map(|access| access.group.clone()),
+        parent: parent(&entry.parent),
+        access: entry.access.clone(),
+    }
+}
+
+fn parent(parent: &Parent) -> ParentRow {
+    let (pci, memdev) = (parent.pci.as_ref(), parent.memdev.as_ref());
+    ParentRow {
+        name: Some(parent.name.clone()).filter(|name| !name.is_empty()),
+        bus: parent.bus.clone(),
+        driver: parent.driver.clone(),
+        pci_address: pci.map(|pci| pci.address.clone()),
+        pci_vendor: pci.map(|pci| pci.vendor),
+        pci_device: pci.map(|pci| pci.device),
+        product: pci.and_then(|pci| pci.product.clone()),
+        memdev: memdev.map(|memdev| memdev.name.clone()),
+        serial: memdev.and_then(|memdev| memdev.serial.clone()),
+        firmware_version: memdev.and_then(|memdev| memdev.firmware_version.clone()),
+    }
+}
+
+impl Report for List {
+    fn blocks(&self) -> Vec<Block> {
+        const HEAD: &[&str] = &[
+            "NAME", "TYPE", "PARENT", "DRIVER", "PRODUCT", "NODE", "OPEN TO",
+        ];
+        if self.devices.is_empty() {
+            return Vec::new();
+        }
+        vec![Block::Table(
+            HEAD,
+            self.devices.iter().map(Row::cells).collect(),
+        )]
+    }
+}
+
+impl Row {
+    fn cells(&self) -> Vec<String> {
+        let device_type = match (&self.r#type, self.type_is_certain) {
+            (Some(device_type), true) => device_type.clone(),
+            (Some(device_type), false) => format!("{device_type}?"),
+            (None, _) => "?".into(),
+        };
+        let parent = &self.parent;
+        let parent_text = match (&parent.name, &parent.pci_address) {
+            (Some(name), Some(address)) if name != address => format!("{name} ({address})"),
+            (Some(name), _) => name.clone(),
+            (None, _) => "-".into(),
+        };
+        let product = match (&parent.product, parent.pci_vendor, parent.pci_device) {
+            (Some(product), ..) => product.clone(),
+            (None, Some(vendor), Some(device)) => format!("{vendor:04x}:{device:04x}"),
+            _ => "-".into(),
+        };
+        vec![
+            self.name.clone(),
+            device_type,
+            parent_text,
+            parent.driver.clone().unwrap_or_else(|| "-".into()),
+            product,
+            self.node.clone(),
+            self.access
+                .as_ref()
+                .map_or_else(|| "nobody (no node)".into(), open_to),
+        ]
+    }
+}
+
+/// Who may open a node; one of the three permissions to read or write is enough, as no fwctl call asks for more.
+fn open_to(access: &Access) -> String {
+    let who = if access.mode & 0o006 != 0 {
+        "everyone".to_owned()
+    } else if access.mode & 0o060 != 0 {
+        format!("{}, group {}", access.owner, access.group)
+    } else {
+        access.owner.clone()
+    };
+    format!("{who} ({:04o})", access.mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_open_in_words() {
+        let access = |mode| {
+            open_to(&Access {
+                mode,
+                owner: "root".into(),
+                group: "fwctl".into(),
+            })
+        };
+        assert_eq!(access(0o600), "root (0600)");
+        assert_eq!(access(0o660), "root, group fwctl (0660)");
+        assert_eq!(access(0o604), "everyone (0604)");
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `fwctl`: list fwctl devices, inspect them, and speak to their firmware.
+//!
+//! | file | what |
+//! |---|---|
+//! | `main.rs` | the verbs, and the exit status |
+//! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
+//! | `generate.rs` | completions and man pages, from the definitions of the verbs |
+//! | `common.rs` | what verbs share: naming a device, reading input, numbers |
+//! | `output.rs` | the only printer |
+//! | `failure.rs` | what ends a command, and the exit status of it |
+
+#![forbid(unsafe_code)]
+
+mod common;
+mod cxl;
+mod failure;
+mod generate;
+mod info;
+mod list;
+mod mlx5;
+mod output;
+mod rpc;
+mod watch;
+
+use clap::{Parser, Subcommand};
+use common::World;
+use failure::Failure;
+use std::process::ExitCode;
+
+const AFTER_HELP: &str = "\
+DEV is a name (fwctl0), the path of a node, a PCI address (0000:0d:00.0 or 0d:00.0) or a CXL memory device (mem0).
+
+Examples:
+  fwctl list                                     what is there
+  fwctl cxl features mem0                        the features of a CXL memory device
+  fwctl cxl get mem0 patrol-scrub                the value of one
+  fwctl rpc fwctl0 --scope debug-read-only -i request.bin -o reply.bin
+  fwctl watch                                    who asks what of which firmware
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 the firmware refused.
+
+Whoever can open a device node can, with scope debug-write, write to the firmware and taint the kernel. Nodes belong to root.";
+
+/// List fwctl devices, inspect them, and speak to their firmware
+#[derive(Parser, Debug)]
+#[command(name = "fwctl", version, after_help = AFTER_HELP, max_term_width = 120)]
+struct Cli {
+    /// Show every request and reply on stderr
+    #[arg(short, long, global = true)]
+    verbose: bool,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    List(list::ListArgs),
+    Info(info::InfoArgs),
+    Rpc(rpc::RpcArgs),
+    #[command(subcommand)]
+    Cxl(cxl::CxlVerb),
+    #[command(subcommand)]
+    Mlx5(mlx5::Mlx5Verb),
+    Watch(watch::WatchArgs),
+    Completions(generate::CompletionsArgs),
+    Man(generate::ManArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no failure; a reader that went away is none either.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let (status, text) = failure.outcome();
+            if let Some(text) = text {
+                output::say(&text);
+            }
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let world = World::new(cli.verbose);
+    match cli.verb {
+        Verb::List(args) => list::list(&world, args),
+        Verb::Info(args) => info::info(&world, args),
+        Verb::Rpc(args) => rpc::rpc(&world, args),
+        Verb::Cxl(verb) => cxl::run(&world, verb),
+        Verb::Mlx5(verb) => mlx5::run(&world, verb),
+        Verb::Watch(args) => watch::watch(&world, args),
+        Verb::Completions(args) => generate::completions(args),
+        Verb::Man(args) => generate::man(&args),
+    }
+}

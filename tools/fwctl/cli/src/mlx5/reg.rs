@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `fwctl mlx5 reg`.
+
+use super::{assign, assignment, blocks, rows, Assignment, FieldRow};
+use crate::common::{number, scope_parser, warn_of_taint, DeviceArg, World};
+use crate::failure::Failure;
+use crate::output::{self, Block, Bytes, OutputArgs, Report};
+use crate::rpc::Plan;
+use fwctl::mlx5::{access_register, registers, Layout, Mlx5Device, HEADER, READ_SCOPE};
+use fwctl::Scope;
+use serde::Serialize;
+
+/// Read or change a register
+///
+/// Registers and fields are those that the kernel's headers name; others are read by their number, as bytes. With --set the register
+/// is read, the fields are changed, it is written, and read back. A write must name its scope: Linux 7.3 accepts register writes in
+/// any, also in configuration, which does not taint the kernel.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:\n  fwctl mlx5 reg 0000:07:00.0 mtmp --arg sensor_index=1\n  \
+                        fwctl mlx5 reg 0000:07:00.0 0x9061 --size 148 --arg info_type=1 -o raw"
+)]
+pub struct RegArgs {
+    #[command(flatten)]
+    device: DeviceArg,
+    /// Name of the register, or its number
+    register: String,
+    /// Set a field of the request that selects what is read, such as sensor_index
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
+    arg: Vec<Assignment>,
+    /// Change a field of the register
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment, requires = "scope")]
+    set: Vec<Assignment>,
+    /// Scope of the write
+    #[arg(long, value_parser = scope_parser(), requires = "set")]
+    scope: Option<Scope>,
+    /// Bytes of the register, if it is not known or has more than its fields
+    #[arg(long, value_name = "N", value_parser = size)]
+    size: Option<u16>,
+    /// Send nothing, print what would be sent to read it
+    #[arg(long, conflicts_with = "set")]
+    dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Longest register that is asked for, in bytes.
+const MAX_SIZE: u16 = 4096;
+
+fn size(text: &str) -> Result<u16, String> {
+    let is_right = |size: &u16| (4..=MAX_SIZE).contains(size) && size % 4 == 0;
+    number(text)
+        .ok()
+        .filter(is_right)
+        .ok_or_else(|| format!("not a multiple of 4 from 4 to {MAX_SIZE}"))
+}
+
+#[derive(Serialize)]
+struct Register {
+    device: String,
+    name: Option<&'static str>,
+    id: u16,
+    /// It was written before it was read.
+    written: bool,
+    fields: Vec<FieldRow>,
+    data: Bytes,
+    /// Bytes that the fields are in.
+    #[serde(skip)]
+    described: usize,
+}
+
+pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
+    let layout = layout(&args.register)?;
+    let size = args.size.map_or(layout.size, usize::from);
+    if size == 0 {
+        let text = format!(
+            "{}: its length is not known here: name it with --size",
+            args.register
+        );
+        return Err(Failure::Usage(text));
+    }
+    let mut select = vec![0; size];
+    assign(&layout, &mut select, &args.arg)?;
+    // Before anything is sent.
+    assign(&layout, &mut select.clone(), &args.set)?;
+    let entry = args.device.entry(world)?;
+    if args.dry_run {
+        let plan = Plan::new(
+            &entry,
+            READ_SCOPE,
+            HEADER + size,
+            access_register(layout.id, true, &select),
+        );
+        return output::print(args.output.output, &plan);
+    }
+    let mlx5 = Mlx5Device::new(world.open_entry(&entry)?)?;
+    let mut data = mlx5.read_register(layout.id, &select)?;
+    if let Some(scope) = args.scope {
+        assign(&layout, &mut data, &args.arg)?;
+        assign(&layout, &mut data, &args.set)?;
+        warn_of_taint(scope);
+        mlx5.write_register(scope, layout.id, &data)?;
+        data = mlx5.read_register(layout.id, &select)?;
+    }
+    let register = Register {
+        device: entry.name,
+        name: Some(layout.name).filter(|name| !name.is_empty()),
+        id: layout.id,
+        written: args.scope.is_some(),
+        fields: rows(&layout, &data),
+        data: Bytes(data),
+        described: layout.size,
+    };
+    output::print(args.output.output, &register)
+}
+
+/// The register of a name or number; a number may be one without a layout.
+fn layout(text: &str) -> Result<Layout, Failure> {
+    let id = number::<u16>(text).ok();
+    if let Some(layout) = registers()
+        .iter()
+        .find(|layout| layout.name == text || Some(layout.id) == id)
+    {
+        return Ok(layout.clone());
+    }
+    match id {
+        Some(id) => Ok(Layout {
+            name: "",
+            id,
+            size: 0,
+            fields: Vec::new(),
+        }),
+        None => {
+            let known: Vec<&str> = registers().iter().map(|layout| layout.name).collect();
+            Err(Failure::Usage(format!(
+                "{text}: no such register; give its number, or one of {}",
+                known.join(", ")
+            )))
+        }
+    }
+}
+
+impl Report for Register {
+    fn blocks(&self) -> Vec<Block> {
+        let name = self
+            .name
+            .map(|name| format!(" ({name})"))
+            .unwrap_or_default();
+        let mut fields = vec![
+            ("device", self.device.clone()),
+            ("register", format!("{:#06x}{name}", self.id)),
+        ];
+        if self.written {
+            fields.push(("written", "yes; what follows was read back".into()));
+        }
+        let mut all = vec![Block::Fields(fields)];
+        all.extend(blocks(
+            &self.fields,
+            self.data.0.get(self.described..).unwrap_or_default(),
+        ));
+        all
+    }
+
+    fn raw(&self) -> Option<&[u8]> {
+        Some(&self.data.0)
+    }
+}

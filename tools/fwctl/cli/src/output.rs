@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The only printer. A command makes one report; tables, JSON and raw bytes are made from it here.
+
+use crate::failure::Failure;
+use clap::{Args, ValueEnum};
+use comfy_table::{presets, ColumnConstraint, ContentArrangement, Table};
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+
+/// Version of the JSON: raised when a key changes its meaning or goes away. New keys do not raise it.
+pub const FORMAT: u32 = 1;
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For programs: one object, with "format": 1
+    Json,
+    /// Bytes as they came, for commands that have any
+    Raw,
+}
+
+/// The option that every verb has.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct OutputArgs {
+    /// Print a table, JSON, or bytes as they came
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: Format,
+}
+
+/// What a command found out.
+pub trait Report: Serialize {
+    /// For people: what to show, in order.
+    fn blocks(&self) -> Vec<Block>;
+
+    /// The bytes that the command is about, if it is about bytes.
+    fn raw(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// A piece of a report for people.
+pub enum Block {
+    /// One value a line.
+    Fields(Vec<(&'static str, String)>),
+    /// Rows under headings.
+    Table(&'static [&'static str], Vec<Vec<String>>),
+    /// Bytes as a dump.
+    Dump(Vec<u8>),
+}
+
+/// Bytes that are hexadecimal digits in JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex(&self.0))
+    }
+}
+
+/// Prints a report to stdout.
+pub fn print(format: Format, report: &impl Report) -> Result<(), Failure> {
+    match format {
+        Format::Table => {
+            let is_terminal = io::stdout().is_terminal();
+            let width = if is_terminal {
+                terminal_size::terminal_size().map(|(width, _)| width.0)
+            } else {
+                None
+            };
+            let is_coloured =
+                is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            print_bytes(render(&report.blocks(), width, is_coloured).as_bytes())
+        }
+        Format::Json => print_bytes((json(report)? + "\n").as_bytes()),
+        Format::Raw => match report.raw() {
+            Some(bytes) => print_bytes(bytes),
+            None => Err(Failure::Usage(
+                "this command has no raw output: use -o table or -o json".into(),
+            )),
+        },
+    }
+}
+
+/// Prints bytes to stdout.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(|e| Failure::file("stdout", &e))
+}
+
+/// Says something that is not data, on stderr. That nobody listens is no failure.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "fwctl: {text}");
+}
+
+/// How far a long command is: a line on stderr, if that is a terminal, which the next output replaces.
+pub fn progress(what: &str, done: usize, all: usize) {
+    if io::stderr().is_terminal() {
+        let text = if done < all {
+            format!("\r{what}: {done} of {all}")
+        } else {
+            "\r\x1b[K".into()
+        };
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
+    }
+    text
+}
+
+/// A report on one line of JSON, with the version in front.
+pub fn json_line(report: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(&Versioned {
+        format: FORMAT,
+        report,
+    })
+    .map_err(|e| Failure::Failed(e.to_string()))
+}
+
+fn json(report: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(&Versioned {
+        format: FORMAT,
+        report,
+    })
+    .map_err(|e| Failure::Failed(e.to_string()))
+}
+
+#[derive(Serialize)]
+struct Versioned<'a, T: Serialize> {
+    format: u32,
+    #[serde(flatten)]
+    report: &'a T,
+}
+
+fn render(blocks: &[Block], width: Option<u16>, is_coloured: bool) -> String {
+    let mut text = String::new();
+    for (number, block) in blocks.iter().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        match block {
+            Block::Fields(fields) => {
+                let label_width = fields
+                    .iter()
+                    .map(|(label, _)| label.len() + 1)
+                    .max()
+                    .unwrap_or(0);
+                for (label, value) in fields {
+                    let line =
+                        format!("{:label_width$}  {}", format!("{label}:"), printable(value));
+                    text.push_str(line.trim_end());
+                    text.push('\n');
+                }
+            }
+            Block::Table(head, rows) => text.push_str(&table(head, rows, width, is_coloured)),
+            Block::Dump(bytes) => text.push_str(&dump(bytes)),
+        }
+    }
+    text
+}
+
+fn table(head: &[&str], rows: &[Vec<String>], width: Option<u16>, is_coloured: bool) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(head.iter().copied());
+    if let Some(width) = width {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width);
+    }
+    for row in rows {
+        table.add_row(row.iter().map(|cell| printable(cell)));
+    }
+    // Only the last column is broken over lines: names and numbers of the others are there to be copied.
+    let last = head.len().saturating_sub(1);
+    for (number, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if number < last {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    let text = table.trim_fmt() + "\n";
+    match text.split_once('\n') {
+        Some((first, rest)) if is_coloured => format!("\x1b[1m{first}\x1b[0m\n{rest}"),
+        _ => text,
+    }
+}
+
+/// Text from elsewhere, without characters that a terminal would act on.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// Offset, 16 bytes, and the same as text.
+fn dump(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for (number, line) in bytes.chunks(16).enumerate() {
+        let mut digits = String::new();
+        for (i, byte) in line.iter().enumerate() {
+            digits += if i == 8 { "  " } else { " " };
+            digits += &format!("{byte:02x}");
+        }
+        let letters: String = line
+            .iter()
+            .map(|&b| {
+                if b.is_ascii_graphic() || b == b' ' {
+                    b as char
+                } else {
+                    '.'
+                }
+            })
+            .collect();
+        text += &format!("{:08x} {digits:49}  |{letters}|\n", number * 16);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_has_16_bytes_a_line() {
+        let bytes: Vec<u8> = (0x2e..0x40).collect();
+        assert_eq!(
+            dump(&bytes),
+            "00000000  2e 2f 30 31 32 33 34 35  36 37 38 39 3a 3b 3c 3d  |./0123456789:;<=|\n\
+             00000010  3e 3f                                             |>?|\n"
+        );
+        assert_eq!(dump(&[]), "");
+    }
+
+    #[test]
+    fn a_table_has_no_trailing_space_and_no_colour_unless_asked() {
+        let rows = vec![
+            vec!["fwctl0".into(), "cxl".into()],
+            vec!["fwctl10".into(), String::new()],
+        ];
+        assert_eq!(
+            table(&["NAME", "TYPE"], &rows, None, false),
+            "NAME     TYPE\nfwctl0   cxl\nfwctl10\n"
+        );
+        assert!(table(&["NAME", "TYPE"], &rows, None, true)
+            .starts_with("\x1b[1mNAME     TYPE\x1b[0m\nfwctl0 "));
+        let narrow = table(
+            &["A", "B"],
+            &[vec!["x".into(), "several words that wrap".into()]],
+            Some(20),
+            false,
+        );
+        assert!(
+            narrow.lines().count() > 2 && narrow.lines().all(|line| line.len() <= 20),
+            "{narrow}"
+        );
+        // Too narrow for that: the other columns stay whole all the same.
+        let whole = vec![
+            "96dad7d6-fde8-482b-a733-75774e06db8a".into(),
+            "words".into(),
+        ];
+        let text = table(&["UUID", "B"], &[whole], Some(10), false);
+        assert!(
+            text.contains("96dad7d6-fde8-482b-a733-75774e06db8a"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn text_from_elsewhere_cannot_steer_the_terminal() {
+        assert_eq!(
+            render(
+                &[Block::Fields(vec![("a", "x\x1b[2Jy".into())])],
+                None,
+                true
+            ),
+            "a:  x\u{fffd}[2Jy\n"
+        );
+    }
+}

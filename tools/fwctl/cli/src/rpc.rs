@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `fwctl rpc`.
+
+use crate::common::{number, read_input, taint, warn_of_taint, DeviceArg, World};
+use crate::failure::Failure;
+use crate::output::{self, say, Block, Bytes, Format, Report};
+use fwctl::sysfs::Entry;
+use fwctl::{FirmwareStatus, Scope, MAX_RPC_LEN};
+use serde::Serialize;
+use std::fs::File;
+use std::io::Write;
+
+/// Send bytes to the firmware and print its reply
+///
+/// The bytes are in the format of the device's type, as the kernel's headers in include/uapi/fwctl describe it. A scope must be
+/// named: debug-write and debug-write-full taint the kernel until the next boot, and debug-write-full needs CAP_SYS_RAWIO.
+///
+/// A reply longer than --out-len is fetched again with room for it in scope debug-read-only; in other scopes asking twice could do
+/// something twice, so the start of the reply is all there is, and a message on stderr says so.
+///
+/// The firmware's refusal is a reply: it is printed, and the exit status is 3.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: fwctl rpc fwctl0 --scope configuration -i request.bin -o - | xxd")]
+pub struct RpcArgs {
+    #[command(flatten)]
+    device: DeviceArg,
+    /// configuration, debug-read-only, debug-write or debug-write-full
+    #[arg(long, value_parser = crate::common::scope_parser())]
+    scope: Scope,
+    /// File with the request, - for stdin
+    #[arg(short, long = "in", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    input: String,
+    /// Write the reply's bytes to this file, - for stdout, instead of printing it
+    #[arg(short, long = "out", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    out: Option<String>,
+    /// Room for the reply, in bytes
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = length)]
+    out_len: u32,
+    /// Send nothing, print what would be sent
+    #[arg(long)]
+    dry_run: bool,
+    /// Print a table, JSON, or bytes as they came
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    output: Format,
+}
+
+fn length(text: &str) -> Result<u32, String> {
+    number(text)
+        .ok()
+        .filter(|&len| len <= MAX_RPC_LEN)
+        .ok_or_else(|| format!("not a number from 0 to {MAX_RPC_LEN}"))
+}
+
+/// What would be sent.
+#[derive(Serialize)]
+pub struct Plan {
+    pub device: String,
+    pub node: String,
+    pub scope: &'static str,
+    pub taints: bool,
+    pub request_len: usize,
+    /// Room for the reply, in bytes.
+    pub out_len: usize,
+    pub request: Bytes,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    device: String,
+    scope: &'static str,
+    request_len: usize,
+    /// Bytes that the whole reply has.
+    reply_len: usize,
+    truncated: bool,
+    firmware_status: Option<u32>,
+    firmware_status_name: Option<&'static str>,
+    syndrome: Option<u32>,
+    reply: Bytes,
+}
+
+pub fn rpc(world: &World, args: RpcArgs) -> Result<(), Failure> {
+    let entry = args.device.entry(world)?;
+    let request = read_input(&args.input, MAX_RPC_LEN as usize)?;
+    if args.dry_run {
+        return output::print(
+            args.output,
+            &Plan::new(&entry, args.scope, args.out_len as usize, request),
+        );
+    }
+    let device = world.open_entry(&entry)?;
+    // Before the request: a reply that cannot be written down may not be had a second time.
+    let mut file = match args.out.as_deref() {
+        None | Some("-") => None,
+        Some(name) => Some((
+            name,
+            File::create(name).map_err(|e| Failure::file(name, &e))?,
+        )),
+    };
+    warn_of_taint(args.scope);
+    let reply = device.rpc_whole(args.scope, &request, args.out_len as usize)?;
+    let status = FirmwareStatus::of_reply(device.device_type()?, &reply.bytes);
+    if reply.is_truncated() {
+        say(&format!(
+            "{}: the reply has {} bytes and {} of them fitted: ask for more with --out-len, if the request may be repeated",
+            entry.name,
+            reply.true_len,
+            reply.bytes.len()
+        ));
+    }
+    let outcome = Outcome {
+        device: entry.name.clone(),
+        scope: args.scope.name(),
+        request_len: request.len(),
+        reply_len: reply.true_len,
+        truncated: reply.is_truncated(),
+        firmware_status: status.map(|status| status.code),
+        firmware_status_name: status.map(|status| status.name),
+        syndrome: status.and_then(|status| status.syndrome),
+        reply: Bytes(reply.bytes),
+    };
+    match (&mut file, &args.out) {
+        (Some((name, file)), _) => {
+            file.write_all(&outcome.reply.0)
+                .map_err(|e| Failure::file(name, &e))?;
+            say(&format!(
+                "{}: {} bytes of reply written to {name}",
+                entry.name,
+                outcome.reply.0.len()
+            ));
+        }
+        (None, Some(_)) => output::print_bytes(&outcome.reply.0)?,
+        (None, None) => output::print(args.output, &outcome)?,
+    }
+    match status {
+        None => Ok(()),
+        Some(status) => Err(Failure::Refused(format!(
+            "{}: firmware refused with {status}",
+            entry.name
+        ))),
+    }
+}
+
+impl Plan {
+    /// A request that is not sent, with room for `out_len` bytes of a reply.
+    pub fn new(entry: &Entry, scope: Scope, out_len: usize, request: Vec<u8>) -> Plan {
+        Plan {
+            device: entry.name.clone(),
+            node: entry.node.display().to_string(),
+            scope: scope.name(),
+            taints: scope.is_tainting(),
+            request_len: request.len(),
+            out_len,
+            request: Bytes(request),
+        }
+    }
+}
+
+impl Report for Plan {
+    fn blocks(&self) -> Vec<Block> {
+        let mut fields = vec![
+            ("would send to", format!("{} ({})", self.device, self.node)),
+            ("scope", self.scope.to_owned()),
+            ("room for reply", format!("{} bytes", self.out_len)),
+            ("request", format!("{} bytes", self.request_len)),
+        ];
+        if let Some(scope) = self.scope.parse().ok().filter(|_| self.taints) {
+            fields.insert(2, ("note", taint(scope)));
+        }
+        vec![Block::Fields(fields), Block::Dump(self.request.0.clone())]
+    }
+
+    fn raw(&self) -> Option<&[u8]> {
+        Some(&self.request.0)
+    }
+}
+
+impl Report for Outcome {
+    fn blocks(&self) -> Vec<Block> {
+        let mut reply = format!("{} bytes", self.reply_len);
+        if self.truncated {
+            reply += &format!(", the first {} follow", self.reply.0.len());
+        }
+        let fields = vec![
+            ("device", self.device.clone()),
+            ("scope", self.scope.to_owned()),
+            ("request", format!("{} bytes", self.request_len)),
+            ("reply", reply),
+        ];
+        vec![Block::Fields(fields), Block::Dump(self.reply.0.clone())]
+    }
+
+    fn raw(&self) -> Option<&[u8]> {
+        Some(&self.reply.0)
+    }
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `fwctl watch`.
+
+use crate::common::World;
+use crate::failure::Failure;
+use crate::output::{self, json_line, Format};
+use fwctl::errno_name;
+use fwctl::trace::{Event, Pairing, Rpc, Session};
+use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Follow the requests that anyone sends to any firmware, as they end
+///
+/// Needs tracefs and root. IN and OUT are the bytes of request and reply; the time is in seconds since boot, as in the kernel's log.
+/// It ends with ctrl-c. JSON is one object a line.
+#[derive(clap::Args, Debug)]
+#[command(
+    visible_alias = "trace",
+    after_help = "Example: fwctl watch -o json | jq 'select(.result != 0)'"
+)]
+pub struct WatchArgs {
+    /// End after this many requests
+    #[arg(short = 'n', long, value_name = "N")]
+    count: Option<u64>,
+    /// Read a saved trace, such as a copy of /sys/kernel/tracing/trace, - for stdin, instead of the live one
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    from: Option<String>,
+    /// Only requests to this device, by its name
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Print a table or JSON
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    output: Format,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: &'a str,
+    pid: u32,
+    comm: &'a str,
+    device: &'a str,
+    scope: &'a str,
+    request_len: Option<u64>,
+    out_len: Option<u64>,
+    reply_len: u64,
+    /// 0, or a negative errno.
+    result: i64,
+    duration_ns: u64,
+}
+
+struct Printer {
+    format: Format,
+    device: Option<String>,
+    left: Option<u64>,
+    pairing: Pairing,
+}
+
+/// How often the kernel is asked for new events.
+const PERIOD: Duration = Duration::from_millis(50);
+
+pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
+    if args.output == Format::Raw {
+        return Err(Failure::Usage(
+            "this command has no raw output: use -o table or -o json".into(),
+        ));
+    }
+    let mut printer = Printer {
+        format: args.output,
+        device: args.device,
+        left: args.count,
+        pairing: Pairing::default(),
+    };
+    if let Some(name) = args.from {
+        return saved(&name, printer);
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&is_over))
+            .map_err(|e| Failure::file("signals", &e))?;
+    }
+    let mut session = Session::start(&world.root)?;
+    printer.head()?;
+    while !is_over.load(Ordering::Relaxed) {
+        let lines = session
+            .lines()
+            .map_err(|e| Failure::file("trace_pipe", &e))?;
+        for line in &lines {
+            if printer.take(line)?.is_done() {
+                return Ok(());
+            }
+        }
+        if lines.is_empty() {
+            std::thread::sleep(PERIOD);
+        }
+    }
+    Ok(())
+}
+
+fn saved(name: &str, mut printer: Printer) -> Result<(), Failure> {
+    let source: Box<dyn BufRead> = match name {
+        "-" => Box::new(io::stdin().lock()),
+        _ => Box::new(BufReader::new(
+            File::open(name).map_err(|e| Failure::file(name, &e))?,
+        )),
+    };
+    printer.head()?;
+    for line in source.split(b'\n') {
+        let line = line.map_err(|e| Failure::file(name, &e))?;
+        if printer.take(&String::from_utf8_lossy(&line))?.is_done() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+enum Progress {
+    More,
+    Done,
+}
+
+impl Progress {
+    fn is_done(&self) -> bool {
+        matches!(self, Progress::Done)
+    }
+}
+
+impl Printer {
+    fn head(&self) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => output::print_bytes(columns(&HEAD.map(str::to_owned)).as_bytes()),
+            Format::Json | Format::Raw => Ok(()),
+        }
+    }
+
+    fn take(&mut self, line: &str) -> Result<Progress, Failure> {
+        if self.left == Some(0) {
+            return Ok(Progress::Done);
+        }
+        let Some(rpc) = Event::parse(line).and_then(|event| self.pairing.take(event)) else {
+            return Ok(Progress::More);
+        };
+        if self
+            .device
+            .as_ref()
+            .is_some_and(|device| *device != rpc.device)
+        {
+            return Ok(Progress::More);
+        }
+        let text = match self.format {
+            Format::Json => json_line(&json(&rpc))? + "\n",
+            Format::Table | Format::Raw => columns(&cells(&rpc)),
+        };
+        output::print_bytes(text.as_bytes())?;
+        self.left = self.left.map(|left| left - 1);
+        Ok(if self.left == Some(0) {
+            Progress::Done
+        } else {
+            Progress::More
+        })
+    }
+}
+
+const HEAD: [&str; 8] = [
+    "TIME", "PROCESS", "DEVICE", "SCOPE", "IN", "OUT", "DURATION", "RESULT",
+];
+
+/// Widths are fixed: a line is printed before the next one is known.
+fn columns(cells: &[String; 8]) -> String {
+    let [time, process, device, scope, request, reply, duration, result] =
+        cells.each_ref().map(|cell| output::printable(cell));
+    let line =
+        format!("{time:>14}  {process:22}  {device:8}  {scope:16}  {request:>7}  {reply:>7}  {duration:>10}  {result}");
+    line.trim_end().to_owned() + "\n"
+}
+
+fn cells(rpc: &Rpc) -> [String; 8] {
+    let number = |value: Option<u64>| value.map_or_else(|| "?".into(), |value| value.to_string());
+    [
+        rpc.time.clone(),
+        format!("{}[{}]", rpc.comm, rpc.pid),
+        rpc.device.clone(),
+        rpc.scope.clone(),
+        number(rpc.request_len),
+        number((rpc.result == 0).then_some(rpc.reply_len)).replace('?', "-"),
+        duration(rpc.duration_ns),
+        result(rpc.result),
+    ]
+}
+
+fn result(result: i64) -> String {
+    match result {
+        0 => "ok".into(),
+        errno => i32::try_from(-errno)
+            .ok()
+            .and_then(errno_name)
+            .map_or_else(|| format!("errno {}", -errno), str::to_owned),
+    }
+}
+
+fn duration(nanoseconds: u64) -> String {
+    match nanoseconds {
+        0..=999 => format!("{nanoseconds} ns"),
+        1_000..=999_999 => format!("{:.1} us", nanoseconds as f64 / 1e3),
+        1_000_000..=999_999_999 => format!("{:.1} ms", nanoseconds as f64 / 1e6),
+        _ => format!("{:.1} s", nanoseconds as f64 / 1e9),
+    }
+}
+
+fn json(rpc: &Rpc) -> Line<'_> {
+    Line {
+        time: &rpc.time,
+        pid: rpc.pid,
+        comm: &rpc.comm,
+        device: &rpc.device,
+        scope: &rpc.scope,
+        request_len: rpc.request_len,
+        out_len: rpc.room,
+        reply_len: rpc.reply_len,
+        result: rpc.result,
+        duration_ns: rpc.duration_ns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_and_durations_in_words() {
+        assert_eq!(
+            [0, -22, -9999, i64::MIN + 1].map(result),
+            ["ok", "EINVAL", "errno 9999", "errno 9223372036854775807"]
+        );
+        assert_eq!(
+            [999, 1_500, 2_000_000, 61_000_000_000].map(duration),
+            ["999 ns", "1.5 us", "2.0 ms", "61.0 s"]
+        );
+    }
+}

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cxl features`, `get` and `set`. Bytes: CXL 3.2, sections 8.2.9.6.1 to 8.2.9.6.3, in the envelope of include/uapi/fwctl/cxl.h.
+
+use crate::machine::Machine;
+
+/// Four features: patrol scrub, kept by the kernel, and three of a vendor with effects at once, after reset, and none.
+const FEATURES: &str = "
+info cxl
+rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 -> 08000000 00000000 0000 0400 00000000
+rpc configuration 00050000 00000000 08000000 00000000 c8000000 0000 0000 -> c8000000 00000000 0400 0400 00000000
+    96dad7d6fde8482ba73375774e06db8a 0000 0c00 0000 60000000 01 01 0602 000000000000000000000000000000000000
+    ffffffffffffffffffffffffffffffff 0100 0400 0400 61000000 01 02 0202 000000000000000000000000000000000000
+    eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee 0200 0400 0400 01000000 01 01 0106 000000000000000000000000000000000000
+    dddddddddddddddddddddddddddddddd 0300 0100 0100 01000000 01 01 0000 000000000000000000000000000000000000
+";
+const IMMEDIATE: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+const AFTER_RESET: &str = "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee";
+const NO_EFFECTS: &str = "dddddddd-dddd-dddd-dddd-dddddddddddd";
+
+fn machine(more: &str) -> Machine {
+    Machine::with_cxl(&format!("{FEATURES}\n{more}"))
+}
+
+#[test]
+fn the_features_of_a_device() {
+    machine("").run(&["cxl", "features", "mem0"]).is(
+        0,
+        "ID  UUID                                  NAME          GET  SET  CHANGEABLE             EFFECTS OF A CHANGE\n\
+         0   96dad7d6-fde8-482b-a733-75774e06db8a  patrol-scrub  12   0    kernel only            configuration at once; data at once\n\
+         1   ffffffff-ffff-ffff-ffff-ffffffffffff  -             4    4    debug-write-full       configuration at once\n\
+         2   eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee  -             4    4    debug-write            configuration after cold reset; \
+         configuration after conventional reset\n\
+         3   dddddddd-dddd-dddd-dddd-dddddddddddd  -             1    1    no (effects not said)  none\n",
+        "",
+    );
+    let json = machine("")
+        .run(&["cxl", "features", "mem0", "-o", "json"])
+        .stdout;
+    assert!(
+        json.contains(
+            r#"    {
+      "id": 2,
+      "uuid": "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee",
+      "name": null,
+      "get_size": 4,
+      "set_size": 4,
+      "get_version": 1,
+      "set_version": 1,
+      "flags": 1,
+      "changeable": true,
+      "kernel_exclusive": false,
+      "has_default": false,
+      "has_saved": false,
+      "persistent": false,
+      "effects": 1537,
+      "effect_names": [
+        "config-cold-reset",
+        "config-conventional-reset"
+      ],
+      "set_scope": "debug-write"
+    },"#
+        ),
+        "{json}"
+    );
+}
+
+#[test]
+fn many_features_come_in_batches() {
+    let entry = |id: u16| {
+        format!(
+            "{id:032x} {:04x} 0100 0000 00000000 01 01 0000 {:036x}",
+            id.swap_bytes(),
+            0
+        )
+    };
+    let entries = |ids: std::ops::Range<u16>| ids.map(entry).collect::<Vec<_>>().join(" ");
+    let machine = Machine::with_cxl(&format!(
+        "info cxl\n\
+         rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 -> 08000000 00000000 0000 4600 00000000\n\
+         rpc configuration 00050000 00000000 08000000 00000000 080c0000 0000 0000 -> 080c0000 00000000 4000 4600 00000000 {}\n\
+         rpc configuration 00050000 00000000 08000000 00000000 28010000 4000 0000 -> 98000000 00000000 0300 4600 00000000 {}\n\
+         rpc configuration 00050000 00000000 08000000 00000000 98000000 4300 0000 -> 98000000 00000000 0300 4600 00000000 {}\n",
+        entries(0..64),
+        entries(64..67),
+        entries(67..70)
+    ));
+    let ended = machine.run(&["cxl", "features", "mem0"]);
+    assert_eq!(
+        (
+            ended.status,
+            ended.stdout.lines().count(),
+            ended.stderr.as_str()
+        ),
+        (0, 71, "")
+    );
+}
+
+#[test]
+fn replies_that_lie() {
+    const FIRST: &str =
+        "rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 ->";
+    const NEXT: &str =
+        "rpc configuration 00050000 00000000 08000000 00000000 38000000 0000 0000 ->";
+    let one = format!("{FIRST} 08000000 00000000 0000 0100 00000000\n{NEXT}");
+    for (answers, why) in [
+        (
+            format!("{FIRST} 0800"),
+            "reply header needs 8 bytes, 2 came",
+        ),
+        (
+            format!("{FIRST} ffffffff 00000000 0000 0100 00000000"),
+            "payload needs 4294967295 bytes, 8 came",
+        ),
+        (
+            format!("{FIRST} 04000000 00000000 0000 0100"),
+            "features needs 8 bytes, 4 came",
+        ),
+        (
+            format!("{FIRST} 08000000 00000000 ffff ffff 00000000"),
+            "65535 features are announced, 0 bytes of them came",
+        ),
+        (
+            format!("{one} 08000000 00000000 0000 0100 00000000"),
+            "the device announced 1 features and stopped after 0",
+        ),
+        (
+            format!("{one} 38000000 00000000 0200 0100 00000000 {:096x}", 0),
+            "2 features are announced, 48 bytes of them came",
+        ),
+        (
+            format!("{one} 30000000 00000000 0100 0100 00000000 {:080x}", 0),
+            "1 features are announced, 40 bytes of them came",
+        ),
+    ] {
+        let ended =
+            Machine::with_cxl(&format!("info cxl\n{answers}")).run(&["cxl", "features", "mem0"]);
+        ended.is(
+            1,
+            "",
+            &format!("fwctl: fwctl0: Get Supported Features: bad reply: {why}\n"),
+        );
+    }
+}
+
+const GET_SCRUB: &str =
+    "rpc configuration 01050000 00000000 15000000 00000000 96dad7d6fde8482ba73375774e06db8a";
+
+#[test]
+fn the_value_of_a_feature() {
+    let all = format!("{GET_SCRUB} 0000 0c00 00 -> 0c000000 00000000 000102030405060708090a0b");
+    machine(&all).run(&["cxl", "get", "mem0", "patrol-scrub"]).is(
+        0,
+        "device:   fwctl0\nfeature:  96dad7d6-fde8-482b-a733-75774e06db8a (patrol-scrub)\nvalue:    current\noffset:   0\n\
+         size:     12 bytes\n\n00000000  00 01 02 03 04 05 06 07  08 09 0a 0b              |............|\n",
+        "",
+    );
+    let part = format!("{GET_SCRUB} 0200 0300 02 -> 03000000 00000000 020304");
+    let args = [
+        "cxl",
+        "get",
+        "mem0",
+        "patrol-scrub",
+        "--selection",
+        "saved",
+        "--offset",
+        "0x2",
+        "--size",
+        "3",
+    ];
+    machine(&part)
+        .run(&[&args[..], &["-o", "json"]].concat())
+        .is(
+            0,
+            r#"{
+  "format": 1,
+  "device": "fwctl0",
+  "uuid": "96dad7d6-fde8-482b-a733-75774e06db8a",
+  "name": "patrol-scrub",
+  "selection": "saved",
+  "offset": 2,
+  "size": 3,
+  "version": 1,
+  "value": "020304"
+}
+"#,
+            "",
+        );
+    assert_eq!(
+        machine(&part)
+            .run(&[&args[..], &["-o", "raw"]].concat())
+            .bytes,
+        [2, 3, 4]
+    );
+    let dry = machine("").run(&[&args[..], &["--dry-run", "-o", "raw"]].concat());
+    assert_eq!(
+        dry.bytes[16..],
+        *b"\x96\xda\xd7\xd6\xfd\xe8\x48\x2b\xa7\x33\x75\x77\x4e\x06\xdb\x8a\x02\x00\x03\x00\x02"
+    );
+}
+
+#[test]
+fn values_that_cannot_be_had() {
+    let args = ["cxl", "get", "mem0", "patrol-scrub"];
+    machine(&format!("{GET_SCRUB} 0000 0c00 00 -> 00000000 1a000000")).run(&args).is(
+        3,
+        "",
+        "fwctl: fwctl0: Get Feature: firmware refused with status 0x1a (unsupported feature selection value)\n",
+    );
+    machine(&format!(
+        "{GET_SCRUB} 0000 0c00 00 -> 02000000 00000000 0001"
+    ))
+    .run(&args)
+    .is(
+        1,
+        "",
+        "fwctl: fwctl0: Get Feature: bad reply: the feature needs 12 bytes, 2 came\n",
+    );
+    machine("").run(&["cxl", "get", "mem0", "patrol-scrub", "--offset", "10", "--size", "3"]).is(
+        1,
+        "",
+        "fwctl: fwctl0: patrol-scrub (96dad7d6-fde8-482b-a733-75774e06db8a): bytes 10 to 12 are asked for, and it has 12\n",
+    );
+    machine("").run(&["cxl", "get", "mem0", "ecs"]).is(
+        1,
+        "",
+        "fwctl: fwctl0: has no feature e5b13f22-2328-4a14-b8ba-b9691e893386; see what it has with: fwctl cxl features fwctl0\n",
+    );
+    for absurd in [
+        ["--size", "0"],
+        ["--size", "65536"],
+        ["--offset", "-1"],
+        ["--selection", "best"],
+    ] {
+        assert_eq!(
+            machine("").run(&[&args[..], &absurd].concat()).status,
+            2,
+            "{absurd:?}"
+        );
+    }
+    let last = machine("").run(&[
+        "cxl",
+        "get",
+        "mem0",
+        "patrol-scrub",
+        "--offset",
+        "65535",
+        "--size",
+        "65535",
+    ]);
+    assert_eq!(last.status, 1, "{}", last.stderr);
+    assert_eq!(machine("").run(&["cxl", "get", "mem0", "patrol"]).status, 2);
+}
+
+#[test]
+fn a_device_that_leaves_in_mid_command() {
+    machine(&format!("{GET_SCRUB} 0000 0c00 00 -> errno 19")).run(&["cxl", "get", "mem0", "patrol-scrub"]).is(
+        1,
+        "",
+        "fwctl: fwctl0: FWCTL_RPC (scope configuration, request 37 bytes, room for 20): No such device (ENODEV)\n  \
+         meaning: the device was unplugged or its driver unbound while it was open\n  \
+         remedy:  look for it again with: fwctl list\n",
+    );
+}
+
+const SET_IMMEDIATE: &str =
+    "rpc debug-write-full 02050000 00000000 22000000 00000000 ffffffffffffffffffffffffffffffff \
+                             08000000 0100 02 000000000000000000 aabb";
+const BACK_IMMEDIATE: &str =
+    "rpc configuration 01050000 00000000 15000000 00000000 ffffffffffffffffffffffffffffffff 0100 0200 00 ->";
+
+#[test]
+fn a_change_is_agreed_to_made_and_read_back() {
+    let machine = |answer: &str| {
+        machine(&format!(
+            "{SET_IMMEDIATE} -> 00000000 00000000\n{BACK_IMMEDIATE} 02000000 00000000 {answer}"
+        ))
+    };
+    let args = [
+        "cxl", "set", "mem0", IMMEDIATE, "-i", "-", "--offset", "1", "--saved",
+    ];
+    let agreed = [&args[..], &["--scope", "debug-write-full"]].concat();
+    // Without agreement nothing is sent: the recording would have failed any other request.
+    machine("aabb").run_with_input(&args, &[0xaa, 0xbb]).is(
+        2,
+        "",
+        "fwctl: fwctl0: ffffffff-ffff-ffff-ffff-ffffffffffff: nothing was written.\n  \
+         the change:  configuration at once\n  \
+         it needs:    scope debug-write-full; a request in scope debug-write-full taints the kernel (flag J) until the next boot, \
+         whatever comes of it, and needs CAP_SYS_RAWIO\n  \
+         to agree:    run it again with --scope debug-write-full\n",
+    );
+    let said = "fwctl: fwctl0: ffffffff-ffff-ffff-ffff-ffffffffffff: changes configuration at once\n\
+                fwctl: warning: a request in scope debug-write-full taints the kernel (flag J) until the next boot, whatever comes \
+                of it\n";
+    machine("aabb").run_with_input(&agreed, &[0xaa, 0xbb]).is(
+        0,
+        "device:        fwctl0\nfeature:       ffffffff-ffff-ffff-ffff-ffffffffffff\nscope:         debug-write-full\n\
+         written:       2 bytes at offset 1\nover a reset:  kept\neffects:       configuration at once\n\
+         read back:     the value in force is what was written\n\n\
+         00000000  aa bb                                             |..|\n",
+        said,
+    );
+    let other =
+        machine("aa00").run_with_input(&[&agreed[..], &["-o", "json"]].concat(), &[0xaa, 0xbb]);
+    other.is(
+        0,
+        r#"{
+  "format": 1,
+  "device": "fwctl0",
+  "uuid": "ffffffff-ffff-ffff-ffff-ffffffffffff",
+  "name": null,
+  "scope": "debug-write-full",
+  "offset": 1,
+  "size": 2,
+  "asked_saved": true,
+  "effects": 514,
+  "immediate": true,
+  "read_back": "aa00",
+  "matches": false
+}
+"#,
+        said,
+    );
+}
+
+#[test]
+fn changes_that_are_not_made() {
+    for (feature, scope, data, status, why) in [
+        (
+            "patrol-scrub",
+            "debug-write-full",
+            &[1][..],
+            1,
+            "patrol-scrub (96dad7d6-fde8-482b-a733-75774e06db8a): the kernel keeps this feature for itself",
+        ),
+        (
+            NO_EFFECTS,
+            "debug-write-full",
+            &[1],
+            1,
+            "dddddddd-dddd-dddd-dddd-dddddddddddd: the device does not say what setting it does, and the kernel sets no such feature",
+        ),
+        (
+            IMMEDIATE,
+            "debug-write",
+            &[1],
+            2,
+            "ffffffff-ffff-ffff-ffff-ffffffffffff: scope debug-write is too low for this change, which needs debug-write-full",
+        ),
+        (
+            AFTER_RESET,
+            "configuration",
+            &[1],
+            2,
+            "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee: scope configuration is too low for this change, which needs debug-write",
+        ),
+        (
+            IMMEDIATE,
+            "debug-write-full",
+            &[1, 2, 3, 4, 5],
+            1,
+            "ffffffff-ffff-ffff-ffff-ffffffffffff: bytes 0 to 4 are asked for, and it has 4",
+        ),
+        (
+            IMMEDIATE,
+            "debug-write-full",
+            &[],
+            1,
+            "ffffffff-ffff-ffff-ffff-ffffffffffff: no bytes are asked for; the feature has 4",
+        ),
+    ] {
+        let ended = machine("").run_with_input(&["cxl", "set", "mem0", feature, "-i", "-", "--scope", scope], data);
+        ended.is(status, "", &format!("fwctl: fwctl0: {why}\n"));
+    }
+}
+
+#[test]
+fn a_refused_change_has_the_firmware_s_status() {
+    let machine = machine(&format!("{SET_IMMEDIATE} -> 00000000 17000000"));
+    let args = [
+        "cxl",
+        "set",
+        "mem0",
+        IMMEDIATE,
+        "-i",
+        "-",
+        "--offset",
+        "1",
+        "--saved",
+        "--scope",
+        "debug-write-full",
+    ];
+    let ended = machine.run_with_input(&args, &[0xaa, 0xbb]);
+    assert_eq!((ended.status, ended.stdout.as_str()), (3, ""));
+    assert!(
+        ended
+            .stderr
+            .ends_with("Set Feature: firmware refused with status 0x17 (invalid log)\n"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn other_devices_are_refused() {
+    let machine = Machine::new();
+    machine.add_pci(
+        0,
+        "0000:07:00.0",
+        "mlx5_core",
+        (0x15b3, 0x1021),
+        "info mlx5 05000000 04000000",
+    );
+    machine.run(&["cxl", "features", "fwctl0"]).is(
+        1,
+        "",
+        "fwctl: fwctl0: is a mlx5 device, not cxl\n",
+    );
+}

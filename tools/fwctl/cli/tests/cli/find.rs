@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Finding devices: `list`, `info`, and the names that a device has.
+
+use crate::machine::Machine;
+
+#[test]
+fn devices_with_type_parent_driver_product_node_and_owner() {
+    let machine = Machine::with_cxl("info cxl");
+    machine.add_pci(
+        10,
+        "0000:07:00.0",
+        "mlx5_core",
+        (0x15b3, 0x1021),
+        "info mlx5 05000000 04000000",
+    );
+    machine.write(
+        "usr/share/misc/pci.ids",
+        "15b3  Mellanox Technologies\n\t1021  MT2910 Family [ConnectX-7]\n",
+    );
+    machine.run(&["list"]).is(
+        0,
+        "NAME     TYPE  PARENT               DRIVER     PRODUCT                     NODE                 OPEN TO\n\
+         fwctl0   cxl   mem0 (0000:0d:00.0)  cxl_pci    8086:0d93                   ./dev/fwctl/fwctl0   root (0600)\n\
+         fwctl10  mlx5  0000:07:00.0         mlx5_core  MT2910 Family [ConnectX-7]  ./dev/fwctl/fwctl10  root (0600)\n",
+        "",
+    );
+}
+
+#[test]
+fn the_list_as_json() {
+    let machine = Machine::with_cxl("info cxl");
+    machine.run(&["list", "-o", "json"]).is(
+        0,
+        r#"{
+  "format": 1,
+  "devices": [
+    {
+      "name": "fwctl0",
+      "type": "cxl",
+      "type_is_certain": true,
+      "node": "./dev/fwctl/fwctl0",
+      "can_open": true,
+      "mode": "0600",
+      "owner": "root",
+      "group": "root",
+      "parent": {
+        "name": "mem0",
+        "bus": "cxl",
+        "driver": "cxl_pci",
+        "pci_address": "0000:0d:00.0",
+        "pci_vendor": 32902,
+        "pci_device": 3475,
+        "product": null,
+        "memdev": "mem0",
+        "serial": "0xabcd",
+        "firmware_version": "BWFW VERSION 00"
+      }
+    }
+  ]
+}
+"#,
+        "",
+    );
+}
+
+#[test]
+fn a_node_that_may_not_be_opened_is_listed_with_a_guess() {
+    Machine::with_cxl("open errno 13").run(&["list"]).is(
+        0,
+        "NAME    TYPE  PARENT               DRIVER   PRODUCT    NODE                OPEN TO\n\
+         fwctl0  cxl?  mem0 (0000:0d:00.0)  cxl_pci  8086:0d93  ./dev/fwctl/fwctl0  root (0600)\n",
+        "fwctl: ./dev/fwctl/fwctl0: open: Permission denied (EACCES)\n  \
+         meaning: you may not open the node; nodes belong to root unless someone decided otherwise\n  \
+         remedy:  run it as root. Whoever can open a node can write to the firmware, so do not widen its mode lightly\n",
+    );
+}
+
+#[test]
+fn devices_are_in_the_order_of_their_numbers() {
+    let machine = Machine::with_cxl("info cxl");
+    machine.add_cxl(10, "0000:0e:00.0", "info cxl");
+    machine.add_cxl(2, "0000:0f:00.0", "info cxl");
+    let stdout = machine.run(&["list"]).stdout;
+    let names: Vec<&str> = stdout
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(names, ["fwctl0", "fwctl2", "fwctl10"]);
+}
+
+#[test]
+fn advice_is_given_once() {
+    let machine = Machine::with_cxl("open errno 13");
+    machine.add_cxl(1, "0000:0e:00.0", "open errno 13");
+    machine.add_cxl(2, "0000:0f:00.0", "info errno 19");
+    let ended = machine.run(&["list"]);
+    assert_eq!(ended.stdout.lines().count(), 4);
+    assert_eq!(
+        ended.stderr,
+        "fwctl: ./dev/fwctl/fwctl0: open: Permission denied (EACCES)\n\
+         fwctl: ./dev/fwctl/fwctl1: open: Permission denied (EACCES)\n  \
+         meaning: you may not open the node; nodes belong to root unless someone decided otherwise\n  \
+         remedy:  run it as root. Whoever can open a node can write to the firmware, so do not widen its mode lightly\n\
+         fwctl: fwctl2: FWCTL_INFO: No such device (ENODEV)\n  \
+         meaning: the device was unplugged or its driver unbound while it was open\n  \
+         remedy:  look for it again with: fwctl list\n"
+    );
+}
+
+#[test]
+fn a_device_without_a_node_is_listed() {
+    let machine = Machine::with_cxl("info cxl");
+    std::fs::remove_file(machine.path("dev/fwctl/fwctl0")).unwrap();
+    let ended = machine.run(&["list"]);
+    assert!(
+        ended.stdout.contains("nobody (no node)"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stderr.contains("ENOENT") && ended.stderr.contains("devtmpfs"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(ended.status, 0);
+}
+
+#[test]
+fn no_devices() {
+    Machine::new().run(&["list"]).is(
+        0,
+        "",
+        "fwctl: fwctl is there and has no devices: load the driver of your device, such as modprobe cxl_fwctl or modprobe \
+         mlx5_fwctl; if it is loaded, this machine has no device for it (see dmesg)\n",
+    );
+    let ended = Machine::new().run(&["list", "-o", "json"]);
+    assert_eq!(ended.stdout, "{\n  \"format\": 1,\n  \"devices\": []\n}\n");
+}
+
+#[test]
+fn no_devices_but_one_waits_for_a_driver() {
+    let machine = Machine::new();
+    machine.write("sys/bus/auxiliary/devices/mlx5_core.fwctl.0/uevent", "");
+    machine.write("sys/bus/auxiliary/devices/mlx5_core.eth.0/uevent", "");
+    machine.run(&["list"]).is(
+        0,
+        "",
+        "fwctl: fwctl is there and has no devices, but mlx5_core.fwctl.0 has no driver: load it, such as modprobe cxl_fwctl or \
+         modprobe mlx5_fwctl\n",
+    );
+}
+
+#[test]
+fn no_module() {
+    let machine = Machine::without_fwctl();
+    machine.run(&["list"]).is(
+        1,
+        "",
+        "fwctl: the kernel (7.3.4) has no fwctl class: load a device driver, such as modprobe cxl_fwctl or modprobe mlx5_fwctl, if \
+         the kernel has them (CONFIG_FWCTL)\n",
+    );
+    machine.write(
+        "lib/modules/7.3.4/modules.dep",
+        "kernel/drivers/fwctl/fwctl.ko:\n",
+    );
+    let loadable = machine.run(&["info", "fwctl0"]);
+    assert!(
+        loadable
+            .stderr
+            .starts_with("fwctl: the fwctl module is not loaded: "),
+        "{}",
+        loadable.stderr
+    );
+    machine.write(
+        "lib/modules/7.3.4/modules.dep",
+        "kernel/drivers/net/dummy.ko:\n",
+    );
+    let missing = machine.run(&["list"]);
+    assert!(
+        missing
+            .stderr
+            .starts_with("fwctl: this kernel (7.3.4) has no fwctl module: "),
+        "{}",
+        missing.stderr
+    );
+    assert_eq!((loadable.status, missing.status), (1, 1));
+    std::fs::remove_dir_all(machine.path("sys")).unwrap();
+    let no_sysfs = machine.run(&["list"]);
+    assert!(
+        no_sysfs.stderr.starts_with("fwctl: sysfs is not mounted"),
+        "{}",
+        no_sysfs.stderr
+    );
+}
+
+#[test]
+fn a_device_has_many_names() {
+    let machine = Machine::with_cxl("info cxl");
+    machine.link("dev/by-name", "dev/fwctl");
+    for name in [
+        "fwctl0",
+        "mem0",
+        "0000:0d:00.0",
+        "0d:00.0",
+        "0D:00.0",
+        "./dev/fwctl/fwctl0",
+        "dev/by-name/fwctl0",
+    ] {
+        let ended = machine.run(&["info", name, "-o", "json"]);
+        assert_eq!((ended.status, ended.stderr.as_str()), (0, ""), "{name}");
+        assert!(
+            ended.stdout.contains(r#""device": "fwctl0""#)
+                && ended.stdout.contains(r#""parent": "mem0""#),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn other_names_get_the_list() {
+    let machine = Machine::with_cxl("info cxl");
+    machine.add_cxl(1, "0000:0e:00.0", "info cxl");
+    machine.run(&["info", "fwctl7"]).is(
+        1,
+        "",
+        "fwctl: fwctl7: no such fwctl device; there is fwctl0 (mem0), fwctl1 (mem1)\n",
+    );
+    let ended = machine.run(&["info", "/dev/no/such"]);
+    assert!(
+        ended
+            .stderr
+            .contains("/dev/no/such: open: No such file or directory (ENOENT)"),
+        "{}",
+        ended.stderr
+    );
+    machine.add_pci(2, "0000:0e:00.0", "cxl_pci", (0x8086, 0x0d93), "info cxl");
+    machine.run(&["info", "0e:00.0"]).is(
+        1,
+        "",
+        "fwctl: 0e:00.0: several fwctl devices fit, name one of fwctl1 (mem1), fwctl2 (0000:0e:00.0)\n",
+    );
+}
+
+#[test]
+fn info_per_type() {
+    let machine = Machine::with_cxl("info cxl");
+    machine.add_pci(
+        1,
+        "0000:07:00.0",
+        "mlx5_core",
+        (0x15b3, 0x1021),
+        "info mlx5 05000000 04000080",
+    );
+    machine.add_pci(2, "0000:08:00.0", "what", (1, 2), "info type-77 0102");
+    machine.add_pci(3, "0000:09:00.0", "bnxt_en", (1, 2), "info bnxt 0f000000");
+    machine.run(&["info", "fwctl0"]).is(
+        0,
+        "device:       fwctl0\nnode:         ./dev/fwctl/fwctl0\nparent:       mem0\ntype:         cxl (2)\n\
+         driver data:  0 bytes\n",
+        "",
+    );
+    machine.run(&["info", "fwctl1"]).is(
+        0,
+        "device:        fwctl1\nnode:          ./dev/fwctl/fwctl1\nparent:        0000:07:00.0\ntype:          mlx5 (1)\n\
+         driver data:   8 bytes\nfirmware uid:  5\ncapabilities:  0x80000004 (tools-resources, 0x80000000)\n",
+        "",
+    );
+    machine.run(&["info", "fwctl2"]).is(
+        0,
+        "device:       fwctl2\nnode:         ./dev/fwctl/fwctl2\nparent:       0000:08:00.0\ntype:         type-77 (77)\n\
+         driver data:  2 bytes\n\n00000000  01 02                                             |..|\n",
+        "",
+    );
+    assert!(machine
+        .run(&["info", "fwctl3"])
+        .stdout
+        .contains("inline-commands, query-commands, send-commands, dma-commands"));
+    assert_eq!(
+        machine.run(&["info", "fwctl1", "-o", "raw"]).bytes,
+        [5, 0, 0, 0, 4, 0, 0, 0x80]
+    );
+}
+
+#[test]
+fn a_device_that_left() {
+    let machine = Machine::with_cxl("info errno 19");
+    machine.run(&["info", "fwctl0"]).is(
+        1,
+        "",
+        "fwctl: fwctl0: FWCTL_INFO: No such device (ENODEV)\n  \
+         meaning: the device was unplugged or its driver unbound while it was open\n  \
+         remedy:  look for it again with: fwctl list\n",
+    );
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The command as its users run it, on machines made of files: what it prints is compared whole.
+
+mod cxl;
+mod find;
+mod generate;
+mod machine;
+mod mlx5;
+mod raw;
+mod watch;

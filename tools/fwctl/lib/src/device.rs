@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! An open fwctl device.
+
+use crate::transport::Node;
+use crate::{DeviceType, DriverInfo, Error, InfoReply, Operation, Result, Scope, Transport};
+use fwctl_uapi::{bnxt, MAX_RPC_LEN};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+/// One open fwctl device. Clones share the open file, and with it the firmware context that some drivers make for it.
+///
+/// Calls may come from several threads at once; drivers decide whether the firmware works on more than one.
+#[derive(Clone)]
+pub struct Device {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    transport: Box<dyn Transport>,
+    device_type: OnceLock<DeviceType>,
+}
+
+/// Answer to FWCTL_INFO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Type of the device.
+    pub device_type: DeviceType,
+    /// The driver's part, as bytes: what it wrote, up to 4096 bytes.
+    pub data: Vec<u8>,
+    /// Bytes that the driver has to say.
+    pub data_len: usize,
+    /// The driver's part, decoded.
+    pub driver: DriverInfo,
+}
+
+/// Answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The reply as far as the buffer went.
+    pub bytes: Vec<u8>,
+    /// Bytes that the whole reply has, by the driver's word.
+    pub true_len: usize,
+}
+
+impl Reply {
+    /// There was more than the buffer had room for.
+    pub fn is_truncated(&self) -> bool {
+        self.true_len > self.bytes.len()
+    }
+}
+
+/// A request and its outcome, for [`Device::observed`].
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    /// Scope of the request.
+    pub scope: Scope,
+    /// Bytes of the request.
+    pub request: &'a [u8],
+    /// The reply as far as the buffer went, and the bytes that the whole reply has; or the errno.
+    pub outcome: std::result::Result<(&'a [u8], usize), &'a io::Error>,
+}
+
+struct Observed {
+    device: Device,
+    observer: Box<dyn Fn(&Exchange<'_>) + Send + Sync>,
+}
+
+impl Transport for Observed {
+    fn info(&self, data: &mut [u8]) -> io::Result<InfoReply> {
+        self.device.inner.transport.info(data)
+    }
+
+    fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
+        let result = self.device.inner.transport.rpc(scope, request, reply);
+        let outcome = result.as_ref().map(|&true_len| {
+            (
+                &reply[..reply.len().min(true_len as usize)],
+                true_len as usize,
+            )
+        });
+        (self.observer)(&Exchange {
+            scope,
+            request,
+            outcome,
+        });
+        result
+    }
+}
+
+/// Most bytes of a driver's part of FWCTL_INFO that are kept. The largest in Linux 7.3 has 8.
+const MAX_INFO_LEN: usize = 4096;
+
+impl Device {
+    /// Opens a node such as `/dev/fwctl/fwctl0`. The name of the device is the file's name.
+    ///
+    /// The node is opened for reading only: no fwctl call asks for more, and it works on a read-only node.
+    pub fn open(node: &Path) -> Result<Device> {
+        let name = node
+            .file_name()
+            .unwrap_or(node.as_os_str())
+            .to_string_lossy()
+            .into_owned();
+        let failed = |source| Error::Call {
+            device: node.display().to_string(),
+            operation: Operation::Open,
+            source,
+        };
+        // Not opened before it is known to be a character device: opening a pipe blocks, and other nodes may act.
+        let metadata = std::fs::metadata(node).map_err(failed)?;
+        if !metadata.file_type().is_char_device() {
+            return Err(failed(io::Error::other(
+                "not a character device, so not a fwctl device",
+            )));
+        }
+        let file = File::open(node).map_err(failed)?;
+        Ok(Device::with_transport(name, Node(file)))
+    }
+
+    /// A device reached in another way than through a node.
+    pub fn with_transport(name: impl Into<String>, transport: impl Transport + 'static) -> Device {
+        let inner = Inner {
+            name: name.into(),
+            transport: Box::new(transport),
+            device_type: OnceLock::new(),
+        };
+        Device {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Name of the device, such as `fwctl0`.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Type of the device. Asked of the kernel once.
+    pub fn device_type(&self) -> Result<DeviceType> {
+        if let Some(known) = self.inner.device_type.get() {
+            return Ok(*known);
+        }
+        let reply = self.info_call(&mut [])?;
+        Ok(*self
+            .inner
+            .device_type
+            .get_or_init(|| DeviceType::from_number(reply.device_type)))
+    }
+
+    /// Fails unless the device has this type.
+    pub fn expect_type(&self, wanted: DeviceType) -> Result<()> {
+        let actual = self.device_type()?;
+        if actual != wanted {
+            return Err(Error::WrongType {
+                device: self.name().into(),
+                wanted,
+                actual,
+            });
+        }
+        Ok(())
+    }
+
+    /// FWCTL_INFO: who is this device, and what does its driver say about it?
+    pub fn info(&self) -> Result<Info> {
+        let mut data = vec![0; MAX_INFO_LEN];
+        let InfoReply {
+            device_type,
+            data_len,
+        } = self.info_call(&mut data)?;
+        let device_type = DeviceType::from_number(device_type);
+        data.truncate(data_len as usize);
+        let driver = DriverInfo::decode(device_type, &data);
+        Ok(Info {
+            device_type,
+            data,
+            data_len: data_len as usize,
+            driver,
+        })
+    }
+
+    /// FWCTL_RPC: sends `request`, with room for `reply_len` bytes of the reply; both at most [`MAX_RPC_LEN`].
+    ///
+    /// The firmware's own refusal is a reply like any other: see [`FirmwareStatus`](crate::FirmwareStatus).
+    /// Scopes [`Scope::DebugWrite`] and [`Scope::DebugWriteFull`] taint the kernel even when the request then fails.
+    pub fn rpc(&self, scope: Scope, request: &[u8], reply_len: usize) -> Result<Reply> {
+        for (what, len) in [("request", request.len()), ("reply buffer", reply_len)] {
+            if len > MAX_RPC_LEN as usize {
+                return Err(Error::TooLong {
+                    device: self.name().into(),
+                    what,
+                    len,
+                    max: MAX_RPC_LEN as usize,
+                });
+            }
+        }
+        let device_type = self.device_type()?;
+        if carries_addresses(device_type, request) {
+            return Err(Error::CarriesAddresses {
+                device: self.name().into(),
+                device_type,
+            });
+        }
+        let mut bytes = vec![0; reply_len];
+        let true_len = self
+            .inner
+            .transport
+            .rpc(scope, request, &mut bytes)
+            .map_err(|source| {
+                let operation = Operation::Rpc {
+                    scope,
+                    request_len: request.len(),
+                    reply_len,
+                    device_type,
+                };
+                Error::Call {
+                    device: self.name().into(),
+                    operation,
+                    source,
+                }
+            })?;
+        bytes.truncate(true_len as usize);
+        Ok(Reply {
+            bytes,
+            true_len: true_len as usize,
+        })
+    }
+
+    /// Like [`Device::rpc`], but a reply longer than `reply_len` is fetched again with room for all of it, where asking twice is
+    /// safe (scope [`Scope::DebugReadOnly`]) and the reply claims no more than [`MAX_RPC_LEN`]. It may still be truncated: look.
+    pub fn rpc_whole(&self, scope: Scope, request: &[u8], reply_len: usize) -> Result<Reply> {
+        let reply = self.rpc(scope, request, reply_len)?;
+        if reply.is_truncated() && scope.is_read_only() && reply.true_len <= MAX_RPC_LEN as usize {
+            return self.rpc(scope, request, reply.true_len);
+        }
+        Ok(reply)
+    }
+
+    /// The same device, with `observer` told of every request and its outcome.
+    pub fn observed(self, observer: impl Fn(&Exchange<'_>) + Send + Sync + 'static) -> Device {
+        let name = self.name().to_owned();
+        Device::with_transport(
+            name,
+            Observed {
+                device: self,
+                observer: Box::new(observer),
+            },
+        )
+    }
+
+    fn info_call(&self, data: &mut [u8]) -> Result<InfoReply> {
+        self.inner
+            .transport
+            .info(data)
+            .map_err(|source| Error::Call {
+                device: self.name().into(),
+                operation: Operation::Info,
+                source,
+            })
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device")
+            .field("name", &self.inner.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The driver would read or write memory of this process at addresses in the request. Plain bytes cannot own such memory, so
+/// sending them would not be safe.
+fn carries_addresses(device_type: DeviceType, request: &[u8]) -> bool {
+    match device_type {
+        // struct fwctl_rpc_pds is made of addresses.
+        DeviceType::Pds => true,
+        DeviceType::Bnxt => match request {
+            [low, high, ..] => bnxt::DMA_REQUEST_TYPES.contains(&u16::from_le_bytes([*low, *high])),
+            _ => false,
+        },
+        DeviceType::Mlx5 | DeviceType::Cxl | DeviceType::Other(_) => false,
+    }
+}

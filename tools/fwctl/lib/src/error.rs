@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What can go wrong, and what to do about it.
+
+use crate::sysfs::Absence;
+use crate::{DeviceType, FirmwareStatus, Scope};
+use std::io;
+use std::path::PathBuf;
+
+/// Failure of a call of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is nothing to choose from: no sysfs, no module or no device.
+    #[error(transparent)]
+    Absent(#[from] Absence),
+
+    /// No device has this name, node, PCI address or memdev.
+    #[error("{name}: no such fwctl device; there is {known}")]
+    NotFound {
+        /// What was asked for.
+        name: String,
+        /// The devices there are, in words.
+        known: String,
+    },
+
+    /// Several devices fit the name.
+    #[error("{name}: several fwctl devices fit, name one of {candidates}")]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// Names of the devices that fit.
+        candidates: String,
+    },
+
+    /// A file of the system could not be read.
+    #[error("{}: {}", path.display(), text(source))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// The kernel refused a call on a device; nothing reached the firmware, or its answer did not come back.
+    #[error("{device}: {operation}: {}", text(source))]
+    Call {
+        /// Name of the device.
+        device: String,
+        /// The call.
+        operation: Operation,
+        /// Its errno.
+        source: io::Error,
+    },
+
+    /// The firmware answered that it will not.
+    #[error("{device}: {what}: firmware refused with {status}")]
+    Refused {
+        /// Name of the device.
+        device: String,
+        /// What was asked of it.
+        what: String,
+        /// Its status.
+        status: FirmwareStatus,
+    },
+
+    /// A reply contradicts itself or its specification.
+    #[error("{device}: {what}: bad reply: {why}")]
+    Malformed {
+        /// Name of the device.
+        device: String,
+        /// What was asked of it.
+        what: String,
+        /// What is wrong with the reply.
+        why: Malformed,
+    },
+
+    /// The device speaks another language than the call.
+    #[error("{device}: is a {actual} device, not {wanted}")]
+    WrongType {
+        /// Name of the device.
+        device: String,
+        /// Type that the call is for.
+        wanted: DeviceType,
+        /// Type of the device.
+        actual: DeviceType,
+    },
+
+    /// Longer than the kernel takes.
+    #[error("{device}: {what} of {len} bytes: the kernel takes at most {max}")]
+    TooLong {
+        /// Name of the device.
+        device: String,
+        /// Request or reply buffer.
+        what: &'static str,
+        /// Bytes asked for.
+        len: usize,
+        /// Bytes that fit.
+        max: usize,
+    },
+
+    /// Messages of this kind hold addresses of the sender's memory, which plain bytes cannot.
+    #[error("{device}: this {device_type} message carries memory addresses, so it cannot be sent as plain bytes")]
+    CarriesAddresses {
+        /// Name of the device.
+        device: String,
+        /// Its type.
+        device_type: DeviceType,
+    },
+
+    /// The kernel would refuse to do this to a feature, or it makes no sense for the feature.
+    #[error("{device}: {feature}: {why}")]
+    Feature {
+        /// Name of the device.
+        device: String,
+        /// The feature.
+        feature: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// What is wrong with a reply. Every length is in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// Too short for a part that must be there.
+    #[error("{part} needs {needed} bytes, {got} came")]
+    Short {
+        /// The part.
+        part: &'static str,
+        /// Bytes that it has.
+        needed: usize,
+        /// Bytes that are left for it.
+        got: usize,
+    },
+    /// More than was asked for.
+    #[error("{part} has {got} bytes, at most {asked} were asked for")]
+    Long {
+        /// The part.
+        part: &'static str,
+        /// Bytes that were asked for.
+        asked: usize,
+        /// Bytes that came.
+        got: usize,
+    },
+    /// A count and the bytes that it counts disagree.
+    #[error("{count} {part} are announced, {got} bytes of them came")]
+    Count {
+        /// What is counted.
+        part: &'static str,
+        /// How many there should be.
+        count: usize,
+        /// Bytes that came.
+        got: usize,
+    },
+    /// The device stopped before the number that it announced.
+    #[error("the device announced {announced} {part} and stopped after {got}")]
+    Stopped {
+        /// What was announced.
+        part: &'static str,
+        /// How many.
+        announced: usize,
+        /// How many came.
+        got: usize,
+    },
+}
+
+/// A call on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Opening the node.
+    Open,
+    /// FWCTL_INFO.
+    Info,
+    /// FWCTL_RPC.
+    Rpc {
+        /// Scope of the request.
+        scope: Scope,
+        /// Bytes of the request.
+        request_len: usize,
+        /// Bytes of the reply buffer.
+        reply_len: usize,
+        /// Type of the device, where it is known.
+        device_type: DeviceType,
+    },
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Operation::Open => f.write_str("open"),
+            Operation::Info => f.write_str("FWCTL_INFO"),
+            Operation::Rpc {
+                scope,
+                request_len,
+                reply_len,
+                ..
+            } => {
+                write!(
+                    f,
+                    "FWCTL_RPC (scope {scope}, request {request_len} bytes, room for {reply_len})"
+                )
+            }
+        }
+    }
+}
+
+/// What an error means for the call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// What happened, in terms of fwctl.
+    pub meaning: &'static str,
+    /// What may help.
+    pub remedy: &'static str,
+}
+
+impl Error {
+    /// What the errno of a failed call means for that call, where there is more to say than its text.
+    pub fn advice(&self) -> Option<Advice> {
+        let Error::Call {
+            operation, source, ..
+        } = self
+        else {
+            return None;
+        };
+        let errno = source.raw_os_error()?;
+        let (meaning, remedy) = match operation {
+            Operation::Open => open_advice(errno)?,
+            Operation::Info => common_advice(errno)?,
+            Operation::Rpc {
+                scope, device_type, ..
+            } => rpc_advice(errno, *scope, *device_type).or_else(|| common_advice(errno))?,
+        };
+        Some(Advice { meaning, remedy })
+    }
+
+    /// The firmware's own refusal.
+    pub fn firmware_status(&self) -> Option<FirmwareStatus> {
+        match self {
+            Error::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+fn open_advice(errno: i32) -> Option<(&'static str, &'static str)> {
+    Some(match errno {
+        libc::ENOENT => (
+            "the device has no node",
+            "see that devtmpfs is mounted on /dev, or that udev runs; in a container, pass the node in",
+        ),
+        libc::EACCES => (
+            "you may not open the node; nodes belong to root unless someone decided otherwise",
+            "run it as root. Whoever can open a node can write to the firmware, so do not widen its mode lightly",
+        ),
+        libc::EPERM => (
+            "something other than the node's mode forbids it, such as a container's device policy",
+            "allow the node in the container's or unit's device list",
+        ),
+        libc::ENODEV | libc::ENXIO => (
+            "the device is gone and only its node is left",
+            "see what is there with: fwctl list",
+        ),
+        libc::EMFILE | libc::ENFILE => ("no file descriptor is free", "close files or raise the limit"),
+        libc::EBUSY | libc::ENOSPC => (
+            "the driver could not make a firmware context for this open file",
+            "close other users of the device; the kernel log may have more",
+        ),
+        libc::EIO | libc::EREMOTEIO => (
+            "the driver reached the firmware, and the firmware did not make a context for this open file",
+            "see the kernel log: dmesg",
+        ),
+        _ => return None,
+    })
+}
+
+fn common_advice(errno: i32) -> Option<(&'static str, &'static str)> {
+    Some(match errno {
+        libc::ENODEV => (
+            "the device was unplugged or its driver unbound while it was open",
+            "look for it again with: fwctl list",
+        ),
+        libc::ENOTTY => (
+            "this node is not a fwctl device, or its kernel does not have this call",
+            "see the nodes there are with: fwctl list",
+        ),
+        libc::EOPNOTSUPP => (
+            "the kernel understands the call but not a value in it",
+            "the kernel may be older than what you ask for",
+        ),
+        libc::E2BIG => (
+            "this tool speaks a newer ABI than the kernel",
+            "use the tool of this kernel's version",
+        ),
+        libc::EFAULT => (
+            "the kernel could not read or write this program's memory",
+            "report it: it is a bug of this tool",
+        ),
+        libc::ENOMEM => (
+            "the kernel has no memory for the message, or the cgroup's limit is reached",
+            "try a smaller request",
+        ),
+        libc::EINTR => (
+            "a signal stopped the wait",
+            "run it again if the request may be repeated",
+        ),
+        libc::EIO | libc::EREMOTEIO => (
+            "the driver could not get the message to the firmware and back",
+            "see the kernel log: dmesg; the device may need a reset",
+        ),
+        libc::ETIMEDOUT => (
+            "the firmware did not answer in time; it may still act on the request",
+            "see the kernel log: dmesg; the device may need a reset",
+        ),
+        libc::ENXIO => (
+            "the device's mailbox refused or is not there",
+            "see the kernel log: dmesg; the device may be in reset or disabled",
+        ),
+        libc::EBUSY | libc::EAGAIN => ("the device is busy with another command", "try again"),
+        _ => return None,
+    })
+}
+
+fn rpc_advice(
+    errno: i32,
+    scope: Scope,
+    device_type: DeviceType,
+) -> Option<(&'static str, &'static str)> {
+    Some(match (errno, device_type) {
+        (libc::EPERM, _) if scope == Scope::DebugWriteFull => (
+            "scope debug-write-full needs CAP_SYS_RAWIO, or the driver keeps this command for the kernel",
+            "run it as root, outside of containers that drop the capability",
+        ),
+        (libc::EPERM, DeviceType::Cxl) => (
+            "the kernel keeps this feature for itself",
+            "use the kernel's own interface for it (EDAC under /sys/bus/edac)",
+        ),
+        (libc::EPERM, DeviceType::Pds) => {
+            ("the operation needs a higher scope than the request has", "name a higher one with --scope")
+        }
+        (libc::EPERM, _) => ("the driver does not let user space send this command", "look for another command"),
+        (libc::EBADMSG, _) => (
+            "the driver does not allow this command in this scope, or does not allow it at all",
+            "if the command is right, name a higher scope with --scope",
+        ),
+        (libc::EMSGSIZE, DeviceType::Mlx5) => (
+            "a length is above 2 MiB, or below the 16 bytes of a command header",
+            "check the request's size and --out-len",
+        ),
+        (libc::EMSGSIZE, _) => ("the request or the reply buffer is longer than 2 MiB", "send less, or ask for less"),
+        (libc::EINVAL, DeviceType::Cxl) => (
+            "the driver does not accept this mailbox command: a wrong length, an opcode or feature it does not offer, a feature \
+             that cannot be changed, or a scope too low for the feature's effects",
+            "compare with: fwctl cxl features DEV",
+        ),
+        (libc::EINVAL, DeviceType::Bnxt) => (
+            "the driver does not accept this HWRM message: too short, too long, or not allowed in this scope",
+            "check the message's size, and the scope that the command needs",
+        ),
+        (libc::EINVAL, DeviceType::Pds) => (
+            "the driver does not know the endpoint or the operation, or a length is too large",
+            "check the request's endpoint, operation and lengths",
+        ),
+        (libc::EINVAL, _) => ("the driver does not accept this request", "check its bytes and lengths"),
+        (libc::EOPNOTSUPP, _) => (
+            "the kernel does not know the scope, or the driver does not offer this command",
+            "check the request's opcode",
+        ),
+        _ => return None,
+    })
+}
+
+/// Text of an I/O error, with the errno's name.
+fn text(error: &io::Error) -> String {
+    let Some(errno) = error.raw_os_error() else {
+        return error.to_string();
+    };
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    match errno_name(errno) {
+        Some(name) => format!("{text} ({name})"),
+        None => format!("{text} (errno {errno})"),
+    }
+}
+
+/// Name of an errno that fwctl calls are known to end in.
+pub fn errno_name(errno: i32) -> Option<&'static str> {
+    Some(match errno {
+        libc::EPERM => "EPERM",
+        libc::ENOENT => "ENOENT",
+        libc::EINTR => "EINTR",
+        libc::EIO => "EIO",
+        libc::ENXIO => "ENXIO",
+        libc::E2BIG => "E2BIG",
+        libc::EBADF => "EBADF",
+        libc::EAGAIN => "EAGAIN",
+        libc::ENOMEM => "ENOMEM",
+        libc::EACCES => "EACCES",
+        libc::EFAULT => "EFAULT",
+        libc::EBUSY => "EBUSY",
+        libc::ENODEV => "ENODEV",
+        libc::ENOTDIR => "ENOTDIR",
+        libc::EISDIR => "EISDIR",
+        libc::EINVAL => "EINVAL",
+        libc::EMFILE => "EMFILE",
+        libc::ENFILE => "ENFILE",
+        libc::ENOTTY => "ENOTTY",
+        libc::ENOSPC => "ENOSPC",
+        libc::EROFS => "EROFS",
+        libc::ERANGE => "ERANGE",
+        libc::EBADMSG => "EBADMSG",
+        libc::EMSGSIZE => "EMSGSIZE",
+        libc::EOPNOTSUPP => "EOPNOTSUPP",
+        libc::ETIMEDOUT => "ETIMEDOUT",
+        libc::EREMOTEIO => "EREMOTEIO",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rpc(scope: Scope, device_type: DeviceType, errno: i32) -> Error {
+        Error::Call {
+            device: "fwctl0".into(),
+            operation: Operation::Rpc {
+                scope,
+                request_len: 24,
+                reply_len: 64,
+                device_type,
+            },
+            source: io::Error::from_raw_os_error(errno),
+        }
+    }
+
+    #[test]
+    fn text_names_device_call_and_errno() {
+        assert_eq!(
+            rpc(Scope::Configuration, DeviceType::Cxl, libc::EINVAL).to_string(),
+            "fwctl0: FWCTL_RPC (scope configuration, request 24 bytes, room for 64): Invalid argument (EINVAL)"
+        );
+    }
+
+    #[test]
+    fn one_errno_means_different_things() {
+        let meaning = |error: Error| error.advice().unwrap().meaning;
+        assert!(
+            meaning(rpc(Scope::DebugWriteFull, DeviceType::Cxl, libc::EPERM))
+                .contains("CAP_SYS_RAWIO")
+        );
+        assert!(
+            meaning(rpc(Scope::DebugWrite, DeviceType::Cxl, libc::EPERM))
+                .contains("keeps this feature")
+        );
+        assert!(
+            meaning(rpc(Scope::Configuration, DeviceType::Cxl, libc::ENODEV)).contains("unplugged")
+        );
+        let open = Error::Call {
+            device: "fwctl0".into(),
+            operation: Operation::Open,
+            source: io::Error::from_raw_os_error(libc::ENODEV),
+        };
+        assert!(meaning(open).contains("only its node is left"));
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The two ioctls. The only unsafe code of the crate.
+
+use fwctl_uapi::{FwctlInfo, FwctlRpc, FWCTL_INFO, FWCTL_RPC};
+use std::fs::File;
+use std::io;
+use std::mem::size_of;
+use std::os::fd::AsRawFd;
+
+/// Asks who the device is. `data` receives the driver's part; returns the device type and the bytes that the driver has to say.
+pub(crate) fn info(node: &File, data: &mut [u8]) -> io::Result<(u32, u32)> {
+    let mut arg = FwctlInfo {
+        size: size_of::<FwctlInfo>() as u32,
+        device_data_len: length(data.len())?,
+        out_device_data: data.as_mut_ptr() as u64,
+        ..FwctlInfo::default()
+    };
+    // SAFETY: FWCTL_INFO takes a FwctlInfo of the size in its first field, and writes it and at most `device_data_len` bytes at
+    // `out_device_data`. Both are exclusively borrowed for the call. A node of another class answers ENOTTY: the number's type
+    // byte is fwctl's.
+    check(unsafe { libc::ioctl(node.as_raw_fd(), FWCTL_INFO as _, &mut arg) })?;
+    Ok((arg.out_device_type, arg.device_data_len))
+}
+
+/// Sends one request. `reply` receives as much of the reply as fits; returns the bytes that the reply has.
+pub(crate) fn rpc(node: &File, scope: u32, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
+    let mut arg = FwctlRpc {
+        size: size_of::<FwctlRpc>() as u32,
+        scope,
+        in_len: length(request.len())?,
+        out_len: length(reply.len())?,
+        in_: request.as_ptr() as u64,
+        out: reply.as_mut_ptr() as u64,
+    };
+    // SAFETY: FWCTL_RPC takes a FwctlRpc of the size in its first field, reads `in_len` bytes at `in_` and writes at most `out_len`
+    // bytes at `out`. The request is borrowed, the reply and the argument exclusively, for the call. `Device::rpc` refuses
+    // requests of device types whose messages hold further addresses.
+    check(unsafe { libc::ioctl(node.as_raw_fd(), FWCTL_RPC as _, &mut arg) })?;
+    Ok(arg.out_len)
+}
+
+fn length(len: usize) -> io::Result<u32> {
+    u32::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::EMSGSIZE))
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

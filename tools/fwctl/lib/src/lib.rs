@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Find Linux fwctl devices, and talk to the firmware behind them.
+//!
+//! - [`sysfs::Root`] finds devices: by class, name, node, PCI address or memdev.
+//! - [`Device`] is one open node: [`Device::info`] and [`Device::rpc`].
+//! - [`cxl`] and [`mlx5`] speak the language of a device type; other types are reached by raw RPCs.
+//! - [`Error`] knows what an errno means for the call that failed, and what to do about it ([`Error::advice`]).
+//! - [`replay`] answers from a recording, so that users of this crate can test without a device.
+//!
+//! Every call blocks until the firmware has answered; firmware sets no limit to that. What another party wrote (a reply, a file in
+//! sysfs) is data to be checked: lengths are compared with what arrived before anything is read or allocated.
+//!
+//! ```no_run
+//! let entry = fwctl::sysfs::Root::default().resolve("fwctl0")?;
+//! let device = entry.open()?;
+//! println!("{} is a {} device", device.name(), device.device_type()?);
+//! # Ok::<(), fwctl::Error>(())
+//! ```
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod cxl;
+mod device;
+mod device_type;
+mod error;
+mod info;
+#[allow(unsafe_code)]
+mod ioctl;
+pub mod mlx5;
+mod pci_ids;
+pub mod replay;
+mod scope;
+pub mod status;
+pub mod sysfs;
+pub mod trace;
+mod transport;
+mod uuid;
+
+pub use device::{Device, Exchange, Info, Reply};
+pub use device_type::DeviceType;
+pub use error::{errno_name, Advice, Error, Malformed, Operation};
+pub use info::{Capability, DriverInfo};
+pub use scope::Scope;
+pub use status::FirmwareStatus;
+pub use transport::{InfoReply, Transport};
+pub use uuid::Uuid;
+
+pub use fwctl_uapi::MAX_RPC_LEN;
+
+/// Result of this crate's calls.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! ConnectX devices: registers, capabilities and query commands.
+//!
+//! Messages are mlx5 commands: big-endian, a header of 16 bytes, as `mlx5_ifc_mbox_in_hdr_bits` and `mlx5_ifc_mbox_out_hdr_bits` of
+//! `include/linux/mlx5/mlx5_ifc.h` have it. The kernel writes the user context's id into each. Field names and places come from
+//! the same header; what it does not describe is bytes.
+//!
+//! ```
+//! use fwctl::{mlx5::{register, Mlx5Device, Value}, replay::Replay, Device};
+//!
+//! let replay = Replay::parse("
+//!     info mlx5 05000000 04000000
+//! rpc debug-read-only 08050000 00000001 0000900a 00000000        # ACCESS_REG, read, MTMP
+//!     00000001 00000000 00000000 00000000 0000000000000000 0000000000000000
+//!     -> 00000000 00000000 00000000 00000000
+//!     00000001 00000150 00000000 00000000 0000000000000000 6173696300000000
+//! ").unwrap();
+//! let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", replay))?;
+//! let mtmp = register("mtmp").unwrap();
+//! let mut data = vec![0; mtmp.size];
+//! mtmp.set(&mut data, "sensor_index", 1).unwrap();
+//! let data = mlx5.read_register(mtmp.id, &data)?;
+//! assert_eq!(mtmp.field("temperature").unwrap().get(&data), Some(Value::Number(0x150)));    // 42 degrees, in units of 1/8
+//! # Ok::<(), fwctl::Error>(())
+//! ```
+
+mod layout;
+
+pub use layout::{
+    capabilities, command, commands, register, registers, BadField, Command, Field, Layout, Value,
+};
+
+use crate::{Device, DeviceType, Error, FirmwareStatus, Malformed, Result, Scope};
+
+/// Scope of register reads and query commands.
+pub const READ_SCOPE: Scope = Scope::DebugReadOnly;
+
+/// Bytes of a command's header, in both directions.
+pub const HEADER: usize = 16;
+
+/// Command that reads and writes registers.
+const ACCESS_REG: u16 = 0x805;
+/// Command that reads capabilities.
+const QUERY_HCA_CAP: u16 = 0x100;
+/// Bytes of any capability.
+const CAPABILITY: usize = 0x1000;
+
+/// Which of a capability's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// What the device could do.
+    Maximum,
+    /// What is switched on.
+    Current,
+}
+
+/// A fwctl device that is a ConnectX.
+#[derive(Clone, Debug)]
+pub struct Mlx5Device {
+    device: Device,
+}
+
+impl Mlx5Device {
+    /// Takes a device; fails if it is not a ConnectX.
+    pub fn new(device: Device) -> Result<Mlx5Device> {
+        device.expect_type(DeviceType::Mlx5)?;
+        Ok(Mlx5Device { device })
+    }
+
+    /// The device below.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Reads a register. `data` has the register's length, and those of its fields set that select what is read.
+    pub fn read_register(&self, id: u16, data: &[u8]) -> Result<Vec<u8>> {
+        let reply = self.command(
+            "ACCESS_REG",
+            READ_SCOPE,
+            &access_register(id, true, data),
+            HEADER + data.len(),
+        )?;
+        Ok(reply[HEADER..].to_vec())
+    }
+
+    /// Writes a register, in the scope that the caller has agreed to. Linux 7.3 accepts any.
+    pub fn write_register(&self, scope: Scope, id: u16, data: &[u8]) -> Result<()> {
+        self.command(
+            "ACCESS_REG",
+            scope,
+            &access_register(id, false, data),
+            HEADER + data.len(),
+        )?;
+        Ok(())
+    }
+
+    /// Reads a capability: 4096 bytes, of which its layout describes the start.
+    pub fn capability(&self, id: u16, which: Capability) -> Result<Vec<u8>> {
+        let op_mod = (id << 1) | u16::from(which == Capability::Current);
+        let request = request(QUERY_HCA_CAP, op_mod, &[]);
+        let reply = self.command(
+            "QUERY_HCA_CAP",
+            Scope::Configuration,
+            &request,
+            HEADER + CAPABILITY,
+        )?;
+        Ok(reply[HEADER..].to_vec())
+    }
+
+    /// Sends a query command, whose request has the fields of its input set, and returns the whole reply.
+    pub fn query(&self, command: &Command, request: &[u8]) -> Result<Vec<u8>> {
+        self.command(command.input.name, READ_SCOPE, request, command.output.size)
+    }
+
+    /// Sends a command; fails if the firmware refuses, or if its reply is not exactly as long as there was room.
+    fn command(
+        &self,
+        what: &str,
+        scope: Scope,
+        request: &[u8],
+        reply_len: usize,
+    ) -> Result<Vec<u8>> {
+        let reply = self.device.rpc(scope, request, reply_len)?;
+        let device = || self.device.name().to_owned();
+        if let Some(status) = FirmwareStatus::of_reply(DeviceType::Mlx5, &reply.bytes) {
+            return Err(Error::Refused {
+                device: device(),
+                what: what.into(),
+                status,
+            });
+        }
+        if reply.true_len != reply_len {
+            let (part, got) = ("reply", reply.true_len);
+            let why = if got > reply_len {
+                Malformed::Long {
+                    part,
+                    asked: reply_len,
+                    got,
+                }
+            } else {
+                Malformed::Short {
+                    part,
+                    needed: reply_len,
+                    got,
+                }
+            };
+            return Err(Error::Malformed {
+                device: device(),
+                what: what.into(),
+                why,
+            });
+        }
+        Ok(reply.bytes)
+    }
+}
+
+/// An ACCESS_REG command for a register with this data.
+pub fn access_register(id: u16, is_read: bool, data: &[u8]) -> Vec<u8> {
+    let argument = [[0, 0], id.to_be_bytes(), [0, 0], [0, 0]].concat();
+    request(ACCESS_REG, u16::from(is_read), &[&argument, data].concat())
+}
+
+/// Header and body of a command; no shorter than a header with its argument.
+fn request(opcode: u16, op_mod: u16, body: &[u8]) -> Vec<u8> {
+    let mut request = [opcode.to_be_bytes(), [0, 0], [0, 0], op_mod.to_be_bytes()].concat();
+    request.extend(body);
+    request.resize(request.len().max(HEADER), 0);
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::Replay;
+
+    // mlx5_ifc_access_register_in_bits: op_mod 1 reads, 0 writes.
+    #[test]
+    fn register_requests() {
+        assert_eq!(
+            access_register(0x900a, true, &[1, 2, 3, 4]),
+            [8, 5, 0, 0, 0, 0, 0, 1, 0, 0, 0x90, 0x0a, 0, 0, 0, 0, 1, 2, 3, 4]
+        );
+        assert_eq!(access_register(0x900a, false, &[])[4..8], [0, 0, 0, 0]);
+    }
+
+    fn device(recording: &str) -> Mlx5Device {
+        let replay = Replay::parse(&format!("info mlx5 05000000 04000000\n{recording}")).unwrap();
+        Mlx5Device::new(Device::with_transport("fwctl0", replay)).unwrap()
+    }
+
+    // mlx5_ifc_query_hca_cap_in_bits: op_mod is the type, then whether the current value is meant.
+    #[test]
+    fn a_capability_is_4096_bytes() {
+        let ask = "rpc configuration 01000000 00000041 00000000 00000000";
+        let reply = device(&format!("{ask} -> len 4112 00"))
+            .capability(0x20, Capability::Current)
+            .unwrap();
+        assert_eq!(reply.len(), 4096);
+        let short = device(&format!("{ask} -> {:032x}", 0))
+            .capability(0x20, Capability::Current)
+            .unwrap_err();
+        assert_eq!(
+            short.to_string(),
+            "fwctl0: QUERY_HCA_CAP: bad reply: reply needs 4112 bytes, 16 came"
+        );
+        let long = device(&format!("{ask} -> len 4113 00"))
+            .capability(0x20, Capability::Current)
+            .unwrap_err();
+        assert_eq!(
+            long.to_string(),
+            "fwctl0: QUERY_HCA_CAP: bad reply: reply has 4113 bytes, at most 4112 were asked for"
+        );
+        let refused = device(&format!("{ask} -> 03000000 00001234"))
+            .capability(0x20, Capability::Current)
+            .unwrap_err();
+        assert_eq!(refused.firmware_status().unwrap().syndrome, Some(0x1234));
+    }
+}

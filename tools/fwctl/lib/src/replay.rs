@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A device that answers from a recording, for tests without hardware.
+//!
+//! A recording is text. A line that starts with white space continues the line before; `#` starts a comment. Bytes are
+//! hexadecimal digits, with white space where it helps.
+//!
+//! ```text
+//! info cxl                                      # answer to FWCTL_INFO, any number of times: type, bytes of the driver
+//! rpc configuration 0005 0000 -> 0800 0000      # request in this scope, and its reply
+//! rpc debug-read-only 0105 -> len 4096 0800     # a reply that claims to have 4096 bytes
+//! rpc debug-write 0205 -> errno 22              # the kernel refuses
+//! ```
+//! `open errno N` and `info errno N` make these calls fail. Requests must come in the order and with the bytes of the recording;
+//! any other request fails, and says so.
+
+use crate::{DeviceType, InfoReply, Scope, Transport};
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+/// A recorded device.
+#[derive(Debug)]
+pub struct Replay {
+    open_errno: Option<i32>,
+    info: Result<(DeviceType, Vec<u8>), i32>,
+    exchanges: Mutex<VecDeque<Exchange>>,
+}
+
+#[derive(Debug)]
+struct Exchange {
+    scope: Scope,
+    request: Vec<u8>,
+    answer: Result<(Vec<u8>, u32), i32>,
+}
+
+/// A recording that cannot be read, by line number and reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} of the recording: {why}")]
+pub struct BadRecording {
+    /// Number of the line that the entry starts on, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub why: &'static str,
+}
+
+impl Replay {
+    /// Reads a recording.
+    pub fn parse(text: &str) -> Result<Replay, BadRecording> {
+        let mut replay = Replay {
+            open_errno: None,
+            info: Err(libc::ENOTTY),
+            exchanges: Mutex::default(),
+        };
+        let mut exchanges = VecDeque::new();
+        for (line, entry) in entries(text) {
+            let (verb, rest) = entry.split_once(' ').unwrap_or((&entry, ""));
+            let parsed = match verb {
+                "open" => errno(rest).map(|errno| replay.open_errno = errno),
+                "info" => info(rest).map(|info| replay.info = info),
+                "rpc" => exchange(rest).map(|exchange| exchanges.push_back(exchange)),
+                _ => Err("not one of open, info, rpc"),
+            };
+            parsed.map_err(|why| BadRecording { line, why })?;
+        }
+        replay.exchanges = Mutex::new(exchanges);
+        Ok(replay)
+    }
+
+    /// The errno that opening this device ends in, if it does.
+    pub fn open_errno(&self) -> Option<i32> {
+        self.open_errno
+    }
+}
+
+impl Transport for Replay {
+    fn info(&self, data: &mut [u8]) -> io::Result<InfoReply> {
+        let (device_type, bytes) = self
+            .info
+            .as_ref()
+            .map_err(|&errno| io::Error::from_raw_os_error(errno))?;
+        data.fill(0);
+        copy_prefix(bytes, data);
+        Ok(InfoReply {
+            device_type: device_type.number(),
+            data_len: bytes.len() as u32,
+        })
+    }
+
+    fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
+        let mut exchanges = self
+            .exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let expected = exchanges
+            .pop_front()
+            .ok_or_else(|| io::Error::other("the recording is at its end"))?;
+        if expected.scope != scope || expected.request != request {
+            return Err(io::Error::other(format!(
+                "the recording has another request next: {} {}, this one is {scope} {}",
+                expected.scope,
+                hex(&expected.request),
+                hex(request)
+            )));
+        }
+        let (bytes, true_len) = expected.answer.map_err(io::Error::from_raw_os_error)?;
+        copy_prefix(&bytes, reply);
+        Ok(true_len)
+    }
+}
+
+fn copy_prefix(from: &[u8], to: &mut [u8]) {
+    let len = from.len().min(to.len());
+    to[..len].copy_from_slice(&from[..len]);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Entries of a recording with the number of their first line; continued lines are joined, white space is single.
+fn entries(text: &str) -> Vec<(usize, String)> {
+    let mut entries: Vec<(usize, String)> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        match entries.last_mut() {
+            _ if words.is_empty() => {}
+            Some((_, entry)) if line.starts_with(char::is_whitespace) => {
+                entry.push(' ');
+                entry.push_str(&words);
+            }
+            _ => entries.push((number + 1, words)),
+        }
+    }
+    entries
+}
+
+fn info(text: &str) -> Result<Result<(DeviceType, Vec<u8>), i32>, &'static str> {
+    if let Some(errno) = errno(text)? {
+        return Ok(Err(errno));
+    }
+    let (name, bytes) = text.split_once(' ').unwrap_or((text, ""));
+    let device_type = (0..256)
+        .map(DeviceType::from_number)
+        .find(|device_type| device_type.to_string() == name)
+        .ok_or("no such device type")?;
+    Ok(Ok((device_type, bytes_of(bytes)?)))
+}
+
+fn exchange(text: &str) -> Result<Exchange, &'static str> {
+    let (request, answer) = text.split_once("->").ok_or("an rpc has no ->")?;
+    let (scope, request) = request
+        .trim()
+        .split_once(' ')
+        .ok_or("an rpc has no request")?;
+    let scope = scope.parse().map_err(|_| "no such scope")?;
+    let answer = answer.trim();
+    let answer = if let Some(errno) = errno(answer)? {
+        Err(errno)
+    } else if let Some(rest) = answer.strip_prefix("len ") {
+        let (len, bytes) = rest.split_once(' ').unwrap_or((rest, ""));
+        Ok((
+            bytes_of(bytes)?,
+            len.parse().map_err(|_| "a length is not a number")?,
+        ))
+    } else {
+        let bytes = bytes_of(answer)?;
+        let len = bytes.len() as u32;
+        Ok((bytes, len))
+    };
+    Ok(Exchange {
+        scope,
+        request: bytes_of(request)?,
+        answer,
+    })
+}
+
+fn errno(text: &str) -> Result<Option<i32>, &'static str> {
+    text.strip_prefix("errno ")
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| "an errno is not a number")
+}
+
+fn bytes_of(text: &str) -> Result<Vec<u8>, &'static str> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| c.to_digit(16).map(|digit| digit as u8))
+        .collect::<Option<_>>()
+        .ok_or("bytes are not hexadecimal")?;
+    if digits.len() % 2 != 0 {
+        return Err("half a byte is missing");
+    }
+    Ok(digits
+        .chunks_exact(2)
+        .map(|pair| (pair[0] << 4) | pair[1])
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Device, Error};
+
+    const RECORDING: &str = "
+info mlx5 0700 0000  # uid
+    0100 0000
+rpc debug-read-only 01 02 -> aabb ccdd
+rpc debug-read-only 01 -> len 6 aabb
+rpc debug-read-only 01 -> aabb ccdd eeff
+rpc configuration 03 -> len 999 00
+rpc configuration 04 -> errno 19
+";
+
+    #[test]
+    fn answers_in_order() {
+        let device = Device::with_transport("fwctl7", Replay::parse(RECORDING).unwrap());
+        let info = device.info().unwrap();
+        assert_eq!(
+            (info.device_type, info.data, info.data_len),
+            (DeviceType::Mlx5, vec![7, 0, 0, 0, 1, 0, 0, 0], 8)
+        );
+        assert_eq!(
+            device.rpc(Scope::DebugReadOnly, &[1, 2], 64).unwrap().bytes,
+            [0xaa, 0xbb, 0xcc, 0xdd]
+        );
+        // Longer than the buffer, in a scope that can be repeated: fetched again.
+        let whole = device.rpc_whole(Scope::DebugReadOnly, &[1], 2).unwrap();
+        assert_eq!((whole.bytes.len(), whole.true_len), (6, 6));
+        // In another scope it is not.
+        let cut = device.rpc_whole(Scope::Configuration, &[3], 2).unwrap();
+        assert_eq!(
+            (cut.bytes.len(), cut.true_len, cut.is_truncated()),
+            (2, 999, true)
+        );
+        let gone = device.rpc(Scope::Configuration, &[4], 2).unwrap_err();
+        assert_eq!(gone.to_string(), "fwctl7: FWCTL_RPC (scope configuration, request 1 bytes, room for 2): No such device (ENODEV)");
+    }
+
+    #[test]
+    fn a_request_that_was_not_recorded_fails() {
+        let replay = Replay::parse("info cxl\nrpc configuration 01 -> 02").unwrap();
+        let device = Device::with_transport("fwctl0", replay);
+        let error = device
+            .rpc(Scope::Configuration, &[9], 2)
+            .unwrap_err()
+            .to_string();
+        assert!(error.ends_with("the recording has another request next: configuration 01, this one is configuration 09"), "{error}");
+        let error = device
+            .rpc(Scope::Configuration, &[1], 2)
+            .unwrap_err()
+            .to_string();
+        assert!(error.ends_with("the recording is at its end"), "{error}");
+    }
+
+    #[test]
+    fn messages_with_addresses_and_long_ones_are_not_sent() {
+        let pds = Device::with_transport("fwctl0", Replay::parse("info pds").unwrap());
+        assert!(matches!(
+            pds.rpc(Scope::Configuration, &[0; 48], 48),
+            Err(Error::CarriesAddresses { .. })
+        ));
+        let bnxt = Device::with_transport(
+            "fwctl0",
+            Replay::parse("info bnxt\nrpc configuration 1100 -> 00").unwrap(),
+        );
+        assert!(matches!(
+            bnxt.rpc(Scope::Configuration, &[0x23, 0x00], 8),
+            Err(Error::CarriesAddresses { .. })
+        ));
+        assert!(bnxt.rpc(Scope::Configuration, &[0x11, 0x00], 8).is_ok());
+        assert!(matches!(
+            bnxt.rpc(Scope::Configuration, &vec![0; 2 << 21], 8),
+            Err(Error::TooLong { .. })
+        ));
+        assert!(matches!(
+            bnxt.rpc(Scope::Configuration, &[0; 2], usize::MAX),
+            Err(Error::TooLong { .. })
+        ));
+    }
+
+    #[test]
+    fn bad_recordings_name_the_line() {
+        for (text, line, why) in [
+            ("\nhello", 2, "not one of open, info, rpc"),
+            ("info nobody", 1, "no such device type"),
+            (
+                "info cxl\n\nrpc configuration 0 -> 00",
+                3,
+                "half a byte is missing",
+            ),
+            ("rpc configuration 00", 1, "an rpc has no ->"),
+            ("rpc never 00 -> 00", 1, "no such scope"),
+            ("rpc configuration zz -> 00", 1, "bytes are not hexadecimal"),
+        ] {
+            assert_eq!(Replay::parse(text).unwrap_err(), BadRecording { line, why });
+        }
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What carries requests to a device: the node, or a recording of one.
+
+use crate::{ioctl, Scope};
+use std::fs::File;
+use std::io;
+
+/// Answer to FWCTL_INFO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InfoReply {
+    /// Device type number, of `fwctl_uapi::device_type`.
+    pub device_type: u32,
+    /// Bytes that the driver has to say; can be more or fewer than the buffer had room for.
+    pub data_len: u32,
+}
+
+/// The two calls of a fwctl device. Errors are errnos, as the kernel reports them.
+pub trait Transport: Send + Sync {
+    /// FWCTL_INFO: fills `data` with the driver's part, padded with zeros.
+    fn info(&self, data: &mut [u8]) -> io::Result<InfoReply>;
+
+    /// FWCTL_RPC: writes the start of the reply to `reply`, and returns the whole reply's length in bytes.
+    fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32>;
+}
+
+/// A device node of the running kernel.
+pub(crate) struct Node(pub(crate) File);
+
+impl Transport for Node {
+    fn info(&self, data: &mut [u8]) -> io::Result<InfoReply> {
+        let (device_type, data_len) = ioctl::info(&self.0, data)?;
+        Ok(InfoReply {
+            device_type,
+            data_len,
+        })
+    }
+
+    fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
+        ioctl::rpc(&self.0, scope.number(), request, reply)
+    }
+}

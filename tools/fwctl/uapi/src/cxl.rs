@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Messages of CXL memory devices: `include/uapi/fwctl/cxl.h` and `include/uapi/cxl/features.h`.
+//!
+//! A request is [`RpcHeader`] and then the payload of a mailbox command; a reply is [`ReplyHeader`] and then the payload that
+//! the device returned. The headers are the kernel's and in the machine's byte order; payloads are CXL's and little-endian.
+//! Section and table numbers are those of CXL revision 3.2.
+
+use core::mem::size_of;
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{AsBytes, FromBytes, FromZeroes, Unaligned};
+
+/// Mailbox opcode of Get Supported Features (section 8.2.9.6.1).
+pub const OPCODE_GET_SUPPORTED_FEATURES: u32 = 0x0500;
+/// Mailbox opcode of Get Feature (section 8.2.9.6.2).
+pub const OPCODE_GET_FEATURE: u32 = 0x0501;
+/// Mailbox opcode of Set Feature (section 8.2.9.6.3).
+pub const OPCODE_SET_FEATURE: u32 = 0x0502;
+
+/// Start of every request: `struct fwctl_rpc_cxl` without its union.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes)]
+pub struct RpcHeader {
+    /// Mailbox opcode.
+    pub opcode: u32,
+    /// Must be 0: no flag is defined.
+    pub flags: u32,
+    /// Bytes of payload behind this header.
+    pub op_size: u32,
+    /// Must be 0.
+    pub reserved1: u32,
+}
+
+/// Start of every reply: `struct fwctl_rpc_cxl_out` without its union.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes)]
+pub struct ReplyHeader {
+    /// Bytes of payload behind this header.
+    pub size: u32,
+    /// The mailbox's return code (section 8.2.8.4.5.1, table 8-34); 0 is success.
+    pub retval: u32,
+}
+
+/// Payload of a Get Supported Features request.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
+pub struct GetSupportedFeaturesIn {
+    /// Bytes that the reply's payload may have.
+    pub count: U32,
+    /// Index of the first entry wanted.
+    pub start_idx: U16,
+    /// Must be 0.
+    pub reserved: [u8; 2],
+}
+
+/// Start of a Get Supported Features reply's payload (table 8-108); [`FeatureEntry`]s follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
+pub struct GetSupportedFeaturesOut {
+    /// Entries in this reply.
+    pub num_entries: U16,
+    /// Entries that the device has in all.
+    pub supported_feats: U16,
+    /// 0.
+    pub reserved: [u8; 4],
+}
+
+/// One Supported Feature Entry (table 8-109).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
+pub struct FeatureEntry {
+    /// Identifier of the feature, most significant byte first.
+    pub uuid: [u8; 16],
+    /// Index of the feature on this device.
+    pub id: U16,
+    /// Most bytes that Get Feature returns.
+    pub get_feat_size: U16,
+    /// Most bytes that Set Feature takes.
+    pub set_feat_size: U16,
+    /// Attributes: [`feature_flags`].
+    pub flags: U32,
+    /// Version of the Get Feature layout.
+    pub get_feat_ver: u8,
+    /// Version of the Set Feature layout.
+    pub set_feat_ver: u8,
+    /// What setting the feature does: [`effects`].
+    pub effects: U16,
+    /// 0.
+    pub reserved: [u8; 18],
+}
+
+/// Payload of a Get Feature request (table 8-99).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
+pub struct GetFeatureIn {
+    /// The feature.
+    pub uuid: [u8; 16],
+    /// First byte wanted.
+    pub offset: U16,
+    /// Number of bytes wanted.
+    pub count: U16,
+    /// Which of the feature's values: [`selection`].
+    pub selection: u8,
+}
+
+/// Start of a Set Feature request's payload (table 8-101); the feature's data follows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
+pub struct SetFeatureIn {
+    /// The feature.
+    pub uuid: [u8; 16],
+    /// Bits 2:0 are the transfer action, which must be 0 (full) because the kernel splits; bit 3 is [`SET_SAVED_ACROSS_RESET`].
+    pub flags: U32,
+    /// First byte of the feature that the data replaces.
+    pub offset: U16,
+    /// Layout version of the data, from [`FeatureEntry::set_feat_ver`].
+    pub version: u8,
+    /// Must be 0.
+    pub rsvd: [u8; 9],
+}
+
+/// Bit of [`SetFeatureIn::flags`]: keep the value across resets.
+pub const SET_SAVED_ACROSS_RESET: u32 = 1 << 3;
+
+/// Bits of [`FeatureEntry::flags`].
+pub mod feature_flags {
+    /// Set Feature may change it.
+    pub const CHANGEABLE: u32 = 1 << 0;
+    /// The saved value survives a firmware update.
+    pub const PERSISTS_ACROSS_FW_UPDATE: u32 = 1 << 4;
+    /// Get Feature can return the default value.
+    pub const DEFAULT_SELECTION: u32 = 1 << 5;
+    /// Get Feature can return the saved value.
+    pub const SAVED_SELECTION: u32 = 1 << 6;
+}
+
+/// Values of [`GetFeatureIn::selection`].
+pub mod selection {
+    /// The value in force.
+    pub const CURRENT: u8 = 0;
+    /// The value the device was made with.
+    pub const DEFAULT: u8 = 1;
+    /// The value kept across resets.
+    pub const SAVED: u8 = 2;
+}
+
+/// Bits of [`FeatureEntry::effects`] (table 8-87).
+pub mod effects {
+    /// Configuration changes after a cold reset.
+    pub const CONFIG_CHANGE_COLD_RESET: u16 = 1 << 0;
+    /// Configuration changes at once.
+    pub const CONFIG_CHANGE_IMMEDIATE: u16 = 1 << 1;
+    /// Data changes at once.
+    pub const DATA_CHANGE_IMMEDIATE: u16 = 1 << 2;
+    /// Policy changes at once.
+    pub const POLICY_CHANGE_IMMEDIATE: u16 = 1 << 3;
+    /// Logs change at once.
+    pub const LOG_CHANGE_IMMEDIATE: u16 = 1 << 4;
+    /// The security state changes at once.
+    pub const SECURITY_STATE_CHANGE: u16 = 1 << 5;
+    /// The command continues in the background.
+    pub const BACKGROUND: u16 = 1 << 6;
+    /// The background command can be aborted.
+    pub const BACKGROUND_ABORT: u16 = 1 << 7;
+    /// Bits 10 and 11 mean something.
+    pub const EFFECTS_VALID: u16 = 1 << 9;
+    /// Configuration changes after a conventional reset.
+    pub const CONFIG_CHANGE_CONVENTIONAL_RESET: u16 = 1 << 10;
+    /// Configuration changes after a CXL reset.
+    pub const CONFIG_CHANGE_CXL_RESET: u16 = 1 << 11;
+    /// Bits without meaning; the kernel sets no feature that has one.
+    pub const RESERVED: u16 = 0xf000;
+}
+
+const _: () = {
+    assert!(size_of::<RpcHeader>() == 16 && size_of::<ReplyHeader>() == 8);
+    assert!(size_of::<GetSupportedFeaturesIn>() == 8 && size_of::<GetSupportedFeaturesOut>() == 8);
+    assert!(size_of::<FeatureEntry>() == 48);
+    assert!(size_of::<GetFeatureIn>() == 21 && size_of::<SetFeatureIn>() == 32);
+};

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=busybox
+# cdoor.sh MODULE: a C driver of mainline loads on our core, holds it, and goes again
+. /usr/lib/fwctl-vm/lib.sh
+
+module=$1
+line=$(grep "/$module.ko:" "/lib/modules/$(uname -r)/modules.dep") || fail "modules.dep does not know $module"
+echo "$line"
+case $line in
+*/fwctl.ko*) ;;
+*) fail "$module does not depend on fwctl" ;;
+esac
+load "$module"
+[ -e "/sys/module/fwctl/holders/$module" ] || fail "$module does not hold fwctl: $(ls /sys/module/fwctl/holders)"
+lsmod | grep fwctl
+! rmmod fwctl 2>/dev/null || fail "fwctl went while $module uses it"
+modprobe -r "$module" || fail "modprobe -r $module failed"
+unload "$module" fwctl
+! is_loaded fwctl || fail "fwctl is left"

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=busybox
+# cxl-selftest.sh qemu|cxl_test: the CXL selftest on QEMU's device or on the kernel's mock devices
+. /usr/lib/fwctl-vm/lib.sh
+
+# What the one device has not, the other has: no test is left out in both runs.
+case $1 in
+qemu)
+	load_cxl
+	leave_out='-F cxl_test'
+	;;
+cxl_test)
+	load_cxl_test
+	leave_out='-T set_exclusive_features'
+	;;
+*) fail "no such device: $1" ;;
+esac
+wait_for "a fwctl device of a CXL memory device" some_device
+ls -l /dev/fwctl
+# shellcheck disable=SC2086 # two words
+FWCTL_TEST_CXL=$1 exec /selftests/cxl $leave_out

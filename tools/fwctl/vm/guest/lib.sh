@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=busybox
+# Shared by the scripts that run in the guest (busybox sh).  A test exits 0 when it passed, 4 when it skips itself, else it
+# failed; its last line says why.
+
+fail() { echo "$*"; exit 1; }
+skip() { echo "$*"; exit 4; }
+
+# is_builtin MODULE: part of the kernel image
+is_builtin() { grep -q "/$1.ko\$" "/lib/modules/$(uname -r)/modules.builtin"; }
+
+# is_loaded MODULE: loaded, and not built in
+is_loaded() { grep -q "^$1 " /proc/modules; }
+
+# load MODULE [PARAMETER...]: with what it depends on; fine if it is built in
+load() { is_builtin "$1" || modprobe "$@" || fail "modprobe $* failed"; }
+
+# unload MODULE...: the modules themselves, in this order; those that are not loaded are fine
+unload() {
+	for unload_module; do
+		! is_loaded "$unload_module" || rmmod "$unload_module" || fail "rmmod $unload_module failed"
+	done
+}
+
+# wait_for WHAT COMMAND...: until the command succeeds, at most ten seconds
+wait_for() {
+	wait_for_what=$1
+	wait_for_left=200
+	shift
+	until "$@"; do
+		wait_for_left=$((wait_for_left - 1))
+		[ $wait_for_left != 0 ] || fail "$wait_for_what: not after ten seconds"
+		usleep 50000
+	done
+}
+
+# devices: names of the fwctl devices
+devices() { ls /sys/class/fwctl 2>/dev/null; }
+
+count_devices() { devices | wc -l; }
+
+some_device() { [ "$(count_devices)" != 0 ]; }
+
+# has_devices N: exactly N fwctl devices, with their nodes
+has_devices() {
+	[ "$(count_devices)" = "$1" ] || return 1
+	for has_devices_one in $(devices); do
+		[ -c "/dev/fwctl/$has_devices_one" ] || return 1
+	done
+}
+
+# first_device: name of the fwctl device with the lowest number, once there is one
+first_device() {
+	wait_for "a fwctl device" some_device
+	devices | sort -V | head -n 1
+}
+
+# the_device: name of the only fwctl device
+the_device() {
+	wait_for "one fwctl device, and only one" has_devices 1
+	devices
+}
+
+# load_cxl: the CXL stack down to our driver, by name as there is no udev
+load_cxl() {
+	for load_cxl_module in cxl_acpi cxl_port cxl_mem cxl_pmem cxl_pci cxl_fwctl; do
+		load $load_cxl_module
+	done
+}
+
+# load_cxl_test: the same with the kernel's mock devices
+load_cxl_test() {
+	for load_cxl_module in cxl_acpi cxl_port cxl_mem cxl_pmem cxl_mock_mem cxl_test cxl_fwctl; do
+		load $load_cxl_module
+	done
+}
+
+# memdev_of FWCTL: name of the CXL memory device that a fwctl device belongs to
+memdev_of() { basename "$(readlink "/sys/class/fwctl/$1/device")"; }
+
+# pci_of MEMDEV: address of its PCI function
+pci_of() { basename "$(readlink -f "/sys/bus/cxl/devices/$1/../")"; }

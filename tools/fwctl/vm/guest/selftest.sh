@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=busybox
+# selftest.sh rust|c PROGRAM [ARGUMENT...]: a kselftest on a loopback sample
+. /usr/lib/fwctl-vm/lib.sh
+
+case $1 in
+rust) module=fwctl_loopback ;;
+c) module=fwctl_loopback_c ;;
+*) fail "no such sample: $1" ;;
+esac
+
+export FWCTL_TEST_DRIVER=$1 FWCTL_TEST_SLOW=1
+program=/selftests/$2
+shift 2
+load "$module"
+wait_for "a device of $module" some_device
+# The program finds the device itself: on the way there are new ones, with new numbers.
+"$program" "$@"
+status=$?
+
+# Whatever it did, the modules can go.
+unload "$module" fwctl
+has_devices 0 || fail "devices are left: $(devices)"
+exit $status

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=busybox
+# One RPC, two trace events that say who asked what, and nothing when they are off.
+. /usr/lib/fwctl-vm/lib.sh
+
+tracing=/sys/kernel/tracing
+load fwctl_loopback
+device=$(first_device) || fail "$device"
+[ -d $tracing/events/fwctl ] || fail "there are no trace events of fwctl"
+
+printf 'hello, firmware' >/tmp/request
+# shellcheck disable=SC2317 # called by name
+rpc() {
+	fwctl rpc "$device" --scope configuration -i /tmp/request -o /tmp/reply || fail "fwctl rpc failed"
+	cmp /tmp/request /tmp/reply || fail "the loopback's echo differs"
+}
+
+# event NAME TEXT...: the trace has one NAME of our device, with each TEXT
+event() {
+	line=$(grep "$1: .*dev=$device " $tracing/trace) || fail "no event $1 of $device"
+	[ "$(echo "$line" | wc -l)" = 1 ] || fail "more than one $1"
+	shift
+	for text; do
+		case $line in
+		*"$text"*) ;;
+		*) fail "no '$text' in: $line" ;;
+		esac
+	done
+}
+
+echo >$tracing/trace
+rpc
+! grep fwctl_ $tracing/trace || fail "events are traced that nobody switched on"
+
+echo 1 >$tracing/events/fwctl/enable
+rpc
+echo 0 >$tracing/events/fwctl/enable
+cat $tracing/trace
+event fwctl_rpc_start pid= scope=configuration in_len=15 out_len=
+event fwctl_rpc_done pid= scope=configuration ret=0 out_len=15
+unload fwctl_loopback fwctl

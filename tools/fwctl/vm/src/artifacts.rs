@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Where the build put what a machine needs, and what to do when it is not there.
+//!
+//! ```text
+//! OUT/kernel/FLAVOUR/bzImage
+//! OUT/kernel/FLAVOUR/modules/lib/modules/RELEASE/            what `make modules_install` wrote
+//! OUT/kernel/test/modules-cxl-test/lib/modules/RELEASE/      the same with tools/testing/cxl in updates/
+//! OUT/bin/fwctl                                              the CLI, static
+//! OUT/selftests/...                                          the kselftest programs
+//! ```
+
+use crate::machine::Machine;
+use anyhow::{bail, ensure, Context, Result};
+use std::path::{Path, PathBuf};
+
+/// The folder with everything that was built.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    root: PathBuf,
+}
+
+/// Something that a test cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A program of the selftests.
+    Selftest(&'static str),
+    /// A kernel module, loadable or built in.
+    Module(&'static str),
+    /// The command line tool.
+    Cli,
+}
+
+impl Artifacts {
+    /// The artifacts in `root`.
+    pub fn new(root: &Path) -> Result<Self> {
+        ensure!(
+            root.is_dir(),
+            "there is no folder {}: build first (`make kernel`), or name the folder with --artifacts",
+            root.display()
+        );
+        let root = root
+            .canonicalize()
+            .with_context(|| root.display().to_string())?;
+        Ok(Artifacts { root })
+    }
+
+    /// `OUT/logs`.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// `OUT/selftests`.
+    pub fn selftests(&self) -> PathBuf {
+        self.root.join("selftests")
+    }
+
+    /// `OUT/bin/fwctl`.
+    pub fn cli(&self) -> PathBuf {
+        self.root.join("bin/fwctl")
+    }
+
+    /// The machine's kernel image.
+    pub fn kernel(&self, machine: &Machine) -> Result<PathBuf> {
+        let path = self
+            .root
+            .join("kernel")
+            .join(machine.flavour)
+            .join("bzImage");
+        ensure!(
+            path.is_file(),
+            "there is no kernel {}: run `make kernel`",
+            path.display()
+        );
+        Ok(path)
+    }
+
+    /// The machine's `lib/modules/RELEASE`.
+    pub fn modules(&self, machine: &Machine) -> Result<PathBuf> {
+        let tree = self
+            .root
+            .join("kernel")
+            .join(machine.flavour)
+            .join(machine.modules);
+        let base = tree.join("lib/modules");
+        let mut found = Vec::new();
+        for entry in base.read_dir().into_iter().flatten() {
+            let path = entry?.path();
+            if path.join("modules.dep").is_file() {
+                found.push(path);
+            }
+        }
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => bail!(
+                "there are no modules in {}: run `make kernel`",
+                base.display()
+            ),
+            _ => bail!(
+                "{} holds the modules of several kernels: remove {} and run `make kernel`",
+                base.display(),
+                tree.display()
+            ),
+        }
+    }
+
+    /// Says what to do about `need`, if it is not there.
+    pub fn missing(&self, machine: &Machine, need: Need) -> Option<String> {
+        match need {
+            Need::Selftest(name) => {
+                let path = self.selftests().join(name);
+                (!path.is_file())
+                    .then(|| format!("there is no {}: `make test` builds it", path.display()))
+            }
+            Need::Cli => {
+                let path = self.cli();
+                (!path.is_file())
+                    .then(|| format!("there is no {}: `make run` builds it", path.display()))
+            }
+            Need::Module(name) => match self.modules(machine) {
+                Err(error) => Some(format!("{error:#}")),
+                Ok(dir) => {
+                    let lists = ["modules.dep", "modules.builtin"];
+                    let found = lists.iter().any(|list| {
+                        let text = std::fs::read_to_string(dir.join(list)).unwrap_or_default();
+                        lists_module(&text, name)
+                    });
+                    (!found).then(|| {
+                        format!(
+                            "there is no module {name} in {}: run `make kernel`",
+                            dir.display()
+                        )
+                    })
+                }
+            },
+        }
+    }
+}
+
+/// Whether a `modules.dep` or `modules.builtin` names the module.
+fn lists_module(list: &str, name: &str) -> bool {
+    list.lines().any(|line| {
+        let path = line.split(':').next().unwrap_or(line);
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let stem = file.split(".ko").next().unwrap_or(file);
+        stem.replace('-', "_") == name.replace('-', "_")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine;
+    use std::fs;
+
+    #[test]
+    fn module_lists() {
+        let dep = "kernel/drivers/fwctl/fwctl.ko:\nupdates/fwctl-loopback.ko: kernel/fwctl.ko\n";
+        assert!(lists_module(dep, "fwctl"));
+        assert!(lists_module(dep, "fwctl_loopback"));
+        assert!(!lists_module(dep, "fwctl_loopback_c"));
+        assert!(!lists_module(dep, "loopback"));
+        assert!(lists_module("kernel/drivers/fwctl/fwctl.ko\n", "fwctl"));
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Artifacts::new(&dir.path().join("none")).unwrap_err();
+        assert!(error.to_string().contains("make kernel"));
+
+        let artifacts = Artifacts::new(dir.path()).unwrap();
+        let error = artifacts.kernel(&machine::PLAIN).unwrap_err();
+        assert!(error.to_string().contains("make kernel"));
+        let error = artifacts.modules(&machine::PLAIN).unwrap_err();
+        assert!(error.to_string().contains("make kernel"));
+
+        let tree = dir.path().join("kernel/test/modules/lib/modules");
+        for release in ["7.3.4", "7.3.5"] {
+            fs::create_dir_all(tree.join(release)).unwrap();
+            fs::write(tree.join(release).join("modules.dep"), "a/fwctl.ko:\n").unwrap();
+        }
+        let error = artifacts.modules(&machine::PLAIN).unwrap_err();
+        assert!(error.to_string().contains("several kernels"));
+        fs::remove_dir_all(tree.join("7.3.4")).unwrap();
+        assert_eq!(
+            artifacts.missing(&machine::PLAIN, Need::Module("fwctl")),
+            None
+        );
+        for need in [Need::Module("x"), Need::Selftest("x"), Need::Cli] {
+            let advice = artifacts.missing(&machine::PLAIN, need).unwrap();
+            assert!(advice.contains("`make "), "{advice}");
+        }
+    }
+}

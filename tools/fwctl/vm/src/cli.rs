@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Boots the fwctl kernel in QEMU, with an emulated CXL memory device.
+#[derive(Parser)]
+#[command(name = "fwctl-vm", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+    /// Options of every verb.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// The verbs.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Show what this is about: modules, the device, the CLI; then a shell if there is a terminal
+    Run {
+        #[command(flatten)]
+        machine: MachineName,
+        /// Leave a shell in the VM after the demo, or fail if there is no terminal
+        #[arg(long, overrides_with = "no_interactive")]
+        interactive: bool,
+        /// End with the demo
+        #[arg(long, overrides_with = "interactive")]
+        no_interactive: bool,
+    },
+    /// Boot, load the drivers, and leave a shell in the VM
+    Shell {
+        #[command(flatten)]
+        machine: MachineName,
+    },
+    /// Boot, load the drivers, run one command; its exit status, or 255 if the VM died
+    Exec {
+        #[command(flatten)]
+        machine: MachineName,
+        /// Time limit in seconds
+        #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+        limit: u64,
+        /// The command and its arguments
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// List the tests, the machines they run on, and what each is about
+    List {
+        /// Part of a test's name, or a glob over the whole name
+        patterns: Vec<String>,
+    },
+    /// Run tests; exit status 0 if none failed
+    Test {
+        /// Write one JSON object per result to this file
+        #[arg(long, value_name = "FILE")]
+        results: Option<PathBuf>,
+        /// Leave out the tests that take a minute each
+        #[arg(long)]
+        quick: bool,
+        /// Machines to run at a time [default: one per processor, at most 4]
+        #[arg(short, long, value_name = "N")]
+        jobs: Option<usize>,
+        /// Part of a test's name, or a glob over the whole name
+        patterns: Vec<String>,
+    },
+}
+
+/// Which machine to boot.
+#[derive(Args)]
+pub struct MachineName {
+    /// The machine to boot; `fwctl-vm list` names them
+    #[arg(long = "machine", default_value = "cxl", value_name = "NAME")]
+    pub name: String,
+}
+
+/// Options of every verb.
+#[derive(Args, Clone)]
+pub struct Options {
+    /// Folder with kernel/, bin/ and selftests/, as `make` leaves it
+    #[arg(long, global = true, env = "FWCTL_ARTIFACTS", value_name = "DIR")]
+    pub artifacts: Option<PathBuf>,
+    /// Folder for logs [default: logs/ in the artifacts]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub logs: Option<PathBuf>,
+    /// The QEMU to run
+    #[arg(
+        long,
+        global = true,
+        env = "FWCTL_QEMU",
+        default_value = "qemu-system-x86_64"
+    )]
+    pub qemu: PathBuf,
+    /// The busybox to pack, statically linked
+    #[arg(
+        long,
+        global = true,
+        env = "FWCTL_BUSYBOX",
+        default_value = "/bin/busybox"
+    )]
+    pub busybox: PathBuf,
+    /// How the VM's processors run [default: kvm where it works, else tcg]
+    #[arg(long, global = true, value_enum)]
+    pub accel: Option<Accel>,
+    /// More arguments for the kernel
+    #[arg(long, global = true, default_value = "", value_name = "ARGS")]
+    pub append: String,
+    /// Multiply every time limit, for a slow host
+    #[arg(
+        long,
+        global = true,
+        env = "FWCTL_TIME_FACTOR",
+        default_value_t = 1.0,
+        value_name = "X"
+    )]
+    pub time_factor: f64,
+    /// Print QEMU's command line
+    #[arg(long, global = true)]
+    pub show_command: bool,
+    /// Print what would be booted, and do not
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// Show the output of tests while they run
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// How the VM's processors run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Accel {
+    /// On the host's, by hardware virtualisation
+    Kvm,
+    /// Emulated
+    Tcg,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_go_anywhere() {
+        for line in [
+            "fwctl-vm --artifacts O test a b",
+            "fwctl-vm test a b --artifacts O",
+        ] {
+            let cli = parse(line).unwrap();
+            assert_eq!(cli.options.artifacts, Some("O".into()));
+            assert!(matches!(cli.verb, Verb::Test { patterns, .. } if patterns == ["a", "b"]));
+        }
+    }
+
+    #[test]
+    fn exec_takes_everything_after_the_dashes() {
+        let cli = parse("fwctl-vm exec --machine plain -- ls -l --dry-run").unwrap();
+        assert!(!cli.options.dry_run);
+        let Verb::Exec {
+            machine, command, ..
+        } = cli.verb
+        else {
+            panic!()
+        };
+        assert_eq!((machine.name.as_str(), command.len()), ("plain", 3));
+        assert!(parse("fwctl-vm exec").is_err());
+        assert!(parse("fwctl-vm exec ls").is_err());
+    }
+
+    #[test]
+    fn the_last_of_two_opposites_counts() {
+        let cli = parse("fwctl-vm run --interactive --no-interactive").unwrap();
+        let Verb::Run {
+            interactive,
+            no_interactive,
+            ..
+        } = cli.verb
+        else {
+            panic!()
+        };
+        assert!(no_interactive && !interactive);
+    }
+}

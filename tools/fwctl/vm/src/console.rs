@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The guest's kernel log: lines, levels, and the complaints that fail a test.
+//!
+//! The kernel boots with `console_msg_format=syslog`, so a line reads `<4>[    1.234567] text`.
+
+/// One line of the kernel log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Syslog level, 0 (emergency) to 7 (debug), where the line says it.
+    pub level: Option<u8>,
+    /// The line was written by a program (through /dev/kmsg), not by the kernel.
+    pub from_user: bool,
+    /// Text without level and time, with its own leading spaces.
+    pub text: String,
+}
+
+impl Line {
+    /// Takes a line of the console apart.
+    pub fn parse(raw: &str) -> Line {
+        let mut line = Line::default();
+        let mut rest = raw;
+        if let Some((number, after)) = rest.strip_prefix('<').and_then(|r| r.split_once('>')) {
+            if let Ok(number) = number.parse::<u32>() {
+                line.level = Some((number & 7) as u8);
+                line.from_user = number >> 3 != 0;
+                rest = after;
+            }
+        }
+        // `[    1.234567]`, with CONFIG_PRINTK_CALLER followed by `[    T1]`.
+        for _ in 0..2 {
+            let Some((stamp, after)) = rest.strip_prefix('[').and_then(|r| r.split_once(']'))
+            else {
+                break;
+            };
+            let stamp = stamp.trim_start();
+            let is_time =
+                !stamp.is_empty() && stamp.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            let is_caller = stamp.len() > 1
+                && stamp.starts_with(['T', 'C'])
+                && stamp[1..].bytes().all(|b| b.is_ascii_digit());
+            if !is_time && !is_caller {
+                break;
+            }
+            rest = after.strip_prefix(' ').unwrap_or(after);
+        }
+        line.text = rest.to_string();
+        line
+    }
+
+    /// Whether someone who watches the machine wants to see this line: a warning or worse.
+    pub fn is_warning(&self) -> bool {
+        !self.from_user && self.level.is_some_and(|level| level <= 4)
+    }
+}
+
+/// Cuts the console's bytes into lines.
+#[derive(Default)]
+pub struct Splitter {
+    partial: Vec<u8>,
+}
+
+impl Splitter {
+    /// Lines that these bytes complete.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Line> {
+        /// A line without end is cut here.
+        const MAX_LINE: usize = 64 << 10;
+        let mut lines = Vec::new();
+        for &byte in bytes {
+            if byte == b'\n' || self.partial.len() >= MAX_LINE {
+                lines.extend(self.finish());
+            }
+            if byte != b'\n' {
+                self.partial.push(byte);
+            }
+        }
+        lines
+    }
+
+    /// What is left when the console closes in the middle of a line.
+    pub fn finish(&mut self) -> Option<Line> {
+        let bytes = std::mem::take(&mut self.partial);
+        let text = String::from_utf8_lossy(&bytes);
+        let text = text.trim_end_matches('\r');
+        (!text.is_empty()).then(|| Line::parse(text))
+    }
+}
+
+/// Something in the kernel log that no test may cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// What it is about, in a word or two.
+    pub kind: &'static str,
+    /// The line that says so.
+    pub line: String,
+    /// A part of a report, quoted only when nothing says more.
+    pub is_detail: bool,
+}
+
+/// Where in a line a pattern counts.
+#[derive(Clone, Copy)]
+enum At {
+    Start,
+    Anywhere,
+}
+use At::{Anywhere, Start};
+
+/// What the kernel writes when it found something wrong, most telling first.
+const PATTERNS: &[(At, &str, &str)] = &[
+    (Anywhere, "possible circular locking", "lockdep"),
+    (Anywhere, "possible recursive locking", "lockdep"),
+    (Anywhere, "lock inversion dependency detected", "lockdep"),
+    (Anywhere, "inconsistent lock state", "lockdep"),
+    (Anywhere, "suspicious RCU usage", "RCU"),
+    (Anywhere, "bad unlock balance detected", "lockdep"),
+    (Anywhere, "held lock freed!", "lockdep"),
+    (
+        Anywhere,
+        "lock held when returning to user space",
+        "lockdep",
+    ),
+    (Anywhere, "still has locks held", "lockdep"),
+    (Start, "[ BUG: ", "lockdep"),
+    (Start, "INFO: trying to register non-static key", "lockdep"),
+    (Anywhere, "KASAN: ", "KASAN"),
+    (Start, "UBSAN: ", "UBSAN"),
+    (Anywhere, "KCSAN: ", "KCSAN"),
+    (Anywhere, "KFENCE: ", "KFENCE"),
+    (Anywhere, "scheduling while atomic", "atomic sleep"),
+    (
+        Anywhere,
+        "sleeping function called from invalid context",
+        "atomic sleep",
+    ),
+    (Start, "Voluntary context switch within RCU", "RCU"),
+    (Anywhere, "BUG: soft lockup", "lockup"),
+    (Anywhere, "BUG: workqueue lockup", "lockup"),
+    (Anywhere, "hard LOCKUP", "lockup"),
+    (Anywhere, "detected stalls on CPUs/tasks", "RCU stall"),
+    (Anywhere, "self-detected stall on CPU", "RCU stall"),
+    (Anywhere, "detected expedited stalls", "RCU stall"),
+    (Start, "INFO: task ", "hung task"),
+    (Start, "rust_kernel: panicked at", "Rust panic"),
+    (Start, "kernel BUG at ", "BUG"),
+    (Start, "BUG: ", "BUG"),
+    (Start, "BUG ", "slab"),
+    (Start, "WARNING: ", "WARNING"),
+    (Start, "Oops: ", "Oops"),
+    (Start, "Oops[", "Oops"),
+    (Start, "Kernel panic - not syncing", "panic"),
+];
+
+/// Parts of a report.
+const DETAILS: &[&str] = &["Call Trace:", "------------[ cut here ]------------"];
+
+/// Finds complaints in the kernel log, line by line.
+#[derive(Default)]
+pub struct Scanner<'a> {
+    tolerated: &'a [&'a str],
+    /// Lines for which a bare stack trace is still excused.
+    excused: u32,
+}
+
+impl<'a> Scanner<'a> {
+    /// A scanner for a test that provokes lines which contain one of `tolerated`.
+    pub fn tolerating(tolerated: &'a [&'a str]) -> Self {
+        Scanner {
+            tolerated,
+            excused: 0,
+        }
+    }
+
+    /// Says whether `line` is a complaint.
+    pub fn look(&mut self, line: &Line) -> Option<Complaint> {
+        /// A stack dump is not longer than this.
+        const DUMP: u32 = 80;
+        if line.from_user {
+            return None;
+        }
+        let text = line.text.trim_start();
+        self.excused = self.excused.saturating_sub(1);
+        // Fault injection prints a stack of its own accord, and was asked to.
+        if text.starts_with("FAULT_INJECTION: ") || self.tolerated.iter().any(|t| text.contains(t))
+        {
+            self.excused = DUMP;
+            return None;
+        }
+        let found = PATTERNS.iter().find(|(at, pattern, _)| match at {
+            Start => text.starts_with(pattern),
+            Anywhere => text.contains(pattern),
+        });
+        if let Some((_, _, kind)) = found {
+            // "INFO: task" also starts harmless lines.
+            if *kind == "hung task" && !text.contains(" blocked ") {
+                return None;
+            }
+            return Some(Complaint {
+                kind,
+                line: text.into(),
+                is_detail: false,
+            });
+        }
+        let detail = DETAILS.iter().any(|detail| text.starts_with(detail));
+        (detail && self.excused == 0).then(|| Complaint {
+            kind: "stack trace",
+            line: text.into(),
+            is_detail: true,
+        })
+    }
+
+    /// All complaints of a stretch of the log; details only if there is nothing better.
+    pub fn scan(mut self, lines: &[Line]) -> Vec<Complaint> {
+        let mut found: Vec<Complaint> = lines.iter().filter_map(|line| self.look(line)).collect();
+        if found.iter().any(|complaint| !complaint.is_detail) {
+            found.retain(|complaint| !complaint.is_detail);
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(log: &str) -> Vec<(&'static str, String)> {
+        let lines: Vec<Line> = log.lines().map(Line::parse).collect();
+        let found = Scanner::default().scan(&lines);
+        found.into_iter().map(|c| (c.kind, c.line)).collect()
+    }
+
+    #[test]
+    fn prefixes() {
+        let cases = [
+            ("<4>[    1.234567] fwctl: hi", Some(4), false, "fwctl: hi"),
+            (
+                "<12>[   10.000001] fwctl-vm: begin 1 a",
+                Some(4),
+                true,
+                "fwctl-vm: begin 1 a",
+            ),
+            ("[    0.000000] Linux version", None, false, "Linux version"),
+            ("<6>[    1.2]     ok 1 a", Some(6), false, "    ok 1 a"),
+            ("<6>[    1.2][    T1] a", Some(6), false, "a"),
+            ("<6>[    1.2] [drm] a", Some(6), false, "[drm] a"),
+            ("<x>[y] z", None, false, "<x>[y] z"),
+            (
+                "[ BUG: Invalid wait context ]",
+                None,
+                false,
+                "[ BUG: Invalid wait context ]",
+            ),
+            ("<4>", Some(4), false, ""),
+            ("", None, false, ""),
+        ];
+        for (raw, level, from_user, text) in cases {
+            assert_eq!(
+                Line::parse(raw),
+                Line {
+                    level,
+                    from_user,
+                    text: text.into()
+                },
+                "{raw}"
+            );
+        }
+    }
+
+    #[test]
+    fn splitter_keeps_partial_lines() {
+        let mut splitter = Splitter::default();
+        assert!(splitter.push(b"<6>[1.0] he").is_empty());
+        assert_eq!(splitter.push(b"llo\r\n\r\n<4>x")[0].text, "hello");
+        assert_eq!(splitter.finish().unwrap().text, "x");
+        assert_eq!(splitter.finish(), None);
+    }
+
+    #[test]
+    fn each_kind_of_complaint() {
+        let cases = [
+            (
+                "WARNING: drivers/fwctl/x.c:12 at f+0x1/0x2 [fwctl], CPU#1: sh/70",
+                "WARNING",
+            ),
+            (
+                "WARNING: possible circular locking dependency detected",
+                "lockdep",
+            ),
+            ("WARNING: possible recursive locking detected", "lockdep"),
+            (
+                "WARNING: possible irq lock inversion dependency detected",
+                "lockdep",
+            ),
+            ("WARNING: inconsistent lock state", "lockdep"),
+            ("WARNING: suspicious RCU usage", "RCU"),
+            ("WARNING: bad unlock balance detected!", "lockdep"),
+            ("WARNING: held lock freed!", "lockdep"),
+            ("[ BUG: Invalid wait context ]", "lockdep"),
+            ("INFO: trying to register non-static key.", "lockdep"),
+            ("BUG: KASAN: slab-use-after-free in f+0x1/0x2", "KASAN"),
+            ("UBSAN: array-index-out-of-bounds in x.c:1:2", "UBSAN"),
+            ("BUG: KCSAN: data-race in a / b", "KCSAN"),
+            (
+                "BUG: scheduling while atomic: sh/70/0x00000002",
+                "atomic sleep",
+            ),
+            (
+                "BUG: sleeping function called from invalid context at x.c:1",
+                "atomic sleep",
+            ),
+            (
+                "BUG: kernel NULL pointer dereference, address: 0000000000000000",
+                "BUG",
+            ),
+            ("BUG: MAX_LOCKDEP_ENTRIES too low!", "BUG"),
+            (
+                "BUG kmalloc-64 (Tainted: G        W  ): Poison overwritten",
+                "slab",
+            ),
+            ("kernel BUG at lib/list_debug.c:32!", "BUG"),
+            (
+                "rust_kernel: panicked at drivers/fwctl/rpc.rs:1:2:",
+                "Rust panic",
+            ),
+            (
+                "Oops: general protection fault, probably for non-canonical address",
+                "Oops",
+            ),
+            (
+                "INFO: task sh:70 blocked for more than 40 seconds.",
+                "hung task",
+            ),
+            (
+                "INFO: task sh:70 <writer> blocked on an rw-semaphore likely owned by",
+                "hung task",
+            ),
+            (
+                "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+                "RCU stall",
+            ),
+            (
+                "rcu: INFO: rcu_sched self-detected stall on CPU",
+                "RCU stall",
+            ),
+            (
+                "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [sh:70]",
+                "lockup",
+            ),
+            ("Kernel panic - not syncing: Fatal exception", "panic"),
+            ("Call Trace:", "stack trace"),
+        ];
+        for (line, kind) in cases {
+            let log = format!("<4>[    2.000000] {line}");
+            assert_eq!(complaints(&log), [(kind, line.to_string())]);
+            // An early console line has no level.
+            assert_eq!(complaints(line).len(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_that_only_look_like_complaints() {
+        for line in [
+            "<4>[    2.0] fwctl_loopback fwctl0: sh(70) has requested full access to the physical device",
+            "<4>[    0.1] Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on",
+            "<6>[    0.1] rcu: \tRCU lockdep checking is enabled.",
+            "<6>[    2.0]     # fwctl_scope: pass:3 fail:0 skip:0 total:3",
+            "<6>[    2.0] traps: fwctl[70] general protection fault ip:4 sp:7 error:0",
+            "<6>[    2.0] Lock dependency validator: Copyright (c) 2006 Red Hat, Inc.",
+            "<12>[    2.0] BUG: a program wrote this to /dev/kmsg",
+            "<12>[    2.0] Call Trace: likewise",
+            "<6>[    2.0] INFO: task management is up",
+            "<4>[    2.0] fwctl: module verification failed: tainting kernel",
+        ] {
+            assert_eq!(complaints(line), [], "{line}");
+        }
+    }
+
+    #[test]
+    fn details_are_quoted_only_alone() {
+        let log = "<4>[1.0] ------------[ cut here ]------------\n\
+                   <4>[1.0] WARNING: a.c:1 at f+0x1/0x2, CPU#0: sh/1\n\
+                   <4>[1.0] Call Trace:\n";
+        assert_eq!(complaints(log).len(), 1);
+        assert_eq!(
+            complaints("<4>[1.0] Call Trace:\n<4>[1.0]  f+0x1/0x2\n").len(),
+            1
+        );
+    }
+
+    #[test]
+    fn fault_injection_may_show_its_stack_but_nothing_else() {
+        let log = "<4>[1.0] FAULT_INJECTION: forcing a failure.\n<4>[1.0] Call Trace:\n";
+        assert_eq!(complaints(log), []);
+        let log = format!("{log}<4>[1.0] WARNING: a.c:1 at f+0x1/0x2, CPU#0: sh/1\n");
+        assert_eq!(complaints(&log).len(), 1);
+        let late = "<6>[2.0] quiet\n".repeat(100);
+        let log = format!("<4>[1.0] FAULT_INJECTION: forcing\n{late}<4>[9.0] Call Trace:\n");
+        assert_eq!(complaints(&log).len(), 1);
+    }
+
+    #[test]
+    fn tolerated_lines() {
+        let lines = [
+            Line::parse("<4>[1.0] WARNING: wanted.c:1 at f+0x1/0x2"),
+            Line::parse("<4>[1.0] Call Trace:"),
+            Line::parse("<4>[1.0] WARNING: other.c:1 at f+0x1/0x2"),
+        ];
+        let found = Scanner::tolerating(&["wanted.c"]).scan(&lines);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].line.contains("other.c"));
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! From options to a booted machine.
+
+use crate::artifacts::Artifacts;
+use crate::cli::{Accel, Options};
+use crate::image;
+use crate::machine::Machine;
+use crate::qemu::{quote, Launch, Sockets};
+use crate::session::{Boot, NoBoot, Session};
+use anyhow::{ensure, Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Time until a machine must be up, in seconds.
+const BOOT_LIMIT: u64 = 90;
+
+/// Time until the kernel's first message, in seconds; it usually takes less than one.
+const SILENCE_LIMIT: u64 = 30;
+
+/// What the verbs need to know of the host.
+pub struct Host {
+    /// As given on the command line.
+    pub options: Options,
+    /// What was built.
+    pub artifacts: Artifacts,
+    /// Where logs go; made on first use.
+    pub logs: PathBuf,
+    accel: Mutex<Accel>,
+}
+
+/// A booted machine and the folder with its sockets and initramfs.
+pub struct Booted {
+    /// The machine; dropped, and so killed, before its folder.
+    pub session: Session,
+    /// Its kind.
+    pub machine: &'static str,
+    /// Its kernel log.
+    pub console_log: PathBuf,
+    _dir: TempDir,
+}
+
+impl Host {
+    /// Checks the options.
+    pub fn new(options: &Options) -> Result<Host> {
+        let artifacts = options.artifacts.as_deref().context(
+            "say where the build is: --artifacts DIR, or FWCTL_ARTIFACTS in the environment",
+        )?;
+        let factor = options.time_factor;
+        ensure!(
+            factor.is_finite() && factor > 0.0,
+            "--time-factor {factor} is not above 0"
+        );
+        let artifacts = Artifacts::new(artifacts)?;
+        let logs = options.logs.clone().unwrap_or_else(|| artifacts.logs());
+        let accel = Mutex::new(options.accel.unwrap_or_else(choose_accel));
+        Ok(Host {
+            options: options.clone(),
+            artifacts,
+            logs,
+            accel,
+        })
+    }
+
+    /// How machines run, as far as is known.
+    pub fn accel(&self) -> Accel {
+        *self.accel.lock().expect("a worker panicked")
+    }
+
+    /// A time limit for this host.
+    pub fn limit(&self, seconds: u64) -> Duration {
+        Duration::from_secs(seconds).mul_f64(self.options.time_factor)
+    }
+
+    /// A file for logs, its folder made.
+    pub fn log_file(&self, name: &str) -> Result<PathBuf> {
+        fs::create_dir_all(&self.logs)
+            .with_context(|| format!("cannot make the folder {}", self.logs.display()))?;
+        Ok(self.logs.join(name))
+    }
+
+    /// Boots `machine`; `None` for a dry run.
+    pub fn boot(&self, machine: &Machine, log_name: &str) -> Result<Option<Booted>> {
+        match self.try_boot(machine, log_name) {
+            // A KVM can be there, start, and get nowhere.
+            Err(error) if is_silent(&error) && self.may_emulate() => {
+                eprintln!("fwctl-vm: {error}; trying again without KVM");
+                *self.accel.lock().expect("a worker panicked") = Accel::Tcg;
+                self.try_boot(machine, log_name)
+            }
+            result => result,
+        }
+    }
+
+    fn may_emulate(&self) -> bool {
+        self.options.accel.is_none() && self.accel() == Accel::Kvm
+    }
+
+    fn try_boot(&self, machine: &Machine, log_name: &str) -> Result<Option<Booted>> {
+        let kernel = self.artifacts.kernel(machine)?;
+        self.artifacts.modules(machine)?;
+        let dir = scratch_dir()?;
+        let sockets = Sockets::in_dir(dir.path());
+        let initramfs = dir.path().join("initramfs");
+        let argv = Launch {
+            qemu: &self.options.qemu,
+            machine,
+            kernel: &kernel,
+            initramfs: &initramfs,
+            sockets: &sockets,
+            accel: self.accel(),
+            cmdline: &self.options.append,
+        }
+        .argv();
+        if self.options.show_command || self.options.dry_run {
+            eprintln!("{}", quote(&argv));
+        }
+        if self.options.dry_run {
+            return Ok(None);
+        }
+        image::write(&initramfs, &self.artifacts, machine, &self.options.busybox)?;
+        let console_log = self.log_file(&format!("{log_name}.console"))?;
+        let session = Session::boot(Boot {
+            argv: &argv,
+            sockets: &sockets,
+            console_log: console_log.clone(),
+            limit: self.limit(BOOT_LIMIT),
+            silence: self.limit(SILENCE_LIMIT),
+        })?;
+        Ok(Some(Booted {
+            session,
+            machine: machine.name,
+            console_log,
+            _dir: dir,
+        }))
+    }
+}
+
+fn is_silent(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<NoBoot>()
+        .is_some_and(|error| error.is_silent)
+}
+
+/// KVM if the processor has what it needs and we may use it.
+fn choose_accel() -> Accel {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let is_open = || {
+        fs::File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_ok()
+    };
+    if has_virtualisation(&cpuinfo) && is_open() {
+        Accel::Kvm
+    } else {
+        Accel::Tcg
+    }
+}
+
+fn has_virtualisation(cpuinfo: &str) -> bool {
+    let mut words = cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("flags"))
+        .flat_map(|line| line.split(' '));
+    words.any(|word| word == "vmx" || word == "svm")
+}
+
+/// A folder whose name leaves room for a socket's (108 bytes in all).
+fn scratch_dir() -> Result<TempDir> {
+    let temp = std::env::temp_dir();
+    let base = if temp.as_os_str().len() > 70 {
+        Path::new("/tmp")
+    } else {
+        temp.as_path()
+    };
+    tempfile::Builder::new()
+        .prefix("fwctl-vm.")
+        .tempdir_in(base)
+        .with_context(|| format!("cannot make a folder in {}", base.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn virtualisation() {
+        assert!(has_virtualisation(
+            "processor : 0\nflags\t\t: fpu vmx sse\n"
+        ));
+        assert!(has_virtualisation("flags\t\t: fpu svm\n"));
+        assert!(!has_virtualisation(
+            "flags\t\t: fpu sse\nvmx flags\t: svm vnmi\n"
+        ));
+        assert!(!has_virtualisation(""));
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The machines that tests run on: kernel, devices, topology.
+
+/// One kind of virtual machine.  Tests on the same machine share a boot.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Name for `--machine`, logs and results.
+    pub name: &'static str,
+    /// One line for `fwctl-vm list`.
+    pub about: &'static str,
+    /// Folder below `kernel/` in the artifacts.
+    pub flavour: &'static str,
+    /// Folder of the flavour that holds `lib/modules`.
+    pub modules: &'static str,
+    /// Number of emulated CXL type 3 devices.
+    pub cxl_devices: u8,
+    /// Two NUMA nodes on two sockets, which cxl_test asks for.
+    pub is_numa: bool,
+    /// More for the kernel's command line.
+    pub cmdline: &'static str,
+}
+
+/// What most machines have in common.
+const BASE: Machine = Machine {
+    name: "",
+    about: "",
+    flavour: "test",
+    modules: "modules",
+    cxl_devices: 0,
+    is_numa: false,
+    cmdline: "kunit.enable=0",
+};
+
+/// No devices.
+pub static PLAIN: Machine = Machine {
+    name: "plain",
+    about: "no devices",
+    ..BASE
+};
+
+/// KUnit suites run when their module loads.
+pub static KUNIT: Machine = Machine {
+    name: "kunit",
+    about: "no devices, KUnit suites on",
+    cmdline: "kunit.enable=1 kunit.autorun=1",
+    ..BASE
+};
+
+/// What `fwctl-vm run` shows.
+pub static CXL: Machine = Machine {
+    name: "cxl",
+    about: "one emulated CXL type 3 device",
+    cxl_devices: 1,
+    ..BASE
+};
+
+/// Two devices side by side.
+pub static CXL2: Machine = Machine {
+    name: "cxl2",
+    about: "two emulated CXL type 3 devices",
+    cxl_devices: 2,
+    ..BASE
+};
+
+/// The kernel's mock CXL topology.
+pub static CXL_TEST: Machine = Machine {
+    name: "cxl-test",
+    about: "the kernel's cxl_test modules, two NUMA nodes",
+    modules: "modules-cxl-test",
+    is_numa: true,
+    ..BASE
+};
+
+/// fwctl is part of the kernel image.
+pub static BUILTIN: Machine = Machine {
+    name: "builtin",
+    about: "FWCTL=y, no devices",
+    flavour: "builtin",
+    ..BASE
+};
+
+/// fwctl and CXL are part of the kernel image.
+pub static BUILTIN_CXL: Machine = Machine {
+    name: "builtin-cxl",
+    about: "FWCTL=y, one emulated CXL type 3 device",
+    flavour: "builtin",
+    cxl_devices: 1,
+    ..BASE
+};
+
+/// All of them, in the order in which `test` boots them.
+pub static MACHINES: &[&Machine] = &[
+    &PLAIN,
+    &KUNIT,
+    &CXL,
+    &CXL2,
+    &CXL_TEST,
+    &BUILTIN,
+    &BUILTIN_CXL,
+];
+
+/// The machine called `name`.
+pub fn find(name: &str) -> Option<&'static Machine> {
+    MACHINES
+        .iter()
+        .find(|machine| machine.name == name)
+        .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        for machine in MACHINES {
+            assert!(std::ptr::eq(find(machine.name).unwrap(), *machine));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `fwctl-vm` boots the fwctl kernel in QEMU: for a demo, a shell, one command, or the tests.
+//!
+//! The files, from the outside in:
+//!
+//! * [`cli`]: the command line; [`verbs`]: run, shell, exec; [`suite`] and
+//!   [`report`]: test, list
+//! * [`tests`], [`machine`]: the tables of tests and of machines
+//! * [`host`]: from options to a booted machine, with [`artifacts`], [`image`] and its
+//!   [`initramfs`], and [`qemu`]'s command line
+//! * [`session`]: a booted machine that runs steps, on top of [`vm`] (QEMU and its channels),
+//!   [`protocol`] and [`console`]; [`shell`]: our terminal as the guest's
+//! * [`judge`]: from what happened to an [`outcome`], with [`tap`]
+//! * [`guest`]: the same program as the guest's init
+//! * [`sys`]: what needs `unsafe`
+
+mod artifacts;
+mod cli;
+mod console;
+mod guest;
+mod host;
+mod image;
+mod initramfs;
+mod judge;
+mod machine;
+mod outcome;
+mod protocol;
+mod qemu;
+mod report;
+mod session;
+mod shell;
+mod suite;
+mod sys;
+mod tap;
+mod tests;
+mod verbs;
+mod vm;
+
+use anyhow::Result;
+use clap::Parser;
+use cli::{Cli, Verb};
+use host::Host;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if guest::is_init() {
+        guest::main();
+    }
+    let cli = Cli::parse();
+    sys::catch_signals();
+    match dispatch(&cli) {
+        Ok(status) => ExitCode::from(status as u8),
+        Err(error) => {
+            eprintln!("fwctl-vm: {error:#}");
+            if let Some(sys::Interrupted(signal)) = error.downcast_ref() {
+                ExitCode::from(128 + *signal as u8)
+            } else if error.is::<session::NoBoot>() {
+                ExitCode::from(verbs::DIED as u8)
+            } else {
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+/// Does what was asked for; the exit status.
+fn dispatch(cli: &Cli) -> Result<i32> {
+    let host = || Host::new(&cli.options);
+    match &cli.verb {
+        Verb::Run {
+            machine,
+            interactive,
+            no_interactive,
+        } => {
+            let interactive = *interactive || (!no_interactive && shell::is_possible());
+            verbs::run(&host()?, &machine.name, interactive)
+        }
+        Verb::Shell { machine } => verbs::shell(&host()?, &machine.name),
+        Verb::Exec {
+            machine,
+            limit,
+            command,
+        } => verbs::exec(&host()?, &machine.name, *limit, command),
+        Verb::List { patterns } => {
+            report::print(&report::list(patterns));
+            Ok(0)
+        }
+        Verb::Test {
+            results,
+            quick,
+            jobs,
+            patterns,
+        } => {
+            let mut selected = tests::select(patterns);
+            selected.retain(|test| !(*quick && test.is_slow));
+            let jobs = jobs.unwrap_or_else(suite::default_jobs);
+            let results = results.as_deref();
+            let is_good = suite::run(&host()?, &selected, patterns, jobs, results)?;
+            Ok(i32::from(!is_good))
+        }
+    }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! QEMU's command line for a machine.
+
+use crate::cli::Accel;
+use crate::machine::Machine;
+use std::path::{Path, PathBuf};
+
+/// Everything that QEMU is told.
+pub struct Launch<'a> {
+    /// The program.
+    pub qemu: &'a Path,
+    /// Kernel, topology, devices.
+    pub machine: &'a Machine,
+    /// bzImage.
+    pub kernel: &'a Path,
+    /// Its initramfs.
+    pub initramfs: &'a Path,
+    /// Unix sockets on which we listen.
+    pub sockets: &'a Sockets,
+    /// How the processors run.
+    pub accel: Accel,
+    /// More for the kernel's command line.
+    pub cmdline: &'a str,
+}
+
+/// Where the guest's channels end on the host.
+#[derive(Clone, Debug)]
+pub struct Sockets {
+    /// Serial port: the kernel log.
+    pub console: PathBuf,
+    /// Virtio port: requests and events.
+    pub port: PathBuf,
+    /// Virtio console: the interactive shell.
+    pub tty: PathBuf,
+}
+
+impl Sockets {
+    /// The sockets in `dir`.
+    pub fn in_dir(dir: &Path) -> Sockets {
+        let at = |name: &str| dir.join(name);
+        Sockets {
+            console: at("console"),
+            port: at("port"),
+            tty: at("tty"),
+        }
+    }
+}
+
+/// Kernel arguments for every machine.
+const CMDLINE: &[&str] = &[
+    // The kernel log goes to the serial port, with levels, and nobody is kept from writing to it.
+    "console=ttyS0 console_msg_format=syslog loglevel=7 printk.devkmsg=on",
+    "rdinit=/init",
+    // An oops ends the machine at once, and so does a panic: with -no-reboot QEMU then exits.
+    "oops=panic panic=-1",
+    // An emulated processor on a busy host may stand still for a while.
+    "sysctl.kernel.hung_task_timeout_secs=45 rcupdate.rcu_cpu_stall_timeout=60",
+    "tsc=reliable no_timer_check",
+    // Would cost a third of the boot's time, and report after ten minutes.
+    "kmemleak=off",
+];
+
+impl Launch<'_> {
+    /// Program and arguments.
+    pub fn argv(&self) -> Vec<String> {
+        let mut argv = vec![self.qemu.display().to_string()];
+        let mut add = |words: &[&str]| argv.extend(words.iter().map(|word| word.to_string()));
+
+        add(&[
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ]);
+        if self.accel == Accel::Kvm {
+            add(&["-accel", "kvm"]);
+        }
+        // Where KVM does not start, QEMU takes the next one.
+        add(&["-accel", "tcg"]);
+        add(&["-cpu", "max", "-m", "1G"]);
+        let cxl = if self.machine.cxl_devices > 0 {
+            ",cxl=on"
+        } else {
+            ""
+        };
+        add(&["-M", &format!("q35,sata=off,smbus=off{cxl}")]);
+        self.processors(&mut add);
+        self.cxl(&mut add);
+
+        add(&["-device", "virtio-serial-pci,bus=pcie.0"]);
+        let channel = |id: &str, path: &Path| {
+            format!(
+                "socket,id={id},path={}",
+                path.display().to_string().replace(',', ",,")
+            )
+        };
+        add(&["-chardev", &channel("console", &self.sockets.console)]);
+        add(&["-serial", "chardev:console"]);
+        add(&["-chardev", &channel("tty", &self.sockets.tty)]);
+        add(&["-device", "virtconsole,chardev=tty"]);
+        add(&["-chardev", &channel("port", &self.sockets.port)]);
+        let name = crate::protocol::PORT;
+        add(&[
+            "-device",
+            &format!("virtserialport,chardev=port,name={name}"),
+        ]);
+
+        add(&["-kernel", &self.kernel.display().to_string()]);
+        add(&["-initrd", &self.initramfs.display().to_string()]);
+        let cmdline = [&CMDLINE.join(" "), self.machine.cmdline, self.cmdline].join(" ");
+        add(&["-append", cmdline.trim_end()]);
+        argv
+    }
+
+    fn processors(&self, add: &mut impl FnMut(&[&str])) {
+        if !self.machine.is_numa {
+            return add(&["-smp", "2"]);
+        }
+        add(&["-smp", "2,sockets=2,cores=1,threads=1"]);
+        for node in 0..2 {
+            add(&[
+                "-object",
+                &format!("memory-backend-ram,id=ram{node},size=512M"),
+            ]);
+            add(&[
+                "-numa",
+                &format!("node,nodeid={node},cpus={node},memdev=ram{node}"),
+            ]);
+        }
+    }
+
+    /// One CXL host bridge with a root port and a memory device per device.
+    fn cxl(&self, add: &mut impl FnMut(&[&str])) {
+        if self.machine.cxl_devices == 0 {
+            return;
+        }
+        add(&["-device", "pxb-cxl,bus_nr=12,bus=pcie.0,id=cxl.1"]);
+        for n in 0..self.machine.cxl_devices {
+            let slot = n + 2;
+            let serial = 0xabcd + u32::from(n);
+            add(&[
+                "-object",
+                &format!("memory-backend-ram,id=vmem{n},size=256M,share=on"),
+            ]);
+            add(&[
+                "-device",
+                &format!("cxl-rp,port={n},bus=cxl.1,id=rp{n},chassis=0,slot={slot}"),
+            ]);
+            let device =
+                format!("cxl-type3,bus=rp{n},volatile-memdev=vmem{n},id=mem{n},sn={serial:#x}");
+            add(&["-device", &device]);
+        }
+        add(&["-M", "cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=4G"]);
+    }
+}
+
+/// The command line as one could type it in a shell.
+pub fn quote(argv: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+%@".contains(c);
+    let word = |word: &String| match word {
+        word if !word.is_empty() && word.chars().all(plain) => word.clone(),
+        word => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    argv.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine;
+
+    fn argv(machine: &Machine) -> String {
+        let sockets = Sockets::in_dir(Path::new("/tmp/a,b"));
+        let launch = Launch {
+            qemu: Path::new("qemu"),
+            machine,
+            kernel: Path::new("/k"),
+            initramfs: Path::new("/i"),
+            sockets: &sockets,
+            accel: Accel::Kvm,
+            cmdline: "more",
+        };
+        quote(&launch.argv())
+    }
+
+    #[test]
+    fn both_accelerators_and_a_quick_death() {
+        let argv = argv(&machine::PLAIN);
+        assert!(argv.contains("-accel kvm -accel tcg -cpu max"));
+        assert!(argv.contains("-no-reboot") && argv.contains("oops=panic panic=-1"));
+        assert!(argv.contains("path=/tmp/a,,b/port"));
+        assert!(argv.ends_with("kunit.enable=0 more'"), "{argv}");
+        assert!(!argv.contains("cxl"));
+    }
+
+    #[test]
+    fn devices() {
+        let one = argv(&machine::CXL);
+        assert!(one.contains("q35,sata=off,smbus=off,cxl=on"));
+        assert_eq!(one.matches("cxl-type3").count(), 1);
+        let two = argv(&machine::CXL2);
+        assert!(two.contains("cxl-type3,bus=rp1,volatile-memdev=vmem1,id=mem1,sn=0xabce"));
+        assert_eq!(two.matches("pxb-cxl").count(), 1);
+        assert!(argv(&machine::CXL_TEST).contains("sockets=2"));
+    }
+
+    #[test]
+    fn quoting() {
+        let words = ["a", "b c", "it's", ""].map(String::from);
+        assert_eq!(quote(&words), "a 'b c' 'it'\\''s' ''");
+    }
+}

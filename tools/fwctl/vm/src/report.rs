@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What `fwctl-vm test` and `fwctl-vm list` print.
+
+use crate::machine::MACHINES;
+use crate::outcome::{TestResult, Totals, Verdict};
+use crate::tests::{self, Test};
+use std::fmt::Write;
+use std::io::{stdout, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+/// In one piece, so that machines that run at a time do not mix their lines; a reader that is gone
+/// does not end the tests.
+pub fn print(text: &str) {
+    let mut out = stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// A machine is up.
+pub fn booted(machine: &str, release: &str, time: Duration) -> String {
+    let seconds = time.as_secs_f32();
+    format!("boot  {machine:<30} {seconds:>6.1} s  Linux {release}\n")
+}
+
+/// Results of one test: a line, and one for each reason why something in it did not pass.
+///
+/// Cases that skip for one reason share a line, unless `all`.
+pub fn results(test: &Test, results: &[TestResult], time: Option<Duration>, all: bool) -> String {
+    let totals = Totals::of(results);
+    let word = match totals {
+        Totals { failed: 1.., .. } => "FAIL",
+        Totals { passed: 1.., .. } => "ok",
+        _ => "skip",
+    };
+    let time = time
+        .map(|time| format!("{:.1} s", time.as_secs_f32()))
+        .unwrap_or_default();
+    let sum = match results {
+        [only] if only.name == test.name => String::new(),
+        _ => format!("  {totals}"),
+    };
+    let line = format!("{word:<4}  {:<30} {time:>8}{sum}", test.name);
+    format!("{}\n{}", line.trim_end(), reasons(results, all))
+}
+
+/// Why results did not pass.
+pub fn reasons(results: &[TestResult], all: bool) -> String {
+    let mut text = String::new();
+    let mut skipped: Vec<(&str, Vec<&str>)> = Vec::new();
+    for result in results {
+        let name = result.name.as_str();
+        match &result.verdict {
+            Verdict::Pass => {}
+            Verdict::Fail(reason) => {
+                let _ = writeln!(text, "      FAIL  {name}: {reason}");
+            }
+            Verdict::Skip(reason) => match skipped.iter_mut().find(|(why, _)| why == reason) {
+                Some((_, names)) if !all => names.push(name),
+                _ => skipped.push((reason, vec![name])),
+            },
+        }
+    }
+    for (reason, names) in skipped {
+        let _ = match names.as_slice() {
+            [name] => writeln!(text, "      skip  {name}: {reason}"),
+            _ => writeln!(text, "      skip  {} cases: {reason}", names.len()),
+        };
+    }
+    let failed = results
+        .iter()
+        .find(|result| matches!(result.verdict, Verdict::Fail(_)));
+    if let Some(log) = failed.and_then(|result| result.log.as_ref()) {
+        let _ = writeln!(text, "            {}", log.display());
+    }
+    text
+}
+
+/// The end: what failed, and one line with the totals.
+pub fn sum(results: &[TestResult], logs: &Path) -> String {
+    let totals = Totals::of(results);
+    let mut text = String::new();
+    if totals.failed > 0 {
+        text.push_str("\nfailed:\n");
+        for result in results {
+            if matches!(result.verdict, Verdict::Fail(_)) {
+                let _ = writeln!(text, "  {}", result.name);
+            }
+        }
+        let _ = writeln!(text, "logs: {}", logs.display());
+    }
+    format!("{text}{totals}\n")
+}
+
+/// `fwctl-vm list`: name, machine, description; without patterns the machines as well.
+pub fn list(patterns: &[String]) -> String {
+    let mut text = String::new();
+    for test in tests::select(patterns) {
+        let _ = writeln!(
+            text,
+            "{:<30} {:<12} {}",
+            test.name, test.machine.name, test.about
+        );
+    }
+    if patterns.is_empty() {
+        text.push_str("\nMachines:\n");
+        for machine in MACHINES {
+            let _ = writeln!(
+                text,
+                "{:<30} {:<12} {}",
+                machine.name, machine.flavour, machine.about
+            );
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests_of_report {
+    use super::*;
+
+    fn case(name: &str, verdict: Verdict) -> TestResult {
+        let mut result = TestResult::new(name, verdict);
+        result.log = Some("/logs/x.log".into());
+        result
+    }
+
+    fn a_test() -> &'static Test {
+        tests::all()
+            .find(|test| test.name == "core/selftest-c")
+            .unwrap()
+    }
+
+    #[test]
+    fn one_line_if_all_is_well() {
+        let two = [case("core/selftest-c/a", Verdict::Pass)];
+        let text = results(a_test(), &two, Some(Duration::from_millis(1250)), false);
+        let line = format!(
+            "ok    {:<30}    1.2 s  1 passed, 0 failed, 0 skipped\n",
+            "core/selftest-c"
+        );
+        assert_eq!(text, line);
+    }
+
+    #[test]
+    fn reasons_and_the_log() {
+        let skip = |name| case(name, Verdict::Skip("no device".into()));
+        let all = [
+            skip("a"),
+            case("b", Verdict::Fail("boom".into())),
+            skip("c"),
+        ];
+        assert_eq!(
+            reasons(&all, false),
+            "      FAIL  b: boom\n      skip  2 cases: no device\n            /logs/x.log\n"
+        );
+        assert_eq!(reasons(&all, true).lines().count(), 4);
+        assert_eq!(reasons(&[case("a", Verdict::Pass)], true), "");
+    }
+
+    #[test]
+    fn the_sum_is_the_last_line() {
+        let all = [
+            case("a", Verdict::Pass),
+            case("b", Verdict::Fail("boom".into())),
+        ];
+        let text = sum(&all, Path::new("/logs"));
+        assert!(
+            text.ends_with("\n1 passed, 1 failed, 0 skipped\n"),
+            "{text}"
+        );
+        assert!(text.contains("  b\n"));
+        assert_eq!(
+            sum(&all[..1], Path::new("/logs")),
+            "1 passed, 0 failed, 0 skipped\n"
+        );
+    }
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `fwctl-vm test`: boots machines, several at a time, and runs their tests.
+//!
+//! Tests that share a machine share a boot, until one fails: what comes after it gets a fresh one.
+
+use crate::host::{Booted, Host};
+use crate::image;
+use crate::judge::{complaints, judge};
+use crate::machine::{Machine, MACHINES};
+use crate::outcome::{self, TestResult, Totals, Verdict};
+use crate::protocol::Step;
+use crate::report::{self, print};
+use crate::session::{Ran, Seen};
+use crate::sys::Interrupted;
+use crate::tests::{self, Test};
+use anyhow::{bail, Context, Result};
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::io::{stdout, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+/// Tests that are to share a boot.
+type Chunk = VecDeque<&'static Test>;
+
+/// Runs the tests that `patterns` selected, `jobs` machines at a time; whether none failed.
+pub fn run(
+    host: &Host,
+    selected: &[&'static Test],
+    patterns: &[String],
+    jobs: usize,
+    results_file: Option<&Path>,
+) -> Result<bool> {
+    if selected.is_empty() {
+        bail!(
+            "no test is called like {}; `fwctl-vm list` names them all",
+            patterns.join(" or ")
+        );
+    }
+    let suite = Suite {
+        host,
+        patterns,
+        results: Mutex::default(),
+    };
+    let chunks = Mutex::new(chunks(selected));
+    // In a function of its own: the lock is not held while the chunk runs.
+    let next = || lock(&chunks).pop_front();
+    // The first one to be interrupted says so; the others notice by themselves.
+    let outcome = thread::scope(|scope| {
+        let worker = || -> Result<()> {
+            while let Some(chunk) = next() {
+                suite.chunk(chunk)?;
+            }
+            Ok(())
+        };
+        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(worker)).collect();
+        let ends = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("a worker panicked"));
+        ends.collect::<Result<()>>()
+    });
+    if host.options.dry_run {
+        return outcome.map(|()| true);
+    }
+    let results = suite.sorted();
+    // What is known is written even if the rest was interrupted.
+    if let Some(path) = results_file {
+        outcome::write(&results, path)?;
+    }
+    outcome?;
+    print(&report::sum(&results, &host.logs));
+    Ok(Totals::of(&results).failed == 0)
+}
+
+/// As many machines at a time as there are processors, up to four.
+pub fn default_jobs() -> usize {
+    thread::available_parallelism().map_or(1, |n| n.get().min(4))
+}
+
+/// Tests by machine, cut where one wants a fresh boot; the longest chunks first.
+fn chunks(selected: &[&'static Test]) -> VecDeque<Chunk> {
+    let mut chunks: Vec<Chunk> = Vec::new();
+    for machine in MACHINES {
+        let mut chunk = Chunk::new();
+        for test in selected {
+            if !std::ptr::eq(test.machine, *machine) {
+                continue;
+            }
+            if test.wants_fresh && !chunk.is_empty() {
+                chunks.push(std::mem::take(&mut chunk));
+            }
+            chunk.push_back(*test);
+        }
+        chunks.extend((!chunk.is_empty()).then_some(chunk));
+    }
+    let cost = |chunk: &Chunk| {
+        let limits = chunk.iter().map(|test| test.limit);
+        (chunk.iter().any(|test| test.is_slow), limits.sum::<u64>())
+    };
+    chunks.sort_by_key(|chunk| Reverse(cost(chunk)));
+    chunks.into()
+}
+
+struct Suite<'a> {
+    host: &'a Host,
+    patterns: &'a [String],
+    results: Mutex<Vec<TestResult>>,
+}
+
+impl Suite<'_> {
+    /// Runs tests of one machine in as many boots as it takes.
+    fn chunk(&self, tests: Chunk) -> Result<()> {
+        let mut left = Chunk::new();
+        for test in tests {
+            let (artifacts, machine) = (&self.host.artifacts, test.machine);
+            let no_kernel = artifacts.kernel(machine).err().map(|e| e.to_string());
+            let mut needs = test.needs.iter();
+            match no_kernel.or_else(|| needs.find_map(|need| artifacts.missing(machine, *need))) {
+                Some(advice) => self.record(test, vec![failed(test.name, advice)], None),
+                None => left.push_back(test),
+            }
+        }
+        while let Some(first) = left.front().copied() {
+            match self.host.boot(first.machine, &log_name(first)) {
+                Ok(Some(booted)) => self.boot(booted, first.machine, &mut left)?,
+                Ok(None) => return Ok(()),
+                Err(error) if error.is::<Interrupted>() => return Err(error),
+                Err(error) => {
+                    // It would not come up for the next test either.
+                    for test in left.drain(..) {
+                        self.record(test, vec![failed(test.name, format!("{error:#}"))], None);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs tests on a booted machine until none is left or one failed.
+    fn boot(&self, mut booted: Booted, machine: &Machine, left: &mut Chunk) -> Result<()> {
+        let session = &booted.session;
+        print(&report::booted(
+            machine.name,
+            &session.release,
+            session.boot_time,
+        ));
+        while let Some(test) = left.pop_front() {
+            if !self.test(&mut booted, test)? {
+                // It may have left anything behind: modules, a lockdep that is off, warnings
+                // that speak only once.
+                break;
+            }
+        }
+        if let Some(complaint) = complaints(&booted.session.stray, &[]) {
+            let mut result = failed(&format!("boot/{}", machine.name), complaint);
+            result.log = Some(booted.console_log.clone());
+            print(&report::reasons(std::slice::from_ref(&result), true));
+            outcome::merge(&mut lock(&self.results), vec![result]);
+        }
+        Ok(())
+    }
+
+    /// Runs one test; whether the machine is as good as new.
+    fn test(&self, booted: &mut Booted, test: &'static Test) -> Result<bool> {
+        let mut output = Vec::new();
+        let mut watch = |seen: Seen<'_>| {
+            if let Seen::Output(_, bytes) = seen {
+                output.extend_from_slice(bytes);
+                if self.host.options.verbose {
+                    let _ = stdout().write_all(bytes);
+                }
+            }
+        };
+        let ran = booted.session.run(self.step(test), &mut watch);
+        let output = String::from_utf8_lossy(&output).into_owned();
+        let mut results = match &ran {
+            Ok(ran) => judge(test, ran, &output),
+            Err(error) if error.is::<Interrupted>() => return ran.map(|_| false),
+            Err(error) => vec![failed(test.name, format!("{error:#}"))],
+        };
+        let ran = ran.as_ref().ok();
+        let log = self.keep_log(test, &output, ran, &booted.console_log)?;
+        for result in &mut results {
+            result.log = Some(log.clone());
+        }
+        let is_sound = Totals::of(&results).failed == 0;
+        self.record(test, results, ran.map(|ran| ran.time));
+        Ok(is_sound)
+    }
+
+    fn step(&self, test: &Test) -> Step {
+        // One pipe for both outputs keeps them in order.
+        let shell = ["/bin/sh", "-c", "exec /bin/sh \"$@\" 2>&1", "sh"].map(String::from);
+        let script = format!("{}/{}", image::SCRIPTS, test.script[0]);
+        let arguments = test.script[1..].iter().map(|word| word.to_string());
+        Step {
+            seq: 0,
+            name: test.name.into(),
+            argv: shell.into_iter().chain([script]).chain(arguments).collect(),
+            env: vec![("FWCTL_VM_MACHINE".into(), test.machine.name.into())],
+            limit_ms: self.host.limit(test.limit).as_millis() as u64,
+        }
+    }
+
+    /// Shows results and keeps those that were asked for; a suite's own failure always.
+    fn record(&self, test: &Test, mut results: Vec<TestResult>, time: Option<Duration>) {
+        results
+            .retain(|result| result.name == test.name || tests::wants(self.patterns, &result.name));
+        if results.is_empty() {
+            let reason = format!("it has no case like {}", self.patterns.join(" or "));
+            results.push(failed(test.name, reason));
+        }
+        if let ([only], Some(time)) = (results.as_mut_slice(), time) {
+            only.milliseconds = time.as_millis() as u64;
+        }
+        print(&report::results(
+            test,
+            &results,
+            time,
+            self.host.options.verbose,
+        ));
+        outcome::merge(&mut lock(&self.results), results);
+    }
+
+    /// Writes what the test and the kernel said during it.
+    fn keep_log(
+        &self,
+        test: &Test,
+        output: &str,
+        ran: Option<&Ran>,
+        console: &Path,
+    ) -> Result<PathBuf> {
+        let path = self.host.log_file(&format!("{}.log", log_name(test)))?;
+        let mut text = format!(
+            "# {}: {}\n# The machine's console: {}\n\n# Output\n{output}\n# Kernel log meanwhile\n",
+            test.name,
+            test.about,
+            console.display()
+        );
+        for line in ran
+            .iter()
+            .flat_map(|ran| ran.kernel.iter().chain(&ran.stacks))
+        {
+            text.push_str(&line.text);
+            text.push('\n');
+        }
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// All results, in the order of the table of tests.
+    fn sorted(&self) -> Vec<TestResult> {
+        let mut results = lock(&self.results).clone();
+        let place = |name: &str| tests::all().position(|test| tests::is_of(test.name, name));
+        results.sort_by_key(|result| place(&result.name));
+        results
+    }
+}
+
+/// Name of a test's files, and of the console of a boot that it is the first one of.
+fn log_name(test: &Test) -> String {
+    test.name.replace('/', ".")
+}
+
+fn failed(name: &str, reason: impl Into<String>) -> TestResult {
+    TestResult::new(name, Verdict::Fail(reason.into()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("a worker panicked")
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn chunks_keep_every_test_once_and_machines_apart() {
+        let all = tests::select(&[]);
+        let chunks = chunks(&all);
+        assert_eq!(chunks.iter().map(VecDeque::len).sum::<usize>(), all.len());
+        for chunk in &chunks {
+            assert!(chunk
+                .iter()
+                .all(|test| std::ptr::eq(test.machine, chunk[0].machine)));
+            assert!(chunk.iter().skip(1).all(|test| !test.wants_fresh));
+        }
+    }
+}

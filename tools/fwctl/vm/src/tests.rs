@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The tests that need a machine.
+//!
+//! A new one is an entry in a table here and, unless an existing script serves it, a script in
+//! `guest/` with a line in [`SCRIPTS`].  What the scripts share is in `guest/lib.sh`.
+
+use crate::artifacts::Need::{self, Cli, Module, Selftest};
+use crate::machine::{self, Machine};
+
+/// How a test's result is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// From the exit status: 0 passed, 4 skipped (the last line says why), else failed.
+    Exit,
+    /// From TAP on standard output, one result per line.
+    Tap,
+    /// From KTAP in the kernel log, one result per line.
+    Kunit,
+}
+
+/// A registered test.
+pub struct Test {
+    /// `group/test`.
+    pub name: &'static str,
+    /// One line for `fwctl-vm list`.
+    pub about: &'static str,
+    /// Where it runs.
+    pub machine: &'static Machine,
+    /// A script of [`SCRIPTS`], and its arguments.
+    pub script: &'static [&'static str],
+    /// How its result is read.
+    pub reads: Reads,
+    /// What must have been built.
+    pub needs: &'static [Need],
+    /// Time limit in seconds, generous: the machine may be emulated and the host busy.
+    pub limit: u64,
+    /// It takes a minute or more: `--quick` leaves it out.
+    pub is_slow: bool,
+    /// It wants a kernel that nobody has tainted yet.
+    pub wants_fresh: bool,
+    /// Kernel messages that contain one of these are what the test is about.
+    pub tolerates: &'static [&'static str],
+}
+
+/// What most tests have in common.
+const BASE: Test = Test {
+    name: "",
+    about: "",
+    machine: &machine::PLAIN,
+    script: &[],
+    reads: Reads::Exit,
+    needs: &[],
+    limit: 120,
+    is_slow: false,
+    wants_fresh: false,
+    tolerates: &[],
+};
+
+/// A kselftest program on a loopback sample: `driver` is "rust" or "c".
+macro_rules! on_loopback {
+    ($name:literal, $about:literal, $machine:ident, $driver:literal, $module:literal, $program:literal
+     $(, $argument:literal)*) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["selftest.sh", $driver, $program $(, $argument)*],
+            reads: Reads::Tap,
+            needs: &[Selftest($program), Module("fwctl"), Module($module)],
+            limit: 300,
+            wants_fresh: matches!($program.as_bytes(), b"fwctl" | b"fwctl_32"),
+            ..BASE
+        }
+    };
+}
+
+/// The same program on both samples, and as a 32-bit program where there is one.
+#[rustfmt::skip]
+const LOOPBACK: &[Test] = &[
+    on_loopback!("core/selftest-rust", "the ABI, on the Rust loopback sample", PLAIN, "rust", "fwctl_loopback", "fwctl"),
+    on_loopback!("core/selftest-rpc-rust", "FWCTL_RPC, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_rpc"),
+    on_loopback!("core/selftest-files-rust", "open files, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_files"),
+    on_loopback!("core/selftest-teardown-rust", "devices that go, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_teardown"),
+    on_loopback!("core/selftest-modules-rust", "modules that go, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_modules", "-T", "all_numbers_are_taken"),
+    on_loopback!("core/selftest-fail-nth-rust", "memory runs out at every point, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_fail_nth"),
+    on_loopback!("core/selftest-c", "the ABI, on the sample's C twin, through the C door", PLAIN, "c", "fwctl_loopback_c", "fwctl"),
+    on_loopback!("core/selftest-rpc-c", "FWCTL_RPC, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_rpc"),
+    on_loopback!("core/selftest-files-c", "open files, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_files"),
+    on_loopback!("core/selftest-teardown-c", "devices that go, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_teardown"),
+    on_loopback!("core/selftest-modules-c", "modules that go, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_modules", "-T", "all_numbers_are_taken"),
+    on_loopback!("core/selftest-fail-nth-c", "memory runs out at every point, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_fail_nth"),
+    on_loopback!("core/selftest-32bit", "the ABI, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_32"),
+    on_loopback!("core/selftest-rpc-32bit", "FWCTL_RPC, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_rpc_32"),
+    on_loopback!("core/selftest-files-32bit", "open files, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_files_32"),
+    on_loopback!("core/builtin", "FWCTL=y: the ABI, on the Rust sample", BUILTIN, "rust", "fwctl_loopback", "fwctl"),
+    on_loopback!("core/builtin-rpc", "FWCTL=y: FWCTL_RPC, on the Rust sample", BUILTIN, "rust", "fwctl_loopback", "fwctl_rpc"),
+    on_loopback!("core/builtin-teardown", "FWCTL=y: devices that go, on the Rust sample", BUILTIN, "rust", "fwctl_loopback", "fwctl_teardown"),
+    on_loopback!("core/builtin-c", "FWCTL=y: the ABI, on the C twin", BUILTIN, "c", "fwctl_loopback_c", "fwctl"),
+];
+
+/// Apart from the rest of its program, as it takes a minute.
+const SLOW: Test = Test {
+    limit: 600,
+    is_slow: true,
+    wants_fresh: true,
+    ..on_loopback!(
+        "core/selftest-numbers",
+        "all 4096 device numbers are taken, on the Rust sample",
+        PLAIN,
+        "rust",
+        "fwctl_loopback",
+        "fwctl_modules",
+        "-t",
+        "all_numbers_are_taken"
+    )
+};
+
+/// All other tests, in the order in which they run on a machine.
+const OTHERS: &[Test] = &[
+    Test {
+        name: "core/load-unload",
+        about: "load and unload 50 times, and with a file open",
+        script: &["load-unload.sh"],
+        needs: &[
+            Module("fwctl"),
+            Module("fwctl_loopback"),
+            Module("fwctl_loopback_c"),
+        ],
+        ..BASE
+    },
+    Test {
+        name: "core/trace-events",
+        about: "an RPC leaves two trace events that say who asked what",
+        script: &["trace-events.sh"],
+        needs: &[Cli, Module("fwctl"), Module("fwctl_loopback")],
+        ..BASE
+    },
+    Test {
+        name: "cdoor/bnxt",
+        about: "mainline's C driver for Broadcom loads on our core",
+        script: &["cdoor.sh", "bnxt_fwctl"],
+        needs: &[Module("fwctl"), Module("bnxt_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cdoor/pds",
+        about: "mainline's C driver for AMD Pensando loads on our core",
+        script: &["cdoor.sh", "pds_fwctl"],
+        needs: &[Module("fwctl"), Module("pds_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cdoor/mlx5",
+        about: "mainline's C driver for NVIDIA ConnectX loads on our core",
+        script: &["cdoor.sh", "mlx5_fwctl"],
+        needs: &[Module("fwctl"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    SLOW,
+    Test {
+        name: "core/kunit",
+        about: "the KUnit suites of the core and the CXL driver",
+        machine: &machine::KUNIT,
+        script: &["kunit.sh", "cxl_fwctl", "fwctl"],
+        reads: Reads::Kunit,
+        needs: &[Module("fwctl"), Module("cxl_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cxl/selftest",
+        about: "the CXL selftest on QEMU's type 3 device",
+        machine: &machine::CXL,
+        script: &["cxl-selftest.sh", "qemu"],
+        reads: Reads::Tap,
+        needs: &[
+            Selftest("cxl"),
+            Module("fwctl"),
+            Module("cxl_pci"),
+            Module("cxl_fwctl"),
+        ],
+        limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "cxl/unbind-rebind",
+        about: "the fwctl device goes with its driver and comes back with it",
+        machine: &machine::CXL,
+        script: &["cxl-unbind-rebind.sh"],
+        needs: &[Module("cxl_pci"), Module("cxl_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cxl/hot-remove",
+        about: "the memory device is removed while its fwctl device is open",
+        machine: &machine::CXL,
+        script: &["cxl-hot-remove.sh"],
+        needs: &[Module("cxl_pci"), Module("cxl_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cxl/two-devices",
+        about: "two memory devices have a fwctl device each",
+        machine: &machine::CXL2,
+        script: &["cxl-two-devices.sh"],
+        needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cxl/cxl-test",
+        about: "the CXL selftest on the kernel's mock devices",
+        machine: &machine::CXL_TEST,
+        script: &["cxl-selftest.sh", "cxl_test"],
+        reads: Reads::Tap,
+        needs: &[
+            Selftest("cxl"),
+            Module("cxl_test"),
+            Module("cxl_mock_mem"),
+            Module("cxl_fwctl"),
+        ],
+        limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "cxl/builtin",
+        about: "FWCTL=y: the CXL selftest on QEMU's type 3 device",
+        machine: &machine::BUILTIN_CXL,
+        script: &["cxl-selftest.sh", "qemu"],
+        reads: Reads::Tap,
+        needs: &[Selftest("cxl"), Module("cxl_fwctl")],
+        limit: 300,
+        ..BASE
+    },
+];
+
+/// All tests, in the order in which they run on a machine.
+pub fn all() -> impl Iterator<Item = &'static Test> {
+    LOOPBACK.iter().chain(OTHERS)
+}
+
+/// Files in the guest's [`crate::image::SCRIPTS`].
+pub static SCRIPTS: &[(&str, &str)] = &[
+    ("lib.sh", include_str!("../guest/lib.sh")),
+    ("demo.sh", include_str!("../guest/demo.sh")),
+    ("setup.sh", include_str!("../guest/setup.sh")),
+    ("selftest.sh", include_str!("../guest/selftest.sh")),
+    ("kunit.sh", include_str!("../guest/kunit.sh")),
+    ("load-unload.sh", include_str!("../guest/load-unload.sh")),
+    ("trace-events.sh", include_str!("../guest/trace-events.sh")),
+    ("cdoor.sh", include_str!("../guest/cdoor.sh")),
+    ("cxl-selftest.sh", include_str!("../guest/cxl-selftest.sh")),
+    (
+        "cxl-unbind-rebind.sh",
+        include_str!("../guest/cxl-unbind-rebind.sh"),
+    ),
+    (
+        "cxl-hot-remove.sh",
+        include_str!("../guest/cxl-hot-remove.sh"),
+    ),
+    (
+        "cxl-two-devices.sh",
+        include_str!("../guest/cxl-two-devices.sh"),
+    ),
+];
+
+/// Tests that one of `patterns` selects; without patterns all.
+pub fn select(patterns: &[String]) -> Vec<&'static Test> {
+    let selected = |test: &&Test| {
+        patterns.is_empty() || patterns.iter().any(|pattern| selects(pattern, test.name))
+    };
+    all().filter(selected).collect()
+}
+
+/// Whether `pattern` selects the test `name`, or a case of the suite `name`.
+fn selects(pattern: &str, name: &str) -> bool {
+    matches(pattern, name) || is_of(name, pattern)
+}
+
+/// Whether `name` is the suite itself or one of its cases.
+pub fn is_of(suite: &str, name: &str) -> bool {
+    name.strip_prefix(suite)
+        .is_some_and(|case| case.is_empty() || case.starts_with('/'))
+}
+
+/// Whether results called `name` are wanted; the case of a suite is if the suite is.
+pub fn wants(patterns: &[String], name: &str) -> bool {
+    let suite = all().map(|test| test.name).find(|suite| is_of(suite, name));
+    patterns.is_empty()
+        || patterns.iter().any(|pattern| {
+            matches(pattern, name) || suite.is_some_and(|suite| matches(pattern, suite))
+        })
+}
+
+/// A pattern with `*` or `?` is a glob over the whole name, any other is a part of the name.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    if pattern.contains(['*', '?']) {
+        glob(pattern.as_bytes(), name.as_bytes())
+    } else {
+        name.contains(pattern)
+    }
+}
+
+/// `*` is any run of characters, `?` any one; linear in memory, no recursion.
+fn glob(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&c) if c == b'?' || c == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((at, from)) = star else { return false };
+                star = Some((at, from + 1));
+                p = at + 1;
+                n = from + 1;
+            }
+        }
+    }
+    pattern[p..].iter().all(|&c| c == b'*')
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn table_is_sound() {
+        let names: BTreeSet<&str> = all().map(|test| test.name).collect();
+        assert_eq!(names.len(), all().count(), "a name is there twice");
+        for test in all() {
+            assert!(
+                test.name.contains('/') && !test.about.is_empty(),
+                "{}",
+                test.name
+            );
+            assert!(
+                SCRIPTS.iter().any(|(name, _)| *name == test.script[0]),
+                "{}",
+                test.name
+            );
+            assert!(machine::find(test.machine.name).is_some(), "{}", test.name);
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("core", "core/kunit", true),
+            ("kunit", "core/kunit", true),
+            ("cxl", "core/kunit", false),
+            ("core/*", "core/kunit", true),
+            ("*unit", "core/kunit", true),
+            ("core/k?nit", "core/kunit", true),
+            ("core/k?it", "core/kunit", false),
+            ("core*x", "core/kunit", false),
+            ("*", "", true),
+            ("?", "", false),
+            ("*a*b", "xaxbxb", true),
+            ("*/*", "a/b/c", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+        let many = "*a".repeat(50) + "b";
+        assert!(!matches(&many, &"a".repeat(5000)));
+    }
+
+    #[test]
+    fn cases_of_a_suite() {
+        let pattern = ["core/selftest-c/info".to_string()];
+        let selected: Vec<&str> = select(&pattern).iter().map(|test| test.name).collect();
+        assert_eq!(selected, ["core/selftest-c"]);
+        assert!(wants(&pattern, "core/selftest-c/info.size"));
+        assert!(!wants(&pattern, "core/selftest-c/rpc.size"));
+        let suite = ["selftest-c".to_string()];
+        assert!(wants(&suite, "core/selftest-c/rpc.size"));
+        assert!(select(&["nothing like this".into()]).is_empty());
+        assert_eq!(select(&[]).len(), all().count());
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The control socket: one command per line, one line of JSON for each.
+//!
+//! `{"ok":true,"result":...}` or `{"ok":false,"error":"..."}`.  [`VERBS`] are understood by each device; a device adds its own.
+
+use crate::fault::{Fault, Faults, HELP};
+use serde_json::{json, Value};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+
+/// Longest line.
+const MAX_LINE: u64 = 4096;
+
+/// Verbs that each device understands.
+pub const VERBS: &[&str] = &[
+    "help",
+    "counters",
+    "fault SPEC",
+    "faults",
+    "clear (no more faults)",
+    "vanish (the device is gone: it reads as all ones)",
+    "return (it is back, as after power on)",
+    "exit (the process ends at once)",
+];
+
+/// Answers one command.
+pub type Answer = dyn Fn(&str, &str) -> Result<Value, String> + Send + Sync;
+
+/// Serves `listener` on threads of its own until the process ends.
+pub fn serve(listener: UnixListener, answer: Arc<Answer>) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = answer.clone();
+            // A client that breaks off ends its thread and nothing else.
+            std::thread::spawn(move || drop(talk(&stream, &*answer)));
+        }
+    });
+}
+
+fn talk(stream: &UnixStream, answer: &Answer) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut writer = stream;
+    loop {
+        let mut line = String::new();
+        if reader.by_ref().take(MAX_LINE).read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
+        let reply = match answer(verb, argument.trim()) {
+            Ok(result) => json!({"ok": true, "result": result}),
+            Err(error) => json!({"ok": false, "error": error}),
+        };
+        writeln!(writer, "{reply}")?;
+    }
+}
+
+/// The verbs about faults, for [`crate::device::Device::control`]; nothing if `verb` is another.
+pub fn faults(faults: &mut Faults, verb: &str, argument: &str) -> Option<Result<Value, String>> {
+    let result = match verb {
+        "fault" => argument
+            .parse::<Fault>()
+            .and_then(|fault| faults.add(fault))
+            .map(|()| Value::Null)
+            .map_err(|error| format!("{error}\n{HELP}")),
+        "faults" => Ok(json!(faults.list())),
+        "clear" => {
+            faults.clear();
+            Ok(Value::Null)
+        }
+        _ => return None,
+    };
+    Some(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_each() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let serving = std::thread::spawn(move || {
+            let answer: &Answer = &|verb, argument| match verb {
+                "echo" => Ok(json!(argument)),
+                _ => Err("what?".into()),
+            };
+            talk(&theirs, answer).unwrap();
+        });
+        (&ours).write_all(b"echo  a b \n\nnothing\n").unwrap();
+        ours.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut text = String::new();
+        (&ours).read_to_string(&mut text).unwrap();
+        assert_eq!(
+            text,
+            "{\"ok\":true,\"result\":\"a b\"}\n{\"error\":\"what?\",\"ok\":false}\n"
+        );
+        serving.join().unwrap();
+    }
+
+    #[test]
+    fn fault_verbs() {
+        let mut list = Faults::default();
+        assert_eq!(faults(&mut list, "fault", "never"), Some(Ok(Value::Null)));
+        assert!(faults(&mut list, "fault", "nonsense").unwrap().is_err());
+        assert_eq!(
+            faults(&mut list, "faults", ""),
+            Some(Ok(json!(["never (hit 0)"])))
+        );
+        assert_eq!(faults(&mut list, "clear", ""), Some(Ok(Value::Null)));
+        assert_eq!(faults(&mut list, "faults", ""), Some(Ok(json!([]))));
+        assert_eq!(faults(&mut list, "counters", ""), None);
+    }
+}

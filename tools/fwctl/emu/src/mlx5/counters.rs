@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the device counts, for the control socket and the report at the end.
+
+use super::opcodes;
+use serde_json::{json, Map, Value};
+use std::collections::BTreeMap;
+
+/// Most leaks that are remembered one by one.
+const MAX_LEAKS: usize = 64;
+
+/// Counters since the process started; no reset clears them.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Commands by opcode.
+    pub commands: BTreeMap<u16, u64>,
+    /// Register accesses by register.
+    pub registers: BTreeMap<u16, u64>,
+    /// Commands that were refused, by status.
+    pub refused: BTreeMap<u8, u64>,
+    /// Commands of user contexts.
+    pub user_commands: u64,
+    /// Commands that could not be read or answered.
+    pub delivery_errors: u64,
+    /// Doorbells for slots that had no command, or one in flight.
+    pub idle_doorbells: u64,
+    /// Doorbells that were ignored: no queue, or fatal health.
+    pub ignored_doorbells: u64,
+    /// Commands in flight that a reset ended.
+    pub cancelled: u64,
+    /// Resets of the function: machine, FLR, firmware.
+    pub resets: u64,
+    /// What was alive when a driver said that it was done.
+    leaks: Vec<String>,
+    leaks_left_out: u64,
+    /// What was alive when a reset took it.
+    pub dropped: u64,
+}
+
+impl Counters {
+    /// Counts one in a map.
+    pub fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
+        *map.entry(key).or_default() += 1;
+    }
+
+    /// Remembers a leak.
+    pub fn leak(&mut self, what: String) {
+        if self.leaks.len() < MAX_LEAKS {
+            self.leaks.push(what);
+        } else {
+            self.leaks_left_out += 1;
+        }
+    }
+
+    /// All leaks.
+    pub fn leaks(&self) -> Vec<String> {
+        let mut leaks = self.leaks.clone();
+        if self.leaks_left_out > 0 {
+            leaks.push(format!("and {} more", self.leaks_left_out));
+        }
+        leaks
+    }
+
+    /// Number of commands.
+    pub fn total(&self) -> u64 {
+        self.commands.values().sum()
+    }
+
+    /// For the control socket.
+    pub fn json(&self) -> Value {
+        json!({
+            "commands": named(&self.commands, |opcode| opcodes::name(*opcode)),
+            "registers": named(&self.registers, |id| format!("{id:#06x}")),
+            "refused": named(&self.refused, |status| format!("{status:#04x}")),
+            "total": self.total(),
+            "user_commands": self.user_commands,
+            "delivery_errors": self.delivery_errors,
+            "idle_doorbells": self.idle_doorbells,
+            "ignored_doorbells": self.ignored_doorbells,
+            "cancelled": self.cancelled,
+            "resets": self.resets,
+            "dropped": self.dropped,
+            "leaks": self.leaks(),
+        })
+    }
+}
+
+fn named<K>(map: &BTreeMap<K, u64>, name: impl Fn(&K) -> String) -> Value {
+    Value::Object(
+        map.iter()
+            .map(|(key, count)| (name(key), json!(count)))
+            .collect::<Map<_, _>>(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaks_are_bounded() {
+        let mut counters = Counters::default();
+        for n in 0..100 {
+            counters.leak(format!("uid {n}"));
+        }
+        assert_eq!(counters.leaks().len(), MAX_LEAKS + 1);
+        assert_eq!(counters.leaks()[MAX_LEAKS], "and 36 more");
+    }
+
+    #[test]
+    fn names_in_json() {
+        let mut counters = Counters::default();
+        Counters::count(&mut counters.commands, 0x805);
+        Counters::count(&mut counters.commands, 0xd00);
+        let json = counters.json();
+        assert_eq!(json["commands"], json!({"ACCESS_REG": 1, "0x0d00": 1}));
+        assert_eq!(json["total"], 2);
+    }
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The card: BAR 0, resets, and the control socket.  `flight.rs` has the life of a command.
+
+use super::counters::Counters;
+use super::exec::{self, Function, VECTORS};
+use super::iseg::{self, Effect, Health, Iseg};
+use super::{identity, Options};
+use crate::control;
+use crate::device::{Bus, Device, Report};
+use crate::fault::{number, BadFault, Fault, Faults, Noise};
+use crate::pci::{Bar64, ConfigSpace, Identity};
+use flight::InFlight;
+use serde_json::{json, Value};
+use std::time::Instant;
+
+/// Bytes of BAR 0.
+const BAR0: u64 = 32 << 20;
+/// Where QEMU keeps the MSI-X table and the pending bits; accesses there do not reach us.
+const MSIX_TABLE: u32 = 0x3000;
+const MSIX_PENDING: u32 = 0x4000;
+/// Bytes of a UAR, and its doorbells: arm, and only the consumer index (include/linux/mlx5/device.h, `MLX5_EQ_DOORBEL_OFFSET`; eq.c).
+const UAR: u64 = 0x1000;
+const DOORBELL_ARM: u64 = 0x40;
+const DOORBELL_UPDATE: u64 = 0x48;
+/// Command slots.
+const SLOTS: usize = 1 << iseg::LOG_SLOTS;
+/// Most pages that the control socket can have asked for at once.
+const MAX_PAGE_REQUEST: u16 = 4096;
+
+/// A ConnectX.
+pub struct ConnectX {
+    options: Options,
+    config: ConfigSpace,
+    iseg: Iseg,
+    function: Function,
+    slots: [Option<InFlight>; SLOTS],
+    faults: Faults,
+    counters: Counters,
+    noise: Noise,
+}
+
+impl ConnectX {
+    /// A card as after power on.
+    pub fn new(options: Options) -> Self {
+        let mut config = ConfigSpace::new(Identity {
+            vendor: identity::VENDOR,
+            device: options.device_id,
+            subsystem_vendor: identity::VENDOR,
+            subsystem: identity::SUBSYSTEM,
+            class: 0x02_0000,
+            revision: 0,
+        });
+        config.bar(Bar64 {
+            index: 0,
+            size: BAR0,
+            is_prefetchable: true,
+        });
+        config.express();
+        config.msix(VECTORS, MSIX_TABLE, MSIX_PENDING);
+        ConnectX {
+            options,
+            config,
+            iseg: Iseg::new(&options),
+            function: Function::new(options),
+            slots: std::array::from_fn(|_| None),
+            faults: Faults::default(),
+            counters: Counters::default(),
+            noise: Noise(0x6d6c_7835_6677_6374),
+        }
+    }
+
+    /// Adds a fault.
+    pub fn add_fault(&mut self, fault: Fault) -> Result<(), BadFault> {
+        self.faults.add(fault)
+    }
+
+    fn forget(&mut self) {
+        self.counters.resets += 1;
+        self.counters.dropped += self.function.reset();
+        self.cancel();
+    }
+
+    fn in_flight(&self) -> Vec<u8> {
+        self.slots
+            .iter()
+            .flatten()
+            .map(|in_flight| in_flight.command.slot)
+            .collect()
+    }
+
+    fn counters(&self, bus: &Bus) -> Value {
+        let function = &self.function;
+        let mut json = self.counters.json();
+        let more = json!({
+            "stage": format!("{:?}", function.stage).to_lowercase(),
+            "alive": {
+                "eqs": function.eqs.alive(),
+                "uars": function.uars(),
+                "uids": function.contexts.alive().len(),
+                "pages": function.pages.alive(),
+            },
+            "uids": function.contexts.alive(),
+            "uctx": {
+                "created": function.contexts.created,
+                "destroyed": function.contexts.destroyed,
+                "peak": function.contexts.peak,
+            },
+            "pages": {
+                "given": function.pages.given,
+                "returned": function.pages.returned,
+                "refused": function.pages.refused,
+            },
+            "events": {
+                "posted": function.eqs.events,
+                "overruns": function.eqs.overruns,
+                "stray_doorbells": function.eqs.stray_doorbells,
+                "dma_errors": function.eqs.dma_errors,
+                "interrupts": bus.vectors.raised,
+                "lost_interrupts": bus.vectors.lost,
+            },
+            "in_flight": self.in_flight(),
+            "faults_hit": self.faults.hits,
+            "mfrl_resets": function.management.resets_asked,
+            "health": { "syndrome": self.iseg.health.syndrome, "fatal": self.iseg.health.is_fatal },
+        });
+        if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
+            json.extend(more);
+        }
+        json
+    }
+}
+
+/// What the control socket of this device understands beyond [`control::VERBS`].
+const VERBS: &[&str] = &[
+    "health SYNDROME (fatal; 0 heals)",
+    "syndrome SYNDROME (not fatal; 0 heals)",
+    "heartbeat on|off",
+    "release (gives back the slots of commands that were never answered, without their answers)",
+    "request-pages N (asks the driver for pages; negative offers some)",
+];
+
+impl Device for ConnectX {
+    fn vectors(&self) -> u32 {
+        VECTORS.into()
+    }
+
+    fn bars(&self) -> [u64; 6] {
+        [BAR0, 0, 0, 0, 0, 0]
+    }
+
+    fn config(&mut self) -> &mut ConfigSpace {
+        &mut self.config
+    }
+
+    fn read(&mut self, _bus: &mut Bus, bar: usize, offset: u64, data: &mut [u8]) {
+        if bar == 0 && offset < iseg::LEN {
+            self.iseg.read(offset, data);
+        } else {
+            data.fill(0);
+        }
+    }
+
+    fn write(&mut self, bus: &mut Bus, bar: usize, offset: u64, data: &[u8]) {
+        if bar != 0 {
+            return;
+        }
+        if offset < iseg::LEN {
+            match self.iseg.write(offset, data) {
+                Effect::None => {}
+                Effect::Doorbell(slots) => self.doorbell(bus, slots),
+                Effect::Reset => {
+                    self.forget();
+                    self.iseg.reset_by_driver();
+                }
+            }
+            return;
+        }
+        let uar = (offset / UAR) as u32;
+        let doorbell = offset % UAR;
+        let Ok(word) = data.try_into().map(u32::from_be_bytes) else {
+            return;
+        };
+        if exec::UARS.contains(&uar) && matches!(doorbell, DOORBELL_ARM | DOORBELL_UPDATE) {
+            self.function
+                .eqs
+                .doorbell(bus, uar, word, doorbell == DOORBELL_ARM);
+        }
+    }
+
+    fn reset(&mut self, _bus: &mut Bus) {
+        self.forget();
+        self.iseg.reset();
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.slots
+            .iter()
+            .flatten()
+            .filter_map(|in_flight| in_flight.due)
+            .min()
+    }
+
+    fn run_due(&mut self, bus: &mut Bus, now: Instant) {
+        for slot in 0..SLOTS {
+            let is_due = |in_flight: &mut InFlight| in_flight.due.is_some_and(|due| due <= now);
+            if let Some(in_flight) = self.slots[slot].take_if(is_due) {
+                self.finish(bus, in_flight);
+            }
+        }
+    }
+
+    fn control(&mut self, bus: &mut Bus, verb: &str, argument: &str) -> Result<Value, String> {
+        if let Some(result) = control::faults(&mut self.faults, verb, argument) {
+            return result;
+        }
+        match verb {
+            "help" => {
+                return Ok(json!(control::VERBS
+                    .iter()
+                    .chain(VERBS)
+                    .collect::<Vec<_>>()))
+            }
+            "counters" => return Ok(self.counters(bus)),
+            "health" => {
+                let syndrome = number(argument)?;
+                self.iseg.health = Health {
+                    syndrome,
+                    is_fatal: syndrome != 0,
+                };
+                if syndrome != 0 {
+                    self.stop();
+                }
+            }
+            "syndrome" => {
+                self.iseg.health = Health {
+                    syndrome: number(argument)?,
+                    is_fatal: false,
+                }
+            }
+            "heartbeat" => match argument {
+                "on" => self.iseg.frozen = None,
+                "off" => self.iseg.frozen = Some(self.iseg.heartbeat()),
+                _ => return Err("on or off".into()),
+            },
+            "release" => {
+                let stuck = |in_flight: &mut InFlight| in_flight.due.is_none();
+                let released: Vec<InFlight> = self
+                    .slots
+                    .iter_mut()
+                    .filter_map(|slot| slot.take_if(stuck))
+                    .collect();
+                let count = released.len();
+                released
+                    .into_iter()
+                    .for_each(|in_flight| self.finish(bus, in_flight));
+                return Ok(json!(count));
+            }
+            "request-pages" => {
+                let (sign, count) = argument
+                    .strip_prefix('-')
+                    .map_or((1, argument), |count| (-1, count));
+                let count = number::<u16>(count)?;
+                if count == 0 || count > MAX_PAGE_REQUEST {
+                    return Err(format!("1 to {MAX_PAGE_REQUEST} pages"));
+                }
+                if !self
+                    .function
+                    .eqs
+                    .post_page_request(bus, sign * i32::from(count))
+                {
+                    return Err("no event queue takes page requests".into());
+                }
+            }
+            _ => return Err(format!("unknown: {verb}; `help` lists what there is")),
+        }
+        Ok(Value::Null)
+    }
+
+    fn report(&self) -> Report {
+        let (counters, contexts) = (&self.counters, &self.function.contexts);
+        let mut leaks = counters.leaks();
+        leaks.extend(
+            self.function
+                .alive()
+                .iter()
+                .map(|what| format!("{what} alive at the end")),
+        );
+        let line = format!(
+            "connectx: {} commands ({} of users, {} refused), {} uids created, {} destroyed, {} pages given, {} returned, \
+             {} resets that dropped {}, {} faults hit, {}",
+            counters.total(),
+            counters.user_commands,
+            counters.refused.values().sum::<u64>(),
+            contexts.created,
+            contexts.destroyed,
+            self.function.pages.given,
+            self.function.pages.returned,
+            counters.resets,
+            counters.dropped,
+            self.faults.hits,
+            format!("{:?}", self.function.stage).to_lowercase(),
+        );
+        Report {
+            leaks,
+            lines: vec![line],
+        }
+    }
+}
+
+mod flight;
+#[cfg(test)]
+mod tests;

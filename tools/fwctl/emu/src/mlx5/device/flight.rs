@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The life of a command, from its doorbell to its answer, and the faults on its way.
+
+use super::super::bits::{event, Eqe};
+use super::super::cmds::Header;
+use super::super::counters::Counters;
+use super::super::exec;
+use super::super::fields::output;
+use super::super::iseg::Health;
+use super::super::opcodes;
+use super::super::queue::{Command, Delivery};
+use super::{ConnectX, SLOTS};
+use crate::device::{Bus, Presence};
+use crate::fault::{Effects, Subject};
+use std::time::{Duration, Instant};
+
+/// How long the driver waits for an answer if the device announces nothing (lib/tout.c).
+const DRIVER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How much longer it looks for a lost event before it frees the mailboxes (cmd.c: 5 s), and how
+/// far from that an answer must stay.
+const DRIVER_GRACE: Duration = Duration::from_secs(5);
+const MARGIN: Duration = Duration::from_secs(1);
+/// What is to be written when a command is done.
+pub(super) enum Outcome {
+    Answer(Vec<u8>),
+    Fail(Delivery),
+    /// Only the entry is given back: its mailboxes may be gone.
+    Bare,
+    /// It is all written, and only the event is missing.
+    Unannounced,
+}
+
+/// A command that was executed but not answered.
+pub(super) struct InFlight {
+    pub(super) command: Command,
+    pub(super) outcome: Outcome,
+    /// Never, if none.
+    pub(super) due: Option<Instant>,
+    /// The event queue to tell, and whether without an interrupt.
+    pub(super) listener: Option<u8>,
+    pub(super) is_silent: bool,
+}
+
+impl ConnectX {
+    /// A write to the doorbell register: commands in these slots.
+    pub(super) fn doorbell(&mut self, bus: &mut Bus, slots: u32) {
+        for slot in (0..SLOTS as u8).filter(|slot| slots >> slot & 1 != 0) {
+            let Some(address) = self.iseg.slot(slot).filter(|_| !self.iseg.health.is_fatal) else {
+                self.counters.ignored_doorbells += 1;
+                continue;
+            };
+            let fetched = Command::fetch(&bus.memory, slot, address);
+            match fetched {
+                Ok(Some(command)) if self.slots[usize::from(slot)].is_none() => {
+                    self.begin(bus, command)
+                }
+                Ok(_) => self.counters.idle_doorbells += 1,
+                Err(_) => self.counters.delivery_errors += 1,
+            }
+        }
+    }
+
+    /// Executes a command, and answers it now or later.
+    fn begin(&mut self, bus: &mut Bus, command: Command) {
+        // Who listens is decided first: the queue that CREATE_EQ makes must not hear of it, or the
+        // driver finds the event while it still polls, and dereferences what it has freed.
+        let listener = self.function.eqs.listener(event::COMMAND);
+        let now = Instant::now();
+        let (outcome, effects) = match command.input(&bus.memory) {
+            Ok(input) => self.execute(bus, &input),
+            Err(delivery) => (Outcome::Fail(delivery), Effects::default()),
+        };
+        if bus.presence != Presence::Here {
+            return;
+        }
+        if matches!(outcome, Outcome::Fail(_)) {
+            self.counters.delivery_errors += 1;
+        }
+        let mut delay = effects.late.unwrap_or_default();
+        let forgotten = self.timeout() + DRIVER_GRACE;
+        let is_forgotten = delay + MARGIN > forgotten;
+        if is_forgotten {
+            delay = delay.max(forgotten + MARGIN);
+        }
+        let never = effects.never || self.iseg.health.is_fatal;
+        let mut in_flight = InFlight {
+            command,
+            // By then the driver has freed the mailboxes.
+            outcome: if is_forgotten || never {
+                Outcome::Bare
+            } else {
+                outcome
+            },
+            due: (!never).then(|| now + delay),
+            listener,
+            is_silent: effects.silent,
+        };
+        if effects.lost && listener.is_some() && in_flight.due == Some(now) {
+            self.write_back(bus, &in_flight);
+            (in_flight.outcome, in_flight.due) = (Outcome::Unannounced, None);
+        }
+        if in_flight.due == Some(now) {
+            self.finish(bus, in_flight);
+        } else {
+            let slot = usize::from(in_flight.command.slot);
+            self.slots[slot] = Some(in_flight);
+        }
+    }
+
+    fn execute(&mut self, bus: &mut Bus, input: &[u8]) -> (Outcome, Effects) {
+        let header = Header::of(input);
+        let register = header.register(input);
+        let is_user = !matches!(header.uid, 0 | 0xffff);
+        Counters::count(&mut self.counters.commands, header.opcode);
+        self.counters.user_commands += u64::from(is_user);
+        let subject = Subject {
+            opcode: header.opcode,
+            op_mod: Some(header.op_mod),
+            register,
+            is_user,
+        };
+        let effects = self.faults.strike(&subject).unwrap_or_default();
+        if self.options.is_verbose {
+            let (name, register) = (
+                opcodes::name(header.opcode),
+                register.map(|id| format!(" {id:#06x}")),
+            );
+            let Header { uid, op_mod, .. } = header;
+            let register = register.unwrap_or_default();
+            let fault = if effects == Effects::default() {
+                ""
+            } else {
+                " (fault)"
+            };
+            crate::say!(
+                "{name}{register} op_mod {op_mod} uid {uid} {} bytes{fault}",
+                input.len()
+            );
+        }
+        if effects.vanish || effects.exit {
+            bus.presence = if effects.exit {
+                Presence::Exit
+            } else {
+                Presence::Gone
+            };
+            return (Outcome::Bare, effects);
+        }
+        if let Some(syndrome) = effects.health {
+            self.iseg.health = Health {
+                syndrome,
+                is_fatal: true,
+            };
+            self.stop();
+            return (Outcome::Bare, effects);
+        }
+        if let Some(delivery) = effects.delivery {
+            return (Outcome::Fail(Delivery(delivery)), effects);
+        }
+        let mut answer = match effects.status {
+            Some((status, syndrome)) => exec::refused(status, syndrome),
+            None => self
+                .function
+                .execute(input, &mut self.counters)
+                .unwrap_or_else(|refusal| {
+                    if self.options.is_verbose {
+                        crate::say!("refused: {refusal}");
+                    }
+                    exec::refused(refusal.0 .0, refusal.1 .0)
+                }),
+        };
+        let status = output::STATUS.get(&answer) as u8;
+        if status != 0 {
+            Counters::count(&mut self.counters.refused, status);
+        }
+        if header.opcode == opcodes::DISABLE_HCA && status == 0 {
+            // The driver frees the queue next.
+            self.cancel();
+        }
+        if let Some(tail) = effects.garble.and_then(|from| answer.get_mut(from..)) {
+            self.noise.fill(tail);
+        }
+        answer.truncate(effects.truncate.unwrap_or(usize::MAX));
+        (Outcome::Answer(answer), effects)
+    }
+
+    fn write_back(&mut self, bus: &mut Bus, in_flight: &InFlight) {
+        let InFlight {
+            command, outcome, ..
+        } = in_flight;
+        let written = match outcome {
+            Outcome::Answer(answer) => command.answer(&mut bus.memory, answer),
+            Outcome::Fail(delivery) => command.fail(&mut bus.memory, *delivery),
+            Outcome::Bare => command.fail(&mut bus.memory, Delivery::OK),
+            Outcome::Unannounced => Ok(()),
+        };
+        if written.is_err() {
+            self.counters.delivery_errors += 1;
+        }
+    }
+
+    pub(super) fn finish(&mut self, bus: &mut Bus, in_flight: InFlight) {
+        self.write_back(bus, &in_flight);
+        if let Some(number) = in_flight.listener {
+            let event = Eqe::command(1 << in_flight.command.slot);
+            self.function
+                .eqs
+                .post(bus, number, event, !in_flight.is_silent);
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        self.options
+            .cmd_timeout
+            .map_or(DRIVER_TIMEOUT, |ms| Duration::from_millis(ms.into()))
+    }
+
+    /// No command is answered any more.
+    pub(super) fn stop(&mut self) {
+        for in_flight in self.slots.iter_mut().flatten() {
+            in_flight.due = None;
+            if !matches!(in_flight.outcome, Outcome::Unannounced) {
+                in_flight.outcome = Outcome::Bare;
+            }
+        }
+    }
+
+    /// Forgets the commands in flight.
+    pub(super) fn cancel(&mut self) {
+        self.counters.cancelled += self.slots.iter_mut().filter_map(Option::take).count() as u64;
+    }
+}

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The card through its BAR and guest memory, as a driver has it.
+
+use super::super::bits::event;
+use super::super::fields::{eq as eq_layout, input, uctx};
+use super::super::opcodes as op;
+use super::super::queue::test::{read_answer, write_command};
+use super::*;
+use crate::device::Presence;
+use crate::dma;
+use std::time::Duration;
+
+const QUEUE: u64 = 0x1000;
+const EQ_PAGE: u64 = 0x5000;
+
+/// A card in a machine with 16 MiB.
+struct Machine {
+    card: ConnectX,
+    bus: Bus,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let options = Options {
+            boot_pages: 0,
+            init_pages: 0,
+            cmd_timeout: Some(1000),
+            ..Options::default()
+        };
+        let bus = Bus {
+            memory: dma::test::memory(0, 16 << 20),
+            ..Bus::default()
+        };
+        let mut machine = Machine {
+            card: ConnectX::new(options),
+            bus,
+        };
+        machine.write(0x10, 0);
+        machine.write(0x14, QUEUE as u32);
+        machine
+    }
+
+    /// With a queue for command events.
+    fn with_events() -> Self {
+        let mut machine = Machine::new();
+        machine.ok(op::ENABLE_HCA, &[0; 4]);
+        machine.ok(op::INIT_HCA, &[0; 8]);
+        let uar = machine.ok(op::ALLOC_UAR, &[0; 8])[0x0b];
+        let mut eq = vec![0; eq_layout::PAS - input::HEADER];
+        (eq[0x14], eq[0x17]) = (5, uar);
+        eq[eq_layout::MASK - input::HEADER + 6] = 1 << (event::COMMAND - 8);
+        eq.extend(EQ_PAGE.to_be_bytes());
+        machine.ok(op::CREATE_EQ, &eq);
+        machine
+    }
+
+    fn write(&mut self, offset: u64, word: u32) {
+        self.card
+            .write(&mut self.bus, 0, offset, &word.to_be_bytes());
+    }
+
+    /// Sends a command in slot 0 with this answer's room; status byte of the entry, and the answer.
+    fn send(&mut self, opcode: u16, uid: u16, tail: &[u8], room: usize) -> (u8, Vec<u8>) {
+        let mut bytes = opcode.to_be_bytes().to_vec();
+        bytes.extend(uid.to_be_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend_from_slice(tail);
+        write_command(&mut self.bus.memory, QUEUE, &bytes, room);
+        self.write(0x18, 1);
+        read_answer(&self.bus.memory, QUEUE, room)
+    }
+
+    #[track_caller]
+    fn ok(&mut self, opcode: u16, tail: &[u8]) -> Vec<u8> {
+        let (own, answer) = self.send(opcode, 0, tail, 16);
+        assert_eq!(
+            (own, &answer[..8]),
+            (0, &[0; 8][..]),
+            "{}",
+            op::name(opcode)
+        );
+        answer
+    }
+
+    fn fault(&mut self, spec: &str) {
+        self.card.add_fault(spec.parse().unwrap()).unwrap();
+    }
+
+    fn control(&mut self, verb: &str, argument: &str) -> Value {
+        self.card.control(&mut self.bus, verb, argument).unwrap()
+    }
+
+    fn events(&mut self) -> u64 {
+        self.control("counters", "")["events"]["posted"]
+            .as_u64()
+            .unwrap()
+    }
+}
+
+#[test]
+fn the_queue_that_is_being_made_does_not_hear_of_it() {
+    let mut machine = Machine::with_events();
+    assert_eq!(machine.events(), 0);
+    machine.ok(op::NOP, &[0; 8]);
+    assert_eq!(machine.events(), 1);
+    let mut kind = [0; 2];
+    machine.bus.memory.read(EQ_PAGE, &mut kind).unwrap();
+    assert_eq!(kind[1], event::COMMAND);
+    machine.ok(op::DESTROY_EQ, &[0, 0, 0, 1, 0, 0, 0, 0]);
+    assert_eq!(machine.events(), 1, "nor does the one that has gone");
+}
+
+#[test]
+fn status_delivery_and_bytes() {
+    let mut machine = Machine::with_events();
+    for spec in [
+        "status=6/0x77",
+        "delivery=7",
+        "truncate=4",
+        "garble=8",
+        "silent",
+        "lost",
+    ] {
+        machine.fault(&format!("op=0x101,{spec}"));
+    }
+    let mut ask = || machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110);
+    assert_eq!(ask().1[..8], [6, 0, 0, 0, 0, 0, 0, 0x77]);
+    assert_eq!(ask().0, 7 << 1);
+    let truncated = ask().1;
+    assert_eq!(truncated[4..], [0; 0x10c]);
+    let garbled = ask().1;
+    assert_eq!(garbled[..8], [0; 8]);
+    assert!(garbled[8..].iter().filter(|byte| **byte != 0).count() > 200);
+    let before = machine.events();
+    let (own, answer) = machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110);
+    assert_eq!(
+        (own, &answer[0x100..0x103], machine.events()),
+        (0, &b"EMU"[..], before + 1)
+    );
+    let (own, answer) = machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110);
+    assert_eq!(
+        (own, &answer[0x100..0x103], machine.events()),
+        (0, &b"EMU"[..], before + 1)
+    );
+    assert_eq!(machine.control("release", ""), json!(1));
+    assert_eq!(machine.events(), before + 2);
+}
+
+#[test]
+fn late_and_never() {
+    let mut machine = Machine::with_events();
+    machine.fault("op=0x101,late=500");
+    machine.fault("op=0x101,late=5500");
+    machine.fault("op=0x101,never");
+    let now = Instant::now();
+    // In time: the whole answer.
+    assert_eq!(
+        machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110).0,
+        1,
+        "hardware owns it"
+    );
+    machine.write(0x18, 1);
+    assert_eq!(
+        machine.card.counters.idle_doorbells, 1,
+        "one command at a time in a slot"
+    );
+    machine.card.run_due(&mut machine.bus, now);
+    assert!(machine.card.due().is_some());
+    machine
+        .card
+        .run_due(&mut machine.bus, now + Duration::from_secs(1));
+    let (own, answer) = read_answer(&machine.bus.memory, QUEUE, 0x110);
+    assert_eq!((own, &answer[0x100..0x103]), (0, &b"EMU"[..]));
+    // After the driver's timeout of 1 + 5 s, or close to it: its mailboxes are not touched.
+    machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110);
+    assert!(machine.card.due().unwrap() > now + Duration::from_secs(6));
+    machine
+        .card
+        .run_due(&mut machine.bus, now + Duration::from_secs(60));
+    assert_eq!(
+        read_answer(&machine.bus.memory, QUEUE, 0x110),
+        (0, vec![0; 0x110])
+    );
+    // Never, until the control socket releases it.
+    machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110);
+    assert_eq!(machine.card.due(), None);
+    let before = machine.events();
+    assert_eq!(machine.control("counters", "")["in_flight"], json!([0]));
+    assert_eq!(machine.control("release", ""), json!(1));
+    assert_eq!(
+        (
+            read_answer(&machine.bus.memory, QUEUE, 0).0,
+            machine.events()
+        ),
+        (0, before + 1)
+    );
+}
+
+#[test]
+fn fatal_health_ends_all_answers() {
+    let mut machine = Machine::with_events();
+    machine.fault("op=0x101,health=0x10");
+    assert_eq!(machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110).0, 1);
+    assert_eq!(machine.send(op::NOP, 0, &[0; 8], 16).0, 1);
+    assert_eq!(machine.card.counters.ignored_doorbells, 1);
+    let mut health = [0; 2];
+    machine
+        .card
+        .read(&mut machine.bus, 0, 0x238, &mut health[..1]);
+    machine
+        .card
+        .read(&mut machine.bus, 0, 0x23d, &mut health[1..]);
+    assert_eq!((health[0] & 0x80, health[1]), (0x80, 0x10));
+    // The driver's firmware reset.
+    machine.write(0x14, QUEUE as u32 | 7 << 8);
+    assert!(machine.card.slots.iter().all(Option::is_none));
+    machine.write(0x14, QUEUE as u32);
+    machine.ok(op::ENABLE_HCA, &[0; 4]);
+    assert!(
+        machine.card.report().leaks.is_empty(),
+        "what a reset drops is no leak"
+    );
+    assert!(machine.card.counters.dropped > 0);
+}
+
+#[test]
+fn vanishing() {
+    let mut machine = Machine::with_events();
+    machine.fault("user,nth=2,vanish");
+    let answer = machine.ok(op::CREATE_UCTX, &[0; 0x38]);
+    let uid = uctx::UID.get(&answer) as u16;
+    machine.send(op::NOP, uid, &[0; 8], 16);
+    assert_eq!(machine.bus.presence, Presence::Here);
+    assert_eq!(machine.send(op::NOP, uid, &[0; 8], 16).0, 1, "no answer");
+    assert_eq!(machine.bus.presence, Presence::Gone);
+}
+
+#[test]
+fn resets_and_doorbells_without_a_queue() {
+    let mut machine = Machine::with_events();
+    machine.card.reset(&mut machine.bus);
+    machine.write(0x18, u32::MAX);
+    assert_eq!(machine.card.counters.ignored_doorbells, 32);
+    // A queue where there is no memory.
+    machine.write(0x14, 0xffff_f000);
+    machine.write(0x18, u32::MAX);
+    assert_eq!(machine.card.counters.delivery_errors, 32);
+    // DISABLE_HCA forgets what is in flight: the driver frees the queue.
+    machine.write(0x14, QUEUE as u32);
+    machine.fault("op=0x80d,never");
+    machine.ok(op::ENABLE_HCA, &[0; 4]);
+    machine.send(op::NOP, 0, &[0; 8], 16);
+    assert_eq!(machine.control("counters", "")["in_flight"], json!([0]));
+    write_command(
+        &mut machine.bus.memory,
+        QUEUE + 64,
+        &[1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        12,
+    );
+    machine.write(0x18, 2);
+    assert_eq!(machine.control("counters", "")["in_flight"], json!([]));
+}
+
+#[test]
+fn leaks_at_the_end() {
+    let mut machine = Machine::with_events();
+    machine.ok(op::CREATE_UCTX, &[0; 0x38]);
+    let leaks = machine.card.report().leaks;
+    assert_eq!(
+        leaks,
+        [
+            "1 event queues alive at the end",
+            "1 UARs alive at the end",
+            "uid 1 alive at the end"
+        ]
+    );
+}
+
+#[test]
+fn control_verbs() {
+    let mut machine = Machine::with_events();
+    for verb in [
+        "nothing",
+        "health x",
+        "heartbeat",
+        "request-pages 0",
+        "request-pages 1",
+        "request-pages 9999",
+        "fault x",
+    ] {
+        let (verb, argument) = verb.split_once(' ').unwrap_or((verb, ""));
+        assert!(
+            machine
+                .card
+                .control(&mut machine.bus, verb, argument)
+                .is_err(),
+            "{verb} {argument}"
+        );
+    }
+    machine.control("syndrome", "3");
+    machine.ok(op::NOP, &[0; 8]);
+    machine.control("syndrome", "0");
+    machine.control("heartbeat", "off");
+    machine.control("heartbeat", "on");
+    assert!(machine.control("help", "").as_array().unwrap().len() > 8);
+    assert_eq!(machine.control("counters", "")["alive"]["eqs"], 1);
+}

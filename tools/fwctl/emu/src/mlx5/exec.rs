@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The function: what commands change, and what they answer.
+
+use super::caps::Capabilities;
+use super::cmds::{self, Header, PageNeed, Refusal, Request, Status, Syndrome};
+use super::counters::Counters;
+use super::eq::{self, EventQueues};
+use super::fields::{issi, output, uar};
+use super::management::Management;
+use super::opcodes::{self, Stage};
+use super::pages::Pages;
+use super::query::{self, Congestion};
+use super::uctx::Contexts;
+use super::{registers, Options};
+use std::collections::BTreeSet;
+
+/// BAR pages that can be given out as UARs: the first holds the initialisation segment's tail.
+pub const UARS: std::ops::Range<u32> = 16..1024;
+/// MSI-X vectors.
+pub const VECTORS: u16 = 8;
+/// ISSI that is offered besides 0 (`supported_issi_dw0`, bit 1).
+const ISSI: u16 = 1;
+
+/// The state of the function.
+#[derive(Clone, Debug)]
+pub struct Function {
+    options: Options,
+    /// How far the driver has come.
+    pub stage: Stage,
+    issi: u16,
+    caps: Capabilities,
+    /// Pages lent by the driver.
+    pub pages: Pages,
+    /// Event queues.
+    pub eqs: EventQueues,
+    uars: BTreeSet<u32>,
+    /// User contexts.
+    pub contexts: Contexts,
+    /// Registers.
+    pub management: Management,
+    congestion: Congestion,
+}
+
+impl Function {
+    /// As after power on.
+    pub fn new(options: Options) -> Self {
+        Function {
+            options,
+            stage: Stage::Disabled,
+            issi: 0,
+            caps: Capabilities::new(&options),
+            pages: Pages::new(options.boot_pages, options.init_pages),
+            eqs: EventQueues::default(),
+            uars: BTreeSet::new(),
+            contexts: Contexts::new(options.uctx_caps, options.max_uctx),
+            management: Management::new(&options),
+            congestion: Congestion::default(),
+        }
+    }
+
+    /// Forgets what drivers made; how many things that were.
+    pub fn reset(&mut self) -> u64 {
+        let dropped = self.alive().len() as u64;
+        self.stage = Stage::Disabled;
+        self.issi = 0;
+        self.caps = Capabilities::new(&self.options);
+        self.pages.clear();
+        self.eqs.clear();
+        self.uars.clear();
+        self.contexts.clear();
+        self.congestion = Congestion::default();
+        dropped
+    }
+
+    /// Executes a command: the answer, with status and syndrome still 0.
+    pub fn execute(&mut self, input: &[u8], counters: &mut Counters) -> Result<Vec<u8>, Refusal> {
+        let header = Header::of(input);
+        let is_user = self.contexts.check(header.uid)?;
+        let opcode = opcodes::admit(header.opcode, self.stage, is_user)?;
+        let request = cmds::parse(opcode, input)?;
+        self.run(request, counters)
+    }
+
+    fn run(&mut self, request: Request<'_>, counters: &mut Counters) -> Result<Vec<u8>, Refusal> {
+        let done = || Ok(vec![0; output::LEN]);
+        match request {
+            Request::EnableHca => {
+                // A driver that did not say goodbye, after fatal health for example.
+                counters.dropped += self.reset();
+                self.stage = Stage::Enabled;
+                done()
+            }
+            Request::DisableHca => {
+                self.leaks("at DISABLE_HCA", counters);
+                self.reset();
+                done()
+            }
+            Request::InitHca => {
+                let wanted = self.options.boot_pages as usize + self.options.init_pages as usize;
+                if self.pages.alive() < wanted {
+                    return Err(Refusal(Status::LIMIT, Syndrome::TOO_EARLY));
+                }
+                self.stage = Stage::Initialised;
+                done()
+            }
+            Request::TeardownHca { profile } => {
+                // A graceful one; the others are not among the capabilities.
+                if profile != 0 {
+                    return Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_VALUE));
+                }
+                self.leaks_but_pages("at TEARDOWN_HCA", counters);
+                self.eqs.clear();
+                self.uars.clear();
+                self.contexts.clear();
+                self.stage = Stage::Enabled;
+                done()
+            }
+            Request::QueryIssi => {
+                let mut answer = vec![0; issi::OUT_LEN];
+                issi::CURRENT.set(&mut answer, self.issi.into());
+                issi::SUPPORTED_DW0.set(&mut answer, 1 << ISSI);
+                Ok(answer)
+            }
+            Request::SetIssi(version) => {
+                if version > ISSI {
+                    return Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_VALUE));
+                }
+                self.issi = version;
+                done()
+            }
+            Request::QueryHcaCap { kind, is_current } => self.caps.query(kind, is_current),
+            Request::SetHcaCap { kind, capability } => {
+                self.caps.set(kind, capability)?;
+                done()
+            }
+            Request::QueryPages(need) => Ok(self.pages.query(match (need, self.stage) {
+                // Asked in vain before it makes sense.
+                (PageNeed::Regular, Stage::Disabled | Stage::Enabled) => PageNeed::Init,
+                (need, _) => need,
+            })),
+            Request::ManagePages {
+                op,
+                count,
+                addresses,
+            } => self.pages.manage(op, count, addresses, self.stage),
+            Request::CreateEq { input } => {
+                let uars = &self.uars;
+                let number = self
+                    .eqs
+                    .create(input, VECTORS.into(), |uar| uars.contains(&uar))?;
+                Ok(eq::created(number))
+            }
+            Request::DestroyEq(number) => {
+                self.eqs.destroy(number)?;
+                done()
+            }
+            Request::QueryEq(number) => self.eqs.query(number),
+            Request::AllocUar => {
+                let free = UARS.clone().find(|number| !self.uars.contains(number));
+                let number = free.ok_or(Refusal(Status::LIMIT, Syndrome::TOO_MANY))?;
+                self.uars.insert(number);
+                let mut answer = vec![0; output::LEN];
+                uar::NUMBER.set(&mut answer, number.into());
+                Ok(answer)
+            }
+            Request::DeallocUar(number) => {
+                if self.eqs.use_uar(number) {
+                    return Err(Refusal(Status::BAD_RES, Syndrome::IN_USE));
+                }
+                if !self.uars.remove(&number) {
+                    return Err(Refusal(Status::BAD_RES, Syndrome::NOT_ALIVE));
+                }
+                done()
+            }
+            Request::CreateUctx { caps } => self.contexts.create(caps),
+            Request::DestroyUctx(uid) => {
+                self.contexts.destroy(uid)?;
+                done()
+            }
+            Request::AccessRegister {
+                id,
+                access,
+                argument: _,
+                data,
+            } => {
+                Counters::count(&mut counters.registers, id);
+                registers::access(&mut self.management, id, access, data)
+            }
+            Request::QueryCongStatus { priority, protocol } => {
+                self.congestion.query(priority, protocol)
+            }
+            Request::ModifyCongStatus {
+                priority,
+                protocol,
+                is_enabled,
+                is_tagged,
+            } => {
+                self.congestion
+                    .modify(priority, protocol, is_enabled, is_tagged)?;
+                done()
+            }
+            Request::QueryAdapter => Ok(query::adapter()),
+            Request::QuerySpecialContexts => Ok(query::special_contexts()),
+            Request::QueryVportState => Ok(query::vport_state()),
+            Request::QueryNicVportContext => Ok(query::nic_vport(self.options.serial)),
+            Request::QueryVportCounter => Ok(query::vport_counter()),
+            Request::QueryWolRol => Ok(query::wol_rol()),
+            Request::QueryVuid => Ok(query::vuid(self.options.serial)),
+            Request::SetDriverVersion | Request::Nop => done(),
+        }
+    }
+
+    /// What is alive, in words.
+    pub fn alive(&self) -> Vec<String> {
+        let mut alive = self.alive_but_pages();
+        if self.pages.alive() > 0 {
+            alive.push(format!("{} pages", self.pages.alive()));
+        }
+        alive
+    }
+
+    fn alive_but_pages(&self) -> Vec<String> {
+        let mut alive = Vec::new();
+        if self.eqs.alive() > 0 {
+            alive.push(format!("{} event queues", self.eqs.alive()));
+        }
+        if !self.uars.is_empty() {
+            alive.push(format!("{} UARs", self.uars.len()));
+        }
+        alive.extend(self.contexts.alive().iter().map(|uid| format!("uid {uid}")));
+        alive
+    }
+
+    fn leaks_but_pages(&self, when: &str, counters: &mut Counters) {
+        self.alive_but_pages()
+            .into_iter()
+            .for_each(|what| counters.leak(format!("{what} alive {when}")));
+    }
+
+    fn leaks(&self, when: &str, counters: &mut Counters) {
+        self.alive()
+            .into_iter()
+            .for_each(|what| counters.leak(format!("{what} alive {when}")));
+    }
+
+    /// Number of UARs.
+    pub fn uars(&self) -> usize {
+        self.uars.len()
+    }
+}
+
+/// The answer to a command that was refused.
+pub fn refused(status: u8, syndrome: u32) -> Vec<u8> {
+    let mut answer = vec![0; output::LEN];
+    output::STATUS.set(&mut answer, status.into());
+    output::SYNDROME.set(&mut answer, syndrome.into());
+    answer
+}
+
+#[cfg(test)]
+mod tests;

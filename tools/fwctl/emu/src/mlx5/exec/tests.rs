@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The order of commands that mlx5_core has, and departures from it.
+
+use super::super::fields::{hca_cap, input, uctx};
+use super::super::opcodes as op;
+use super::*;
+
+/// A function and its counters.
+struct Card {
+    function: Function,
+    counters: Counters,
+}
+
+impl Card {
+    fn new() -> Self {
+        let options = Options {
+            boot_pages: 1,
+            init_pages: 2,
+            ..Options::default()
+        };
+        Card {
+            function: Function::new(options),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A card that is ready for user contexts.
+    fn initialised() -> Self {
+        let mut card = Card::new();
+        card.ok(op::ENABLE_HCA, 0, &[]);
+        card.give(&[1, 2, 3]);
+        card.ok(op::INIT_HCA, 0, &[0; 16]);
+        card
+    }
+
+    fn give(&mut self, pages: &[u64]) {
+        let mut tail = (pages.len() as u64).to_be_bytes().to_vec();
+        tail.extend(pages.iter().flat_map(|page| (page << 12).to_be_bytes()));
+        self.ok(op::MANAGE_PAGES, 1, &tail);
+    }
+
+    fn send(
+        &mut self,
+        opcode: u16,
+        uid: u16,
+        op_mod: u16,
+        tail: &[u8],
+    ) -> Result<Vec<u8>, Refusal> {
+        let mut bytes = vec![0; input::HEADER];
+        for (field, value) in [
+            (input::OPCODE, opcode),
+            (input::UID, uid),
+            (input::OP_MOD, op_mod),
+        ] {
+            field.set(&mut bytes, value.into());
+        }
+        bytes.extend_from_slice(tail);
+        bytes.resize(bytes.len().max(input::LEN), 0);
+        self.function.execute(&bytes, &mut self.counters)
+    }
+
+    #[track_caller]
+    fn ok(&mut self, opcode: u16, op_mod: u16, tail: &[u8]) -> Vec<u8> {
+        self.send(opcode, 0, op_mod, tail).unwrap()
+    }
+
+    #[track_caller]
+    fn open(&mut self) -> u16 {
+        uctx::UID.get(&self.ok(op::CREATE_UCTX, 0, &[0; 0x38])) as u16
+    }
+}
+
+#[test]
+fn up_and_down() {
+    let mut card = Card::new();
+    card.ok(op::ENABLE_HCA, 0, &[]);
+    assert_eq!(card.ok(op::QUERY_ISSI, 0, &[])[0x6c..], [0, 0, 0, 2]);
+    card.ok(op::SET_ISSI, 0, &[0, 0, 0, 1]);
+    assert_eq!(card.ok(op::QUERY_PAGES, 1, &[])[0x0c..], [0, 0, 0, 1]);
+    card.give(&[1]);
+    let caps = card.ok(op::QUERY_HCA_CAP, 1, &[]);
+    card.ok(op::SET_HCA_CAP, 0, &caps[8..]);
+    assert!(
+        card.send(op::INIT_HCA, 0, 0, &[0; 16]).is_err(),
+        "it has no init pages yet"
+    );
+    card.give(&[2, 3]);
+    card.ok(op::INIT_HCA, 0, &[0; 16]);
+    let uar = card.ok(op::ALLOC_UAR, 0, &[]);
+    assert_eq!(uar[0x08..0x0c], [0, 0, 0, 16]);
+
+    let mut eq = vec![0; 0x108];
+    (eq[0x14], eq[0x17]) = (6, 16);
+    eq.extend([0, 0, 0, 0, 0, 0, 0x50, 0]);
+    let number = card.ok(op::CREATE_EQ, 0, &eq)[0x0b];
+    assert_eq!(card.ok(op::QUERY_EQ, 0, &[0, 0, 0, number]).len(), 0x118);
+    let in_use = card.send(op::DEALLOC_UAR, 0, 0, &[0, 0, 0, 16]);
+    assert_eq!(in_use, Err(Refusal(Status::BAD_RES, Syndrome::IN_USE)));
+    card.ok(op::DESTROY_EQ, 0, &[0, 0, 0, number]);
+    card.ok(op::DEALLOC_UAR, 0, &[0, 0, 0, 16]);
+    card.ok(op::TEARDOWN_HCA, 0, &[]);
+    let back = card.ok(op::MANAGE_PAGES, 2, &[0, 0, 0, 0, 0, 0, 0, 9]);
+    assert_eq!(back[8..12], [0, 0, 0, 3]);
+    card.ok(op::DISABLE_HCA, 0, &[]);
+    assert_eq!(
+        (card.counters.leaks(), card.function.alive()),
+        (vec![], vec![])
+    );
+}
+
+#[test]
+fn uids_are_checked_before_anything_else() {
+    let mut card = Card::initialised();
+    let unknown = Err(Refusal(Status::BAD_RES, Syndrome::UNKNOWN_UID));
+    assert_eq!(card.send(op::QUERY_ADAPTER, 1, 0, &[]), unknown);
+    assert_eq!(card.send(0xd00, 1, 0, &[]), unknown);
+    let uid = card.open();
+    assert_eq!(
+        card.send(op::QUERY_ADAPTER, uid, 0, &[]).unwrap().len(),
+        0x110
+    );
+    assert!(card.send(op::QUERY_ADAPTER, 0xffff, 0, &[]).is_ok());
+    assert_eq!(
+        card.send(op::CREATE_EQ, uid, 0, &[]),
+        Err(Refusal(Status::BAD_OP, Syndrome::NOT_FOR_USERS))
+    );
+    assert_eq!(
+        card.send(0xd00, uid, 0, &[]),
+        Err(Refusal(Status::BAD_OP, Syndrome::UNKNOWN_OPCODE))
+    );
+    let [high, low] = uid.to_be_bytes();
+    card.ok(op::DESTROY_UCTX, 0, &[0, 0, high, low]);
+    assert_eq!(card.send(op::QUERY_ADAPTER, uid, 0, &[]), unknown);
+}
+
+#[test]
+fn registers_under_both_opcodes() {
+    let mut card = Card::initialised();
+    let uid = card.open();
+    let mut tail = vec![0, 0, 0x90, 0x20, 0, 0, 0, 0];
+    tail.resize(8 + 0xa0, 0);
+    for opcode in [op::ACCESS_REG, op::ACCESS_REGISTER_USER] {
+        let answer = card.send(opcode, uid, 1, &tail).unwrap();
+        assert_eq!(answer[0x1a..0x1c], [0x02, 0x18]);
+        assert!(
+            card.send(opcode, uid, 0, &tail).is_err(),
+            "MGIR is read only"
+        );
+        assert!(card.send(opcode, uid, 2, &tail).is_err());
+    }
+    assert_eq!(card.counters.registers[&0x9020], 4);
+}
+
+#[test]
+fn what_a_driver_leaves_is_a_leak() {
+    let mut card = Card::initialised();
+    card.open();
+    card.ok(op::ALLOC_UAR, 0, &[]);
+    card.ok(op::TEARDOWN_HCA, 0, &[]);
+    card.ok(op::DISABLE_HCA, 0, &[]);
+    let leaks = card.counters.leaks();
+    assert_eq!(
+        leaks,
+        [
+            "1 UARs alive at TEARDOWN_HCA",
+            "uid 1 alive at TEARDOWN_HCA",
+            "3 pages alive at DISABLE_HCA"
+        ]
+    );
+}
+
+#[test]
+fn a_second_enable_is_a_new_start() {
+    let mut card = Card::initialised();
+    card.open();
+    card.ok(op::ENABLE_HCA, 0, &[]);
+    assert_eq!(
+        (card.function.alive(), card.counters.leaks()),
+        (vec![], vec![])
+    );
+    assert_eq!(card.counters.dropped, 2);
+}
+
+#[test]
+fn every_query_answers() {
+    let mut card = Card::initialised();
+    let uid = card.open();
+    for opcode in op::OPCODES
+        .iter()
+        .filter(|opcode| opcode.name.starts_with("QUERY_"))
+    {
+        let tail = match opcode.number {
+            op::QUERY_CONG_STATUS => [0, 0, 0, 0x01, 0, 0, 0, 0],
+            _ => [0; 8],
+        };
+        let answer = card.send(
+            opcode.number,
+            uid,
+            u16::from(opcode.number == op::QUERY_PAGES),
+            &tail,
+        );
+        match opcode.number {
+            op::QUERY_EQ => assert_eq!(answer, Err(Refusal(Status::BAD_RES, Syndrome::NOT_ALIVE))),
+            _ => assert!(answer.unwrap().len() >= 16, "{}", opcode.name),
+        }
+    }
+    let general = card.send(op::QUERY_HCA_CAP, uid, 1, &[]).unwrap();
+    assert!(hca_cap::UCTX_CAP
+        .within(hca_cap::CAPABILITY)
+        .is_set(&general));
+}

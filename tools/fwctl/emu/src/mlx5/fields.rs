@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Fields of commands, answers and registers, in the notation of `include/linux/mlx5/mlx5_ifc.h`:
+//! offset and width in bits, most significant bit of the first byte first.
+
+/// A field of up to 64 bits in one aligned 32-bit word or two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    at: usize,
+    width: usize,
+}
+
+impl Field {
+    /// A field of `width` bits from bit `at` on.
+    pub const fn new(at: usize, width: usize) -> Self {
+        assert!(width >= 1 && width <= 64);
+        assert!(width <= 32 && at % 32 + width <= 32 || width == 64 && at % 32 == 0);
+        Field { at, width }
+    }
+
+    /// The same field of a structure that begins at byte `base` of a larger one.
+    pub const fn within(self, base: usize) -> Self {
+        Field {
+            at: self.at + 8 * base,
+            width: self.width,
+        }
+    }
+
+    const fn range(self) -> (usize, usize, usize) {
+        let start = self.at / 32 * 4;
+        let len = if self.width > 32 { 8 } else { 4 };
+        let shift = 8 * len - self.at % 32 - self.width;
+        (start, start + len, shift)
+    }
+
+    const fn mask(self) -> u64 {
+        u64::MAX >> (64 - self.width)
+    }
+
+    /// The value; 0 if `bytes` ends before.
+    pub fn get(self, bytes: &[u8]) -> u64 {
+        let (start, end, shift) = self.range();
+        let Some(word) = bytes.get(start..end) else {
+            return 0;
+        };
+        let value = word
+            .iter()
+            .fold(0, |value: u64, byte| value << 8 | u64::from(*byte));
+        value >> shift & self.mask()
+    }
+
+    /// Sets the value's low bits; nothing if `bytes` ends before.
+    pub fn set(self, bytes: &mut [u8], value: u64) {
+        let (start, end, shift) = self.range();
+        let Some(word) = bytes.get_mut(start..end) else {
+            return;
+        };
+        let old = word
+            .iter()
+            .fold(0, |value: u64, byte| value << 8 | u64::from(*byte));
+        let new = old & !(self.mask() << shift) | (value & self.mask()) << shift;
+        let len = word.len();
+        word.copy_from_slice(&new.to_be_bytes()[8 - len..]);
+    }
+
+    /// Whether it is not 0.
+    pub fn is_set(self, bytes: &[u8]) -> bool {
+        self.get(bytes) != 0
+    }
+}
+
+const fn field(at: usize, width: usize) -> Field {
+    Field::new(at, width)
+}
+
+/// What each input begins with (`mbox_in_hdr` of the drivers).
+#[allow(missing_docs)]
+pub mod input {
+    use super::*;
+    pub const OPCODE: Field = field(0x00, 16);
+    pub const UID: Field = field(0x10, 16);
+    pub const OP_MOD: Field = field(0x30, 16);
+    /// Bytes of it.
+    pub const HEADER: usize = 8;
+    /// Most commands are this long, or longer.
+    pub const LEN: usize = 16;
+}
+
+/// What each answer begins with (`mbox_out_hdr`).
+#[allow(missing_docs)]
+pub mod output {
+    use super::*;
+    pub const STATUS: Field = field(0x00, 8);
+    pub const SYNDROME: Field = field(0x20, 32);
+    /// Bytes of an answer without content.
+    pub const LEN: usize = 16;
+}
+
+/// `query_hca_cap_in`, `set_hca_cap_in`, and `cmd_hca_cap`.
+#[allow(missing_docs)]
+pub mod hca_cap {
+    use super::*;
+    pub const OTHER_FUNCTION: Field = field(0x40, 1);
+    pub const FUNCTION_ID: Field = field(0x50, 16);
+    /// Byte in inputs and answers where the capability begins.
+    pub const CAPABILITY: usize = 0x10;
+    /// Bytes of a capability: `hca_cap_union`.
+    pub const LEN: usize = 0x1000;
+
+    pub const HCA_CAP_2: Field = field(0x20, 1);
+    pub const VHCA_ID: Field = field(0x30, 16);
+    pub const LOG_MAX_EQ_SZ: Field = field(0xe0, 8);
+    pub const LOG_MAX_EQ: Field = field(0xfc, 4);
+    pub const VPORT_GROUP_MANAGER: Field = field(0x1a0, 1);
+    pub const MCAM_REG: Field = field(0x1a9, 1);
+    pub const PCAM_REG: Field = field(0x1aa, 1);
+    /// 1 is Ethernet.
+    pub const PORT_TYPE: Field = field(0x1b6, 2);
+    pub const NUM_PORTS: Field = field(0x1b8, 8);
+    pub const DRIVER_VERSION: Field = field(0x261, 1);
+    pub const LOG_MAX_UCTX: Field = field(0x463, 5);
+    pub const MAX_NUM_EQS: Field = field(0x470, 16);
+    pub const LOG_UAR_PAGE_SZ: Field = field(0x490, 16);
+    pub const NATIVE_PORT_NUM: Field = field(0x608, 8);
+    pub const UCTX_CAP: Field = field(0x6a0, 32);
+    /// In `cmd_hca_cap_2`.
+    pub const QUERY_VUID: Field = field(0x92, 1);
+}
+
+/// `query_pages_*`, `manage_pages_*`.
+#[allow(missing_docs)]
+pub mod pages {
+    use super::*;
+    pub const FUNCTION_ID: Field = field(0x50, 16);
+    /// Of `query_pages_out`.
+    pub const NUM_PAGES: Field = field(0x60, 32);
+    /// Of `manage_pages_in`.
+    pub const IN_ENTRIES: Field = field(0x60, 32);
+    /// Of `manage_pages_out`.
+    pub const OUT_ENTRIES: Field = field(0x40, 32);
+    /// Byte where the addresses begin.
+    pub const PAS: usize = 0x10;
+}
+
+/// `query_issi_out`, `set_issi_in`.
+#[allow(missing_docs)]
+pub mod issi {
+    use super::*;
+    pub const CURRENT: Field = field(0x50, 16);
+    pub const SUPPORTED_DW0: Field = field(0x360, 32);
+    pub const OUT_LEN: usize = 0x70;
+}
+
+/// `create_eq_in`, `destroy_eq_in`, `query_eq_out`, `eqc`.
+#[allow(missing_docs)]
+pub mod eq {
+    use super::*;
+    /// Of `create_eq_out`, `destroy_eq_in`, `query_eq_in`.
+    pub const NUMBER: Field = field(0x58, 8);
+    /// Byte where the context begins, in inputs and answers; fields below are relative to it.
+    pub const CONTEXT: usize = 0x10;
+    pub const STATE: Field = field(0x14, 4);
+    pub const PAGE_OFFSET: Field = field(0x54, 6);
+    pub const LOG_EQ_SIZE: Field = field(0x63, 5);
+    pub const UAR_PAGE: Field = field(0x68, 24);
+    pub const INTR: Field = field(0xb4, 12);
+    pub const LOG_PAGE_SIZE: Field = field(0xc3, 5);
+    pub const CONSUMER: Field = field(0x148, 24);
+    pub const PRODUCER: Field = field(0x168, 24);
+    /// Byte of `event_bitmask`, of `create_eq_in` and `query_eq_out`.
+    pub const MASK: usize = 0x58;
+    /// Byte where the pages begin, in both.
+    pub const PAS: usize = 0x110;
+}
+
+/// `alloc_uar_out`, `dealloc_uar_in`.
+#[allow(missing_docs)]
+pub mod uar {
+    use super::*;
+    pub const NUMBER: Field = field(0x48, 24);
+}
+
+/// `create_uctx_in`, `create_uctx_out`, `destroy_uctx_in`.
+#[allow(missing_docs)]
+pub mod uctx {
+    use super::*;
+    pub const CAP: Field = field(0x80, 32);
+    pub const IN_LEN: usize = 0x40;
+    /// Of the answer, and of `destroy_uctx_in`.
+    pub const UID: Field = field(0x50, 16);
+}
+
+/// `teardown_hca_in`.
+#[allow(missing_docs)]
+pub mod teardown {
+    use super::*;
+    pub const PROFILE: Field = field(0x50, 16);
+}
+
+/// `access_register_in`, `access_register_out`.
+#[allow(missing_docs)]
+pub mod register {
+    use super::*;
+    pub const ID: Field = field(0x50, 16);
+    pub const ARGUMENT: Field = field(0x60, 32);
+    /// Byte where its content begins, in both.
+    pub const DATA: usize = 0x10;
+}
+
+/// `query_adapter_out`.
+#[allow(missing_docs)]
+pub mod adapter {
+    use super::*;
+    pub const LEN: usize = 0x110;
+    pub const IEEE_VENDOR_ID: Field = field(0x80 + 0xc8, 24);
+    pub const VSD_VENDOR_ID: Field = field(0x80 + 0xf0, 16);
+    /// Byte of the PSID.
+    pub const PSID: usize = 0x100;
+}
+
+/// Inputs and answers about virtual ports, and `query_wol_rol_out`, `query_special_contexts_out`.
+#[allow(missing_docs)]
+pub mod vport {
+    use super::*;
+    /// Of each `query_*vport*_in`.
+    pub const OTHER: Field = field(0x40, 1);
+    /// Of `query_vport_state_out`.
+    pub const MAX_TX_SPEED: Field = field(0x60, 16);
+    pub const ADMIN_STATE: Field = field(0x78, 4);
+    pub const STATE: Field = field(0x7c, 4);
+    /// Of `query_vport_counter_out`: all counters are 0.
+    pub const COUNTER_LEN: usize = 0x210;
+    /// Of `query_nic_vport_context_out`; the context begins at byte 0x10.
+    pub const NIC_LEN: usize = 0x110;
+    pub const NIC_MTU: Field = field(0x80 + 0x130, 16);
+    pub const NIC_SYSTEM_GUID: Field = field(0x80 + 0x140, 64);
+    pub const NIC_PORT_GUID: Field = field(0x80 + 0x180, 64);
+    pub const NIC_NODE_GUID: Field = field(0x80 + 0x1c0, 64);
+    pub const NIC_MAC_HIGH: Field = field(0x80 + 0x7a0 + 0x10, 16);
+    pub const NIC_MAC_LOW: Field = field(0x80 + 0x7a0 + 0x20, 32);
+    /// Of `query_special_contexts_out`.
+    pub const SPECIAL_LEN: usize = 0x20;
+    pub const RESERVED_LKEY: Field = field(0x60, 32);
+    pub const NULL_MKEY: Field = field(0x80, 32);
+}
+
+/// `query_cong_status_*`, `modify_cong_status_in`.
+#[allow(missing_docs)]
+pub mod congestion {
+    use super::*;
+    pub const PRIORITY: Field = field(0x58, 4);
+    pub const PROTOCOL: Field = field(0x5c, 4);
+    pub const ENABLE: Field = field(0x60, 1);
+    pub const TAG_ENABLE: Field = field(0x61, 1);
+}
+
+/// `query_vuid_*`.
+#[allow(missing_docs)]
+pub mod vuid {
+    use super::*;
+    pub const NUM_OF_ENTRIES: Field = field(0x1f0, 16);
+    /// Byte of the first entry.
+    pub const ENTRIES: usize = 0x40;
+    /// Bytes of an entry (`array1024_auto`).
+    pub const ENTRY_LEN: usize = 0x80;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_counted_from_the_front() {
+        let mut bytes = [0; 8];
+        field(0x05, 3).set(&mut bytes, 0xff);
+        assert_eq!(bytes, [7, 0, 0, 0, 0, 0, 0, 0]);
+        field(0x3f, 1).set(&mut bytes, 1);
+        assert_eq!(bytes[7], 1);
+        field(0x05, 3).set(&mut bytes, 2);
+        assert_eq!((bytes[0], field(0x05, 3).get(&bytes)), (2, 2));
+        field(0, 64).set(&mut bytes, 0x0102_0304_0506_0708);
+        assert_eq!(bytes, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(field(0, 64).get(&bytes), 0x0102_0304_0506_0708);
+        assert_eq!(field(0x28, 24).get(&bytes), 0x060708);
+        assert_eq!(field(0x28, 24).within(4).get(&[0; 8]), 0);
+        assert_eq!(field(0x20, 32).get(&bytes[..7]), 0, "cut short");
+        field(0x20, 32).set(&mut bytes[..7], 9);
+        assert_eq!(bytes[4..], [5, 6, 7, 8]);
+    }
+
+    /// Byte of each by hand, from the structures of mlx5_ifc.h.
+    #[test]
+    fn golden_offsets() {
+        let at = |field: Field| field.range().0 + (field.at % 32) / 8;
+        for (field, byte) in [
+            (input::OPCODE, 0x00),
+            (input::UID, 0x02),
+            (input::OP_MOD, 0x06),
+            (output::SYNDROME, 0x04),
+            (pages::FUNCTION_ID, 0x0a),
+            (pages::NUM_PAGES, 0x0c),
+            (pages::OUT_ENTRIES, 0x08),
+            (issi::SUPPORTED_DW0, 0x6c),
+            (eq::NUMBER, 0x0b),
+            (eq::LOG_EQ_SIZE.within(eq::CONTEXT), 0x1c),
+            (eq::UAR_PAGE.within(eq::CONTEXT), 0x1d),
+            (eq::INTR.within(eq::CONTEXT), 0x26),
+            (eq::LOG_PAGE_SIZE.within(eq::CONTEXT), 0x28),
+            (uar::NUMBER, 0x09),
+            (uctx::CAP, 0x10),
+            (uctx::UID, 0x0a),
+            (register::ID, 0x0a),
+            (register::ARGUMENT, 0x0c),
+            (hca_cap::UCTX_CAP.within(hca_cap::CAPABILITY), 0xe4),
+            (hca_cap::LOG_MAX_UCTX, 0x8c),
+            (hca_cap::MAX_NUM_EQS, 0x8e),
+            (vport::NIC_MTU, 0x36),
+            (vport::NIC_MAC_HIGH, 0x106),
+            (vuid::NUM_OF_ENTRIES, 0x3e),
+        ] {
+            assert_eq!(at(field), byte, "{field:?}");
+        }
+    }
+}

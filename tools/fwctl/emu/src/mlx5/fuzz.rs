@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A guest that means harm: bytes become register accesses, queue entries, mailbox chains, DMA
+//! mappings and faults.  For the fuzz target, and for `tests/hostile.rs` that feeds it noise.
+
+use super::bits::{Entry, BLOCK_ALIGN};
+use super::device::ConnectX;
+use super::fields::{eq, input};
+use super::{opcodes, registers, Options};
+use crate::device::{Bus, Device};
+use crate::dma;
+use serde_json::Value;
+use std::time::Instant;
+use zerocopy::{FromZeros, IntoBytes};
+
+/// Guest memory.
+const MEMORY: u64 = 1 << 20;
+/// Where the guest's command queue is, as long as it says the truth.
+const QUEUE: u64 = 0x1000;
+/// Most steps of one run.
+const MAX_STEPS: usize = 256;
+
+/// Bytes that are used up.
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn u8(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else {
+            return 0;
+        };
+        self.0 = rest;
+        *first
+    }
+
+    fn u16(&mut self) -> u16 {
+        u16::from_be_bytes([self.u8(), self.u8()])
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from(self.u16()) << 16 | u32::from(self.u16())
+    }
+
+    fn take(&mut self, len: usize) -> &[u8] {
+        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+}
+
+/// Runs the guest that `bytes` describe against a new card, and returns the card's counters.
+pub fn run(bytes: &[u8]) -> Value {
+    let mut bytes = Bytes(bytes);
+    let options = Options {
+        boot_pages: 1,
+        init_pages: 1,
+        cmd_timeout: Some(1),
+        ..Options::default()
+    };
+    let mut card = ConnectX::new(options);
+    let mut bus = Bus {
+        memory: dma::test::memory(0, MEMORY),
+        ..Bus::default()
+    };
+    if bytes.u8() & 1 == 0 {
+        bring_up(&mut card, &mut bus);
+    }
+    for _ in 0..MAX_STEPS {
+        if bytes.0.is_empty() {
+            break;
+        }
+        step(&mut card, &mut bus, &mut bytes);
+    }
+    // Nothing that the guest did keeps these from working.
+    let counters = card
+        .control(&mut bus, "counters", "")
+        .expect("counters can always be read");
+    card.control(&mut bus, "release", "")
+        .expect("slots can always be released");
+    card.report();
+    card.reset(&mut bus);
+    counters
+}
+
+/// What a driver does first, so that the interesting commands are not refused.
+fn bring_up(card: &mut ConnectX, bus: &mut Bus) {
+    let queue = (QUEUE as u32).to_be_bytes();
+    card.write(bus, 0, 0x14, &queue);
+    command(
+        card,
+        bus,
+        0,
+        &message(opcodes::ENABLE_HCA, 0, 0, &[0; 8]),
+        12,
+    );
+    let mut pages = vec![0, 0, 0, 0, 0, 0, 0, 2];
+    pages.extend([0, 0, 0, 0, 0, 0xf, 0, 0, 0, 0, 0, 0, 0, 0xf, 0x10, 0]);
+    command(
+        card,
+        bus,
+        0,
+        &message(opcodes::MANAGE_PAGES, 0, 1, &pages),
+        16,
+    );
+    command(
+        card,
+        bus,
+        0,
+        &message(opcodes::INIT_HCA, 0, 0, &[0; 24]),
+        16,
+    );
+    command(
+        card,
+        bus,
+        0,
+        &message(opcodes::ALLOC_UAR, 0, 0, &[0; 8]),
+        16,
+    );
+}
+
+fn step(card: &mut ConnectX, bus: &mut Bus, bytes: &mut Bytes<'_>) {
+    match bytes.u8() % 16 {
+        // Commands that are well formed but for their content.
+        0..=5 => {
+            let at = usize::from(bytes.u8());
+            let opcode = match opcodes::OPCODES.get(at % (opcodes::OPCODES.len() + 1)) {
+                Some(opcode) => opcode.number,
+                None => bytes.u16(),
+            };
+            // Most are the driver's own.
+            let uid = u16::from(bytes.u8()).saturating_sub(252);
+            let op_mod = u16::from(bytes.u8() % 4);
+            let mut tail = bytes.take(at).to_vec();
+            if matches!(opcode, opcodes::ACCESS_REG | opcodes::ACCESS_REGISTER_USER) {
+                let register = registers::REGISTERS[at % registers::REGISTERS.len()].id;
+                tail.splice(..0, [0, 0, (register >> 8) as u8, register as u8]);
+            }
+            let len = usize::from(bytes.u16() % 0x1200);
+            tail.resize(len, bytes.u8());
+            if bytes.u8() % 4 != 0 {
+                make_plausible(opcode, &mut tail, bytes);
+            }
+            let room = usize::from(bytes.u16() % 0x1200);
+            command(
+                card,
+                bus,
+                bytes.u8() % 32,
+                &message(opcode, uid, op_mod, &tail),
+                room,
+            );
+        }
+        // Entries of any bytes.
+        6..=7 => {
+            let mut entry = Entry::new_zeroed();
+            let taken = bytes.take(size_of::<Entry>());
+            entry.as_mut_bytes()[..taken.len()].copy_from_slice(taken);
+            entry.sign();
+            let slot = bytes.u8() % 32;
+            let _ = bus
+                .memory
+                .write(QUEUE + 64 * u64::from(slot), entry.as_bytes());
+            card.write(bus, 0, 0x18, &(1u32 << slot).to_be_bytes());
+        }
+        8 => {
+            let address = u64::from(bytes.u32()) % MEMORY;
+            let data = bytes.take(64).to_vec();
+            let _ = bus.memory.write(address, &data);
+        }
+        // Registers and doorbells.
+        9..=11 => {
+            let region = bytes.u8();
+            let offset = match region % 4 {
+                // Seldom the queue's address, or few commands would get through.
+                0 if region < 0x10 => u64::from(bytes.u8()),
+                0 => u64::from(bytes.u8() | 0x20),
+                1 => u64::from(bytes.u16()),
+                2 => 0x10040 + 8 * u64::from(bytes.u8() & 1),
+                _ => u64::from(bytes.u32()) << (region >> 4),
+            };
+            let len = usize::from(region >> 2 & 15);
+            let mut data = bytes.take(len).to_vec();
+            card.write(bus, usize::from(region == 0xff), offset, &data);
+            card.read(bus, 0, offset, &mut data);
+        }
+        12 => {
+            let (offset, data) = (u64::from(bytes.u16()), bytes.take(4).to_vec());
+            card.config().write(offset, &data);
+            card.config().read(offset, &mut [0; 8]);
+        }
+        13 => {
+            let effects = [
+                "never",
+                "late=1",
+                "garble",
+                "truncate=3",
+                "status=3",
+                "delivery=1",
+                "silent",
+                "lost",
+                "health",
+            ];
+            let spec = format!(
+                "nth={},{}",
+                1 + bytes.u8() % 4,
+                effects[usize::from(bytes.u8() % 9)]
+            );
+            let fault = spec.parse().expect("these are right");
+            let _ = card.add_fault(fault);
+        }
+        14 => match bytes.u8() % 6 {
+            5 => bring_up(card, bus),
+            0 => card.reset(bus),
+            1 => bus.memory = dma::test::memory(u64::from(bytes.u8()) << 12, MEMORY),
+            2 => drop(card.control(bus, "request-pages", "3")),
+            3 => drop(card.control(bus, "release", "")),
+            _ => drop(card.control(bus, "health", "0")),
+        },
+        _ => {
+            if let Some(due) = card.due() {
+                card.run_due(bus, due.max(Instant::now()));
+            }
+        }
+    }
+}
+
+/// Makes of noise what the card does not refuse at once.
+fn make_plausible(opcode: u16, tail: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
+    match opcode {
+        opcodes::CREATE_UCTX => {
+            tail.resize(0x38, 0);
+            tail[8..12].copy_from_slice(&[0, 0, 0, bytes.u8() & 7]);
+        }
+        opcodes::CREATE_EQ => {
+            let page = (u64::from(bytes.u8()) << 12).to_be_bytes();
+            tail.clear();
+            tail.resize(eq::PAS - input::HEADER, 0);
+            // Up to 64 events, the UAR of `bring_up`, commands and page requests.
+            (tail[0x14], tail[0x17], tail[0x1f]) = (bytes.u8() % 7, 16, bytes.u8() % 8);
+            tail[eq::MASK - input::HEADER + 6] = 0x0c;
+            tail.extend(page);
+        }
+        opcodes::DESTROY_EQ | opcodes::DESTROY_UCTX => {
+            tail.clear();
+            tail.extend([0, 0, 0, 1 + bytes.u8() % 4, 0, 0, 0, 0]);
+        }
+        _ => {}
+    }
+}
+
+fn message(opcode: u16, uid: u16, op_mod: u16, tail: &[u8]) -> Vec<u8> {
+    let mut input = opcode.to_be_bytes().to_vec();
+    input.extend(uid.to_be_bytes());
+    input.extend([0, 0]);
+    input.extend(op_mod.to_be_bytes());
+    input.extend_from_slice(tail);
+    input
+}
+
+/// Sends a command with chains where there is room for both.
+fn command(card: &mut ConnectX, bus: &mut Bus, slot: u8, input: &[u8], room: usize) {
+    use super::queue::test::{write_command_at, Mailboxes};
+    let mailboxes = Mailboxes {
+        input: 0x2_0000,
+        output: 0x2_0000 + 0x20 * BLOCK_ALIGN,
+    };
+    let at = QUEUE + 64 * u64::from(slot);
+    // The guest may have moved its memory away.
+    if write_command_at(&mut bus.memory, at, mailboxes, input, room).is_ok() {
+        card.write(bus, 0, 0x18, &(1u32 << slot).to_be_bytes());
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Access registers: which there are, and ACCESS_REG (0x805) and ACCESS_REGISTER_USER (0xb0c) on them.
+
+use super::cmds::{Access, Refusal, Status, Syndrome};
+use super::fields::register as layout;
+use super::management::Management;
+
+/// One register.
+#[derive(Clone, Copy, Debug)]
+pub struct Register {
+    /// Its number: `MLX5_REG_*`, include/linux/mlx5/driver.h, or the `.adb`.
+    pub id: u16,
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes of it.
+    pub len: usize,
+    /// Whether it can be written.
+    pub is_writable: bool,
+}
+
+const fn reg(id: u16, name: &'static str, len: usize, is_writable: bool) -> Register {
+    Register {
+        id,
+        name,
+        len,
+        is_writable,
+    }
+}
+
+macro_rules! ids {
+    ($($name:ident = $id:expr;)*) => { $(#[allow(missing_docs)] pub const $name: u16 = $id;)* };
+}
+
+ids! {
+    PCAM = 0x507f;
+    HOST_ENDIANNESS = 0x7004;
+    MTCAP = 0x9009;
+    MTMP = 0x900a;
+    MGIR = 0x9020; // .adb
+    MFRL = 0x9028;
+    MRTC = 0x902d;
+    MNVQC = 0x9030; // .adb
+    MCQS = 0x9060;
+    MCQI = 0x9061;
+    MCC = 0x9062;
+    MCDA = 0x9063;
+    MQIS = 0x9064; // .adb
+    MCAM = 0x907f;
+    DTOR = 0xc00e;
+}
+
+/// All of them, by number.
+pub const REGISTERS: &[Register] = &[
+    reg(PCAM, "PCAM", 0x50, false),
+    reg(HOST_ENDIANNESS, "HOST_ENDIANNESS", 0x10, true),
+    reg(MTCAP, "MTCAP", 0x10, false),
+    reg(MTMP, "MTMP", 0x20, true),
+    reg(MGIR, "MGIR", 0xa0, false),
+    reg(MFRL, "MFRL", 0x08, true),
+    reg(MRTC, "MRTC", 0x10, true),
+    reg(MNVQC, "MNVQC", 0x08, false),
+    reg(MCQS, "MCQS", 0x10, false),
+    reg(MCQI, "MCQI", 0x18, false), // and as much data as the caller has room for
+    // mstflint asks about components only where these are, and only burning uses them.
+    reg(MCC, "MCC", 0x20, false),
+    reg(MCDA, "MCDA", 0x10, false),
+    reg(MQIS, "MQIS", 0x18, false),
+    reg(MCAM, "MCAM", 0x48, false),
+    reg(DTOR, "DTOR", 0x40, false),
+];
+
+/// The register with this number.
+pub fn find(id: u16) -> Option<&'static Register> {
+    let at = REGISTERS
+        .binary_search_by_key(&id, |register| register.id)
+        .ok()?;
+    REGISTERS.get(at)
+}
+
+/// The mask of PCAM and MCAM: bit n of 128, counted from the end, is register `first + n`.
+pub fn mask(first: u16) -> [u8; 16] {
+    let mut mask = 0u128;
+    for register in REGISTERS {
+        if let Some(bit) = register.id.checked_sub(first).filter(|bit| *bit < 128) {
+            mask |= 1 << bit;
+        }
+    }
+    mask.to_be_bytes()
+}
+
+/// Executes an access: the answer.
+///
+/// A caller may have more room than the register is long (mstflint reads each with 1 KiB) and
+/// gets as much back, but not less.
+pub fn access(
+    content: &mut Management,
+    id: u16,
+    access: Access,
+    data: &[u8],
+) -> Result<Vec<u8>, Refusal> {
+    let register = find(id).ok_or(Refusal(Status::BAD_PARAM, Syndrome::UNKNOWN_REGISTER))?;
+    if access == Access::Write && !register.is_writable {
+        return Err(Refusal(Status::BAD_PARAM, Syndrome::READ_ONLY_REGISTER));
+    }
+    if data.len() < register.len {
+        return Err(Refusal(Status::BAD_IN_LEN, Syndrome::SHORT_INPUT));
+    }
+    let mut answer = vec![0; layout::DATA];
+    answer.extend_from_slice(data);
+    let body = &mut answer[layout::DATA..];
+    match access {
+        Access::Read => content.read(id, body)?,
+        Access::Write => content.write(id, body)?,
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mlx5::Options;
+
+    #[test]
+    fn table_is_sorted() {
+        assert!(REGISTERS.is_sorted_by(|a, b| a.id < b.id));
+    }
+
+    #[test]
+    fn golden_masks() {
+        // mcqs is bit 0x1f and mcqi bit 0x1e of mcam_access_reg_bits; mtmp 0x75; mrtc 0x52; mfrl 0x57.
+        let mcam = mask(0x9000);
+        let bit = |n: usize| mcam[n / 8] >> (7 - n % 8) & 1 == 1;
+        for n in [0x1f, 0x1e, 0x1d, 0x1c, 0x75, 0x52, 0x57] {
+            assert!(bit(n), "{n:#x}");
+        }
+        assert!(!bit(0x3c), "no tracer");
+        assert_eq!(
+            mask(0x5000),
+            [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            "only PCAM itself"
+        );
+        assert_eq!(mask(0x9100), [0; 16]);
+    }
+
+    #[test]
+    fn each_register_at_each_length() {
+        let mut content = Management::new(&Options::default());
+        for register in REGISTERS {
+            for len in [0, 1, 3, 4, register.len - 1] {
+                let short = access(&mut content, register.id, Access::Read, &vec![0; len]);
+                assert_eq!(
+                    short,
+                    Err(Refusal(Status::BAD_IN_LEN, Syndrome::SHORT_INPUT)),
+                    "{}",
+                    register.name
+                );
+            }
+            for len in [register.len, register.len + 1, 1024] {
+                for fill in [0, 0xff, 0x5a] {
+                    let data = vec![fill; len];
+                    if let Ok(answer) = access(&mut content, register.id, Access::Read, &data) {
+                        assert_eq!(answer.len(), 16 + len);
+                    }
+                    let written = access(&mut content, register.id, Access::Write, &data);
+                    assert!(register.is_writable || written.is_err());
+                }
+            }
+        }
+        assert!(access(&mut content, 0x9021, Access::Read, &[0; 64]).is_err());
+    }
+}

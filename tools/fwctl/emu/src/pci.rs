@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Configuration space of a PCI Express function.
+//!
+//! Sections are those of the PCI Express Base Specification 6.0.
+
+use std::fmt;
+
+/// Bytes of it (7.2.2).
+pub const SIZE: usize = 4096;
+/// Where extended capabilities begin (7.6.1).
+pub const EXTENDED: usize = 0x100;
+
+/// Register offsets of the type 0 header (7.5.1).
+mod header {
+    pub const VENDOR: usize = 0x00;
+    pub const DEVICE: usize = 0x02;
+    pub const COMMAND: usize = 0x04;
+    pub const STATUS: usize = 0x06;
+    pub const REVISION: usize = 0x08;
+    pub const CLASS: usize = 0x09;
+    pub const BAR0: usize = 0x10;
+    pub const SUBSYSTEM_VENDOR: usize = 0x2c;
+    pub const SUBSYSTEM: usize = 0x2e;
+    pub const CAPABILITIES: usize = 0x34;
+    pub const INTERRUPT_LINE: usize = 0x3c;
+}
+
+/// Capability identifiers (7.5.2, 7.5.3, 7.7.2).
+mod capability {
+    pub const EXPRESS: u8 = 0x10;
+    pub const MSIX: u8 = 0x11;
+}
+
+/// Device control register in the PCI Express capability (7.5.3.4): initiate function level reset.
+const DEVICE_CONTROL: usize = 0x08;
+const INITIATE_FLR: u16 = 1 << 15;
+
+/// Names of a function.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Vendor.
+    pub vendor: u16,
+    /// Device.
+    pub device: u16,
+    /// Vendor of the board.
+    pub subsystem_vendor: u16,
+    /// The board.
+    pub subsystem: u16,
+    /// Class, subclass, programming interface.
+    pub class: u32,
+    /// Revision.
+    pub revision: u8,
+}
+
+/// A memory BAR of 64 bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Bar64 {
+    /// Number of its lower half.
+    pub index: usize,
+    /// Bytes: a power of two.
+    pub size: u64,
+    /// Reads have no effect.
+    pub is_prefetchable: bool,
+}
+
+/// What a write to configuration space asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing but a new value.
+    None,
+    /// A function level reset.
+    FunctionReset,
+}
+
+/// The configuration space of one function.
+pub struct ConfigSpace {
+    data: Box<[u8; SIZE]>,
+    writable: Box<[u8; SIZE]>,
+    /// The next free byte for a capability, and where its address is to be written.
+    free: usize,
+    link: usize,
+    /// The same for extended capabilities: free byte, header of the last one.
+    extended_free: usize,
+    extended_last: Option<usize>,
+    express: Option<usize>,
+}
+
+impl fmt::Debug for ConfigSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigSpace({:02x?})", &self.data[..64])
+    }
+}
+
+impl ConfigSpace {
+    /// A function without BARs and capabilities.
+    pub fn new(identity: Identity) -> Self {
+        let mut space = ConfigSpace {
+            data: Box::new([0; SIZE]),
+            writable: Box::new([0; SIZE]),
+            free: 0x40,
+            link: header::CAPABILITIES,
+            extended_free: EXTENDED,
+            extended_last: None,
+            express: None,
+        };
+        space.put(header::VENDOR, &identity.vendor.to_le_bytes());
+        space.put(header::DEVICE, &identity.device.to_le_bytes());
+        space.put(header::REVISION, &[identity.revision]);
+        space.put(header::CLASS, &identity.class.to_le_bytes()[..3]);
+        space.put(
+            header::SUBSYSTEM_VENDOR,
+            &identity.subsystem_vendor.to_le_bytes(),
+        );
+        space.put(header::SUBSYSTEM, &identity.subsystem.to_le_bytes());
+        // Memory space, bus master, parity error response, SERR#, interrupt disable (7.5.1.1.3).
+        space.allow(header::COMMAND, &0x0546u16.to_le_bytes());
+        space.allow(header::INTERRUPT_LINE, &[0xff]);
+        space
+    }
+
+    /// Adds a BAR.
+    pub fn bar(&mut self, bar: Bar64) {
+        let at = header::BAR0 + 4 * bar.index;
+        let kind = 0b100 | if bar.is_prefetchable { 0b1000 } else { 0 };
+        self.put(at, &[kind]);
+        let mask = !(bar.size - 1);
+        self.allow(at, &mask.to_le_bytes());
+        self.writable[at] &= 0xf0;
+    }
+
+    /// Adds a capability and returns where it is.  `writable` has a bit for each that the guest
+    /// may change.  Both are without identifier and link.
+    pub fn capability(&mut self, id: u8, body: &[u8], writable: &[u8]) -> usize {
+        let at = self.free;
+        self.put(self.link, &[at as u8]);
+        self.put(header::STATUS, &0x10u16.to_le_bytes());
+        self.put(at, &[id, 0]);
+        self.put(at + 2, body);
+        self.allow(at + 2, writable);
+        self.link = at + 1;
+        self.free = (at + 2 + body.len()).next_multiple_of(4);
+        assert!(self.free <= EXTENDED, "capabilities fit");
+        at
+    }
+
+    /// Adds an extended capability and returns where it is.  `body` is what follows the header.
+    pub fn extended_capability(
+        &mut self,
+        id: u16,
+        version: u8,
+        body: &[u8],
+        writable: &[u8],
+    ) -> usize {
+        let at = self.extended_free;
+        if let Some(last) = self.extended_last {
+            let next = (at as u16) << 4 | u16::from(self.data[last + 2] & 0xf);
+            self.put(last + 2, &next.to_le_bytes());
+        }
+        let header = u32::from(id) | u32::from(version & 0xf) << 16;
+        self.put(at, &header.to_le_bytes());
+        self.put(at + 4, body);
+        self.allow(at + 4, writable);
+        self.extended_last = Some(at);
+        self.extended_free = (at + 4 + body.len()).next_multiple_of(4);
+        at
+    }
+
+    /// Adds the PCI Express capability (7.5.3) of an endpoint with function level reset.
+    pub fn express(&mut self) {
+        let mut body = [0; 58];
+        let mut put = |register: usize, value: u32| {
+            body[register - 2..register + 2].copy_from_slice(&value.to_le_bytes())
+        };
+        put(0x04, 1 << 28 | 1 << 15 | 0b101); // device: FLR, role-based errors, 4 KiB payload
+        put(0x0c, 0x0104); // link: x16, 16 GT/s
+        put(0x10, 0x0104 << 16); // link status: the same
+        put(0x2c, 0b11110); // speeds 2.5 to 16 GT/s
+        put(0x30, 4); // target speed
+        body[..2].copy_from_slice(&0x0002u16.to_le_bytes()); // version 2, endpoint
+        let mut writable = [0; 58];
+        writable[6..8].copy_from_slice(&0x7fffu16.to_le_bytes());
+        self.express = Some(self.capability(capability::EXPRESS, &body, &writable));
+    }
+
+    /// Adds the MSI-X capability (7.7.2): table and pending bits in BAR 0.
+    pub fn msix(&mut self, vectors: u16, table: u32, pending: u32) {
+        let mut body = [0; 10];
+        body[..2].copy_from_slice(&(vectors - 1).to_le_bytes());
+        body[2..6].copy_from_slice(&table.to_le_bytes());
+        body[6..].copy_from_slice(&pending.to_le_bytes());
+        self.capability(capability::MSIX, &body, &0xc000u16.to_le_bytes());
+    }
+
+    /// Reads; beyond the end there are zeroes.
+    pub fn read(&self, offset: u64, to: &mut [u8]) {
+        for (n, byte) in to.iter_mut().enumerate() {
+            let at = usize::try_from(offset)
+                .ok()
+                .and_then(|offset| offset.checked_add(n));
+            *byte = at.and_then(|at| self.data.get(at)).copied().unwrap_or(0);
+        }
+    }
+
+    /// Writes the bits that can be written.
+    pub fn write(&mut self, offset: u64, from: &[u8]) -> Effect {
+        for (n, byte) in from.iter().enumerate() {
+            let Some(at) = usize::try_from(offset)
+                .ok()
+                .and_then(|offset| offset.checked_add(n))
+            else {
+                break;
+            };
+            let Some(mask) = self.writable.get(at) else {
+                break;
+            };
+            self.data[at] = self.data[at] & !mask | byte & mask;
+        }
+        let control = self.express.map(|at| (at + DEVICE_CONTROL + 1) as u64);
+        let flr = control
+            .and_then(|at| at.checked_sub(offset))
+            .and_then(|n| from.get(usize::try_from(n).ok()?))
+            .is_some_and(|high| u16::from(*high) << 8 & INITIATE_FLR != 0);
+        if flr {
+            Effect::FunctionReset
+        } else {
+            Effect::None
+        }
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        self.data[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn allow(&mut self, at: usize, mask: &[u8]) {
+        self.writable[at..at + mask.len()].copy_from_slice(mask);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space() -> ConfigSpace {
+        let mut space = ConfigSpace::new(Identity {
+            vendor: 0x15b3,
+            device: 0x1021,
+            subsystem_vendor: 0x15b3,
+            subsystem: 0x0001,
+            class: 0x02_0000,
+            revision: 1,
+        });
+        space.bar(Bar64 {
+            index: 0,
+            size: 1 << 25,
+            is_prefetchable: true,
+        });
+        space.express();
+        space.msix(4, 0x2000, 0x3000);
+        space
+    }
+
+    fn word(space: &ConfigSpace, at: u64) -> u32 {
+        let mut word = [0; 4];
+        space.read(at, &mut word);
+        u32::from_le_bytes(word)
+    }
+
+    #[test]
+    fn header_and_sizing() {
+        let mut space = space();
+        assert_eq!(word(&space, 0), 0x1021_15b3);
+        assert_eq!(word(&space, 8), 0x0200_0001);
+        assert_eq!(word(&space, 4) >> 16, 0x10);
+        space.write(0x10, &[0xff; 8]);
+        assert_eq!(
+            (word(&space, 0x10), word(&space, 0x14)),
+            (0xfe00_000c, 0xffff_ffff)
+        );
+        space.write(0, &[0xff; 4]);
+        assert_eq!(word(&space, 0), 0x1021_15b3, "identity cannot be written");
+    }
+
+    #[test]
+    fn capabilities_are_linked() {
+        let space = space();
+        let first = u64::from(word(&space, 0x34) & 0xff);
+        let express = word(&space, first);
+        assert_eq!(express & 0xff, 0x10);
+        let msix = u64::from(express >> 8 & 0xff);
+        assert_eq!(word(&space, msix), 0x0003_0011);
+        assert_eq!(
+            (word(&space, msix + 4), word(&space, msix + 8)),
+            (0x2000, 0x3000)
+        );
+    }
+
+    #[test]
+    fn extended_capabilities_are_linked() {
+        let mut space = space();
+        assert_eq!(space.extended_capability(0x23, 1, &[1; 6], &[]), 0x100);
+        assert_eq!(space.extended_capability(0x03, 1, &[2; 8], &[]), 0x10c);
+        assert_eq!(word(&space, 0x100), 0x10c1_0023);
+        assert_eq!(word(&space, 0x10c), 0x0001_0003);
+    }
+
+    #[test]
+    fn function_reset() {
+        let mut space = space();
+        let control = 0x40 + 8;
+        assert_eq!(space.write(control, &[0, 0x80]), Effect::FunctionReset);
+        assert_eq!(
+            space.write(control, &[0, 0x80, 0, 0]),
+            Effect::FunctionReset
+        );
+        assert_eq!(space.write(control + 1, &[0x80]), Effect::FunctionReset);
+        assert_eq!(space.write(control, &[0x80, 0]), Effect::None);
+        assert_eq!(space.write(control + 2, &[0x80, 0x80]), Effect::None);
+        assert_eq!(word(&space, control) & 0x8000, 0, "the bit reads as zero");
+    }
+
+    #[test]
+    fn any_offset_is_fine() {
+        let mut space = space();
+        for offset in [0, 1, 0xfff, 0x1000, u64::MAX - 1, u64::MAX] {
+            let mut bytes = [0xaa; 9];
+            space.read(offset, &mut bytes);
+            space.write(offset, &bytes);
+        }
+    }
+}

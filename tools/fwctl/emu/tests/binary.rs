@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The program as QEMU and a test see it: sockets, output, exit status.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use vfio_user::Client;
+
+const CONFIG: u32 = 7;
+const BAR0: u32 = 0;
+const MSIX: u32 = 2;
+
+/// A running emulator in a folder of its own.
+struct Emu {
+    child: Child,
+    dir: PathBuf,
+}
+
+impl Emu {
+    fn start(name: &str, more: &[&str]) -> Self {
+        let dir = std::env::temp_dir().join(format!("fwctl-emu-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fwctl-emu"))
+            .args(["connectx", "--socket"])
+            .arg(dir.join("device"))
+            .arg("--control")
+            .arg(dir.join("control"))
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "ready\n");
+        Emu { child, dir }
+    }
+
+    fn connect(&self) -> Client {
+        Client::new(&self.dir.join("device")).unwrap()
+    }
+
+    fn control(&self, line: &str) -> Value {
+        let mut stream = UnixStream::connect(self.dir.join("control")).unwrap();
+        writeln!(stream, "{line}").unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    /// Exit status and what it said.
+    fn end(mut self) -> (i32, String) {
+        let mut said = String::new();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        let status = self.child.wait().unwrap().code().unwrap();
+        assert_eq!(
+            std::fs::read_dir(&self.dir).unwrap().count(),
+            0,
+            "it removes its sockets"
+        );
+        std::fs::remove_dir(&self.dir).unwrap();
+        (status, said)
+    }
+}
+
+impl Drop for Emu {
+    /// A test that failed leaves nothing running.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+fn word(client: &mut Client, region: u32, offset: u64) -> [u8; 4] {
+    let mut word = [0; 4];
+    client.region_read(region, offset, &mut word).unwrap();
+    word
+}
+
+#[test]
+fn what_qemu_does_first() {
+    let emu = Emu::start("first", &["--device-id", "0x101d"]);
+    let mut client = emu.connect();
+    client.reset().unwrap();
+    assert_eq!(word(&mut client, CONFIG, 0), [0xb3, 0x15, 0x1d, 0x10]);
+    assert_eq!(word(&mut client, BAR0, 4)[..2], [0, 5]);
+    assert_eq!(client.get_irq_info(MSIX).unwrap().count, 8);
+    // One vector without a descriptor, then none at all.
+    client.set_irqs(MSIX, 0x24, 0, 1, &[]).unwrap();
+    client.set_irqs(MSIX, 0x21, 0, 0, &[]).unwrap();
+    // Memory without a descriptor is a hole.
+    client.region_write(BAR0, 0x14, &[0, 0, 0x10, 0]).unwrap();
+    client.region_write(BAR0, 0x18, &[0xff; 4]).unwrap();
+    let counters = &emu.control("counters")["result"];
+    assert_eq!(
+        (&counters["delivery_errors"], &counters["resets"]),
+        (&Value::from(32), &Value::from(1))
+    );
+    assert_eq!(emu.control("nonsense")["ok"], false);
+    client.shutdown().unwrap();
+    let (status, said) = emu.end();
+    assert_eq!(status, 0, "{said}");
+    assert!(said.ends_with("fwctl-emu: clean\n"), "{said}");
+}
+
+#[test]
+fn gone_and_back() {
+    let emu = Emu::start("gone", &[]);
+    let mut client = emu.connect();
+    emu.control("vanish");
+    assert_eq!(word(&mut client, CONFIG, 0), [0xff; 4]);
+    assert_eq!(word(&mut client, BAR0, 0x230), [0xff; 4]);
+    client.region_write(BAR0, 0x18, &[0xff; 4]).unwrap();
+    emu.control("return");
+    assert_eq!(word(&mut client, CONFIG, 0), [0xb3, 0x15, 0x21, 0x10]);
+    emu.control("vanish");
+    client.shutdown().unwrap();
+    let (status, said) = emu.end();
+    assert_eq!(status, 0);
+    assert!(said.contains("vanished"), "{said}");
+}
+
+#[test]
+fn exit_on_command_and_on_a_signal() {
+    let emu = Emu::start("exit", &[]);
+    let _client = emu.connect();
+    let mut stream = UnixStream::connect(emu.dir.join("control")).unwrap();
+    writeln!(stream, "exit").unwrap();
+    assert_eq!(emu.end().0, 0);
+
+    let emu = Emu::start("signal", &[]);
+    let pid = emu.child.id();
+    assert!(Command::new("sh")
+        .args(["-c", &format!("kill {pid}")])
+        .status()
+        .unwrap()
+        .success());
+    let (status, said) = emu.end();
+    assert_eq!(
+        (status, said.ends_with("fwctl-emu: clean\n")),
+        (0, true),
+        "{said}"
+    );
+}
+
+#[test]
+fn nobody_listens_to_what_it_says() {
+    let mut emu = Emu::start("deaf", &["--verbose"]);
+    drop(emu.child.stderr.take());
+    drop(emu.child.stdout.take());
+    let pid = emu.child.id();
+    let killed = Command::new("sh")
+        .args(["-c", &format!("kill {pid}")])
+        .status();
+    assert!(killed.unwrap().success());
+    assert_eq!(emu.child.wait().unwrap().code(), Some(0));
+    std::fs::remove_dir(&emu.dir).unwrap();
+}
+
+#[test]
+fn usage_errors_are_2() {
+    for arguments in [
+        &["connectx"][..],
+        &["connectx", "--socket", "/x", "--fault", "nonsense"],
+        &[],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_fwctl-emu"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_fwctl-emu"))
+        .args(["connectx", "--socket", "/nowhere/x"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}

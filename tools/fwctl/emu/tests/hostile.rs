@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Noise for the guests of the fuzz targets, the same each time.  Nothing may panic.
+
+use fwctl_emu::fault::Noise;
+use serde_json::Value;
+
+/// Guests, unless `FWCTL_EMU_GUESTS` says how many.
+const GUESTS: u64 = 3000;
+/// Most bytes that describe one.
+const MAX_LEN: u64 = 4096;
+
+#[test]
+fn connectx() {
+    let asked = std::env::var("FWCTL_EMU_GUESTS");
+    let guests = asked.map_or(GUESTS, |guests| guests.parse().expect("a number"));
+    let mut seen = [0; 5];
+    for seed in 1..=guests {
+        let mut noise = Noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let len = noise.number() % MAX_LEN;
+        let mut bytes = vec![0; len as usize];
+        noise.fill(&mut bytes);
+        // Most guests begin with a driver that brings the card up.
+        if let Some(first) = bytes.first_mut().filter(|_| seed % 4 != 0) {
+            *first = 0;
+        }
+        let counters = fwctl_emu::mlx5::fuzz::run(&bytes);
+        let count = |path: &str| counters.pointer(path).and_then(Value::as_u64).unwrap();
+        let counts = [
+            count("/total"),
+            count("/delivery_errors"),
+            count("/faults_hit"),
+            count("/uctx/created"),
+            count("/events/posted") + count("/events/dma_errors"),
+        ];
+        (seen.iter_mut().zip(counts)).for_each(|(sum, count)| *sum += count);
+    }
+    println!("commands, delivery errors, faults, uids, events: {seen:?}");
+    // They got somewhere.
+    let [commands, delivery_errors, faults, uids, events] = seen;
+    assert!(
+        commands > 10 * GUESTS && delivery_errors > guests,
+        "{seen:?}"
+    );
+    assert!(
+        faults > guests / 2 && uids > guests / 10 && events > 0,
+        "{seen:?}"
+    );
+}

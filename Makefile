@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The front door. Every target is one script of scripts/, which says more about itself.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export KDIR T
+# The scripts call make in kernel trees, which must not get our options and variables.
+unexport MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
+
+help: ## this text
+	@scripts/help $(MAKEFILE_LIST)
+
+run: ## build, boot a VM with an emulated CXL device, show it; then a shell if on a terminal
+	@scripts/run run
+
+test: ## everything testable; T=PATTERN for some (see list)
+	@scripts/test
+
+list: ## names of the tests; T=PATTERN for some
+	@scripts/list
+
+shell: ## only the VM's shell
+	@scripts/run shell
+
+kernel: ## the kernels with our files in them, and their modules, into out/kernel
+	@scripts/kernel/make kernel
+
+modules: ## only the modules, into out/modules; KDIR=TREE: for that tree, which is only read
+	@scripts/kernel/make modules
+
+install-into: ## put our files and patches into KDIR=TREE
+	@scripts/install-into "$(KDIR)"
+
+series: ## write a series for git am into out/series; KDIR=TREE: against that tree
+	@scripts/make-series
+
+doc: ## documentation of the Rust code, into out/doc
+	@scripts/doc
+
+check: ## style only: rustfmt, clippy, shellcheck, checkpatch, licences
+	@scripts/test style tools/clippy
+
+clean: ## remove what was built; the build root and the kernel source stay
+	@scripts/clean
+
+distclean: ## remove the whole cache; the next run starts from nothing
+	@scripts/clean all
+
+.PHONY: help run test list shell kernel modules install-into series doc check clean distclean

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# The tests that need no VM: one executable file each, scripts/tests/GROUP/NAME. It says about itself "# about: ..." and
+# "# needs: ..." (pieces, or tree). Exit status 0 passed, 4 skipped (the last line says why), else failed.
+# A check of nothing but some files says "# inputs: ..."; once it passed, it is not run again until one of them changes.
+
+# matches NAME PATTERN...: as fwctl-vm has it: with * or ? a glob over the whole name, else a part of the name.
+matches() {
+	local name=$1 pattern
+	shift
+	(($#)) || return 0
+	for pattern in "$@"; do
+		# shellcheck disable=SC2053 # it is a glob
+		case $pattern in
+		*[*?]*) [[ $name != $pattern ]] || return 0 ;;
+		*) [[ $name != *"$pattern"* ]] || return 0 ;;
+		esac
+	done
+	return 1
+}
+
+# checks PATTERN...: the names of those selected.
+checks() {
+	local path name
+	for path in "$REPO"/scripts/tests/*/*; do
+		name=${path#"$REPO/scripts/tests/"}
+		if [[ -x $path ]] && matches "$name" "$@"; then echo "$name"; fi
+	done
+}
+
+# check_says about|needs|inputs NAME
+check_says() { sed -n "s/^# $1: //p" "$REPO/scripts/tests/$2"; }
+
+# run_check NAME: runs it, shows and counts the result.
+run_check() {
+	local name=$1 log=$LOGS/${1//\//.}.log status=0 start=${EPOCHREALTIME/./} mark
+	mark=$(mark_of "$name")
+	if [[ -n $mark && -e $mark ]]; then
+		count pass "$name" "$start" "as before: its inputs are unchanged"
+		return
+	fi
+	"$REPO/scripts/tests/$name" >"$log" 2>&1 </dev/null || status=$?
+	case $status in
+	0)
+		count pass "$name" "$start"
+		[[ -z $mark ]] || { mkdir -p "${mark%/*}" && rm -f "${mark%-*}"-* && touch "$mark"; }
+		;;
+	4) count skip "$name" "$start" "$(tail -n 1 "$log")" ;;
+	*)
+		# In one write: the VM's tests print at the same time.
+		printf '%s\n' "$(count fail "$name" "$start" "exit status $status"
+			tail -n 15 "$log" | sed 's/^/          /'
+			echo "               $log")"
+		COUNT[fail]=$((COUNT[fail] + 1))
+		FAILED+=("$name")
+		;;
+	esac
+}
+
+# mark_of NAME: the file that says that NAME passed with these inputs; nothing if it has to be run each time.
+mark_of() {
+	local inputs
+	read -ra inputs < <(check_says inputs "$1") || return 0
+	printf '%s/passed/%s-%s\n' "$CACHE" "${1//\//.}" \
+		"$({ echo "$ROOT"; files_of "${inputs[@]}" "scripts/tests/$1" | xargs -0 -r sha256sum; } | sha256sum | cut -c1-12)"
+}
+
+declare -A COUNT=([pass]=0 [fail]=0 [skip]=0)
+FAILED=()
+
+# count RESULT NAME START [REASON]
+count() {
+	local -A word=([pass]=ok [fail]=FAIL [skip]=skip)
+	local took=$((${EPOCHREALTIME/./} - $3))
+	COUNT[$1]=$((COUNT[$1] + 1))
+	[[ $1 != fail ]] || FAILED+=("$2")
+	printf '  %-4s  %-22s %5d.%d s%s\n' "${word[$1]}" "$2" $((took / 1000000)) $((took / 100000 % 10)) "${4:+  $4}"
+}

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# A long step, shown: one updating line on a terminal, a line every 20 s elsewhere, the full log in a named file.
+
+# start_logs: one folder of logs per run; the last ten runs are kept.
+start_logs() {
+	[[ -z ${LOGS:-} ]] || return 0
+	LOGS=$CACHE/logs/$(date +%Y%m%d-%H%M%S)-$$
+	mkdir -p "$LOGS"
+	ln -sfn "$(basename "$LOGS")" "$CACHE/logs/latest"
+	find "$CACHE/logs" -mindepth 1 -maxdepth 1 -type d | sort | head -n -10 | xargs -r rm -rf
+	export LOGS
+}
+
+# run_step NAME TITLE PROBE CMD...: runs CMD with its output in $LOGS/NAME.log. PROBE is a command that prints how far
+# it got ("1200 of about 1890 objects") given the log's name, or ":" when there is nothing to say.
+# The command stays in the foreground so that ^C reaches it; what runs beside it is the line.
+run_step() {
+	local name=$1 title=$2 probe=$3 status=0 ticker start=$SECONDS
+	shift 3
+	local log=$LOGS/$name.log
+	: >"$log"
+	[[ -t 2 ]] || say "$title (log: $log)"
+	show_progress "$title" "$probe" "$log" &
+	ticker=$!
+	# shellcheck disable=SC2064 # the id is known now and must not be looked up later
+	trap "kill $ticker 2>/dev/null || :" EXIT
+	"$@" >>"$log" 2>&1 </dev/null || status=$?
+	kill "$ticker" 2>/dev/null || :
+	wait "$ticker" 2>/dev/null || :
+	trap - EXIT
+	[[ ! -t 2 ]] || printf '\r\033[K' >&2
+	if ((status == 0)); then
+		say "$title: done in $(duration $((SECONDS - start)))"
+	else
+		explain_failure "$title" "$log" "$start"
+	fi
+	return "$status"
+}
+
+explain_failure() {
+	local free
+	# Paths as they are in the clone: an editor can open them from there.
+	tail -n 25 "$2" | sed -E "s#/fwctl/work/tree/##g; s#/fwctl/repo/##g; s/^/    /" >&2
+	free=$(df --output=avail --block-size=1M "$CACHE" | tail -n 1)
+	((free > 50)) || say "fwctl: the disk of $CACHE is full: free some or set FWCTL_CACHE=/path/on/a/bigger/disk"
+	say "fwctl: $1 failed after $(duration $((SECONDS - $3))); the full log is $2"
+}
+
+show_progress() {
+	local title=$1 probe=$2 log=$3 start=$SECONDS pause=20 so_far parent=$$
+	[[ ! -t 2 ]] || pause=1
+	trap 'kill $! 2>/dev/null; exit' TERM
+	trap '' INT
+	while kill -0 "$parent" 2>/dev/null; do
+		# In the background and waited for: a plain sleep would keep the signal that ends us waiting.
+		sleep "$pause" >/dev/null 2>&1 &
+		wait $! || :
+		so_far=$($probe "$log" 2>/dev/null || :)
+		so_far="$title${so_far:+: $so_far} ($(duration $((SECONDS - start))))"
+		if [[ -t 2 ]]; then
+			printf '\r\033[K%s  [log: %s]' "$so_far" "$log" | cut -c1-$((${COLUMNS:-$(tput cols 2>/dev/null || echo 120)} + 3)) | tr -d '\n' >&2
+		else
+			say "$so_far"
+		fi
+	done
+}
+
+duration() {
+	if (($1 >= 60)); then printf '%dm%02ds' $(($1 / 60)) $(($1 % 60)); else printf '%ds' "$1"; fi
+}

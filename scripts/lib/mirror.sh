@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Where Debian's packages come from: the mirror this machine already uses when it has our suite, else Debian's own.
+# Where Debian's packages come from: the mirror that this machine already uses, if it has our suite.
 
 # find_mirror: sets MIRROR, or stops when none answers.
 find_mirror() {
 	local uri
-	for uri in ${FWCTL_MIRROR:-$(host_mirrors) "$DEFAULT_MIRROR"}; do
+	for uri in ${FWCTL_MIRROR:-$(host_mirrors)}; do
 		if mirror_answers "$uri"; then
 			# shellcheck disable=SC2034 # for the caller
 			MIRROR=$uri
 			return
 		fi
 	done
-	die "no network: no Debian mirror answers for $SUITE-backports (tried ${FWCTL_MIRROR:-$(host_mirrors | xargs) $DEFAULT_MIRROR}); check the connection or proxy, or set FWCTL_MIRROR=http://.../debian"
+	die "no network: no Debian mirror answers for $SUITE-backports (tried ${FWCTL_MIRROR:-$(host_mirrors | xargs)}); check the connection or proxy, or set FWCTL_MIRROR=http://.../debian"
 }
 
 host_mirrors() {
 	apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -E '^https?://.*/debian/?$' | sed 's,/$,,' |
-		grep -vxF "$DEFAULT_MIRROR" | sort -u || :
+		sort -u || :
 }
 
 # apt's own downloader, so that its proxy and certificate settings count.

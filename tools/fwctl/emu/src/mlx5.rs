@@ -9,7 +9,7 @@
 //! - [`device`]: the function and the life of a command, with [`iseg`], the registers in BAR 0;
 //! - [`exec`]: executing one; [`query`]: what QUERY commands answer; [`caps`]: capability pages;
 //! - [`eq`], [`pages`], [`uctx`]: resources that a driver must give back;
-//! - [`registers`]: access registers; [`management`]: their content;
+//! - [`registers`]: access registers; [`management`]: their content; [`nvconfig`]: configuration;
 //! - [`counters`]: for the control socket and the report at the end.
 //!
 //! Layouts and numbers are facts from `include/linux/mlx5/{device,mlx5_ifc,driver}.h` of Linux 7.3,
@@ -26,6 +26,7 @@ pub mod fields;
 pub mod fuzz;
 pub mod iseg;
 pub mod management;
+pub mod nvconfig;
 pub mod opcodes;
 pub mod pages;
 pub mod query;

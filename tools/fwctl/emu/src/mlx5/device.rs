@@ -171,6 +171,7 @@ impl Device for ConnectX {
                 Effect::Doorbell(slots) => self.doorbell(bus, slots),
                 Effect::Reset => {
                     self.forget();
+                    self.function.management.nvconfig.restart();
                     self.iseg.reset_by_driver();
                 }
             }

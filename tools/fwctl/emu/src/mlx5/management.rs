@@ -3,11 +3,13 @@
 //! Content of the access registers.
 //!
 //! Layouts: `mcam_reg`, `pcam_reg`, `mcqs_reg`, `mcqi_reg`, `mcc_reg`, `mfrl_reg`, `mrtc_reg`, `mtcap_reg`,
-//! `mtmp_reg`, `dtor_reg` of mlx5_ifc.h; `mgir_ext`, `mnvqc_reg_ext` and `mqis_reg_ext` of mstflint's
-//! `prm_dbs/hca/ext/register_access_table.adb`, whose offsets count from the low end of a word.
+//! `mtmp_reg`, `dtor_reg` of mlx5_ifc.h; `mgir_ext` and `mqis_reg_ext` of mstflint's
+//! `prm_dbs/hca/ext/register_access_table.adb`, whose offsets count from the low end of a word. Those of the
+//! configuration are in [`nvconfig`].
 
 use super::cmds::{Refusal, Status, Syndrome};
 use super::fields::Field;
+use super::nvconfig::{self, Nvconfig};
 use super::{identity, registers, Options};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -44,6 +46,8 @@ pub struct Management {
     clock: (u64, Instant),
     /// The driver's byte order (HOST_ENDIANNESS).
     endianness: [u8; 16],
+    /// What the card is configured to.
+    pub nvconfig: Nvconfig,
     /// Resets that MFRL was asked for.
     pub resets_asked: u64,
 }
@@ -67,6 +71,7 @@ impl Management {
             sensors: [sensor; SENSORS],
             clock: (now.as_micros() as u64, Instant::now()),
             endianness: [0; 16],
+            nvconfig: Nvconfig::new(),
             resets_asked: 0,
         }
     }
@@ -107,9 +112,12 @@ impl Management {
                 field(0x40, 64).set(body, (1 << SENSORS) - 1);
             }
             registers::MTMP => return self.mtmp(body),
-            registers::MNVQC => {
-                // No parameter can be read or written.
-                body[4..].fill(0);
+            registers::MNVDA => return self.nvconfig.read(body),
+            registers::MNVQC => nvconfig::query(body),
+            registers::MNVGC => nvconfig::capabilities(body),
+            // They only do something.
+            registers::MNVDI | registers::MNVIA => {
+                return Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_OP_MOD));
             }
             registers::MQIS => return mqis(body),
             // Nobody is updating the firmware: state idle, no handle.
@@ -126,6 +134,9 @@ impl Management {
     /// Writes register `id`, and leaves in `body` what the answer shows.
     pub fn write(&mut self, id: u16, body: &mut [u8]) -> Result<(), Refusal> {
         match id {
+            registers::MNVDA => return self.nvconfig.write(body),
+            registers::MNVDI => return self.nvconfig.invalidate(body),
+            registers::MNVIA => self.nvconfig.invalidate_all(),
             registers::MRTC => self.clock = (field(0x40, 64).get(body), Instant::now()),
             registers::MFRL => {
                 let level = body[7];

@@ -38,9 +38,13 @@ ids! {
     MTCAP = 0x9009;
     MTMP = 0x900a;
     MGIR = 0x9020; // .adb
+    MNVDA = 0x9024; // .adb
+    MNVDI = 0x9025; // .adb
     MFRL = 0x9028;
     MRTC = 0x902d;
     MNVQC = 0x9030; // .adb
+    MNVIA = 0x9033; // .adb
+    MNVGC = 0x9034; // .adb
     MCQS = 0x9060;
     MCQI = 0x9061;
     MCC = 0x9062;
@@ -57,9 +61,13 @@ pub const REGISTERS: &[Register] = &[
     reg(MTCAP, "MTCAP", 0x10, false),
     reg(MTMP, "MTMP", 0x20, true),
     reg(MGIR, "MGIR", 0xa0, false),
+    reg(MNVDA, "MNVDA", 0x0c, true), // and the data of an item
+    reg(MNVDI, "MNVDI", 0x0c, true),
     reg(MFRL, "MFRL", 0x08, true),
     reg(MRTC, "MRTC", 0x10, true),
     reg(MNVQC, "MNVQC", 0x08, false),
+    reg(MNVIA, "MNVIA", 0x08, true),
+    reg(MNVGC, "MNVGC", 0x10, false),
     reg(MCQS, "MCQS", 0x10, false),
     reg(MCQI, "MCQI", 0x18, false), // and as much data as the caller has room for
     // mstflint asks about components only where these are, and only burning uses them.

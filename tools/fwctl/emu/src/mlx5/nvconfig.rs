@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn refused() {
         let mut nvconfig = Nvconfig::new();
-        let mut read = |body: &mut [u8]| nvconfig.read(body).unwrap_err().1;
+        let read = |body: &mut [u8]| nvconfig.read(body).unwrap_err().1;
         assert_eq!(read(&mut ask(0x82, 0, 32)), Syndrome::BAD_INDEX);
         assert_eq!(read(&mut ask(0x80, 3, 32)), Syndrome::BAD_VALUE);
         assert_eq!(read(&mut ask(0x80, 0, 11)), Syndrome::SHORT_INPUT);

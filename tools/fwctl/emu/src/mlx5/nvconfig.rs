@@ -38,52 +38,60 @@ const READ_CURRENT_SETTINGS: Field = field(0x1e, 1);
 
 /// One configuration item. Those that say what the card can do cannot be written.
 struct Item {
-    /// Class in the first byte: 0 the whole device, 1 a port, which the second byte names.
+    /// Class in the first byte: 0 the whole device, 1 a port, which the second byte names, 3 a function.
     kind: u32,
     version: u8,
     is_writable: bool,
     factory: &'static [u8],
 }
 
+const fn setting(kind: u32, version: u8, factory: &'static [u8]) -> Item {
+    Item {
+        kind,
+        version,
+        is_writable: true,
+        factory,
+    }
+}
+
+const fn ability(kind: u32, factory: &'static [u8]) -> Item {
+    Item {
+        kind,
+        version: 0,
+        is_writable: false,
+        factory,
+    }
+}
+
 const ITEMS: &[Item] = &[
     // nv_global_pci_conf: sriov_valid, num_pfs_valid; sriov_en, one physical function, 8 virtual ones.
-    Item {
-        kind: 0x80,
-        version: 0,
-        is_writable: true,
-        factory: &[0x90, 0, 0, 0, 0x80, 1, 0, 8, 0, 0, 0, 0],
-    },
+    setting(0x80, 0, &[0x90, 0, 0, 0, 0x80, 1, 0, 8, 0, 0, 0, 0]),
     // nv_global_pci_cap: max_vfs_per_pf_valid; sriov_support, one physical function, 127 virtual ones.
-    Item {
-        kind: 0x81,
-        version: 0,
-        is_writable: false,
-        factory: &[
-            0x80, 0, 0, 0, 0x80, 1, 0, 127, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-        ],
-    },
+    ability(0x81, &NV_GLOBAL_PCI_CAP),
+    // nv_rom_cap: boot_ip_ver, hii_config_en.
+    ability(0x101, &[0x84, 0, 0, 0]),
     // nv_sw_offload_conf: uctx_en.
-    Item {
-        kind: 0x10a,
-        version: 1,
-        is_writable: true,
-        factory: &[0, 0, 1, 0, 0, 0, 0, 0],
-    },
+    setting(0x10a, 1, &[0, 0, 1, 0, 0, 0, 0, 0]),
     // nv_sw_offload_cap: uctx_supported.
-    Item {
-        kind: 0x10b,
-        version: 0,
-        is_writable: false,
-        factory: &[0, 0, 1, 0],
-    },
+    ability(0x10b, &[0, 0, 1, 0]),
     // nv_keep_link_up of port 1: keep_eth_link_up.
-    Item {
-        kind: 0x0101_0190,
-        version: 3,
-        is_writable: true,
-        factory: &[0, 0, 0, 1],
-    },
+    setting(0x0101_0190, 3, &[0, 0, 0, 1]),
+    // What the card only keeps for its boot ROM; tools take for granted that it does. nv_rom_boot_conf2:
+    // undi_network_wait; nv_rom_uefi_conf: hii_en; nv_rom_debug_level; nv_rom_uefi_debug_level; nv_rom_boot_conf1:
+    // boot_option_rom_en, PXE, VLAN 1; nv_rom_ib_boot_conf.
+    setting(0x0300_0195, 2, &[0, 30, 0, 0]),
+    setting(0x0300_0196, 0, &[0x80, 0, 0, 0]),
+    setting(0x0300_0202, 0, &[0; 12]),
+    setting(0x0300_0206, 0, &[0; 4]),
+    setting(0x0300_0221, 1, &[0x80, 1, 0, 1]),
+    setting(0x0300_0222, 0, &[0; 4]),
 ];
+
+const NV_GLOBAL_PCI_CAP: [u8; 20] = {
+    let mut bytes = [0; 20];
+    (bytes[0], bytes[4], bytes[5], bytes[7]) = (0x80, 0x80, 1, 127);
+    bytes
+};
 
 /// What an item is set to, and who did it.
 #[derive(Clone, Debug, PartialEq, Eq)]

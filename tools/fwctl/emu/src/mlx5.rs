@@ -94,6 +94,9 @@ pub mod identity {
     /// What it is.
     pub const DESCRIPTION: &[u8] = b"Emulated ConnectX-7 of fwctl-emu";
 
+    /// What mstflint calls vendor specific data.
+    pub const VSD: &[u8] = b"fwctl-emu";
+
     /// MAC address of a device: locally administered.
     pub fn mac(serial: u16) -> [u8; 6] {
         let [high, low] = serial.to_be_bytes();

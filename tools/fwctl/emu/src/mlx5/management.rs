@@ -71,7 +71,7 @@ impl Management {
             sensors: [sensor; SENSORS],
             clock: (now.as_micros() as u64, Instant::now()),
             endianness: [0; 16],
-            nvconfig: Nvconfig::new(),
+            nvconfig: Nvconfig::new(identity::mac(options.serial)),
             resets_asked: 0,
         }
     }
@@ -284,6 +284,8 @@ fn mqis(body: &mut [u8]) -> Result<(), Refusal> {
     let text = match body[3] {
         1 => identity::MODEL,
         2 => identity::DESCRIPTION,
+        // Vendor specific data, of the image and of the device.
+        3 | 4 => identity::VSD,
         _ => return Err(bad_index()),
     };
     let offset = usize::from(u16::from_be_bytes([body[8], body[9]]));

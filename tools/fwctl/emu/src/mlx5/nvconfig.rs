@@ -64,6 +64,10 @@ const fn ability(kind: u32, factory: &'static [u8]) -> Item {
 }
 
 const ITEMS: &[Item] = &[
+    // nv_base_mac_guid: each card has its own.
+    setting(BASE_MAC_GUID, 0, &[0; 16]),
+    // nv_base_mac_guid_cap: two of each.
+    ability(0x03, &[0, 0, 0, 0, 0, 2, 0, 2]),
     // nv_global_pci_conf: sriov_valid, num_pfs_valid; sriov_en, one physical function, 8 virtual ones.
     setting(0x80, 0, &[0x90, 0, 0, 0, 0x80, 1, 0, 8, 0, 0, 0, 0]),
     // nv_global_pci_cap: max_vfs_per_pf_valid; sriov_support, one physical function, 127 virtual ones.
@@ -87,6 +91,8 @@ const ITEMS: &[Item] = &[
     setting(0x0300_0222, 0, &[0; 4]),
 ];
 
+const BASE_MAC_GUID: u32 = 0x02;
+
 const NV_GLOBAL_PCI_CAP: [u8; 20] = {
     let mut bytes = [0; 20];
     (bytes[0], bytes[4], bytes[5], bytes[7]) = (0x80, 0x80, 1, 127);
@@ -103,19 +109,25 @@ struct Value {
 /// The configuration of the card.
 #[derive(Clone, Debug)]
 pub struct Nvconfig {
+    factory: Vec<Value>,
     current: Vec<Value>,
     next: Vec<Value>,
 }
 
 impl Nvconfig {
-    /// As it leaves the factory.
-    pub fn new() -> Self {
-        let factory = |item: &Item| Value {
-            data: item.factory.to_vec(),
-            writer: 0,
+    /// As the card with this MAC address leaves the factory.
+    pub fn new(mac: [u8; 6]) -> Self {
+        let factory = |item: &Item| {
+            let mut data = item.factory.to_vec();
+            if item.kind == BASE_MAC_GUID {
+                data[2..8].copy_from_slice(&mac);
+                data[8..].copy_from_slice(&guid(mac));
+            }
+            Value { data, writer: 0 }
         };
         let values: Vec<Value> = ITEMS.iter().map(factory).collect();
         Nvconfig {
+            factory: values.clone(),
             current: values.clone(),
             next: values,
         }
@@ -129,17 +141,10 @@ impl Nvconfig {
     /// MNVDA: reads the item that the header in `body` names.
     pub fn read(&self, body: &mut [u8]) -> Result<(), Refusal> {
         let at = find(TYPE.get(body))?;
-        let factory;
         let value = match ACCESS_MODE.get(body) {
             NEXT => &self.next[at],
             CURRENT => &self.current[at],
-            FACTORY => {
-                factory = Value {
-                    data: ITEMS[at].factory.to_vec(),
-                    writer: 0,
-                };
-                &factory
-            }
+            FACTORY => &self.factory[at],
             _ => return Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_VALUE)),
         };
         let room = body.get_mut(DATA..).unwrap_or_default();
@@ -177,23 +182,20 @@ impl Nvconfig {
     /// MNVDI: the item is as it left the factory.
     pub fn invalidate(&mut self, body: &[u8]) -> Result<(), Refusal> {
         let at = find_writable(body)?;
-        self.next[at] = Value {
-            data: ITEMS[at].factory.to_vec(),
-            writer: 0,
-        };
+        self.next[at].clone_from(&self.factory[at]);
         Ok(())
     }
 
     /// MNVIA: all of them are.
     pub fn invalidate_all(&mut self) {
-        self.next = Nvconfig::new().next;
+        self.next.clone_from(&self.factory);
     }
 }
 
-impl Default for Nvconfig {
-    fn default() -> Self {
-        Self::new()
-    }
+/// GUID of a card: its MAC address with the vendor's filling in the middle.
+fn guid(mac: [u8; 6]) -> [u8; 8] {
+    let [a, b, c, d, e, f] = mac;
+    [a, b, c, 0x03, 0x00, d, e, f]
 }
 
 /// MNVQC: what can be done with an item; nothing with one that does not exist.
@@ -229,6 +231,8 @@ fn find_writable(body: &[u8]) -> Result<usize, Refusal> {
 mod tests {
     use super::*;
 
+    const MAC: [u8; 6] = [2, 0, 0x15, 0xb3, 0, 9];
+
     /// Item `kind` with a mode, as mstconfig asks for it, with room for `room` bytes of data.
     fn ask(kind: u32, mode: u8, room: usize) -> Vec<u8> {
         let mut body = vec![0; DATA + room];
@@ -253,9 +257,12 @@ mod tests {
 
     #[test]
     fn golden_item() {
-        let body = get(&Nvconfig::new(), 0x10a, 0);
+        let body = get(&Nvconfig::new(MAC), 0x10a, 0);
         assert_eq!(body[..DATA], [0, 0, 0x10, 8, 0, 0, 1, 0x0a, 0, 0, 0, 0]);
         assert_eq!(body[DATA..DATA + 9], [0, 0, 1, 0, 0, 0, 0, 0, 0]);
+        let body = get(&Nvconfig::new(MAC), 2, 2);
+        assert_eq!(body[DATA..DATA + 8], [0, 0, 2, 0, 0x15, 0xb3, 0, 9]);
+        assert_eq!(body[DATA + 8..DATA + 16], [2, 0, 0x15, 3, 0, 0xb3, 0, 9]);
     }
 
     #[test]
@@ -276,7 +283,7 @@ mod tests {
 
     #[test]
     fn written_now_and_current_after_a_restart() {
-        let mut nvconfig = Nvconfig::new();
+        let mut nvconfig = Nvconfig::new(MAC);
         set(&mut nvconfig, 0x0101_0190, &[0, 0, 0, 6]).unwrap();
         let byte = |nvconfig: &Nvconfig, mode| get(nvconfig, 0x0101_0190, mode)[DATA + 3];
         let all = |nvconfig: &Nvconfig| [0, 1, 2].map(|mode| byte(nvconfig, mode));
@@ -293,7 +300,7 @@ mod tests {
 
     #[test]
     fn refused() {
-        let mut nvconfig = Nvconfig::new();
+        let mut nvconfig = Nvconfig::new(MAC);
         let read = |body: &mut [u8]| nvconfig.read(body).unwrap_err().1;
         assert_eq!(read(&mut ask(0x82, 0, 32)), Syndrome::BAD_INDEX);
         assert_eq!(read(&mut ask(0x80, 3, 32)), Syndrome::BAD_VALUE);

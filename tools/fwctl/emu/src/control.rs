@@ -4,7 +4,7 @@
 //!
 //! `{"ok":true,"result":...}` or `{"ok":false,"error":"..."}`.  [`VERBS`] are understood by each device; a device adds its own.
 
-use crate::fault::{Fault, Faults, HELP};
+use crate::fault::{Dialect, Faults};
 use serde_json::{json, Value};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -61,13 +61,18 @@ fn talk(stream: &UnixStream, answer: &Answer) -> io::Result<()> {
 }
 
 /// The verbs about faults, for [`crate::device::Device::control`]; nothing if `verb` is another.
-pub fn faults(faults: &mut Faults, verb: &str, argument: &str) -> Option<Result<Value, String>> {
+pub fn faults(
+    faults: &mut Faults,
+    dialect: &Dialect,
+    verb: &str,
+    argument: &str,
+) -> Option<Result<Value, String>> {
     let result = match verb {
-        "fault" => argument
-            .parse::<Fault>()
+        "fault" => dialect
+            .parse(argument)
             .and_then(|fault| faults.add(fault))
             .map(|()| Value::Null)
-            .map_err(|error| format!("{error}\n{HELP}")),
+            .map_err(|error| format!("{error}\n{}", dialect.help)),
         "faults" => Ok(json!(faults.list())),
         "clear" => {
             faults.clear();
@@ -105,15 +110,21 @@ mod tests {
 
     #[test]
     fn fault_verbs() {
+        let dialect = Dialect {
+            keys: &["never"],
+            max_status: 0,
+            help: "only never",
+        };
         let mut list = Faults::default();
-        assert_eq!(faults(&mut list, "fault", "never"), Some(Ok(Value::Null)));
-        assert!(faults(&mut list, "fault", "nonsense").unwrap().is_err());
-        assert_eq!(
-            faults(&mut list, "faults", ""),
-            Some(Ok(json!(["never (hit 0)"])))
-        );
-        assert_eq!(faults(&mut list, "clear", ""), Some(Ok(Value::Null)));
-        assert_eq!(faults(&mut list, "faults", ""), Some(Ok(json!([]))));
-        assert_eq!(faults(&mut list, "counters", ""), None);
+        let mut ask = |verb, argument| faults(&mut list, &dialect, verb, argument);
+        assert_eq!(ask("fault", "never"), Some(Ok(Value::Null)));
+        for refused in ["nonsense", "late=1"] {
+            let error = ask("fault", refused).unwrap().unwrap_err();
+            assert!(error.ends_with("\nonly never"), "{error}");
+        }
+        assert_eq!(ask("faults", ""), Some(Ok(json!(["never (hit 0)"]))));
+        assert_eq!(ask("clear", ""), Some(Ok(Value::Null)));
+        assert_eq!(ask("faults", ""), Some(Ok(json!([]))));
+        assert_eq!(ask("counters", ""), None);
     }
 }

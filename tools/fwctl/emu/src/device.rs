@@ -23,8 +23,8 @@ pub trait Device: Send {
     fn read(&mut self, bus: &mut Bus, bar: usize, offset: u64, data: &mut [u8]);
     /// The guest writes to a BAR.
     fn write(&mut self, bus: &mut Bus, bar: usize, offset: u64, data: &[u8]);
-    /// The function is reset, by the machine or by the guest (FLR).
-    fn reset(&mut self, bus: &mut Bus);
+    /// The function is reset.
+    fn reset(&mut self, bus: &mut Bus, reset: Reset);
     /// When [`Device::run_due`] is to be called, if at all.
     fn due(&self) -> Option<Instant>;
     /// Does what is due at `now`.
@@ -44,6 +44,17 @@ pub struct Bus {
     pub vectors: Vectors,
     /// Whether the device is still there.
     pub presence: Presence,
+}
+
+/// What resets a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// The guest, by a function level reset.
+    Function,
+    /// The machine, which keeps its power.
+    Machine,
+    /// Power comes back.
+    PowerOn,
 }
 
 /// Whether a device is there.

@@ -4,7 +4,8 @@
 //!
 //! A specification is a list of `key=value`, separated by commas: what a command must be, which
 //! of those it hits, and what happens.  `op=0x805,reg=0x9020,nth=2,times=3,late=500` answers the
-//! second, third and fourth read or write of that register half a second late.
+//! second, third and fourth read or write of that register half a second late.  The grammar is one;
+//! what of it means something to a device is the device's [`Dialect`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,13 +16,35 @@ pub const MAX_FAULTS: usize = 1024;
 /// Longest delay.
 const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
 
-/// For `fwctl-emu help` and the control socket.
-pub const HELP: &str = "\
-match:  op=N  op_mod=N  reg=N  user (only commands of a user context); without any, every command
-which:  nth=N (1)  times=N|forever (1)
-effect: status=N[/SYNDROME]  delivery=N  late=MS  never  garble[=FROM]
-        truncate=LEN  silent (no interrupt)  lost (no event)
-        vanish (reads as all ones)  exit (of the process)  health[=SYNDROME]";
+/// The part of the grammar that a device understands.
+#[derive(Debug)]
+pub struct Dialect {
+    /// Keys that mean something to it.
+    pub keys: &'static [&'static str],
+    /// Largest status of a command.
+    pub max_status: u16,
+    /// For `fwctl-emu help` and the control socket.
+    pub help: &'static str,
+}
+
+impl Dialect {
+    /// Reads a specification for the device.
+    pub fn parse(&self, spec: &str) -> Result<Fault, BadFault> {
+        let fault: Fault = spec.parse()?;
+        let keys = spec.split(',').map(|word| word.split('=').next());
+        for key in keys.flatten().map(str::trim) {
+            if !self.keys.contains(&key) {
+                return Err(BadFault(format!("`{key}` is nothing to this device")));
+            }
+        }
+        match fault.effects.status {
+            Some((status, _)) if status > self.max_status => {
+                Err(BadFault(format!("status {status:#x} is too large")))
+            }
+            _ => Ok(fault),
+        }
+    }
+}
 
 /// What a fault can be told to look at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +55,10 @@ pub struct Subject {
     pub op_mod: Option<u16>,
     /// The register that it accesses.
     pub register: Option<u16>,
+    /// The number of the Feature that it is about.
+    pub feature: Option<u16>,
+    /// What it is to a transfer in parts.
+    pub action: Option<u16>,
     /// It comes from a user context.
     pub is_user: bool,
 }
@@ -40,7 +67,7 @@ pub struct Subject {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     /// It is not executed but fails with this status and syndrome.
-    pub status: Option<(u8, u32)>,
+    pub status: Option<(u16, u32)>,
     /// It is not executed, and the interface reports a delivery error.
     pub delivery: Option<u8>,
     /// The answer comes that much later.
@@ -51,6 +78,10 @@ pub struct Effects {
     pub garble: Option<usize>,
     /// Only that many bytes of the answer are written.
     pub truncate: Option<usize>,
+    /// The answer claims to have that many bytes, whatever it has.
+    pub claim: Option<u32>,
+    /// The answer is that it goes on in the background.
+    pub background: bool,
     /// The event of the answer raises no interrupt.
     pub silent: bool,
     /// There is no event of the answer.
@@ -59,7 +90,7 @@ pub struct Effects {
     pub vanish: bool,
     /// The process ends.
     pub exit: bool,
-    /// The device reports fatal health with this syndrome and executes nothing any more.
+    /// The device reports that it is broken, in this way, and executes nothing any more.
     pub health: Option<u8>,
 }
 
@@ -70,6 +101,8 @@ pub struct Fault {
     opcode: Option<u16>,
     op_mod: Option<u16>,
     register: Option<u16>,
+    feature: Option<u16>,
+    action: Option<u16>,
     is_user: bool,
     /// Commands to let pass.
     pass: u64,
@@ -101,6 +134,8 @@ impl FromStr for Fault {
             opcode: None,
             op_mod: None,
             register: None,
+            feature: None,
+            action: None,
             is_user: false,
             pass: 0,
             times: 1,
@@ -130,6 +165,8 @@ impl Fault {
             ("op", Some(value)) => self.opcode = Some(number(value)?),
             ("op_mod", Some(value)) => self.op_mod = Some(number(value)?),
             ("reg", Some(value)) => self.register = Some(number(value)?),
+            ("feature", Some(value)) => self.feature = Some(number(value)?),
+            ("action", Some(value)) => self.action = Some(number(value)?),
             ("user", None) => self.is_user = true,
             ("nth", Some(value)) => {
                 self.pass = number::<u64>(value)?
@@ -156,6 +193,8 @@ impl Fault {
             ("garble", None) => effects.garble = Some(0),
             ("garble", Some(value)) => effects.garble = Some(number(value)?),
             ("truncate", Some(value)) => effects.truncate = Some(number(value)?),
+            ("claim", Some(value)) => effects.claim = Some(number(value)?),
+            ("background", None) => effects.background = true,
             ("silent", None) => effects.silent = true,
             ("lost", None) => effects.lost = true,
             ("vanish", None) => effects.vanish = true,
@@ -175,6 +214,8 @@ impl Fault {
         self.opcode.is_none_or(|opcode| opcode == subject.opcode)
             && (self.op_mod.is_none() || self.op_mod == subject.op_mod)
             && (self.register.is_none() || self.register == subject.register)
+            && (self.feature.is_none() || self.feature == subject.feature)
+            && (self.action.is_none() || self.action == subject.action)
             && (!self.is_user || subject.is_user)
     }
 }
@@ -284,6 +325,7 @@ mod tests {
             op_mod: Some(1),
             register: Some(0x9020),
             is_user: true,
+            ..Subject::default()
         };
         let mcam = Subject {
             register: Some(0x907f),
@@ -333,6 +375,40 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_transfer() {
+        let mut faults = faults(&["op=0x502,feature=3,action=2,times=forever,never"]);
+        let part = |feature, action| Subject {
+            opcode: 0x502,
+            feature,
+            action,
+            ..Subject::default()
+        };
+        let order = [
+            (Some(3), Some(1)),
+            (Some(3), Some(2)),
+            (Some(2), Some(2)),
+            (None, None),
+        ];
+        let hits = order.map(|(feature, action)| faults.strike(&part(feature, action)).is_some());
+        assert_eq!(hits, [false, true, false, false]);
+    }
+
+    #[test]
+    fn what_a_device_does_not_understand() {
+        let dialect = Dialect {
+            keys: &["op", "nth", "status", "never"],
+            max_status: 0xff,
+            help: "",
+        };
+        for spec in ["never", "op=1, nth=2,status=0xff", "status=1/2"] {
+            assert_eq!(dialect.parse(spec).map(|fault| fault.spec), Ok(spec.into()));
+        }
+        for spec in ["user,never", "late=1", "status=0x100", "op=1", "nonsense"] {
+            assert!(dialect.parse(spec).is_err(), "{spec}");
+        }
+    }
+
+    #[test]
     fn what_is_refused() {
         for spec in [
             "",
@@ -341,7 +417,9 @@ mod tests {
             "op=0x10000,never",
             "nth=0,never",
             "late",
-            "status=256",
+            "status=65536",
+            "feature",
+            "background=1",
             "status=x",
             "never=1",
             "delivery=128",

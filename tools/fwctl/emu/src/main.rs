@@ -3,8 +3,8 @@
 //! `fwctl-emu`: serves an emulated device to one QEMU.
 
 use clap::{Args, Parser, Subcommand};
-use fwctl_emu::fault::{self, number, Fault};
-use fwctl_emu::mlx5::{ConnectX, Options};
+use fwctl_emu::fault::{number, Fault};
+use fwctl_emu::mlx5::{ConnectX, Options, FAULTS};
 use fwctl_emu::server;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +35,8 @@ struct Common {
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
     /// What goes wrong, for example `op=0x805,reg=0x9020,nth=2,late=500`; can be repeated.
-    #[arg(long, value_name = "SPEC", long_help = format!("What goes wrong; can be repeated.\n{}", fault::HELP))]
+    #[arg(long, value_name = "SPEC", value_parser = |spec: &str| FAULTS.parse(spec),
+          long_help = format!("What goes wrong; can be repeated.\n{}", FAULTS.help))]
     fault: Vec<Fault>,
     /// Log each command to stderr.
     #[arg(long, short)]

@@ -36,6 +36,23 @@ pub mod uctx;
 
 pub use device::ConnectX;
 
+use crate::fault::Dialect;
+
+/// Faults of the device.
+pub const FAULTS: Dialect = Dialect {
+    keys: &[
+        "op", "op_mod", "reg", "user", "nth", "times", "status", "delivery", "late", "never",
+        "garble", "truncate", "silent", "lost", "vanish", "exit", "health",
+    ],
+    max_status: 0xff,
+    help: "\
+match:  op=N  op_mod=N  reg=N  user (only commands of a user context); without any, every command
+which:  nth=N (1)  times=N|forever (1)
+effect: status=N[/SYNDROME]  delivery=N  late=MS  never  garble[=FROM]
+        truncate=LEN  silent (no interrupt)  lost (no event)
+        vanish (reads as all ones)  exit (of the process)  health[=SYNDROME]",
+};
+
 /// What can be chosen about the device.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {

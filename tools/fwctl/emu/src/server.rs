@@ -7,7 +7,7 @@
 //! connection: QEMU opens it once.
 
 use crate::control;
-use crate::device::{Bus, Device, Presence};
+use crate::device::{Bus, Device, Presence, Reset};
 use crate::pci::{self, Effect};
 use serde_json::Value;
 use std::fs::File;
@@ -110,7 +110,7 @@ impl ServerBackend for Backend {
             _ if bus.presence != Presence::Here => {}
             VFIO_PCI_CONFIG_REGION_INDEX => {
                 if device.config().write(offset, data) == Effect::FunctionReset {
-                    device.reset(bus);
+                    device.reset(bus, Reset::Function);
                 }
             }
             bar @ 0..=5 => device.write(bus, bar as usize, offset, data),
@@ -151,7 +151,7 @@ impl ServerBackend for Backend {
     }
 
     fn reset(&mut self) -> io::Result<()> {
-        self.0.with(|device, bus| device.reset(bus));
+        self.0.with(|device, bus| device.reset(bus, Reset::Machine));
         Ok(())
     }
 
@@ -229,7 +229,7 @@ fn answer(shared: &Shared, verb: &str, argument: &str) -> Result<Value, String> 
             "vanish" => bus.presence = Presence::Gone,
             "exit" => bus.presence = Presence::Exit,
             "return" => {
-                device.reset(bus);
+                device.reset(bus, Reset::PowerOn);
                 bus.presence = Presence::Here;
             }
             _ => return device.control(bus, verb, argument),

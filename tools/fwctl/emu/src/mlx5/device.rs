@@ -5,9 +5,9 @@
 use super::counters::Counters;
 use super::exec::{self, Function, VECTORS};
 use super::iseg::{self, Effect, Health, Iseg};
-use super::{identity, Options};
+use super::{identity, Options, FAULTS};
 use crate::control;
-use crate::device::{Bus, Device, Report};
+use crate::device::{Bus, Device, Report, Reset};
 use crate::fault::{number, BadFault, Fault, Faults, Noise};
 use crate::pci::{Bar64, ConfigSpace, Identity};
 use flight::InFlight;
@@ -189,7 +189,7 @@ impl Device for ConnectX {
         }
     }
 
-    fn reset(&mut self, _bus: &mut Bus) {
+    fn reset(&mut self, _bus: &mut Bus, _reset: Reset) {
         self.forget();
         self.iseg.reset();
     }
@@ -212,7 +212,7 @@ impl Device for ConnectX {
     }
 
     fn control(&mut self, bus: &mut Bus, verb: &str, argument: &str) -> Result<Value, String> {
-        if let Some(result) = control::faults(&mut self.faults, verb, argument) {
+        if let Some(result) = control::faults(&mut self.faults, &FAULTS, verb, argument) {
             return result;
         }
         match verb {

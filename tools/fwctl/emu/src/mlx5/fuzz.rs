@@ -7,7 +7,7 @@ use super::bits::{Entry, BLOCK_ALIGN};
 use super::device::ConnectX;
 use super::fields::{eq, input};
 use super::{opcodes, registers, Options};
-use crate::device::{Bus, Device};
+use crate::device::{Bus, Device, Reset};
 use crate::dma;
 use serde_json::Value;
 use std::time::Instant;
@@ -77,7 +77,7 @@ pub fn run(bytes: &[u8]) -> Value {
     card.control(&mut bus, "release", "")
         .expect("slots can always be released");
     card.report();
-    card.reset(&mut bus);
+    card.reset(&mut bus, Reset::Machine);
     counters
 }
 
@@ -208,7 +208,7 @@ fn step(card: &mut ConnectX, bus: &mut Bus, bytes: &mut Bytes<'_>) {
         }
         14 => match bytes.u8() % 6 {
             5 => bring_up(card, bus),
-            0 => card.reset(bus),
+            0 => card.reset(bus, Reset::Function),
             1 => bus.memory = dma::test::memory(u64::from(bytes.u8()) << 12, MEMORY),
             2 => drop(card.control(bus, "request-pages", "3")),
             3 => drop(card.control(bus, "release", "")),

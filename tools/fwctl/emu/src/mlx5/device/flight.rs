@@ -119,6 +119,7 @@ impl ConnectX {
             op_mod: Some(header.op_mod),
             register,
             is_user,
+            ..Subject::default()
         };
         let effects = self.faults.strike(&subject).unwrap_or_default();
         if self.options.is_verbose {
@@ -158,7 +159,8 @@ impl ConnectX {
             return (Outcome::Fail(Delivery(delivery)), effects);
         }
         let mut answer = match effects.status {
-            Some((status, syndrome)) => exec::refused(status, syndrome),
+            // The dialect has no larger one.
+            Some((status, syndrome)) => exec::refused(status as u8, syndrome),
             None => self
                 .function
                 .execute(input, &mut self.counters)

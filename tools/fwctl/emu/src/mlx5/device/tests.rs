@@ -239,7 +239,7 @@ fn vanishing() {
 #[test]
 fn resets_and_doorbells_without_a_queue() {
     let mut machine = Machine::with_events();
-    machine.card.reset(&mut machine.bus);
+    machine.card.reset(&mut machine.bus, Reset::Function);
     machine.write(0x18, u32::MAX);
     assert_eq!(machine.card.counters.ignored_doorbells, 32);
     // A queue where there is no memory.

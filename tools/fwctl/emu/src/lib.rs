@@ -11,12 +11,13 @@
 //! - [`fault`]: which command fails, and how;
 //! - [`control`]: the socket through which a test reads counters and orders faults.
 //!
-//! Devices: [`mlx5`], a ConnectX.
+//! Devices: [`mlx5`], a ConnectX; [`cxl`], a CXL type 3 memory device.
 //!
 //! A guest may write what it likes: lengths, addresses and indices from it are compared with a
 //! named maximum before they are used, and nothing it does ends the process.
 
 pub mod control;
+pub mod cxl;
 pub mod device;
 pub mod dma;
 pub mod fault;

@@ -3,11 +3,12 @@
 //! `fwctl-emu`: serves an emulated device to one QEMU.
 
 use clap::{Args, Parser, Subcommand};
-use fwctl_emu::fault::{number, Fault};
-use fwctl_emu::mlx5::{ConnectX, Options, FAULTS};
-use fwctl_emu::server;
+use fwctl_emu::device::Device;
+use fwctl_emu::fault::{number, BadFault, Fault};
+use fwctl_emu::{cxl, mlx5, server};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Emulated devices with a firmware control interface, for stock QEMU over vfio-user.
 ///
@@ -24,6 +25,8 @@ struct Cli {
 enum Which {
     /// A ConnectX network adapter, for mlx5_core.
     Connectx(Connectx),
+    /// A CXL type 3 memory device with Features, for cxl_pci.
+    Cxl(Cxl),
 }
 
 #[derive(Args)]
@@ -34,10 +37,6 @@ struct Common {
     /// Unix socket for counters and faults: one command per line, `help` lists them.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
-    /// What goes wrong, for example `op=0x805,reg=0x9020,nth=2,late=500`; can be repeated.
-    #[arg(long, value_name = "SPEC", value_parser = |spec: &str| FAULTS.parse(spec),
-          long_help = format!("What goes wrong; can be repeated.\n{}", FAULTS.help))]
-    fault: Vec<Fault>,
     /// Log each command to stderr.
     #[arg(long, short)]
     verbose: bool,
@@ -47,6 +46,10 @@ struct Common {
 struct Connectx {
     #[command(flatten)]
     common: Common,
+    /// What goes wrong, for example `op=0x805,reg=0x9020,nth=2,late=500`; can be repeated.
+    #[arg(long, value_name = "SPEC", value_parser = |spec: &str| mlx5::FAULTS.parse(spec),
+          long_help = format!("What goes wrong; can be repeated.\n{}", mlx5::FAULTS.help))]
+    fault: Vec<Fault>,
     /// PCI device identifier.
     #[arg(long, value_name = "ID", value_parser = number::<u16>, default_value = "0x1021")]
     device_id: u16,
@@ -73,28 +76,78 @@ struct Connectx {
     no_fw_reset: bool,
 }
 
+#[derive(Args)]
+struct Cxl {
+    #[command(flatten)]
+    common: Common,
+    /// What goes wrong, for example `op=0x502,action=2,nth=2,status=4`; can be repeated.
+    #[arg(long, value_name = "SPEC", value_parser = |spec: &str| cxl::FAULTS.parse(spec),
+          long_help = format!("What goes wrong; can be repeated.\n{}", cxl::FAULTS.help))]
+    fault: Vec<Fault>,
+    /// Serial number, which distinguishes several devices.
+    #[arg(long, value_name = "N", value_parser = number::<u64>, default_value = "0x667763746c000001")]
+    serial: u64,
+    /// Bytes that the mailbox takes in one command: a power of two from 256 to 1048576.
+    #[arg(long, value_name = "BYTES", value_parser = payload_size, default_value = "512")]
+    payload_size: u32,
+    /// A device without the command Set Feature.
+    #[arg(long)]
+    no_set: bool,
+    /// How long the device waits for the next part of a Feature.
+    #[arg(long, value_name = "MS", value_parser = number::<u32>, default_value = "30000")]
+    part_timeout: u32,
+}
+
+fn payload_size(text: &str) -> Result<u32, String> {
+    let size = number::<u32>(text)?;
+    match size.is_power_of_two() && cxl::PAYLOAD_SIZES.contains(&size) {
+        true => Ok(size),
+        false => Err("no power of two from 256 to 1048576".into()),
+    }
+}
+
+impl Connectx {
+    fn device(self) -> Result<(Common, Box<dyn Device>), BadFault> {
+        let mut device = mlx5::ConnectX::new(mlx5::Options {
+            device_id: self.device_id,
+            serial: self.serial,
+            uctx_caps: self.uctx_caps,
+            max_uctx: self.max_uctx,
+            boot_pages: self.boot_pages,
+            init_pages: self.init_pages,
+            cmd_timeout: self.cmd_timeout,
+            has_fw_reset: !self.no_fw_reset,
+            is_verbose: self.common.verbose,
+        });
+        let mut faults = self.fault.into_iter();
+        faults.try_for_each(|fault| device.add_fault(fault))?;
+        Ok((self.common, Box::new(device)))
+    }
+}
+
+impl Cxl {
+    fn device(self) -> Result<(Common, Box<dyn Device>), BadFault> {
+        let mut device = cxl::Type3::new(cxl::Options {
+            serial: self.serial,
+            payload_size: self.payload_size,
+            has_set: !self.no_set,
+            part_timeout: Duration::from_millis(self.part_timeout.into()),
+            is_verbose: self.common.verbose,
+        });
+        let mut faults = self.fault.into_iter();
+        faults.try_for_each(|fault| device.add_fault(fault))?;
+        Ok((self.common, Box::new(device)))
+    }
+}
+
 fn main() -> ExitCode {
-    let Which::Connectx(connectx) = Cli::parse().device;
-    let common = connectx.common;
-    let options = Options {
-        device_id: connectx.device_id,
-        serial: connectx.serial,
-        uctx_caps: connectx.uctx_caps,
-        max_uctx: connectx.max_uctx,
-        boot_pages: connectx.boot_pages,
-        init_pages: connectx.init_pages,
-        cmd_timeout: connectx.cmd_timeout,
-        has_fw_reset: !connectx.no_fw_reset,
-        is_verbose: common.verbose,
+    let made = match Cli::parse().device {
+        Which::Connectx(connectx) => connectx.device(),
+        Which::Cxl(cxl) => cxl.device(),
     };
-    let mut device = ConnectX::new(options);
-    let faults = common
-        .fault
-        .into_iter()
-        .try_for_each(|fault| device.add_fault(fault));
-    let ran = faults
-        .map_err(Into::into)
-        .and_then(|()| server::run(Box::new(device), &common.socket, common.control.as_deref()));
+    let ran = made.map_err(Into::into).and_then(|(common, device)| {
+        server::run(device, &common.socket, common.control.as_deref())
+    });
     ran.unwrap_or_else(|error| {
         eprintln!("fwctl-emu: {error}");
         ExitCode::FAILURE

@@ -26,10 +26,12 @@ mod header {
     pub const INTERRUPT_LINE: usize = 0x3c;
 }
 
-/// Capability identifiers (7.5.2, 7.5.3, 7.7.2).
+/// Capability identifiers (7.5.3, 7.7.2, 7.9.6).
 mod capability {
     pub const EXPRESS: u8 = 0x10;
     pub const MSIX: u8 = 0x11;
+    /// Extended.
+    pub const DVSEC: u16 = 0x23;
 }
 
 /// Device control register in the PCI Express capability (7.5.3.4): initiate function level reset.
@@ -164,6 +166,20 @@ impl ConfigSpace {
         self.extended_last = Some(at);
         self.extended_free = (at + 4 + body.len()).next_multiple_of(4);
         at
+    }
+
+    /// Adds a designated vendor-specific extended capability (7.9.6).  `body` is what follows its
+    /// identifier, `writable` has a bit for each of that which the guest may change.
+    pub fn dvsec(&mut self, vendor: u16, revision: u8, id: u16, body: &[u8], writable: &[u8]) {
+        const HEADERS: usize = 10;
+        let len = (HEADERS + body.len()) as u32;
+        let header = u32::from(vendor) | u32::from(revision & 0xf) << 16 | len << 20;
+        let mut bytes = header.to_le_bytes().to_vec();
+        bytes.extend(id.to_le_bytes());
+        let mut mask = vec![0; bytes.len()];
+        bytes.extend(body);
+        mask.extend(writable);
+        self.extended_capability(capability::DVSEC, 1, &bytes, &mask);
     }
 
     /// Adds the PCI Express capability (7.5.3) of an endpoint with function level reset.

@@ -21,10 +21,14 @@ struct Emu {
 
 impl Emu {
     fn start(name: &str, more: &[&str]) -> Self {
+        Emu::start_kind("connectx", name, more)
+    }
+
+    fn start_kind(kind: &str, name: &str, more: &[&str]) -> Self {
         let dir = std::env::temp_dir().join(format!("fwctl-emu-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_fwctl-emu"))
-            .args(["connectx", "--socket"])
+            .args([kind, "--socket"])
             .arg(dir.join("device"))
             .arg("--control")
             .arg(dir.join("control"))
@@ -113,6 +117,47 @@ fn what_qemu_does_first() {
 }
 
 #[test]
+fn cxl() {
+    const BAR2: u32 = 2;
+    let emu = Emu::start_kind(
+        "cxl",
+        "cxl",
+        &["--payload-size", "4096", "--serial", "0x1234"],
+    );
+    let mut client = emu.connect();
+    client.reset().unwrap();
+    assert_eq!(word(&mut client, CONFIG, 8), [0, 0x10, 2, 5]);
+    assert_eq!(word(&mut client, CONFIG, 0x104), [0x34, 0x12, 0, 0]);
+    assert_eq!(word(&mut client, BAR2, 0x100)[0], 0xcc, "2^12 bytes");
+    assert_eq!(client.get_irq_info(MSIX).unwrap().count, 2);
+    assert_eq!(client.region(BAR2).unwrap().size, 0x2000);
+    // The first part of Feature 20, and no other.
+    let mut set = [0; 48];
+    set[..6].copy_from_slice(&[0x66, 0x77, 0x63, 0x74, 0x6c, 0]);
+    (set[6], set[8], set[15], set[16], set[22]) = (0x40, 0x80, 20, 1, 1);
+    client.region_write(BAR2, 0x120, &set).unwrap();
+    client
+        .region_write(BAR2, 0x108, &[2, 5, 48, 0, 0, 0, 0, 0])
+        .unwrap();
+    client.region_write(BAR2, 0x104, &[1, 0, 0, 0]).unwrap();
+    assert_eq!(word(&mut client, BAR2, 0x104), [0; 4], "answered");
+    assert_eq!(word(&mut client, BAR2, 0x114), [0; 4], "success");
+    assert_eq!(
+        emu.control("fault user,never")["ok"],
+        false,
+        "a card's, not a memory device's"
+    );
+    assert_eq!(emu.control("fault action=1,never")["ok"], true);
+    client.shutdown().unwrap();
+    let (status, said) = emu.end();
+    assert_eq!(status, 3, "{said}");
+    assert!(
+        said.ends_with("fwctl-emu: leak: transfer of large, 16 bytes\n"),
+        "{said}"
+    );
+}
+
+#[test]
 fn gone_and_back() {
     let emu = Emu::start("gone", &[]);
     let mut client = emu.connect();
@@ -171,6 +216,10 @@ fn usage_errors_are_2() {
     for arguments in [
         &["connectx"][..],
         &["connectx", "--socket", "/x", "--fault", "nonsense"],
+        &["connectx", "--socket", "/x", "--fault", "action=1,never"],
+        &["cxl", "--socket", "/x", "--fault", "user,never"],
+        &["cxl", "--socket", "/x", "--payload-size", "128"],
+        &["cxl", "--socket", "/x", "--payload-size", "1000"],
         &[],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_fwctl-emu"))

@@ -10,16 +10,26 @@ const GUESTS: u64 = 3000;
 /// Most bytes that describe one.
 const MAX_LEN: u64 = 4096;
 
+fn guests() -> u64 {
+    let asked = std::env::var("FWCTL_EMU_GUESTS");
+    asked.map_or(GUESTS, |guests| guests.parse().expect("a number"))
+}
+
+/// The bytes that describe one.
+fn guest(seed: u64) -> Vec<u8> {
+    let mut noise = Noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let len = noise.number() % MAX_LEN;
+    let mut bytes = vec![0; len as usize];
+    noise.fill(&mut bytes);
+    bytes
+}
+
 #[test]
 fn connectx() {
-    let asked = std::env::var("FWCTL_EMU_GUESTS");
-    let guests = asked.map_or(GUESTS, |guests| guests.parse().expect("a number"));
+    let guests = guests();
     let mut seen = [0; 5];
     for seed in 1..=guests {
-        let mut noise = Noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let len = noise.number() % MAX_LEN;
-        let mut bytes = vec![0; len as usize];
-        noise.fill(&mut bytes);
+        let mut bytes = guest(seed);
         // Most guests begin with a driver that brings the card up.
         if let Some(first) = bytes.first_mut().filter(|_| seed % 4 != 0) {
             *first = 0;
@@ -44,6 +54,33 @@ fn connectx() {
     );
     assert!(
         faults > guests / 2 && uids > guests / 10 && events > 0,
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn cxl() {
+    let guests = guests();
+    let mut seen = [0; 6];
+    for seed in 1..=guests {
+        let counters = fwctl_emu::cxl::fuzz::run(&guest(seed));
+        let count = |path: &str| counters.pointer(path).and_then(Value::as_u64).unwrap();
+        let counts = [
+            count("/total"),
+            count("/faults_hit"),
+            count("/backgrounds"),
+            count("/transfers/begun"),
+            count("/transfers/finished"),
+            count("/transfers/repeated"),
+        ];
+        (seen.iter_mut().zip(counts)).for_each(|(sum, count)| *sum += count);
+    }
+    println!("commands, faults, backgrounds, transfers begun, finished, parts repeated: {seen:?}");
+    // They got somewhere.
+    let [commands, faults, backgrounds, begun, finished, repeated] = seen;
+    assert!(commands > 10 * guests && faults > guests, "{seen:?}");
+    assert!(
+        backgrounds > guests / 10 && begun > guests && finished > guests / 2 && repeated > 0,
         "{seen:?}"
     );
 }

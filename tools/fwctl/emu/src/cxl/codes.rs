@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Return codes of mailbox commands (8.2.8.4.5.1).
+
+use std::fmt;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReturnCode(pub u16);
+
+/// Codes and their names.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
+        impl ReturnCode {
+            $($(#[$doc])* pub const $name: Self = ReturnCode($number);)*
+
+            /// Its name in the specification, if it has one.
+            pub fn name(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$name => Some($text),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// It was executed.
+    SUCCESS = 0x00, "Success";
+    /// It goes on in the background.
+    BACKGROUND = 0x01, "Background Command Started";
+    /// A field has a value that it must not have.
+    INPUT = 0x02, "Invalid Input";
+    /// There is no such command, or nothing of what it names.
+    UNSUPPORTED = 0x03, "Unsupported";
+    /// The device failed.
+    INTERNAL = 0x04, "Internal Error";
+    /// Something else goes on in the background.
+    BUSY = 0x06, "Busy";
+    /// There is no such event.
+    HANDLE = 0x0e, "Invalid Handle";
+    /// The input is longer or shorter than it has to be.
+    PAYLOAD_LENGTH = 0x16, "Invalid Payload Length";
+    /// There is no such log.
+    LOG = 0x17, "Invalid Log";
+    /// The Feature has another version.
+    FEATURE_VERSION = 0x19, "Unsupported Feature Version";
+    /// The Feature has no such value.
+    FEATURE_SELECTION = 0x1a, "Unsupported Feature Selection Value";
+    /// Another transfer goes on.
+    FEATURE_TRANSFER_IN_PROGRESS = 0x1b, "Feature Transfer in Progress";
+    /// It is not the next part of a transfer.
+    FEATURE_TRANSFER_OUT_OF_ORDER = 0x1c, "Feature Transfer Out of Order";
+}
+
+impl fmt::Display for ReturnCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{:#06x}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(
+            ReturnCode::FEATURE_TRANSFER_OUT_OF_ORDER.to_string(),
+            "Feature Transfer Out of Order"
+        );
+        assert_eq!(ReturnCode(0xffff).to_string(), "0xffff");
+    }
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What executes a command: bytes in, bytes or a return code out.
+
+use super::codes::ReturnCode;
+use super::events::Events;
+use super::features::{Features, Reset, Set};
+use super::memory::{self, Clock};
+use super::{logs, opcodes, Options};
+use std::time::Instant;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The state of the device behind its mailbox.
+pub struct Firmware {
+    has_set: bool,
+    clock: Clock,
+    /// Event logs.
+    pub events: Events,
+    /// Features.
+    pub features: Features,
+}
+
+/// Where and when a command is executed.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// Room for the answer.
+    pub room: usize,
+    /// Something is going on in the background.
+    pub is_busy: bool,
+    /// Now.
+    pub now: Instant,
+}
+
+impl Firmware {
+    /// As it left the factory.
+    pub fn new(options: &Options) -> Self {
+        Firmware {
+            has_set: options.has_set,
+            clock: Clock::default(),
+            events: Events::default(),
+            features: Features::new(options.part_timeout),
+        }
+    }
+
+    /// A reset of the function, or of more.
+    pub fn reset(&mut self, reset: Option<Reset>) {
+        self.features.transfers.reset();
+        self.events.reset();
+        if let Some(reset) = reset {
+            self.features.reset(reset);
+        }
+        if reset == Some(Reset::Cold) {
+            self.clock = Clock::default();
+        }
+    }
+
+    /// Adds an event; whether the guest wants an interrupt.
+    pub fn add_event(&mut self, log: usize, now: Instant) -> bool {
+        self.events.add(log, self.clock.get(now))
+    }
+
+    /// Executes a command: its answer, or why there is none.
+    pub fn execute(
+        &mut self,
+        opcode: u16,
+        input: &[u8],
+        at: Circumstances,
+    ) -> Result<Vec<u8>, ReturnCode> {
+        match opcode {
+            opcodes::GET_EVENT_RECORDS => self.events.get(exact::<u8>(input)?, at.room),
+            opcodes::CLEAR_EVENT_RECORDS => self.events.clear(input).map(nothing),
+            opcodes::GET_EVENT_INTERRUPT_POLICY => {
+                none(input)?;
+                Ok(self.events.policy().to_vec())
+            }
+            opcodes::SET_EVENT_INTERRUPT_POLICY => self.events.set_policy(input).map(nothing),
+            opcodes::GET_TIMESTAMP => {
+                none(input)?;
+                Ok(self.clock.get(at.now).to_le_bytes().to_vec())
+            }
+            opcodes::SET_TIMESTAMP => {
+                let time = exact::<[u8; 8]>(input)?;
+                self.clock.set(u64::from_le_bytes(time), at.now);
+                Ok(Vec::new())
+            }
+            opcodes::GET_SUPPORTED_LOGS => {
+                none(input)?;
+                Ok(logs::supported(self.has_set))
+            }
+            opcodes::GET_LOG => logs::get(&exact(input)?, self.has_set, at.room),
+            opcodes::GET_SUPPORTED_FEATURES => self.features.supported(&exact(input)?, at.room),
+            opcodes::GET_FEATURE => self.features.get(&exact(input)?, at.room),
+            opcodes::SET_FEATURE if self.has_set => self.set_feature(input, at),
+            opcodes::IDENTIFY_MEMORY_DEVICE => answer(input, &memory::identify()),
+            opcodes::GET_PARTITION_INFO => answer(input, &memory::partitions()),
+            opcodes::GET_HEALTH_INFO => answer(input, &memory::health()),
+            _ => Err(ReturnCode::UNSUPPORTED),
+        }
+    }
+
+    fn set_feature(&mut self, input: &[u8], at: Circumstances) -> Result<Vec<u8>, ReturnCode> {
+        if at.is_busy {
+            return Err(ReturnCode::BUSY);
+        }
+        match self.features.set(input, at.now)? {
+            Set::Background => Err(ReturnCode::BACKGROUND),
+            Set::InParts | Set::Done => Ok(Vec::new()),
+        }
+    }
+}
+
+fn nothing((): ()) -> Vec<u8> {
+    Vec::new()
+}
+
+/// An input of exactly this form.
+fn exact<T: FromBytes + KnownLayout + Immutable>(input: &[u8]) -> Result<T, ReturnCode> {
+    T::read_from_bytes(input).map_err(|_| ReturnCode::PAYLOAD_LENGTH)
+}
+
+/// No input.
+fn none(input: &[u8]) -> Result<(), ReturnCode> {
+    match input.is_empty() {
+        true => Ok(()),
+        false => Err(ReturnCode::PAYLOAD_LENGTH),
+    }
+}
+
+/// Answers a command that has no input.
+fn answer<T: IntoBytes + Immutable>(input: &[u8], value: &T) -> Result<Vec<u8>, ReturnCode> {
+    none(input)?;
+    Ok(value.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: usize = 512;
+
+    fn execute(firmware: &mut Firmware, opcode: u16, input: &[u8]) -> Result<Vec<u8>, ReturnCode> {
+        let at = Circumstances {
+            room: ROOM,
+            is_busy: false,
+            now: Instant::now(),
+        };
+        firmware.execute(opcode, input, at)
+    }
+
+    #[test]
+    fn lengths_of_inputs() {
+        let mut firmware = Firmware::new(&Options::default());
+        for (opcode, len) in [
+            (0x0100, 1),
+            (0x0102, 0),
+            (0x0103, 4),
+            (0x0300, 0),
+            (0x0301, 8),
+            (0x0400, 0),
+            (0x0401, 24),
+            (0x0500, 8),
+            (0x0501, 21),
+            (0x4000, 0),
+            (0x4100, 0),
+            (0x4200, 0),
+        ] {
+            for wrong in (0..40).filter(|wrong| *wrong != len) {
+                let refused = execute(&mut firmware, opcode, &vec![0; wrong]);
+                assert_eq!(
+                    refused,
+                    Err(ReturnCode::PAYLOAD_LENGTH),
+                    "{opcode:#06x} {wrong}"
+                );
+            }
+            let taken = execute(&mut firmware, opcode, &vec![0; len]);
+            assert_ne!(taken, Err(ReturnCode::PAYLOAD_LENGTH), "{opcode:#06x}");
+        }
+    }
+
+    #[test]
+    fn unknown_commands() {
+        let mut firmware = Firmware::new(&Options::default());
+        for opcode in [0, 1, 0x0503, 0x4102, 0x4400, 0xc000, 0xffff] {
+            assert_eq!(
+                execute(&mut firmware, opcode, &[]),
+                Err(ReturnCode::UNSUPPORTED)
+            );
+        }
+        let options = Options {
+            has_set: false,
+            ..Options::default()
+        };
+        let refused = execute(&mut Firmware::new(&options), 0x0502, &[0; 40]);
+        assert_eq!(refused, Err(ReturnCode::UNSUPPORTED));
+    }
+
+    #[test]
+    fn answers_fit() {
+        let mut firmware = Firmware::new(&Options::default());
+        for log in 0..4 {
+            for _ in 0..20 {
+                firmware.add_event(log, Instant::now());
+            }
+        }
+        let lists = [
+            (0x0100, vec![0]),
+            (0x0500, vec![0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
+        ];
+        for (opcode, input) in lists {
+            let answer = execute(&mut firmware, opcode, &input).unwrap();
+            assert!(
+                answer.len() <= ROOM && answer.len() > ROOM / 2,
+                "{opcode:#06x}"
+            );
+        }
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Logs (8.2.9.5): the Command Effects Log is the only one.
+
+use super::codes::ReturnCode;
+use super::opcodes::{COMMANDS, SET_FEATURE};
+use super::payloads::{CommandEffects, GetLogIn, SupportedLog, SupportedLogsHead, Uuid};
+use zerocopy::IntoBytes;
+
+/// Command Effects Log (8.2.9.5.2.1): 0da9c0b5-bf41-4b78-8f79-96b1623b3f17.
+pub const COMMAND_EFFECTS: Uuid = 0x0da9_c0b5_bf41_4b78_8f79_96b1_623b_3f17u128.to_be_bytes();
+
+/// The Command Effects Log; whether with Set Feature.
+fn command_effects(has_set: bool) -> Vec<u8> {
+    let commands = COMMANDS
+        .iter()
+        .filter(|command| has_set || command.opcode != SET_FEATURE);
+    let entry = |opcode: u16, effects: u16| CommandEffects {
+        opcode: opcode.into(),
+        effects: effects.into(),
+    };
+    commands
+        .flat_map(|command| entry(command.opcode, command.effects).as_bytes().to_vec())
+        .collect()
+}
+
+/// Answer of Get Supported Logs.
+pub fn supported(has_set: bool) -> Vec<u8> {
+    let head = SupportedLogsHead {
+        count: 1.into(),
+        reserved: [0; 6],
+    };
+    let log = SupportedLog {
+        uuid: COMMAND_EFFECTS,
+        size: (command_effects(has_set).len() as u32).into(),
+    };
+    [head.as_bytes(), log.as_bytes()].concat()
+}
+
+/// Answer of Get Log, at most `room` bytes.
+pub fn get(input: &GetLogIn, has_set: bool, room: usize) -> Result<Vec<u8>, ReturnCode> {
+    if input.uuid != COMMAND_EFFECTS {
+        return Err(ReturnCode::LOG);
+    }
+    let (offset, length) = (input.offset.get() as usize, input.length.get() as usize);
+    if length > room {
+        return Err(ReturnCode::INPUT);
+    }
+    let log = command_effects(has_set);
+    let part = offset
+        .checked_add(length)
+        .and_then(|end| log.get(offset..end));
+    part.map(<[u8]>::to_vec).ok_or(ReturnCode::INPUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(uuid: Uuid, offset: u32, length: u32) -> Result<Vec<u8>, ReturnCode> {
+        let input = GetLogIn {
+            uuid,
+            offset: offset.into(),
+            length: length.into(),
+        };
+        get(&input, true, 256)
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let logs = supported(true);
+        assert_eq!(logs[..12], [1, 0, 0, 0, 0, 0, 0, 0, 0x0d, 0xa9, 0xc0, 0xb5]);
+        assert_eq!(logs[24..], [56, 0, 0, 0]);
+        assert_eq!(supported(false)[24..], [52, 0, 0, 0]);
+        assert_eq!(
+            log(COMMAND_EFFECTS, 0, 8).unwrap(),
+            [0, 1, 0, 0, 1, 1, 0x10, 0]
+        );
+        assert_eq!(log(COMMAND_EFFECTS, 40, 4).unwrap(), [2, 5, 0x5f, 0x0e]);
+        assert_eq!(log(COMMAND_EFFECTS, 56, 0), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert_eq!(log([0; 16], 0, 4), Err(ReturnCode::LOG));
+        for (offset, length) in [
+            (0, 57),
+            (57, 0),
+            (0, 257),
+            (u32::MAX, u32::MAX),
+            (52, u32::MAX),
+        ] {
+            assert_eq!(log(COMMAND_EFFECTS, offset, length), Err(ReturnCode::INPUT));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Which commands there are, and what they have an effect on (8.2.9).
+
+/// Get Event Records (8.2.9.2.2).
+pub const GET_EVENT_RECORDS: u16 = 0x0100;
+/// Clear Event Records (8.2.9.2.3).
+pub const CLEAR_EVENT_RECORDS: u16 = 0x0101;
+/// Get Event Interrupt Policy (8.2.9.2.4).
+pub const GET_EVENT_INTERRUPT_POLICY: u16 = 0x0102;
+/// Set Event Interrupt Policy (8.2.9.2.5).
+pub const SET_EVENT_INTERRUPT_POLICY: u16 = 0x0103;
+/// Get Timestamp (8.2.9.4.1).
+pub const GET_TIMESTAMP: u16 = 0x0300;
+/// Set Timestamp (8.2.9.4.2).
+pub const SET_TIMESTAMP: u16 = 0x0301;
+/// Get Supported Logs (8.2.9.5.1).
+pub const GET_SUPPORTED_LOGS: u16 = 0x0400;
+/// Get Log (8.2.9.5.2).
+pub const GET_LOG: u16 = 0x0401;
+/// Get Supported Features (8.2.9.6.1).
+pub const GET_SUPPORTED_FEATURES: u16 = 0x0500;
+/// Get Feature (8.2.9.6.2).
+pub const GET_FEATURE: u16 = 0x0501;
+/// Set Feature (8.2.9.6.3).
+pub const SET_FEATURE: u16 = 0x0502;
+/// Identify Memory Device (8.2.9.9.1.1).
+pub const IDENTIFY_MEMORY_DEVICE: u16 = 0x4000;
+/// Get Partition Info (8.2.9.9.2.1).
+pub const GET_PARTITION_INFO: u16 = 0x4100;
+/// Get Health Info (8.2.9.9.3.1).
+pub const GET_HEALTH_INFO: u16 = 0x4200;
+
+/// Bits of a command's effect (8.2.9.5.2.1), and of the effects of a Set Feature (8.2.9.6.1).
+pub mod effect {
+    /// Configuration, after a cold reset.
+    pub const CONFIGURATION_COLD_RESET: u16 = 1 << 0;
+    /// Configuration, at once.
+    pub const IMMEDIATE_CONFIGURATION: u16 = 1 << 1;
+    /// Data, at once.
+    pub const IMMEDIATE_DATA: u16 = 1 << 2;
+    /// Policy, at once.
+    pub const IMMEDIATE_POLICY: u16 = 1 << 3;
+    /// Log, at once.
+    pub const IMMEDIATE_LOG: u16 = 1 << 4;
+    /// Security state.
+    pub const SECURITY_STATE: u16 = 1 << 5;
+    /// It goes on in the background.
+    pub const BACKGROUND: u16 = 1 << 6;
+    /// What is in the background can be aborted.
+    pub const BACKGROUND_ABORT: u16 = 1 << 7;
+    /// The secondary mailbox has it as well.
+    pub const SECONDARY_MAILBOX: u16 = 1 << 8;
+    /// The two bits that follow mean something.
+    pub const RESETS_ARE_VALID: u16 = 1 << 9;
+    /// Configuration, after a conventional reset.
+    pub const CONFIGURATION_CONVENTIONAL_RESET: u16 = 1 << 10;
+    /// Configuration, after a CXL reset.
+    pub const CONFIGURATION_CXL_RESET: u16 = 1 << 11;
+    /// Anything at once.
+    pub const IMMEDIATE: u16 =
+        IMMEDIATE_CONFIGURATION | IMMEDIATE_DATA | IMMEDIATE_POLICY | IMMEDIATE_LOG;
+}
+
+/// One command.
+#[derive(Debug)]
+pub struct Command {
+    /// Its number.
+    pub opcode: u16,
+    /// For people.
+    pub name: &'static str,
+    /// [`effect`].
+    pub effects: u16,
+}
+
+const fn command(opcode: u16, name: &'static str, effects: u16) -> Command {
+    Command {
+        opcode,
+        name,
+        effects,
+    }
+}
+
+/// All commands, by opcode: what the Command Effects Log says.
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    command(GET_EVENT_RECORDS, "Get Event Records", 0),
+    command(CLEAR_EVENT_RECORDS, "Clear Event Records", effect::IMMEDIATE_LOG),
+    command(GET_EVENT_INTERRUPT_POLICY, "Get Event Interrupt Policy", 0),
+    command(SET_EVENT_INTERRUPT_POLICY, "Set Event Interrupt Policy", effect::IMMEDIATE_POLICY),
+    command(GET_TIMESTAMP, "Get Timestamp", 0),
+    command(SET_TIMESTAMP, "Set Timestamp", effect::IMMEDIATE_POLICY),
+    command(GET_SUPPORTED_LOGS, "Get Supported Logs", 0),
+    command(GET_LOG, "Get Log", 0),
+    command(GET_SUPPORTED_FEATURES, "Get Supported Features", 0),
+    command(GET_FEATURE, "Get Feature", 0),
+    command(SET_FEATURE, "Set Feature",
+            effect::CONFIGURATION_COLD_RESET | effect::IMMEDIATE | effect::BACKGROUND
+            | effect::RESETS_ARE_VALID | effect::CONFIGURATION_CONVENTIONAL_RESET | effect::CONFIGURATION_CXL_RESET),
+    command(IDENTIFY_MEMORY_DEVICE, "Identify Memory Device", 0),
+    command(GET_PARTITION_INFO, "Get Partition Info", 0),
+    command(GET_HEALTH_INFO, "Get Health Info", 0),
+];
+
+/// A name for people.
+pub fn name(opcode: u16) -> String {
+    COMMANDS
+        .iter()
+        .find(|command| command.opcode == opcode)
+        .map_or_else(|| format!("{opcode:#06x}"), |command| command.name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorted_and_named() {
+        assert!(COMMANDS.is_sorted_by(|a, b| a.opcode < b.opcode));
+        assert_eq!(name(0x0502), "Set Feature");
+        assert_eq!(name(0x4400), "0x4400");
+    }
+}

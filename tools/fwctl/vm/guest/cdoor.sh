@@ -11,6 +11,7 @@ case $line in
 *) fail "$module does not depend on fwctl" ;;
 esac
 load "$module"
+! grep "_R.*\[$module\]" /proc/kallsyms || fail "$module is not in C"
 [ -e "/sys/module/fwctl/holders/$module" ] || fail "$module does not hold fwctl: $(ls /sys/module/fwctl/holders)"
 lsmod | grep fwctl
 ! rmmod fwctl 2>/dev/null || fail "fwctl went while $module uses it"

@@ -6,6 +6,7 @@
 //! OUT/kernel/FLAVOUR/bzImage
 //! OUT/kernel/FLAVOUR/modules/lib/modules/RELEASE/            what `make modules_install` wrote
 //! OUT/kernel/test/modules-cxl-test/lib/modules/RELEASE/      the same with tools/testing/cxl in updates/
+//! OUT/kernel/test/modules-mainline/lib/modules/RELEASE/      the same with mainline's mlx5_fwctl in updates/
 //! OUT/bin/fwctl                                              the CLI, static
 //! OUT/selftests/...                                          the kselftest programs
 //! ```

@@ -72,6 +72,14 @@ pub static CXL_TEST: Machine = Machine {
     ..BASE
 };
 
+/// Mainline's mlx5 driver in C in the place of ours.
+pub static MAINLINE: Machine = Machine {
+    name: "mainline",
+    about: "no devices, mainline's C driver for mlx5",
+    modules: "modules-mainline",
+    ..BASE
+};
+
 /// fwctl is part of the kernel image.
 pub static BUILTIN: Machine = Machine {
     name: "builtin",
@@ -96,6 +104,7 @@ pub static MACHINES: &[&Machine] = &[
     &CXL,
     &CXL2,
     &CXL_TEST,
+    &MAINLINE,
     &BUILTIN,
     &BUILTIN_CXL,
 ];

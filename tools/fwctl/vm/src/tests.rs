@@ -153,6 +153,7 @@ const OTHERS: &[Test] = &[
     Test {
         name: "cdoor/mlx5",
         about: "mainline's C driver for NVIDIA ConnectX loads on our core",
+        machine: &machine::MAINLINE,
         script: &["cdoor.sh", "mlx5_fwctl"],
         needs: &[Module("fwctl"), Module("mlx5_fwctl")],
         ..BASE

@@ -101,10 +101,6 @@ struct World {
 impl World {
     fn new(mode: &str) -> World {
         let dir = tempfile::tempdir().unwrap();
-        let modules = dir
-            .path()
-            .join("out/kernel/test/modules/lib/modules/7.3.fake");
-        fs::create_dir_all(&modules).unwrap();
         let names = ["fwctl", "bnxt_fwctl", "pds_fwctl", "mlx5_fwctl"];
         let dep = names
             .map(|name| {
@@ -114,7 +110,12 @@ impl World {
                 )
             })
             .concat();
-        fs::write(modules.join("modules.dep"), dep).unwrap();
+        for modules in ["modules", "modules-mainline"] {
+            let modules = dir.path().join("out/kernel/test").join(modules);
+            let modules = modules.join("lib/modules/7.3.fake");
+            fs::create_dir_all(&modules).unwrap();
+            fs::write(modules.join("modules.dep"), &dep).unwrap();
+        }
         fs::write(dir.path().join("out/kernel/test/bzImage"), "").unwrap();
         let world = World { dir };
         let own = std::env::current_exe().unwrap();

@@ -161,11 +161,11 @@ const OTHERS: &[Test] = &[
     SLOW,
     Test {
         name: "core/kunit",
-        about: "the KUnit suites of the core and the CXL driver",
+        about: "the KUnit suites of the core and its drivers",
         machine: &machine::KUNIT,
-        script: &["kunit.sh", "cxl_fwctl", "fwctl"],
+        script: &["kunit.sh", "cxl_fwctl", "mlx5_fwctl", "fwctl"],
         reads: Reads::Kunit,
-        needs: &[Module("fwctl"), Module("cxl_fwctl")],
+        needs: &[Module("fwctl"), Module("cxl_fwctl"), Module("mlx5_fwctl")],
         ..BASE
     },
     Test {

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! fwctl for NVIDIA ConnectX and BlueField: the commands of their firmware.
+//!
+//! `mlx5_core` announces each PCI function that knows user contexts as an auxiliary device,
+//! `mlx5_core.fwctl.N`; this driver binds to it and makes it a fwctl device whose parent is the PCI
+//! function. An RPC is one command, in the layout of the firmware; its reply is what the firmware
+//! answered, or as much of it as there is room for.
+//!
+//! - `cmd.rs`: the words of commands;
+//! - `opcode.rs`: which scope a command takes;
+//! - `uctx.rs`: the user context that an open file is for the firmware;
+//! - `core_dev.rs`: the functions of `mlx5_core`, with `shim.c`.
+
+#![crate_name = "mlx5_fwctl"]
+
+use fwctl::{
+    Context,
+    DeviceType,
+    Info,
+    Operations,
+    Response,
+    Rpc,
+    RpcScope, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        Core,
+        DeviceContext, //
+    },
+    prelude::*, //
+};
+
+mod cmd;
+mod core_dev;
+mod opcode;
+mod uctx;
+
+use crate::{
+    cmd::{
+        InHeader,
+        OutHeader, //
+    },
+    core_dev::{
+        debug,
+        CoreDev, //
+    },
+    uctx::Uctx, //
+};
+
+struct Mlx5Fwctl;
+
+kernel::auxiliary_device_table!(
+    ID_TABLE,
+    <Mlx5Fwctl as auxiliary::Driver>::IdInfo,
+    [(auxiliary::DeviceId::new(c"mlx5_core", c"fwctl"), ())]
+);
+
+impl auxiliary::Driver for Mlx5Fwctl {
+    type IdInfo = ();
+    // What the driver knows of a device is the registration's, and goes with it.
+    type Data<'bound> = ();
+
+    const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &ID_TABLE;
+
+    fn probe<'bound>(
+        adev: &'bound auxiliary::Device<Core<'_>>,
+        _info: &'bound Self::IdInfo,
+    ) -> impl PinInit<(), Error> + 'bound {
+        // The parent is the PCI function, whose driver, `mlx5_core`, takes the device away before
+        // it goes itself.
+        fwctl::register::<Uctx>(adev, adev.parent())
+    }
+}
+
+kernel::module_auxiliary_driver! {
+    type: Mlx5Fwctl,
+    name: "mlx5_fwctl",
+    authors: ["fwctl in Rust developers"],
+    description: "fwctl driver for NVIDIA ConnectX and BlueField",
+    license: "GPL",
+    imports_ns: ["FWCTL"],
+}
+
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::MLX5;
+
+    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Data<'bound> = CoreDev<'bound>;
+
+    fn bind<'bound>(
+        host: &'bound auxiliary::Device<Bound>,
+    ) -> impl PinInit<CoreDev<'bound>, Error> + 'bound {
+        CoreDev::new(host)
+    }
+
+    fn open(cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        Self::create(&cx.data(), cx.device())
+    }
+
+    fn close(self: Pin<&mut Self>, cx: Context<'_, '_, Self>) {
+        self.destroy(&cx.data(), cx.device());
+    }
+
+    fn info(self: Pin<&Self>, _cx: Context<'_, '_, Self>, info: &mut Info) -> Result {
+        info.write(self.describe().as_bytes())
+    }
+
+    /// Fails with [`EMSGSIZE`] if the request or the room for the reply is less than a header, with
+    /// [`EBADMSG`] if the scope does not allow the command, and with what `mlx5_core` fails with if
+    /// the firmware does not answer. If it does, that it refused is for the reply to say.
+    fn fw_rpc<'rpc>(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        scope: RpcScope,
+        mut rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        let in_len = rpc.request().len();
+        let out_len = rpc.out_len();
+
+        let header = InHeader::of(rpc.request_mut())?;
+        if out_len < size_of::<OutHeader>() {
+            return Err(EMSGSIZE);
+        }
+        let opcode = header.opcode.get();
+        if !opcode::is_allowed(opcode, header.op_mod.get(), scope) {
+            return Err(EBADMSG);
+        }
+        // Whatever user space wrote there: it speaks for itself.
+        header.uid.set(self.uid());
+
+        // The same memory for both, wherever the reply fits.
+        if out_len <= in_len {
+            let delivered = cx.data().execute_in_place(rpc.request_mut(), out_len);
+            self.debug_rpc(&cx, opcode, delivered, rpc.request());
+            delivered?;
+            rpc.in_place(out_len)
+        } else {
+            let mut reply = fwctl::zeroed_reply(out_len)?;
+            let delivered = cx.data().execute(rpc.request_mut(), &mut reply);
+            self.debug_rpc(&cx, opcode, delivered, &reply);
+            delivered?;
+            Ok(rpc.reply(reply))
+        }
+    }
+}
+
+impl Uctx {
+    /// Says what came of an RPC, for whoever wants debug messages.
+    fn debug_rpc(&self, cx: &Context<'_, '_, Self>, opcode: u16, delivered: Result, reply: &[u8]) {
+        let answer = delivered
+            .and_then(|()| OutHeader::of(reply))
+            .map(|header| (header.status, header.syndrome.get()));
+
+        debug(cx.device(), self.uid(), opcode, answer);
+    }
+}

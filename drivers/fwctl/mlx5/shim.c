@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What Rust cannot know of mlx5_core: where the fields of its structures are.  The Rust side is core_dev.rs.
+ *
+ * And what Rust says it knows, compared with the headers.
+ */
+#include <linux/auxiliary_bus.h>
+#include <linux/build_bug.h>
+#include <linux/compiler_types.h>
+#include <linux/container_of.h>
+#include <linux/device.h>
+#include <linux/err.h>
+#include <linux/mlx5/device.h>
+#include <linux/mlx5/driver.h>
+#include <linux/mlx5/mlx5_ifc.h>
+#include <linux/sched.h>
+#include <uapi/fwctl/mlx5.h>
+
+#include "shim.h"
+
+struct mlx5_core_dev *mlx5_fwctl_shim_core_dev(struct auxiliary_device *adev)
+{
+	return container_of(adev, struct mlx5_adev, adev)->mdev;
+}
+
+u32 mlx5_fwctl_shim_uctx_cap(struct mlx5_core_dev *dev)
+{
+	return MLX5_CAP_GEN(dev, uctx_cap);
+}
+
+void mlx5_fwctl_shim_debug(const struct device *dev, u16 uid, u16 opcode, int ret, u8 status, u32 syndrome)
+{
+	dev_dbg(dev, "PID %d: uid %u: opcode %#x: %pe, status %#x, syndrome %#x\n",
+		current->pid, uid, opcode, ERR_PTR(ret), status, syndrome);
+}
+
+/* core_dev.rs */
+static_assert(__same_type(mlx5_cmd_do, int (struct mlx5_core_dev *, void *, int, void *, int)));
+static_assert(__same_type(mlx5_cmd_check, int (struct mlx5_core_dev *, int, void *, void *)));
+
+/* cmd.rs */
+#define ASSERT_FIELD(layout, field, offset, bits) \
+	static_assert(MLX5_BYTE_OFF(layout, field) == (offset) && __mlx5_bit_sz(layout, field) == (bits))
+
+static_assert(MLX5_CMD_OP_CREATE_UCTX == 0xa04);
+static_assert(MLX5_ST_SZ_BYTES(create_uctx_in) == 64);
+ASSERT_FIELD(create_uctx_in, opcode, 0, 16);
+ASSERT_FIELD(create_uctx_in, op_mod, 6, 16);
+ASSERT_FIELD(create_uctx_in, uctx.cap, 16, 32);
+static_assert(MLX5_ST_SZ_BYTES(create_uctx_out) == 16);
+ASSERT_FIELD(create_uctx_out, status, 0, 8);
+ASSERT_FIELD(create_uctx_out, syndrome, 4, 32);
+ASSERT_FIELD(create_uctx_out, uid, 10, 16);
+
+static_assert(MLX5_CMD_OP_DESTROY_UCTX == 0xa06);
+static_assert(MLX5_ST_SZ_BYTES(destroy_uctx_in) == 16);
+ASSERT_FIELD(destroy_uctx_in, opcode, 0, 16);
+ASSERT_FIELD(destroy_uctx_in, op_mod, 6, 16);
+ASSERT_FIELD(destroy_uctx_in, uid, 10, 16);
+static_assert(MLX5_ST_SZ_BYTES(destroy_uctx_out) == 16);
+ASSERT_FIELD(destroy_uctx_out, status, 0, 8);
+ASSERT_FIELD(destroy_uctx_out, syndrome, 4, 32);
+
+static_assert(sizeof(struct fwctl_info_mlx5) == 8);
+static_assert(offsetof(struct fwctl_info_mlx5, uid) == 0);
+static_assert(offsetof(struct fwctl_info_mlx5, uctx_caps) == 4);

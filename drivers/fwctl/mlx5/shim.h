@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The C functions of the driver; documented in core_dev.rs, which declares them to Rust. */
+#ifndef _MLX5_FWCTL_SHIM_H
+#define _MLX5_FWCTL_SHIM_H
+
+#include <linux/types.h>
+
+struct auxiliary_device;
+struct device;
+struct mlx5_core_dev;
+
+struct mlx5_core_dev *mlx5_fwctl_shim_core_dev(struct auxiliary_device *adev);
+u32 mlx5_fwctl_shim_uctx_cap(struct mlx5_core_dev *dev);
+void mlx5_fwctl_shim_debug(const struct device *dev, u16 uid, u16 opcode, int ret, u8 status, u32 syndrome);
+
+#endif

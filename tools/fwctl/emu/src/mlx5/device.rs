@@ -137,6 +137,7 @@ const VERBS: &[&str] = &[
     "syndrome SYNDROME (not fatal; 0 heals)",
     "heartbeat on|off",
     "release (gives back the slots of commands that were never answered, without their answers)",
+    "forget (drops all user contexts, as a reset of the firmware does: no leaks)",
     "request-pages N (asks the driver for pages; negative offers some)",
 ];
 
@@ -255,6 +256,12 @@ impl Device for ConnectX {
                 released
                     .into_iter()
                     .for_each(|in_flight| self.finish(bus, in_flight));
+                return Ok(json!(count));
+            }
+            "forget" => {
+                let count = self.function.contexts.alive().len();
+                self.function.contexts.clear();
+                self.counters.dropped += count as u64;
                 return Ok(json!(count));
             }
             "request-pages" => {

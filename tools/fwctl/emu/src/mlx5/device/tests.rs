@@ -278,6 +278,23 @@ fn leaks_at_the_end() {
 }
 
 #[test]
+fn forgotten_contexts_are_no_leaks() {
+    let mut machine = Machine::with_events();
+    let answer = machine.ok(op::CREATE_UCTX, &[0; 0x38]);
+    let uid = uctx::UID.get(&answer) as u16;
+    assert_eq!(machine.control("forget", ""), json!(1));
+    assert_eq!(machine.control("counters", "")["alive"]["uids"], json!(0));
+    machine.send(op::NOP, uid, &[0; 8], 16);
+    assert_eq!(machine.control("counters", "")["refused"]["0x05"], json!(1));
+    assert!(!machine
+        .card
+        .report()
+        .leaks
+        .iter()
+        .any(|leak| leak.contains("uid")));
+}
+
+#[test]
 fn control_verbs() {
     let mut machine = Machine::with_events();
     for verb in [

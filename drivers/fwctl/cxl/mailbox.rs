@@ -66,6 +66,10 @@ pub(crate) trait Mailbox {
 
     /// Sends one Set Feature command: a [`SetFeatureIn`] and its data.
     fn set(&mut self, input: &mut [u8]) -> Result<(), Failure>;
+
+    /// Returns the transfer that failed and that the device may still wait for the rest of, for
+    /// whoever has the lock next.
+    fn unfinished(&mut self) -> &mut Option<SetFeatureIn>;
 }
 
 /// Before each request, `struct fwctl_rpc_cxl`.

@@ -6,6 +6,7 @@
 //! [`include/cxl/features.h`](srctree/include/cxl/features.h).
 
 use core::{
+    cell::UnsafeCell,
     marker::PhantomData,
     ptr::{
         self,
@@ -28,6 +29,7 @@ use crate::mailbox::{
     GetFeatureIn,
     Mailbox,
     ReturnCode,
+    SetFeatureIn,
     Uuid, //
 };
 
@@ -42,18 +44,21 @@ const _: () = {
 ///
 /// # Invariants
 ///
-/// `features` is from `cxl_fwctl_to_cxlfs()`, for an auxiliary device that stays bound to this
-/// driver for `'bound`.
+/// - `features` is from `cxl_fwctl_to_cxlfs()`, for an auxiliary device that stays bound to this
+///   driver for `'bound`.
+/// - `unfinished` belongs to the [`Locked`] of this `Memdev`.
 pub(crate) struct Memdev<'bound> {
     features: NonNull<bindings::cxl_features_state>,
     entries: &'bound [FeatureEntry],
+    unfinished: UnsafeCell<Option<SetFeatureIn>>,
     _host: PhantomData<&'bound auxiliary::Device<Bound>>,
 }
 
 // SAFETY: The functions of `cxl_core` can be called from any thread.
 unsafe impl Send for Memdev<'_> {}
-// SAFETY: The functions of `cxl_core` that need no lock only read what does not change any more,
-// and those that need one are called by `Locked`, of which there is at most one at a time.
+// SAFETY: The functions of `cxl_core` that need no lock only read what does not change any more.
+// Those that need one are called by `Locked`, of which there is at most one at a time, and which
+// alone uses `unfinished`.
 unsafe impl Sync for Memdev<'_> {}
 
 impl<'bound> Memdev<'bound> {
@@ -84,11 +89,13 @@ impl<'bound> Memdev<'bound> {
         //   before the end of `'bound`.
         let entries = unsafe { slice::from_raw_parts(entries, count) };
 
-        // INVARIANT: `features` is what `cxl_core` returned for `host`, which is bound for
-        // `'bound`.
+        // INVARIANT:
+        // - `features` is what `cxl_core` returned for `host`, which is bound for `'bound`.
+        // - There is no `Locked` yet, and nothing else uses `unfinished`.
         Ok(Self {
             features,
             entries,
+            unfinished: UnsafeCell::new(None),
             _host: PhantomData,
         })
     }
@@ -120,8 +127,7 @@ impl<'bound> Memdev<'bound> {
 
         // INVARIANT: The lock was taken above.
         Locked {
-            features: self.features,
-            _memdev: PhantomData,
+            memdev: self,
             _not_send: NotThreadSafe,
         }
     }
@@ -139,19 +145,18 @@ pub(crate) fn is_exclusive(uuid: &Uuid) -> bool {
 ///
 /// # Invariants
 ///
-/// - `features` is that of a [`Memdev`] that outlives this.
-/// - The current task has taken the lock by `cxl_fwctl_lock()`, and only dropping this releases it.
+/// The current task has taken the lock of `memdev` by `cxl_fwctl_lock()`, and only dropping this
+/// releases it.
 #[must_use = "the lock is released when this is dropped"]
 pub(crate) struct Locked<'a> {
-    features: NonNull<bindings::cxl_features_state>,
-    _memdev: PhantomData<&'a Memdev<'a>>,
+    memdev: &'a Memdev<'a>,
     _not_send: NotThreadSafe,
 }
 
 impl Mailbox for Locked<'_> {
     fn payload_size(&self) -> usize {
-        // SAFETY: `features` is valid by the type invariant.
-        unsafe { bindings::cxl_fwctl_payload_size(self.features.as_ptr()) }
+        // SAFETY: `features` is valid by the type invariant of `Memdev`.
+        unsafe { bindings::cxl_fwctl_payload_size(self.memdev.features.as_ptr()) }
     }
 
     /// Fails with [`E2BIG`] if `out` is larger than the mailbox, and with what the transport of the
@@ -161,12 +166,12 @@ impl Mailbox for Locked<'_> {
 
         // CAST: `GetFeatureIn` has the layout of `struct cxl_mbox_get_feat_in`.
         // SAFETY:
-        // - `features` is valid and locked by the type invariant.
+        // - `features` is valid and locked by the type invariants.
         // - `input` is valid for reading, and the C type has no alignment either.
         // - `out` is valid for writing `len` bytes.
         let rc = unsafe {
             bindings::cxl_fwctl_get_part(
-                self.features.as_ptr(),
+                self.memdev.features.as_ptr(),
                 ptr::from_ref(input).cast(),
                 out.as_mut_ptr().cast(),
                 &mut len,
@@ -180,24 +185,30 @@ impl Mailbox for Locked<'_> {
     /// Fails like [`Locked::get`].
     fn set(&mut self, input: &mut [u8]) -> Result<(), Failure> {
         // SAFETY:
-        // - `features` is valid and locked by the type invariant.
+        // - `features` is valid and locked by the type invariants.
         // - `input` is valid for its length.
         let rc = unsafe {
             bindings::cxl_fwctl_set_part(
-                self.features.as_ptr(),
+                self.memdev.features.as_ptr(),
                 input.as_mut_ptr().cast(),
                 input.len(),
             )
         };
         answer(rc)
     }
+
+    fn unfinished(&mut self) -> &mut Option<SetFeatureIn> {
+        // SAFETY: By the type invariants it is for this to use, of which there is one as long as
+        // the lock is held, and what is returned borrows it.
+        unsafe { &mut *self.memdev.unfinished.get() }
+    }
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, `features` is valid, and the current task has the lock,
+        // SAFETY: By the type invariants, `features` is valid, and the current task has the lock,
         // which nobody else will release.
-        unsafe { bindings::cxl_fwctl_unlock(self.features.as_ptr()) };
+        unsafe { bindings::cxl_fwctl_unlock(self.memdev.features.as_ptr()) };
     }
 }
 

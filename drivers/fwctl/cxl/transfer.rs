@@ -44,8 +44,8 @@ pub(crate) fn get<M: Mailbox>(
 /// Sets a Feature by `command`: `input`, and behind it the data.
 ///
 /// What is in `command` afterwards is of no use. If it takes several parts, and one of them fails,
-/// the device is told to forget the others. Fails with [`EINVAL`] if there is no data or the
-/// mailbox has no room for any.
+/// the device is told to forget the others, at the latest before the next transfer. Fails with
+/// [`EINVAL`] if there is no data or the mailbox has no room for any.
 pub(crate) fn set<M: Mailbox>(
     mailbox: &mut M,
     input: &SetFeatureIn,
@@ -61,6 +61,8 @@ pub(crate) fn set<M: Mailbox>(
         .checked_sub(HEAD)
         .filter(|&total| total > 0)
         .ok_or(EINVAL)?;
+
+    settle(mailbox)?;
 
     let mut sent = 0;
     while sent < total {
@@ -95,13 +97,35 @@ pub(crate) fn set<M: Mailbox>(
 }
 
 /// Ends a transfer that cannot be completed; `head` is room for the head of a command.
+///
+/// What the RPC reports is what went wrong before. If this does not get through either, as long as
+/// the mailbox is not free, it is left to [`settle`].
 fn abort<M: Mailbox>(mailbox: &mut M, input: &SetFeatureIn, head: &mut [u8]) {
     if write_head(head, input, Transfer::Abort, 0).is_err() {
         return;
     }
-    // What the RPC reports is what went wrong before. If this does not work either, the next
-    // transfer begins with a part that says so.
-    let _ = mailbox.set(head);
+    if let Err(Failure::Undelivered(_)) = mailbox.set(head) {
+        *mailbox.unfinished() = Some(*input);
+    }
+}
+
+/// Ends a transfer that could not be aborted when it failed: until the device has given it up by
+/// itself, it would refuse any other.
+fn settle<M: Mailbox>(mailbox: &mut M) -> Result<(), Failure> {
+    let Some(input) = *mailbox.unfinished() else {
+        return Ok(());
+    };
+    let mut head = [0; HEAD];
+
+    write_head(&mut head, &input, Transfer::Abort, 0)?;
+    match mailbox.set(&mut head) {
+        Err(Failure::Undelivered(error)) => Err(Failure::Undelivered(error)),
+        // A device that refuses knows of no transfer.
+        Ok(()) | Err(Failure::Refused(_)) => {
+            *mailbox.unfinished() = None;
+            Ok(())
+        }
+    }
 }
 
 /// Writes the head for the data that lies `skip` bytes behind the first.
@@ -114,6 +138,8 @@ fn write_head(part: &mut [u8], input: &SetFeatureIn, action: Transfer, skip: usi
 
 #[kunit_tests(cxl_fwctl_transfer)]
 mod tests {
+    use core::ops::Range;
+
     use super::*;
     use crate::mailbox::ReturnCode;
 
@@ -130,6 +156,9 @@ mod tests {
         is_confused: bool,
         /// Which command, counted from 0, gets no or another answer.
         fault: Option<(usize, fn() -> Failure)>,
+        /// Which commands get no answer.
+        stuck: Range<usize>,
+        unfinished: Option<SetFeatureIn>,
     }
 
     fn refuse() -> Failure {
@@ -153,6 +182,8 @@ mod tests {
                 log: KVec::new(),
                 is_confused: false,
                 fault: None,
+                stuck: 0..0,
+                unfinished: None,
             })
         }
 
@@ -163,6 +194,7 @@ mod tests {
                 .push((flags, offset, len), GFP_KERNEL)
                 .map_err(Error::from)?;
             match self.fault {
+                _ if self.stuck.contains(&index) => Err(lose()),
                 Some((at, failure)) if at == index => Err(failure()),
                 _ => Ok(()),
             }
@@ -172,6 +204,10 @@ mod tests {
     impl Mailbox for Fake {
         fn payload_size(&self) -> usize {
             self.payload_size
+        }
+
+        fn unfinished(&mut self) -> &mut Option<SetFeatureIn> {
+            &mut self.unfinished
         }
 
         fn get(&mut self, input: &GetFeatureIn, out: &mut [u8]) -> Result<usize, Failure> {
@@ -448,6 +484,48 @@ mod tests {
             fault: Some((0, lose)),
             commands: &[(INITIATE, 0, 16), (ABORT, 0, 0)],
         })?);
+        Ok(())
+    }
+
+    #[test]
+    fn set_makes_up_for_an_abort() -> Result {
+        for answer in [None, Some(refuse as fn() -> Failure)] {
+            let mut fake = Fake::new(48, 40)?;
+            let mut words = [0; 32];
+            words[..16].fill(7);
+            words[22] = 5;
+            let input = SetFeatureIn::read_from_bytes(&words).map_err(|_| EINVAL)?;
+            let send = |fake: &mut Fake| {
+                let mut command = [0; 32 + 40];
+                command[..32].copy_from_slice(&words);
+                set(fake, &input, &mut command)
+            };
+
+            // The second part is lost, and so is the abort, twice.
+            fake.stuck = 1..4;
+            assert!(matches!(send(&mut fake), Err(Failure::Undelivered(_))));
+            assert!(matches!(send(&mut fake), Err(Failure::Undelivered(_))));
+            // Whatever the device makes of it, it comes before anything else, and once.
+            fake.fault = answer.map(|failure| (4, failure));
+            assert!(send(&mut fake).is_ok());
+            assert!(send(&mut fake).is_ok());
+
+            let all = [
+                (INITIATE, 0, 16),
+                (CONTINUE, 16, 16),
+                (ABORT, 0, 0),
+                (ABORT, 0, 0),
+                (ABORT, 0, 0),
+                (INITIATE, 0, 16),
+                (CONTINUE, 16, 16),
+                (FINISH, 32, 8),
+                (INITIATE, 0, 16),
+                (CONTINUE, 16, 16),
+                (FINISH, 32, 8),
+            ];
+            assert_eq!(&*fake.log, &all);
+            assert!(!fake.is_confused);
+        }
         Ok(())
     }
 

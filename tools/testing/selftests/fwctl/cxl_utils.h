@@ -22,6 +22,7 @@
 #define RC_SUCCESS 0
 #define RC_INPUT 2
 #define RC_UNSUPPORTED 3
+#define RC_SELECTION 0x1a
 
 #define HEAD_LEN sizeof(struct fwctl_rpc_cxl_hdr)
 #define REPLY_HEAD_LEN sizeof(struct fwctl_rpc_cxl_out_hdr)
@@ -43,6 +44,14 @@ static const uint8_t vendor_uuid[16] = {
 	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 	0xff,
 };
+
+/* Those of tools/fwctl/emu, with their numbers as the last byte. */
+static const uint8_t emulated_uuid[16] = { 0x66, 0x77, 0x63, 0x74, 0x6c, 0, 0x40, 0, 0x80 };
+
+static inline bool is_emulated(const uint8_t *uuid)
+{
+	return !memcmp(uuid, emulated_uuid, 15);
+}
 
 /*
  * Those that the kernel keeps to itself: scrub, ECS, the two PPR, and the sparing of cachelines,

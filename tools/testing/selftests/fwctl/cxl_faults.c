@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A CXL memory device that answers late, wrongly or not at all, and one that goes while RPCs are
+ * under way.
+ *
+ * Needs the memory device of tools/fwctl/emu, and in the guest a command `emu` that speaks to its
+ * control socket, as the machines of tools/fwctl/vm have it.  FWCTL_TEST_DEV names the device
+ * (default: the first device below a memdev).
+ */
+#include "cxl_emulated.h"
+
+static const uint32_t full = FWCTL_RPC_DEBUG_WRITE_FULL;
+
+/* Says something to the device behind the driver's back; returns 0 if it obeys. */
+static int emu(const char *command)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "emu %s >/dev/null 2>&1", command);
+	return system(line);
+}
+
+/* A number of its counters, or -1. */
+static long emu_counter(const char *pointer)
+{
+	char line[256];
+	long value = -1;
+	FILE *answer;
+
+	snprintf(line, sizeof(line), "emu -p %s counters 2>/dev/null", pointer);
+	answer = popen(line, "r");
+	if (answer) {
+		if (fscanf(answer, "%ld", &value) != 1)
+			value = -1;
+		pclose(answer);
+	}
+	return value;
+}
+
+/* Adds a fault. */
+#define fault(...) do {									\
+	char __command[128];								\
+	snprintf(__command, sizeof(__command), "fault " __VA_ARGS__);			\
+	ASSERT_EQ(0, emu(__command));							\
+} while (0)
+
+/* No fault, and nothing that one holds back. */
+static int emu_calm(void)
+{
+	return emu("clear") || emu("release");
+}
+
+FIXTURE(faults)
+{
+	struct device dev;
+	int fd;
+};
+
+FIXTURE_SETUP(faults)
+{
+	if (!find_emulated(&self->dev))
+		SKIP(return, NO_EMULATED);
+	if (emu_calm())
+		SKIP(return, "no command emu that the device obeys");
+	self->fd = open(self->dev.node, O_RDWR);
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(faults)
+{
+	uint8_t value[LARGE_LEN] = {};
+
+	EXPECT_EQ(0, emu_calm());
+	/* Whatever happened, it works again, and no transfer is left. */
+	EXPECT_EQ(0, set_feature(self->fd, full, LARGE, 0, value, sizeof(value)));
+	EXPECT_TRUE(has_value(self->fd, LARGE, value));
+	EXPECT_EQ(emu_counter("/transfers/begun"),
+		  emu_counter("/transfers/finished") + emu_counter("/transfers/aborted") +
+		  emu_counter("/transfers/dropped"));
+	close(self->fd);
+}
+
+/*
+ * The device refuses
+ */
+
+TEST_F(faults, any_return_code)
+{
+	uint16_t codes[] = { 2, 3, 4, 6, 0x1b, 0x1c, 0x1e, 0x1f, 0x100, 0xffff };
+	uint8_t value[SMALL_LEN];
+
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		fault("op=0x501,status=%u", codes[i]);
+		EXPECT_EQ(DEVICE_SAYS + codes[i],
+			  get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)));
+		fault("op=0x502,status=%u", codes[i]);
+		EXPECT_EQ(DEVICE_SAYS + codes[i],
+			  set_feature(self->fd, full, IMMEDIATE_DATA, 0, value, sizeof(value)));
+		ASSERT_EQ(0, emu_calm());
+	}
+}
+
+/* A read in parts is one value or none. */
+TEST_F(faults, part_of_a_get_is_refused)
+{
+	uint8_t value[LARGE_LEN];
+
+	for (int nth = 1; nth <= 10; nth++) {
+		fault("op=0x501,nth=%d,status=%d", nth, RC_INTERNAL);
+		EXPECT_EQ(DEVICE_SAYS + RC_INTERNAL,
+			  get_feature(self->fd, LARGE, 0, 0, value, LARGE_LEN));
+		EXPECT_EQ(0, get_feature(self->fd, LARGE, 0, 0, value, LARGE_LEN));
+		ASSERT_EQ(0, emu_calm());
+	}
+}
+
+/* So is a write: what was begun is aborted, and the next one works. */
+TEST_F(faults, part_of_a_set_is_refused)
+{
+	uint8_t before[LARGE_LEN], value[LARGE_LEN];
+
+	for (int nth = 1; nth <= 11; nth++) {
+		long aborted = emu_counter("/transfers/aborted");
+
+		ASSERT_LE(0, aborted);
+		get_whole(self->fd, LARGE, before);
+		fill_pattern(value, sizeof(value), nth);
+		fault("op=0x502,nth=%d,status=%d", nth, RC_INTERNAL);
+		EXPECT_EQ(DEVICE_SAYS + RC_INTERNAL,
+			  set_feature(self->fd, full, LARGE, 0, value, sizeof(value)));
+		EXPECT_TRUE(has_value(self->fd, LARGE, before));
+		/* A first part that is refused begins nothing. */
+		EXPECT_EQ(aborted + (nth > 1), emu_counter("/transfers/aborted"));
+
+		EXPECT_EQ(0, set_feature(self->fd, full, LARGE, 0, value, sizeof(value)));
+		EXPECT_TRUE(has_value(self->fd, LARGE, value));
+		ASSERT_EQ(0, emu_calm());
+	}
+}
+
+/*
+ * The device does not answer: the kernel waits for two seconds
+ */
+
+TEST_F_TIMEOUT(faults, late, 60)
+{
+	uint8_t value[SMALL_LEN];
+
+	get_whole(self->fd, IMMEDIATE_DATA, value);
+	fault("op=0x501,late=300,times=2");
+	fault("op=0x502,late=300");
+	EXPECT_EQ(0, get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)));
+	value[0]++;
+	EXPECT_EQ(0, set_feature(self->fd, full, IMMEDIATE_DATA, 0, value, sizeof(value)));
+	EXPECT_TRUE(has_value(self->fd, IMMEDIATE_DATA, value));
+}
+
+TEST_F_TIMEOUT(faults, never, 60)
+{
+	uint8_t value[SMALL_LEN];
+
+	fault("op=0x501,never");
+	EXPECT_EQ(ETIMEDOUT, get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)));
+	/* There is one mailbox, and it is not free. */
+	EXPECT_EQ(EBUSY, get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)));
+	EXPECT_EQ(EBUSY, set_feature(self->fd, full, IMMEDIATE_DATA, 0, value, sizeof(value)));
+	make_get_supported(ENTRY_LEN, 0);
+	send_request(self->fd);
+	EXPECT_EQ(1, entries_in_reply());
+	ASSERT_EQ(0, emu("release"));
+	EXPECT_EQ(0, get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)));
+}
+
+/*
+ * A part gets no answer, and while the mailbox is not free the transfer cannot be aborted: that is
+ * made up for before the next one.
+ */
+TEST_F_TIMEOUT(faults, part_of_a_set_is_lost, 120)
+{
+	int lost[] = { 1, 2, 5, 11 };
+	uint8_t value[LARGE_LEN], before[LARGE_LEN];
+
+	for (size_t i = 0; i < ARRAY_SIZE(lost); i++) {
+		get_whole(self->fd, LARGE, before);
+		fill_pattern(value, sizeof(value), i);
+		fault("op=0x502,nth=%d,never", lost[i]);
+		EXPECT_EQ(ETIMEDOUT, set_feature(self->fd, full, LARGE, 0, value, sizeof(value)));
+		EXPECT_EQ(EBUSY, set_feature(self->fd, full, COLD_RESET, 0, value, SMALL_LEN));
+		ASSERT_EQ(0, emu_calm());
+		/* The device may have got the last one. */
+		if (lost[i] < 11) {
+			EXPECT_TRUE(has_value(self->fd, LARGE, before));
+		}
+		EXPECT_EQ(0, set_feature(self->fd, full, COLD_RESET, 0, value, SMALL_LEN)) {
+			TH_LOG("after part %d", lost[i]);
+		}
+		EXPECT_EQ(0, set_feature(self->fd, full, LARGE, 0, value, sizeof(value)));
+		EXPECT_TRUE(has_value(self->fd, LARGE, value));
+	}
+}
+
+/*
+ * The device answers wrongly
+ */
+
+/* That is what it said: only the length is for the driver to look at. */
+TEST_F(faults, garbled_answers)
+{
+	struct {
+		const char *effect;
+		uint32_t size;
+	} cases[] = {
+		{ "garble", 4 }, { "garble=2", 4 }, { "truncate=0", 0 }, { "truncate=3", 3 },
+		{ "claim=0", 0 }, { "claim=2", 2 }, { "claim=5", 4 }, { "claim=0x200", 4 },
+		{ "claim=0x201", 4 }, { "claim=0x1fffff", 4 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint8_t uuid[16];
+
+		feature_uuid(IMMEDIATE_LOG, uuid);
+		fault("op=0x501,%s", cases[i].effect);
+		make_get(uuid, 0, SMALL_LEN, 0);
+		send_request(self->fd);
+		EXPECT_EQ(RC_SUCCESS, reply.out.hdr.retval);
+		EXPECT_EQ(cases[i].size, reply.out.hdr.size) {
+			TH_LOG("%s", cases[i].effect);
+		}
+		/* An answer where there should be none. */
+		fault("op=0x502,%s", cases[i].effect);
+		EXPECT_EQ(0, set_feature(self->fd, full, IMMEDIATE_LOG, 0, "abcd", SMALL_LEN));
+		ASSERT_EQ(0, emu_calm());
+	}
+}
+
+/* A short part of a value that is read in parts is taken for its end. */
+TEST_F(faults, short_part_of_a_get)
+{
+	uint8_t uuid[16];
+
+	feature_uuid(LARGE, uuid);
+	for (int nth = 1; nth <= 9; nth++) {
+		fault("op=0x501,nth=%d,truncate=7", nth);
+		make_get(uuid, 0, LARGE_LEN, 0);
+		send_request(self->fd);
+		EXPECT_EQ(RC_SUCCESS, reply.out.hdr.retval);
+		EXPECT_EQ((nth - 1) * 512 + 7, reply.out.hdr.size);
+		ASSERT_EQ(0, emu_calm());
+	}
+}
+
+/*
+ * The driver offers nothing that goes on in the background, but a device may do so unasked.  The
+ * kernel does not wait for it.
+ */
+TEST_F(faults, unasked_in_the_background)
+{
+	uint8_t value[SMALL_LEN] = {};
+
+	fault("op=0x501,background,never");
+	EXPECT_EQ(DEVICE_SAYS + RC_BACKGROUND,
+		  get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)));
+	EXPECT_EQ(DEVICE_SAYS + RC_BUSY,
+		  set_feature(self->fd, full, IMMEDIATE_DATA, 0, value, sizeof(value)));
+	EXPECT_EQ(0, get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)));
+	ASSERT_EQ(0, emu("release"));
+	EXPECT_EQ(0, set_feature(self->fd, full, IMMEDIATE_DATA, 0, value, sizeof(value)));
+}
+
+/*
+ * The driver or the device goes, while several threads are at it
+ */
+
+struct caller {
+	pthread_t thread;
+	int fd;
+	enum feature feature;
+	bool is_setter;
+	/* What ended it. */
+	int err;
+	unsigned int calls;
+};
+
+/* Until the device is gone: no call takes for ever, and no errno is one that nobody expects. */
+static void *caller_main(void *arg)
+{
+	struct caller *caller = arg;
+	uint32_t len = feature_len(caller->feature);
+	uint8_t value[MAX_VALUE] = {};
+	int err;
+
+	do {
+		if (caller->is_setter)
+			err = set_feature(caller->fd, full, caller->feature, 0, value, len);
+		else
+			err = get_feature(caller->fd, caller->feature, 0, 0, value, len);
+		__atomic_add_fetch(&caller->calls, 1, __ATOMIC_RELAXED);
+	} while (!err || err == ETIMEDOUT || err == EBUSY);
+	caller->err = err;
+	return NULL;
+}
+
+#define CALLERS 6
+
+/* Of all kinds, each with its own file; they are under way when this returns. */
+static bool start_callers(const struct device *dev, struct caller *callers)
+{
+	memset(callers, 0, CALLERS * sizeof(*callers));
+	for (int i = 0; i < CALLERS; i++) {
+		callers[i].fd = open(dev->node, O_RDWR);
+		callers[i].feature = i & 1 ? LARGE : IMMEDIATE_DATA;
+		callers[i].is_setter = i & 2;
+		if (callers[i].fd < 0 ||
+		    pthread_create(&callers[i].thread, NULL, caller_main, &callers[i]))
+			return false;
+	}
+	for (int i = 0; i < CALLERS; i++) {
+		while (!__atomic_load_n(&callers[i].calls, __ATOMIC_RELAXED))
+			usleep(1000);
+	}
+	return true;
+}
+
+#define end_callers(callers) do {							\
+	for (int __i = 0; __i < CALLERS; __i++) {					\
+		pthread_join((callers)[__i].thread, NULL);				\
+		EXPECT_EQ(ENODEV, (callers)[__i].err) {					\
+			TH_LOG("caller %d", __i);					\
+		}									\
+		close((callers)[__i].fd);						\
+	}										\
+} while (0)
+
+/* The driver and the name that the memdev's auxiliary device has there. */
+static bool find_auxiliary(char *driver, size_t size, char *name, size_t name_size)
+{
+	const char *drivers = "/sys/bus/auxiliary/drivers";
+	struct dirent *entry;
+	bool is_found = false;
+	DIR *dir;
+
+	snprintf(driver, size, "%s/cxl_fwctl.cxl_fwctl", drivers);
+	dir = opendir(driver);
+	if (!dir)
+		return false;
+	while (!is_found && (entry = readdir(dir))) {
+		if (strncmp(entry->d_name, "cxl_core.", 9))
+			continue;
+		snprintf(name, name_size, "%.63s", entry->d_name);
+		is_found = true;
+	}
+	closedir(dir);
+	return is_found;
+}
+
+/* Writes `text` to a file below `dir`. */
+static int write_below(const char *dir, const char *file, const char *text)
+{
+	char path[PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	return write_text(path, text);
+}
+
+/* Opens what is the device now. */
+static int open_anew(struct device *dev)
+{
+	for (int i = 0; i < 1000; i++) {
+		int fd = find_emulated(dev) ? open(dev->node, O_RDWR) : -1;
+
+		if (fd >= 0)
+			return fd;
+		usleep(10000);
+	}
+	return -1;
+}
+
+TEST_F_TIMEOUT(faults, unbind_with_calls_under_way, 300)
+{
+	char driver[PATH_MAX], name[64];
+	struct caller callers[CALLERS];
+
+	ASSERT_TRUE(find_auxiliary(driver, sizeof(driver), name, sizeof(name)));
+	for (int round = 0; round < 3; round++) {
+		/* At once, or with commands that take a while. */
+		if (round)
+			fault("times=forever,late=20");
+		ASSERT_TRUE(start_callers(&self->dev, callers));
+		ASSERT_EQ(0, write_below(driver, "unbind", name));
+		end_callers(callers);
+		EXPECT_EQ(ENODEV, set_feature(self->fd, full, IMMEDIATE_DATA, 0, "abcd", 4));
+		close(self->fd);
+		ASSERT_EQ(0, emu_calm());
+		ASSERT_EQ(0, write_below(driver, "bind", name));
+		self->fd = open_anew(&self->dev);
+		ASSERT_LE(0, self->fd);
+	}
+}
+
+/* The PCI function of a memdev, a directory of sysfs. */
+static bool find_function(const struct device *dev, char *function)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), CLASS_DIR "/%s/device/..", dev->name);
+	return realpath(path, function);
+}
+
+/* All at once, the mailbox included. */
+TEST_F_TIMEOUT(faults, remove_with_calls_under_way, 300)
+{
+	struct caller callers[CALLERS];
+	char function[PATH_MAX];
+
+	for (int round = 0; round < 3; round++) {
+		ASSERT_TRUE(find_function(&self->dev, function));
+		if (round)
+			fault("times=forever,late=20");
+		ASSERT_TRUE(start_callers(&self->dev, callers));
+		ASSERT_EQ(0, write_below(function, "remove", "1"));
+		end_callers(callers);
+		close(self->fd);
+		ASSERT_EQ(0, emu_calm());
+		ASSERT_EQ(0, write_text("/sys/bus/pci/rescan", "1"));
+		self->fd = open_anew(&self->dev);
+		ASSERT_LE(0, self->fd);
+	}
+}
+
+/* Pulled out: the mailbox reads as all ones.  Somebody notices later, and removes it. */
+TEST_F_TIMEOUT(faults, vanish_with_calls_under_way, 300)
+{
+	struct caller callers[CALLERS];
+	char function[PATH_MAX];
+	uint8_t value[SMALL_LEN];
+
+	ASSERT_TRUE(find_function(&self->dev, function));
+	fault("op=0x502,action=2,nth=20,vanish");
+	ASSERT_TRUE(start_callers(&self->dev, callers));
+	while (get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)) != EBUSY)
+		usleep(1000);
+	ASSERT_EQ(0, write_below(function, "remove", "1"));
+	end_callers(callers);
+	close(self->fd);
+
+	/* As after power on, which no transfer survives. */
+	ASSERT_EQ(0, emu("clear"));
+	ASSERT_EQ(0, emu("return"));
+	ASSERT_EQ(0, write_text("/sys/bus/pci/rescan", "1"));
+	self->fd = open_anew(&self->dev);
+	ASSERT_LE(0, self->fd);
+}
+
+TEST_HARNESS_MAIN

@@ -2,7 +2,8 @@
 
 //! The control socket: one command per line, one line of JSON for each.
 //!
-//! `{"ok":true,"result":...}` or `{"ok":false,"error":"..."}`.  [`VERBS`] are understood by each device; a device adds its own.
+//! `{"ok":true,"result":...}` or `{"ok":false,"error":"..."}`.  The answer to a command that starts with `@TAG ` has a
+//! `"tag"` as well, for those who share a connection.  [`VERBS`] are understood by each device; a device adds its own.
 
 use crate::fault::{Dialect, Faults};
 use serde_json::{json, Value};
@@ -51,13 +52,25 @@ fn talk(stream: &UnixStream, answer: &Answer) -> io::Result<()> {
         if line.is_empty() {
             continue;
         }
-        let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
-        let reply = match answer(verb, argument.trim()) {
+        let (first, rest) = first_word(line);
+        let (tag, (verb, argument)) = match first.strip_prefix('@') {
+            Some(tag) => (Some(tag), first_word(rest)),
+            None => (None, (first, rest)),
+        };
+        let mut reply = match answer(verb, argument) {
             Ok(result) => json!({"ok": true, "result": result}),
             Err(error) => json!({"ok": false, "error": error}),
         };
+        if let Some(tag) = tag {
+            reply["tag"] = tag.into();
+        }
         writeln!(writer, "{reply}")?;
     }
+}
+
+fn first_word(line: &str) -> (&str, &str) {
+    let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
+    (first, rest.trim())
 }
 
 /// The verbs about faults, for [`crate::device::Device::control`]; nothing if `verb` is another.
@@ -97,13 +110,17 @@ mod tests {
             };
             talk(&theirs, answer).unwrap();
         });
-        (&ours).write_all(b"echo  a b \n\nnothing\n").unwrap();
+        (&ours)
+            .write_all(b"echo  a b \n\nnothing\n@5 echo c\n@6\n")
+            .unwrap();
         ours.shutdown(std::net::Shutdown::Write).unwrap();
         let mut text = String::new();
         (&ours).read_to_string(&mut text).unwrap();
         assert_eq!(
             text,
-            "{\"ok\":true,\"result\":\"a b\"}\n{\"error\":\"what?\",\"ok\":false}\n"
+            "{\"ok\":true,\"result\":\"a b\"}\n{\"error\":\"what?\",\"ok\":false}\n\
+             {\"ok\":true,\"result\":\"c\",\"tag\":\"5\"}\n\
+             {\"error\":\"what?\",\"ok\":false,\"tag\":\"6\"}\n"
         );
         serving.join().unwrap();
     }

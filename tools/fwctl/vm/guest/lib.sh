@@ -75,6 +75,24 @@ load_cxl_test() {
 	done
 }
 
+# load_mlx5: the driver of ConnectX cards, and ours on it
+load_mlx5() {
+	load mlx5_core
+	load mlx5_fwctl
+}
+
+# count_functions ATTRIBUTE PATTERN: PCI functions whose attribute is like that
+count_functions() {
+	count_functions_n=0
+	for count_functions_one in /sys/bus/pci/devices/*; do
+		# shellcheck disable=SC2254 # it is a pattern
+		case $(cat "$count_functions_one/$1") in
+		$2) count_functions_n=$((count_functions_n + 1)) ;;
+		esac
+	done
+	echo $count_functions_n
+}
+
 # memdev_of FWCTL: name of the CXL memory device that a fwctl device belongs to
 memdev_of() { basename "$(readlink "/sys/class/fwctl/$1/device")"; }
 

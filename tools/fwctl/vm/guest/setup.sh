@@ -6,9 +6,11 @@
 load fwctl
 if [ "$FWCTL_VM_MACHINE" = cxl-test ]; then
 	load_cxl_test
-elif grep -q '^0x0502' /sys/bus/pci/devices/*/class; then
-	load_cxl
-else
+	wait_for "a fwctl device" some_device
 	exit 0
 fi
-wait_for "a fwctl device" some_device
+memories=$(count_functions class '0x0502*')
+cards=$(count_functions vendor 0x15b3)
+[ "$memories" = 0 ] || load_cxl
+[ "$cards" = 0 ] || load_mlx5
+wait_for "$((memories + cards)) fwctl devices" has_devices $((memories + cards))

@@ -8,6 +8,7 @@
 //! OUT/kernel/test/modules-cxl-test/lib/modules/RELEASE/      the same with tools/testing/cxl in updates/
 //! OUT/kernel/test/modules-mainline/lib/modules/RELEASE/      the same with mainline's mlx5_fwctl in updates/
 //! OUT/bin/fwctl                                              the CLI, static
+//! OUT/bin/fwctl-emu                                          the emulated devices
 //! OUT/selftests/...                                          the kselftest programs
 //! ```
 
@@ -59,6 +60,23 @@ impl Artifacts {
     /// `OUT/bin/fwctl`.
     pub fn cli(&self) -> PathBuf {
         self.root.join("bin/fwctl")
+    }
+
+    /// `OUT/bin/fwctl-emu`.
+    pub fn emu(&self) -> PathBuf {
+        self.root.join("bin/fwctl-emu")
+    }
+
+    /// Why the machine's devices are not to be had, which is nobody's fault: without a network there
+    /// is no fwctl-emu.
+    pub fn unavailable(&self, machine: &Machine) -> Option<String> {
+        let path = self.emu();
+        (!machine.emulated.is_empty() && !path.is_file()).then(|| {
+            format!(
+                "there is no {}: crates.io could not be reached when it was to be built",
+                path.display()
+            )
+        })
     }
 
     /// The machine's kernel image.

@@ -5,7 +5,7 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Boots the fwctl kernel in QEMU, with an emulated CXL memory device.
+/// Boots the fwctl kernel in QEMU, with emulated devices.
 #[derive(Parser)]
 #[command(name = "fwctl-vm", version, max_term_width = 100)]
 pub struct Cli {
@@ -52,6 +52,12 @@ pub enum Verb {
         /// Part of a test's name, or a glob over the whole name
         patterns: Vec<String>,
     },
+    /// Name the pieces of the build that tests need, for scripts/test
+    #[command(hide = true)]
+    Pieces {
+        /// As for test
+        patterns: Vec<String>,
+    },
     /// Run tests; exit status 0 if none failed
     Test {
         /// Write one JSON object per result to this file
@@ -71,9 +77,9 @@ pub enum Verb {
 /// Which machine to boot.
 #[derive(Args)]
 pub struct MachineName {
-    /// The machine to boot; `fwctl-vm list` names them
-    #[arg(long = "machine", default_value = "cxl", value_name = "NAME")]
-    pub name: String,
+    /// The machine to boot; `fwctl-vm list` names them [default: the one with most devices]
+    #[arg(long = "machine", value_name = "NAME")]
+    pub name: Option<String>,
 }
 
 /// Options of every verb.
@@ -172,7 +178,7 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!((machine.name.as_str(), command.len()), ("plain", 3));
+        assert_eq!((machine.name.as_deref(), command.len()), (Some("plain"), 3));
         assert!(parse("fwctl-vm exec").is_err());
         assert!(parse("fwctl-vm exec ls").is_err());
     }

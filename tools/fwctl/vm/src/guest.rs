@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! This program as the guest's init: mounts, then does what the host asks for.
+//! This program as the guest's init: mounts, then does what the host asks for.  And as the command
+//! [`emu`].
 
+pub mod emu;
 mod step;
 
 use crate::protocol::{Event, Request, Size, PORT};

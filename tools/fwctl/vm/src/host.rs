@@ -4,11 +4,12 @@
 
 use crate::artifacts::Artifacts;
 use crate::cli::{Accel, Options};
+use crate::emulated::{self, Emulator};
 use crate::image;
 use crate::machine::Machine;
 use crate::qemu::{quote, Launch, Sockets};
 use crate::session::{Boot, NoBoot, Session};
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -20,6 +21,9 @@ const BOOT_LIMIT: u64 = 90;
 
 /// Time until the kernel's first message, in seconds; it usually takes less than one.
 const SILENCE_LIMIT: u64 = 30;
+
+/// Time for an emulated device to start, or to end after QEMU, in seconds.
+const EMULATOR_LIMIT: u64 = 10;
 
 /// What the verbs need to know of the host.
 pub struct Host {
@@ -34,13 +38,47 @@ pub struct Host {
 
 /// A booted machine and the folder with its sockets and initramfs.
 pub struct Booted {
-    /// The machine; dropped, and so killed, before its folder.
+    /// The machine; dropped, and so killed, before its devices and its folder.
     pub session: Session,
+    emulators: Vec<Emulator>,
+    patience: Duration,
     /// Its kind.
     pub machine: &'static str,
     /// Its kernel log.
     pub console_log: PathBuf,
     _dir: TempDir,
+}
+
+/// An emulated device did not end as it should.
+pub struct BadEnd {
+    /// Its name on the machine.
+    pub name: &'static str,
+    /// What was wrong.
+    pub what: String,
+    /// What the device said.
+    pub log: PathBuf,
+}
+
+impl Booted {
+    /// Whether each emulated device is still there.
+    pub fn has_its_devices(&mut self) -> bool {
+        !self.emulators.iter_mut().any(Emulator::has_ended)
+    }
+
+    /// Ends the machine, then its emulated devices.  `was_detached`: no driver used them any more.
+    pub fn end(self, was_detached: bool) -> Vec<BadEnd> {
+        drop(self.session);
+        finish(self.emulators, was_detached, self.patience)
+    }
+}
+
+fn finish(emulators: Vec<Emulator>, was_detached: bool, patience: Duration) -> Vec<BadEnd> {
+    let end = |emulator: Emulator| {
+        let (name, log) = (emulator.name, emulator.log.clone());
+        let what = emulator.finish(was_detached, patience)?;
+        Some(BadEnd { name, what, log })
+    };
+    emulators.into_iter().filter_map(end).collect()
 }
 
 impl Host {
@@ -102,6 +140,9 @@ impl Host {
     fn try_boot(&self, machine: &Machine, log_name: &str) -> Result<Option<Booted>> {
         let kernel = self.artifacts.kernel(machine)?;
         self.artifacts.modules(machine)?;
+        if let Some(reason) = self.artifacts.unavailable(machine) {
+            bail!(reason);
+        }
         let dir = scratch_dir()?;
         let sockets = Sockets::in_dir(dir.path());
         let initramfs = dir.path().join("initramfs");
@@ -111,27 +152,53 @@ impl Host {
             kernel: &kernel,
             initramfs: &initramfs,
             sockets: &sockets,
+            dir: dir.path(),
             accel: self.accel(),
             cmdline: &self.options.append,
         }
         .argv();
+        let program = self.artifacts.emu();
+        let devices = machine.emulated.iter();
+        let devices: Vec<_> = devices
+            .map(|device| (device.name, emulated::argv(&program, device, dir.path())))
+            .collect();
         if self.options.show_command || self.options.dry_run {
-            eprintln!("{}", quote(&argv));
+            for argv in devices.iter().map(|(_, argv)| argv).chain([&argv]) {
+                eprintln!("{}", quote(argv));
+            }
         }
         if self.options.dry_run {
             return Ok(None);
         }
         image::write(&initramfs, &self.artifacts, machine, &self.options.busybox)?;
         let console_log = self.log_file(&format!("{log_name}.console"))?;
-        let session = Session::boot(Boot {
+        let patience = self.limit(EMULATOR_LIMIT);
+        let start = |(name, argv): &(&'static str, Vec<String>)| {
+            let log = self.log_file(&format!("{log_name}.{name}"))?;
+            Emulator::start(name, argv, log, patience)
+        };
+        let emulators = devices.iter().map(start).collect::<Result<Vec<_>>>()?;
+        let booted = Session::boot(Boot {
             argv: &argv,
             sockets: &sockets,
             console_log: console_log.clone(),
             limit: self.limit(BOOT_LIMIT),
             silence: self.limit(SILENCE_LIMIT),
-        })?;
+        });
+        let session = match booted {
+            Ok(session) => session,
+            Err(error) => {
+                return Err(finish(emulators, false, patience)
+                    .into_iter()
+                    .fold(error, |error, end| {
+                        error.context(format!("the emulated {}: {}", end.name, end.what))
+                    }))
+            }
+        };
         Ok(Some(Booted {
             session,
+            emulators,
+            patience,
             machine: machine.name,
             console_log,
             _dir: dir,

@@ -3,6 +3,7 @@
 //! What is in the guest: this program as init, busybox, modules, the programs under test.
 
 use crate::artifacts::Artifacts;
+use crate::guest;
 use crate::initramfs::Archive;
 use crate::machine::Machine;
 use crate::tests;
@@ -37,6 +38,9 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
     image.archive.chardev("dev/null", 0o666, 1, 3)?;
     let own = std::env::current_exe().context("cannot find this program's own file")?;
     image.program("init", &own)?;
+    image
+        .archive
+        .link(&format!("bin/{}", guest::emu::NAME), "/init")?;
     image.busybox(busybox)?;
     image
         .archive

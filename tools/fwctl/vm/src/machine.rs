@@ -15,11 +15,52 @@ pub struct Machine {
     pub modules: &'static str,
     /// Number of emulated CXL type 3 devices.
     pub cxl_devices: u8,
+    /// Devices that fwctl-emu plays.
+    pub emulated: &'static [Emulated],
     /// Two NUMA nodes on two sockets, which cxl_test asks for.
     pub is_numa: bool,
     /// More for the kernel's command line.
     pub cmdline: &'static str,
 }
+
+/// One device that fwctl-emu plays.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Emulated {
+    /// Its name on this machine: for `emu` in the guest, logs and results.
+    pub name: &'static str,
+    /// Command of fwctl-emu.
+    pub kind: &'static str,
+    /// More arguments for it.
+    pub arguments: &'static [&'static str],
+    /// Where it is plugged in.
+    pub slot: Slot,
+}
+
+/// Where a device is plugged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// Behind a PCI Express root port of its own.
+    RootPort,
+    /// On the root bus, where it has no link.
+    RootBus,
+}
+
+/// A ConnectX as most tests want it.
+const CARD: Emulated = Emulated {
+    name: "connectx",
+    kind: "connectx",
+    arguments: &[],
+    slot: Slot::RootPort,
+};
+
+/// A CXL memory device with Features of every kind; on the root bus it would be another kind of
+/// device.
+const MEMORY: Emulated = Emulated {
+    name: "memory",
+    kind: "cxl",
+    arguments: &[],
+    slot: Slot::RootPort,
+};
 
 /// What most machines have in common.
 const BASE: Machine = Machine {
@@ -28,6 +69,7 @@ const BASE: Machine = Machine {
     flavour: "test",
     modules: "modules",
     cxl_devices: 0,
+    emulated: &[],
     is_numa: false,
     cmdline: "kunit.enable=0",
 };
@@ -47,7 +89,7 @@ pub static KUNIT: Machine = Machine {
     ..BASE
 };
 
-/// What `fwctl-vm run` shows.
+/// What `fwctl-vm run` shows without fwctl-emu.
 pub static CXL: Machine = Machine {
     name: "cxl",
     about: "one emulated CXL type 3 device",
@@ -60,6 +102,47 @@ pub static CXL2: Machine = Machine {
     name: "cxl2",
     about: "two emulated CXL type 3 devices",
     cxl_devices: 2,
+    ..BASE
+};
+
+/// The firmware of a network adapter.
+pub static CONNECTX: Machine = Machine {
+    name: "connectx",
+    about: "one emulated ConnectX",
+    emulated: &[CARD],
+    ..BASE
+};
+
+/// Two cards side by side.
+pub static CONNECTX2: Machine = Machine {
+    name: "connectx2",
+    about: "two emulated ConnectX",
+    emulated: &[
+        CARD,
+        Emulated {
+            name: "second",
+            arguments: &["--serial", "1"],
+            slot: Slot::RootBus,
+            ..CARD
+        },
+    ],
+    ..BASE
+};
+
+/// A memory device whose features the kernel does not keep for itself.
+pub static CXL_EMULATED: Machine = Machine {
+    name: "cxl-emulated",
+    about: "one CXL memory device of fwctl-emu, with vendor features",
+    emulated: &[MEMORY],
+    ..BASE
+};
+
+/// What `fwctl-vm run` shows.
+pub static BOTH: Machine = Machine {
+    name: "both",
+    about: "an emulated CXL type 3 device and an emulated ConnectX",
+    cxl_devices: 1,
+    emulated: &[CARD],
     ..BASE
 };
 
@@ -103,6 +186,10 @@ pub static MACHINES: &[&Machine] = &[
     &KUNIT,
     &CXL,
     &CXL2,
+    &CONNECTX,
+    &CONNECTX2,
+    &CXL_EMULATED,
+    &BOTH,
     &CXL_TEST,
     &MAINLINE,
     &BUILTIN,
@@ -125,6 +212,10 @@ mod tests {
     fn names_are_unique() {
         for machine in MACHINES {
             assert!(std::ptr::eq(find(machine.name).unwrap(), *machine));
+            for (n, device) in machine.emulated.iter().enumerate() {
+                let others = &machine.emulated[n + 1..];
+                assert!(others.iter().all(|other| other.name != device.name));
+            }
         }
     }
 }

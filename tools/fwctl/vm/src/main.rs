@@ -12,12 +12,14 @@
 //! * [`session`]: a booted machine that runs steps, on top of [`vm`] (QEMU and its channels),
 //!   [`protocol`] and [`console`]; [`shell`]: our terminal as the guest's
 //! * [`judge`]: from what happened to an [`outcome`], with [`tap`]
-//! * [`guest`]: the same program as the guest's init
+//! * [`emulated`]: the devices that fwctl-emu plays
+//! * [`guest`]: the same program as the guest's init, and as the command `emu` in it
 //! * [`sys`]: what needs `unsafe`
 
 mod artifacts;
 mod cli;
 mod console;
+mod emulated;
 mod guest;
 mod host;
 mod image;
@@ -47,6 +49,9 @@ fn main() -> ExitCode {
     if guest::is_init() {
         guest::main();
     }
+    if guest::emu::is_called() {
+        return ExitCode::from(guest::emu::main() as u8);
+    }
     let cli = Cli::parse();
     sys::catch_signals();
     match dispatch(&cli) {
@@ -74,14 +79,18 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             no_interactive,
         } => {
             let interactive = *interactive || (!no_interactive && shell::is_possible());
-            verbs::run(&host()?, &machine.name, interactive)
+            verbs::run(&host()?, machine.name.as_deref(), interactive)
         }
-        Verb::Shell { machine } => verbs::shell(&host()?, &machine.name),
+        Verb::Shell { machine } => verbs::shell(&host()?, machine.name.as_deref()),
         Verb::Exec {
             machine,
             limit,
             command,
-        } => verbs::exec(&host()?, &machine.name, *limit, command),
+        } => verbs::exec(&host()?, machine.name.as_deref(), *limit, command),
+        Verb::Pieces { patterns } => {
+            report::print(&report::pieces(patterns));
+            Ok(0)
+        }
         Verb::List { patterns } => {
             report::print(&report::list(patterns));
             Ok(0)

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Name of the virtio-serial port, as the guest finds it in sysfs.
 pub const PORT: &str = "fwctl-vm";
 
+/// What the names of the ports to the emulated devices' control sockets start with.
+pub const EMULATOR_PORT: &str = "fwctl-emu.";
+
 /// Start of each line that the guest's init writes to /dev/kmsg.
 pub const MARK: &str = "fwctl-vm: ";
 

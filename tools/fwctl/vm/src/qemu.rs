@@ -3,7 +3,9 @@
 //! QEMU's command line for a machine.
 
 use crate::cli::Accel;
-use crate::machine::Machine;
+use crate::emulated::EmulatorSockets;
+use crate::machine::{Emulated, Machine, Slot};
+use crate::protocol::{EMULATOR_PORT, PORT};
 use std::path::{Path, PathBuf};
 
 /// Everything that QEMU is told.
@@ -18,6 +20,8 @@ pub struct Launch<'a> {
     pub initramfs: &'a Path,
     /// Unix sockets on which we listen.
     pub sockets: &'a Sockets,
+    /// Folder with the sockets of the emulated devices.
+    pub dir: &'a Path,
     /// How the processors run.
     pub accel: Accel,
     /// More for the kernel's command line.
@@ -85,27 +89,34 @@ impl Launch<'_> {
         } else {
             ""
         };
-        add(&["-M", &format!("q35,sata=off,smbus=off{cxl}")]);
+        // The emulated devices map the guest's memory.
+        let memory = match self.machine {
+            machine if machine.emulated.is_empty() || machine.is_numa => "",
+            _ => ",memory-backend=ram",
+        };
+        add(&["-M", &format!("q35,sata=off,smbus=off{cxl}{memory}")]);
         self.processors(&mut add);
         self.cxl(&mut add);
+        self.emulated(&mut add);
 
         add(&["-device", "virtio-serial-pci,bus=pcie.0"]);
-        let channel = |id: &str, path: &Path| {
-            format!(
-                "socket,id={id},path={}",
-                path.display().to_string().replace(',', ",,")
-            )
-        };
         add(&["-chardev", &channel("console", &self.sockets.console)]);
         add(&["-serial", "chardev:console"]);
         add(&["-chardev", &channel("tty", &self.sockets.tty)]);
         add(&["-device", "virtconsole,chardev=tty"]);
         add(&["-chardev", &channel("port", &self.sockets.port)]);
-        let name = crate::protocol::PORT;
         add(&[
             "-device",
-            &format!("virtserialport,chardev=port,name={name}"),
+            &format!("virtserialport,chardev=port,name={PORT}"),
         ]);
+        for Emulated { name, .. } in self.machine.emulated {
+            let control = EmulatorSockets::in_dir(self.dir, name).control;
+            add(&["-chardev", &channel(name, &control)]);
+            add(&[
+                "-device",
+                &format!("virtserialport,chardev={name},name={EMULATOR_PORT}{name}"),
+            ]);
+        }
 
         add(&["-kernel", &self.kernel.display().to_string()]);
         add(&["-initrd", &self.initramfs.display().to_string()]);
@@ -115,19 +126,51 @@ impl Launch<'_> {
     }
 
     fn processors(&self, add: &mut impl FnMut(&[&str])) {
+        let backend = match self.machine.emulated {
+            [] => "memory-backend-ram",
+            _ => "memory-backend-memfd,share=on",
+        };
         if !self.machine.is_numa {
+            if !self.machine.emulated.is_empty() {
+                add(&["-object", &format!("{backend},id=ram,size=1G")]);
+            }
             return add(&["-smp", "2"]);
         }
         add(&["-smp", "2,sockets=2,cores=1,threads=1"]);
         for node in 0..2 {
-            add(&[
-                "-object",
-                &format!("memory-backend-ram,id=ram{node},size=512M"),
-            ]);
+            add(&["-object", &format!("{backend},id=ram{node},size=512M")]);
             add(&[
                 "-numa",
                 &format!("node,nodeid={node},cpus={node},memdev=ram{node}"),
             ]);
+        }
+    }
+
+    /// The devices whose other end is fwctl-emu.
+    fn emulated(&self, add: &mut impl FnMut(&[&str])) {
+        for (n, Emulated { name, slot, .. }) in self.machine.emulated.iter().enumerate() {
+            let bus = match slot {
+                Slot::RootBus => "pcie.0".into(),
+                Slot::RootPort => {
+                    let number = n + 1;
+                    let port = format!("port.{name}");
+                    add(&[
+                        "-device",
+                        &format!(
+                            "pcie-root-port,bus=pcie.0,id={port},chassis={number},slot={number}"
+                        ),
+                    ]);
+                    port
+                }
+            };
+            let socket = EmulatorSockets::in_dir(self.dir, name).device;
+            let device = serde_json::json!({
+                "driver": "vfio-user-pci",
+                "id": name,
+                "bus": bus,
+                "socket": {"type": "unix", "path": socket},
+            });
+            add(&["-device", &device.to_string()]);
         }
     }
 
@@ -156,6 +199,12 @@ impl Launch<'_> {
     }
 }
 
+/// A socket that QEMU connects to.
+fn channel(id: &str, path: &Path) -> String {
+    let path = path.display().to_string().replace(',', ",,");
+    format!("socket,id={id},path={path}")
+}
+
 /// The command line as one could type it in a shell.
 pub fn quote(argv: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+%@".contains(c);
@@ -179,6 +228,7 @@ mod tests {
             kernel: Path::new("/k"),
             initramfs: Path::new("/i"),
             sockets: &sockets,
+            dir: Path::new("/tmp/a,b"),
             accel: Accel::Kvm,
             cmdline: "more",
         };
@@ -204,6 +254,33 @@ mod tests {
         assert!(two.contains("cxl-type3,bus=rp1,volatile-memdev=vmem1,id=mem1,sn=0xabce"));
         assert_eq!(two.matches("pxb-cxl").count(), 1);
         assert!(argv(&machine::CXL_TEST).contains("sockets=2"));
+    }
+
+    #[test]
+    fn emulated_devices() {
+        let card = argv(&machine::CONNECTX);
+        assert!(card.contains("memory-backend=ram -object memory-backend-memfd,share=on,id=ram,"));
+        assert!(card.contains("-device pcie-root-port,bus=pcie.0,id=port.connectx,"));
+        assert!(card.contains(r#""driver":"vfio-user-pci""#), "{card}");
+        assert!(
+            card.contains(r#""path":"/tmp/a,b/connectx.vfio""#),
+            "{card}"
+        );
+        assert!(card.contains("socket,id=connectx,path=/tmp/a,,b/connectx.control"));
+        assert!(card.contains("chardev=connectx,name=fwctl-emu.connectx"));
+        assert!(!card.contains("cxl"), "{card}");
+
+        let cards = argv(&machine::CONNECTX2);
+        assert!(cards.contains(r#"{"bus":"port.connectx","#), "{cards}");
+        assert!(cards.contains(r#"{"bus":"pcie.0","#), "{cards}");
+        assert_eq!(cards.matches("pcie-root-port").count(), 1);
+
+        let numa = argv(&Machine {
+            emulated: machine::CONNECTX.emulated,
+            ..machine::CXL_TEST
+        });
+        assert!(numa.contains("memory-backend-memfd,share=on,id=ram1,size=512M"));
+        assert!(!numa.contains("memory-backend="), "{numa}");
     }
 
     #[test]

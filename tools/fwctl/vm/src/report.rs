@@ -5,6 +5,7 @@
 use crate::machine::MACHINES;
 use crate::outcome::{TestResult, Totals, Verdict};
 use crate::tests::{self, Test};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::{stdout, Write as _};
 use std::path::Path;
@@ -92,6 +93,23 @@ pub fn sum(results: &[TestResult], logs: &Path) -> String {
     format!("{text}{totals}\n")
 }
 
+/// `fwctl-vm pieces`: what the build has to make for the selected tests, one name per line.
+pub fn pieces(patterns: &[String]) -> String {
+    let mut pieces = BTreeSet::new();
+    for test in tests::select(patterns) {
+        pieces.extend(["tools".to_string(), "selftests".to_string()]);
+        pieces.insert(format!("kernel-{}", test.machine.flavour));
+        if !test.machine.emulated.is_empty() {
+            pieces.insert("emu".to_string());
+        }
+    }
+    let mut text = String::new();
+    for piece in pieces {
+        let _ = writeln!(text, "{piece}");
+    }
+    text
+}
+
 /// `fwctl-vm list`: name, machine, description; without patterns the machines as well.
 pub fn list(patterns: &[String]) -> String {
     let mut text = String::new();
@@ -129,6 +147,15 @@ mod tests_of_report {
         tests::all()
             .find(|test| test.name == "core/selftest-c")
             .unwrap()
+    }
+
+    #[test]
+    fn pieces_of_tests() {
+        let pattern = |pattern: &str| pieces(&[pattern.to_string()]);
+        assert_eq!(pattern("core/kunit"), "kernel-test\nselftests\ntools\n");
+        assert_eq!(pattern("cxl/builtin"), "kernel-builtin\nselftests\ntools\n");
+        assert!(pattern("emu/connectx").starts_with("emu\nkernel-test\n"));
+        assert_eq!(pattern("no such test"), "");
     }
 
     #[test]

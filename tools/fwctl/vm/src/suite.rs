@@ -9,9 +9,9 @@ use crate::image;
 use crate::judge::{complaints, judge};
 use crate::machine::{Machine, MACHINES};
 use crate::outcome::{self, TestResult, Totals, Verdict};
-use crate::protocol::Step;
+use crate::protocol::{Status, Step};
 use crate::report::{self, print};
-use crate::session::{Ran, Seen};
+use crate::session::{Ended, Ran, Seen};
 use crate::sys::Interrupted;
 use crate::tests::{self, Test};
 use anyhow::{bail, Context, Result};
@@ -115,6 +115,11 @@ impl Suite<'_> {
     fn chunk(&self, tests: Chunk) -> Result<()> {
         let mut left = Chunk::new();
         for test in tests {
+            if let Some(reason) = self.host.artifacts.unavailable(test.machine) {
+                let skipped = TestResult::new(test.name, Verdict::Skip(reason));
+                self.record(test, vec![skipped], None);
+                continue;
+            }
             let (artifacts, machine) = (&self.host.artifacts, test.machine);
             let no_kernel = artifacts.kernel(machine).err().map(|e| e.to_string());
             let mut needs = test.needs.iter();
@@ -147,20 +152,58 @@ impl Suite<'_> {
             &session.release,
             session.boot_time,
         ));
-        while let Some(test) = left.pop_front() {
-            if !self.test(&mut booted, test)? {
-                // It may have left anything behind: modules, a lockdep that is off, warnings
-                // that speak only once.
-                break;
-            }
+        let mut is_sound = true;
+        while is_sound {
+            let Some(test) = left.pop_front() else { break };
+            // A test that failed may have left anything behind: modules, a lockdep that is off,
+            // warnings that speak only once.
+            is_sound = self.test(&mut booted, test)? && booted.has_its_devices();
         }
+        let was_detached = is_sound && !machine.emulated.is_empty() && self.detach(&mut booted)?;
         if let Some(complaint) = complaints(&booted.session.stray, &[]) {
-            let mut result = failed(&format!("boot/{}", machine.name), complaint);
-            result.log = Some(booted.console_log.clone());
-            print(&report::reasons(std::slice::from_ref(&result), true));
-            outcome::merge(&mut lock(&self.results), vec![result]);
+            let name = format!("boot/{}", machine.name);
+            self.record_of_boot(name, complaint, booted.console_log.clone());
+        }
+        for end in booted.end(was_detached) {
+            let name = format!("{}/emulated-{}", machine.name, end.name);
+            self.record_of_boot(name, end.what, end.log);
         }
         Ok(())
+    }
+
+    /// Takes the emulated devices away from their drivers, so that what these leave behind is a
+    /// leak; whether it worked.
+    fn detach(&self, booted: &mut Booted) -> Result<bool> {
+        /// In seconds.
+        const LIMIT: u64 = 120;
+        let name = format!("{}/detach", booted.machine);
+        let script = format!("{}/detach.sh", image::SCRIPTS);
+        let step = Step {
+            seq: 0,
+            name: name.clone(),
+            argv: vec!["/bin/sh".into(), script],
+            env: Vec::new(),
+            limit_ms: self.host.limit(LIMIT).as_millis() as u64,
+        };
+        let ran = booted.session.run(step, &mut |_| {})?;
+        let what = match complaints(&ran.kernel, &[]) {
+            Some(complaint) => complaint,
+            None if ran.ended == Ended::Status(Status::Exited(0)) => return Ok(true),
+            None => format!(
+                "the drivers do not let go of their devices: {:?}",
+                ran.ended
+            ),
+        };
+        self.record_of_boot(name, what, booted.console_log.clone());
+        Ok(false)
+    }
+
+    /// Shows and keeps a failure that belongs to a boot rather than to one of its tests.
+    fn record_of_boot(&self, name: String, what: String, log: PathBuf) {
+        let mut result = failed(&name, what);
+        result.log = Some(log);
+        print(&report::reasons(std::slice::from_ref(&result), true));
+        outcome::merge(&mut lock(&self.results), vec![result]);
     }
 
     /// Runs one test; whether the machine is as good as new.

@@ -158,7 +158,31 @@ const OTHERS: &[Test] = &[
         needs: &[Module("fwctl"), Module("mlx5_fwctl")],
         ..BASE
     },
+    Test {
+        name: "emu/connectx",
+        about: "the emulated ConnectX has a fwctl device and obeys `emu`",
+        machine: &machine::CONNECTX,
+        script: &["emu-connectx.sh"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..BASE
+    },
     SLOW,
+    Test {
+        name: "emu/two-cards",
+        about: "`emu` speaks to the card that it names, and each card has a fwctl device",
+        machine: &machine::CONNECTX2,
+        script: &["emu-two-cards.sh"],
+        needs: &[Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "emu/memory",
+        about: "the emulated CXL memory device has a fwctl device and obeys `emu`",
+        machine: &machine::CXL_EMULATED,
+        script: &["emu-memory.sh"],
+        needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
+        ..BASE
+    },
     Test {
         name: "core/kunit",
         about: "the KUnit suites of the core and its drivers",
@@ -243,11 +267,18 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
 pub static SCRIPTS: &[(&str, &str)] = &[
     ("lib.sh", include_str!("../guest/lib.sh")),
     ("demo.sh", include_str!("../guest/demo.sh")),
+    ("detach.sh", include_str!("../guest/detach.sh")),
     ("setup.sh", include_str!("../guest/setup.sh")),
     ("selftest.sh", include_str!("../guest/selftest.sh")),
     ("kunit.sh", include_str!("../guest/kunit.sh")),
     ("load-unload.sh", include_str!("../guest/load-unload.sh")),
     ("trace-events.sh", include_str!("../guest/trace-events.sh")),
+    ("emu-connectx.sh", include_str!("../guest/emu-connectx.sh")),
+    (
+        "emu-two-cards.sh",
+        include_str!("../guest/emu-two-cards.sh"),
+    ),
+    ("emu-memory.sh", include_str!("../guest/emu-memory.sh")),
     ("cdoor.sh", include_str!("../guest/cdoor.sh")),
     ("cxl-selftest.sh", include_str!("../guest/cxl-selftest.sh")),
     (

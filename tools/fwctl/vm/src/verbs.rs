@@ -17,8 +17,8 @@ use std::io::{stdout, IsTerminal, Write};
 pub const DIED: i32 = 255;
 
 /// `fwctl-vm run`: the demo, and a shell if `interactive`.
-pub fn run(host: &Host, machine: &str, interactive: bool) -> Result<i32> {
-    let machine = find(machine)?;
+pub fn run(host: &Host, machine: Option<&str>, interactive: bool) -> Result<i32> {
+    let machine = choose(host, machine)?;
     if interactive {
         need_terminal()?;
     }
@@ -30,12 +30,13 @@ pub fn run(host: &Host, machine: &str, interactive: bool) -> Result<i32> {
         print("\n");
         interact(&mut booted)?;
     }
+    end(booted);
     Ok(status)
 }
 
 /// `fwctl-vm shell`.
-pub fn shell(host: &Host, machine: &str) -> Result<i32> {
-    let machine = find(machine)?;
+pub fn shell(host: &Host, machine: Option<&str>) -> Result<i32> {
+    let machine = choose(host, machine)?;
     if !host.options.dry_run {
         need_terminal()?;
     }
@@ -43,21 +44,33 @@ pub fn shell(host: &Host, machine: &str) -> Result<i32> {
         return Ok(0);
     };
     if setup(host, &mut booted)? == DIED {
+        end(booted);
         return Ok(DIED);
     }
     interact(&mut booted)?;
+    end(booted);
     Ok(0)
 }
 
 /// `fwctl-vm exec`.
-pub fn exec(host: &Host, machine: &str, limit: u64, command: &[String]) -> Result<i32> {
-    let Some(mut booted) = host.boot(find(machine)?, "exec")? else {
+pub fn exec(host: &Host, machine: Option<&str>, limit: u64, command: &[String]) -> Result<i32> {
+    let Some(mut booted) = host.boot(choose(host, machine)?, "exec")? else {
         return Ok(0);
     };
-    if setup(host, &mut booted)? == DIED {
-        return Ok(DIED);
+    let mut status = setup(host, &mut booted)?;
+    if status != DIED {
+        status = step(host, &mut booted, "exec", command.to_vec(), limit)?;
     }
-    step(host, &mut booted, "exec", command.to_vec(), limit)
+    end(booted);
+    Ok(status)
+}
+
+/// Ends the machine; that a driver still had its device is no news, that a device broke is.
+fn end(booted: Booted) {
+    for end in booted.end(false) {
+        let (name, what, log) = (end.name, end.what, end.log.display());
+        eprintln!("fwctl-vm: the emulated {name}: {what}\n  log: {log}");
+    }
 }
 
 /// Boots for somebody who watches.
@@ -167,6 +180,20 @@ fn step(
         Ended::Died => died("the VM died"),
         Ended::Hung => died("the VM hung"),
     })
+}
+
+/// The machine called `name`; without a name the one with most devices that can be had.
+fn choose(host: &Host, name: Option<&str>) -> Result<&'static Machine> {
+    if let Some(name) = name {
+        return find(name);
+    }
+    match host.artifacts.unavailable(&machine::BOTH) {
+        None => Ok(&machine::BOTH),
+        Some(reason) => {
+            eprintln!("fwctl-vm: {reason}; the VM has no ConnectX");
+            Ok(&machine::CXL)
+        }
+    }
 }
 
 fn find(name: &str) -> Result<&'static Machine> {

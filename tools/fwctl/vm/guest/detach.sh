@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=busybox
+# At the end of a machine with emulated devices: their drivers let go of them, and give back what they hold.
+. /usr/lib/fwctl-vm/lib.sh
+
+for driver in mlx5_core cxl_pci; do
+	for function in "/sys/bus/pci/drivers/$driver"/0*; do
+		[ ! -e "$function/remove" ] || echo 1 >"$function/remove" || fail "cannot remove $function"
+	done
+done

@@ -21,6 +21,9 @@ IN_ROOT_CACHE=/fwctl/cache
 IN_ROOT_KDIR=/fwctl/kdir
 FWCTL_WORK=/fwctl/work
 
+# Exit status of what cannot be had here and now (crates.io, packages): what needs it is skipped, not failed.
+UNAVAILABLE=4
+
 inside_root() { [[ ${FWCTL_INSIDE:-} == yes ]]; }
 
 cache_dir() {

@@ -39,7 +39,8 @@ files_of() {
 	local path
 	for path in "$@"; do
 		[[ ! -e $REPO/$path ]] || find "$REPO/$path" \( -name '.?*' -o -name target \) -prune -o -type f ! -name '*~' \
-			! -name '*.o' ! -name '*.ko' ! -name '*.mod*' ! -name '*.rmeta' ! -name Cargo.lock -print0
+			! -name '*.o' ! -name '*.ko' ! -name '*.mod*' ! -name '*.rmeta' ! -path "$REPO/tools/fwctl/Cargo.lock" \
+			! -path '*/fuzz/Cargo.lock' -print0
 	done | LC_ALL=C sort -z
 }
 
@@ -47,14 +48,18 @@ files_of() {
 key_of() {
 	local paths
 	case $1 in
-	tools) paths=(tools/fwctl scripts/tools) ;;
+	tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli,vm} scripts/tools) ;;
+	emu) paths=(tools/fwctl/emu scripts/emu) ;;
 	selftests) paths=(tools/testing/selftests/fwctl include samples patches scripts/selftests scripts/lib/staging.sh scripts/tree) ;;
 	kernel-*) paths=(drivers include rust samples tools/testing/cxl patches scripts/kernel scripts/series/removed
 		scripts/lib/staging.sh scripts/tree) ;;
 	*) die "no such piece: $1" ;;
 	esac
 	{
-		if [[ $1 == tools ]]; then echo "$1 ${ROOT##*/}"; else echo "$1 $TOOLCHAIN $SOURCE_ID"; fi
+		case $1 in
+		tools | emu) echo "$1 ${ROOT##*/}" ;;
+		*) echo "$1 $TOOLCHAIN $SOURCE_ID" ;;
+		esac
 		files_of "${paths[@]}" | xargs -0 -r sha256sum | sed "s,  $REPO/,  ,"
 	} | sha256sum | cut -c1-12
 }
@@ -90,7 +95,7 @@ gather() {
 # drop_old: keeps the three newest of each piece, and of the gathered folders those that are in use or new.
 drop_old() {
 	local kind path fd
-	for kind in kernel-test kernel-builtin kernel-own selftests tools; do
+	for kind in kernel-test kernel-builtin kernel-own selftests tools emu; do
 		find "$CACHE/pieces" -mindepth 1 -maxdepth 1 -name "$kind-*" -printf '%T@ %p\n' | sort -rn | tail -n +4 |
 			cut -d' ' -f2- | xargs -r rm -rf
 	done

@@ -32,6 +32,8 @@ run_step() {
 	[[ ! -t 2 ]] || printf '\r\033[K' >&2
 	if ((status == 0)); then
 		say "$title: done in $(duration $((SECONDS - start)))"
+	elif ((status == UNAVAILABLE)); then
+		say "$title: not possible now, $(grep -v '^ *$' "$log" | tail -n 1 | sed 's/^ *//') (log: $log)"
 	else
 		explain_failure "$title" "$log" "$start"
 	fi

@@ -10,8 +10,26 @@ import sys
 # Sections of the file: what it is, our name, the number that the device knows it by, and the struct (mlx5_ifc_*_bits).
 REGISTERS = """
 pcap pmtu ptys paos pfcc pptb pbmc pmaos pude pelc pvlc pcmr pmlp pplm pcam mtcap mtmp mfrl mrtc mpein mpcnt mtpps mtppse
-mtutc mpegc mpir mcqs mcqi mcc mcda mcam mirc nic_cap dtor sbcam qcam
+mtutc mpegc mpir mcqs mcqi mcc mcda mcam mirc nic_cap dtor sbcam qcam sbpr sbcm qpts qtct qpdpm dcbx_param fpga_cap fpga_ctrl
+fpga_access_reg core_dump ppcnt pmpe pddr pphcr mcia mlcr mtrc_cap mtrc_conf mtrc_stdb mtrc_ctrl msecq msees mtptm mtctr mrtcq
+resource_dump vhca_icm_ctrl
 """.split()
+# Members of unions that hold if another field of the register has a value: numbers of device.h, fw.c and mlx5_ifc.h.
+CHOICES = {
+    "grp": {
+        "eth_802_3_cntrs_grp_data_layout": 0x00, "eth_2863_cntrs_grp_data_layout": 0x01,
+        "eth_2819_cntrs_grp_data_layout": 0x02, "eth_3635_cntrs_grp_data_layout": 0x03,
+        "eth_extended_cntrs_grp_data_layout": 0x05, "eth_per_prio_grp_data_layout": 0x10,
+        "eth_per_tc_prio_grp_data_layout": 0x11, "phys_layer_cntrs": 0x12, "eth_per_tc_congest_prio_grp_data_layout": 0x13,
+        "phys_layer_statistical_cntrs": 0x16, "phys_layer_recovery_cntrs": 0x1a, "ib_port_cntrs_grp_data_layout": 0x20,
+        "ib_ext_port_cntrs_grp_data_layout": 0x21, "rs_histogram_cntrs": 0x23, "pcie_perf_cntrs_grp_data_layout": 0x00,
+    },
+    "access_reg_group": {"regs_5000_to_507f": 0, "access_regs": 0, "access_regs1": 1, "access_regs2": 2, "access_regs3": 3},
+    "info_type": {"mcqi_caps": 0, "mcqi_version": 1, "mcqi_activation_mathod": 5},
+    "page_select": {"pddr_troubleshooting_page": 1},
+}
+# Arrays without a length that have one element in a reply.
+SINGLE = {"mcqi_reg": "data"}
 CAPABILITIES = {
     "general": (0x00, "cmd_hca_cap"), "ethernet-offloads": (0x01, "per_protocol_networking_offload_caps"),
     "odp": (0x02, "odp_cap"), "atomic": (0x03, "atomic_caps"), "roce": (0x04, "roce_cap"), "qos": (0x0c, "qos_cap"),
@@ -58,29 +76,40 @@ def members(body):
         at = tail.end()
 
 
-def walk(kind, bit, prefix, out):
+def choices(body):
+    """What the members of a union depend on, by their names; nothing if the sources do not say."""
+    names = [name for _, name, _ in members(body)]
+    for selector, values in CHOICES.items():
+        if found := {name: f" {selector}={values[name]:#x}" for name in names if name in values}:
+            return found
+    return {}
+
+
+def walk(kind, bit, prefix, out, single=None):
     """Appends (bit, width, name) of the fields of a struct or union, and returns its width."""
     union, body = kind[0] == "union", kind[1]
     start, widest = bit, 0
+    when = choices(body) if union else {}
     for number, (member, name, dimensions) in enumerate(members(body)):
         path = f"{prefix}{name}"
         if union:
             bit = start
+        # Which member holds is not the struct's to say: those whose selector is known, else the first.
+        is_left_out = union and (name not in when if when else number > 0)
         if isinstance(member, str):
             width = 1
             for dimension in dimensions:
                 width *= dimension
-            # Of a union only the first member is taken: which one holds is not the struct's to say.
-            if width and not name.startswith(("reserved", "rsvd")) and not (union and number):
+            if width and not name.startswith(("reserved", "rsvd")) and not is_left_out:
                 out.append((bit, width, path))
         else:
-            count = dimensions[0] if dimensions else 1
+            count = dimensions[0] if dimensions and name != single else 1
             fields = []
             size = walk(member, 0, "", fields)
             for index in range(count):
-                place = f"{path}[{index}]" if dimensions else path
-                for field_bit, field_width, field in fields if not (union and number) else []:
-                    dotted = f"{place}.{field}" if place else field
+                place = f"{path}[{index}]" if dimensions and name != single else path
+                for field_bit, field_width, field in fields if not is_left_out else []:
+                    dotted = (f"{place}.{field}" if place else field) + when.get(name, "")
                     out.append((bit + index * size + field_bit, field_width, dotted))
             width = size * count
         bit += width
@@ -90,7 +119,7 @@ def walk(kind, bit, prefix, out):
 
 def section(kind, name, number, struct, skip=0):
     fields = []
-    width = walk(types[f"mlx5_ifc_{struct}_bits"], 0, "", fields)
+    width = walk(types[f"mlx5_ifc_{struct}_bits"], 0, "", fields, SINGLE.get(struct))
     print(f"{kind} {name} {number:#x} {width // 8}")
     for bit, bits, field in fields:
         if bit >= skip:
@@ -99,7 +128,8 @@ def section(kind, name, number, struct, skip=0):
 
 print("# SPDX-License-Identifier: MIT OR Apache-2.0")
 print("# Made by mlx5-layouts.py from include/linux/mlx5 of Linux 7.3; do not edit.")
-print("# A section: kind, name, number that the device knows it by, bytes. A field: first bit, width in bits, name.")
+print("# A section: kind, name, number that the device knows it by, bytes. A field: first bit, width in bits, name, and the field whose")
+print("# value says that it is there, if one does.")
 for name in REGISTERS:
     number = re.search(rf"MLX5_REG_{name.upper()}\s*=\s*(\w+)", driver)
     section("reg", name.replace("_", "-"), int(number[1], 0), f"{name}_reg" if f"mlx5_ifc_{name}_reg_bits" in types else name)

@@ -9,9 +9,13 @@ mod reg;
 use crate::common::{number, World};
 use crate::failure::Failure;
 use crate::output::{hex, Block};
-use clap::Subcommand;
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Command, Error, Subcommand};
 use fwctl::mlx5::{Layout, Value};
 use serde::Serialize;
+use std::ffi::OsStr;
+use std::fmt;
 
 /// Registers, capabilities and queries of a ConnectX
 #[derive(Subcommand, Debug)]
@@ -27,6 +31,85 @@ pub fn run(world: &World, verb: Mlx5Verb) -> Result<(), Failure> {
         Mlx5Verb::Caps(args) => caps::caps(world, &args),
         Mlx5Verb::Query(args) => query::query(world, args),
     }
+}
+
+/// Something that the kernel's headers name, or the number that the device knows it by.
+#[derive(Clone, Debug)]
+pub enum Id {
+    Name(String),
+    Number(u16),
+}
+
+impl Id {
+    /// This layout is meant.
+    fn means(&self, layout: &Layout) -> bool {
+        match self {
+            Id::Name(name) => layout.name == name,
+            Id::Number(number) => layout.id == *number,
+        }
+    }
+
+    /// Number and no fields, for what the headers do not describe; its length has to be said.
+    fn unknown(&self, size: Option<u16>) -> Result<Layout, Failure> {
+        match (self, size) {
+            (Id::Number(id), Some(size)) => Ok(Layout {
+                name: "",
+                id: *id,
+                size: size.into(),
+                fields: Vec::new(),
+            }),
+            (id, _) => Err(Failure::Usage(format!(
+                "{id}: its length is not known here: name it with --size"
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Name(name) => f.write_str(name),
+            Id::Number(number) => write!(f, "{number:#x}"),
+        }
+    }
+}
+
+/// Parser of names and numbers; completions know the names.
+#[derive(Clone)]
+struct IdParser(fn() -> Vec<&'static str>);
+
+impl TypedValueParser for IdParser {
+    type Value = Id;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Id, Error> {
+        let text = value.to_string_lossy();
+        if (self.0)().contains(&text.as_ref()) {
+            return Ok(Id::Name(text.into()));
+        }
+        number(&text).map(Id::Number).map_err(|_| {
+            let name = arg.map(ToString::to_string).unwrap_or_default();
+            let text = format!(
+                "invalid value '{text}' for '{name}': not a number from 0 to 65535, and not one of {}\n",
+                (self.0)().join(", ")
+            );
+            Error::raw(ErrorKind::ValueValidation, text).with_cmd(command)
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new((self.0)().into_iter().map(PossibleValue::new)))
+    }
+}
+
+/// Longest register or reply that is asked for, in bytes.
+const MAX_SIZE: u16 = 4096;
+
+fn size(text: &str) -> Result<u16, String> {
+    let is_right = |size: &u16| (4..=MAX_SIZE).contains(size) && size % 4 == 0;
+    number(text)
+        .ok()
+        .filter(is_right)
+        .ok_or_else(|| format!("not a multiple of 4 from 4 to {MAX_SIZE}"))
 }
 
 /// `field=value` of a command line.
@@ -105,7 +188,15 @@ fn rows(layout: &Layout, data: &[u8]) -> Vec<FieldRow> {
             bytes,
         })
     };
-    layout.fields.iter().filter_map(row).collect()
+    layout.fields_of(data).filter_map(row).collect()
+}
+
+/// What of a block of bytes its fields leave open: all of it if it has a part that is not known, else what lies behind them.
+fn undescribed<'a>(layout: &Layout, data: &'a [u8]) -> &'a [u8] {
+    if layout.fields.is_empty() || layout.has_unknown_part(data) {
+        return data;
+    }
+    data.get(layout.size..).unwrap_or_default()
 }
 
 /// Fields for people, and the bytes that no field describes as a dump.

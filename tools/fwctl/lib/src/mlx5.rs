@@ -28,7 +28,8 @@
 mod layout;
 
 pub use layout::{
-    capabilities, command, commands, register, registers, BadField, Command, Field, Layout, Value,
+    capabilities, command, commands, register, registers, BadField, Choice, Command, Field, Layout,
+    Value,
 };
 
 use crate::{Device, DeviceType, Error, FirmwareStatus, Malformed, Result, Scope};

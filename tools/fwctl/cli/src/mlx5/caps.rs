@@ -2,25 +2,24 @@
 
 //! `fwctl mlx5 caps`.
 
-use super::{rows, FieldRow};
+use super::{rows, FieldRow, Id, IdParser};
 use crate::common::{DeviceArg, World};
 use crate::failure::Failure;
-use crate::output::{self, Block, OutputArgs, Report};
-use clap::builder::PossibleValuesParser;
+use crate::output::{self, Block, Bytes, OutputArgs, Report};
 use fwctl::mlx5::{capabilities, Capability, Mlx5Device};
 use serde::Serialize;
 
 /// What a device can do, and what of that is switched on
 ///
-/// Names are those of the kernel's headers.
+/// Names are those of the kernel's headers. Those that are 0 in both columns are left out, unless --all asks for them.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: fwctl mlx5 caps 0000:07:00.0 --type roce --all")]
 pub struct CapsArgs {
     #[command(flatten)]
     device: DeviceArg,
-    /// Kind of capability
-    #[arg(long = "type", value_name = "TYPE", default_value = "general", value_parser = types())]
-    kind: String,
+    /// Kind of capability, or its number: one that is not known is dumped
+    #[arg(long = "type", value_name = "TYPE", default_value = "general", value_parser = IdParser(types))]
+    kind: Id,
     /// Also those that are 0
     #[arg(long)]
     all: bool,
@@ -28,20 +27,19 @@ pub struct CapsArgs {
     output: OutputArgs,
 }
 
-fn types() -> PossibleValuesParser {
-    capabilities()
-        .iter()
-        .map(|layout| layout.name)
-        .collect::<Vec<_>>()
-        .into()
+fn types() -> Vec<&'static str> {
+    capabilities().iter().map(|layout| layout.name).collect()
 }
 
 #[derive(Serialize)]
 struct Caps {
     device: String,
-    r#type: &'static str,
+    r#type: Option<&'static str>,
     type_number: u16,
     capabilities: Vec<Row>,
+    /// The capability as it came, if its fields are not known.
+    current_bytes: Option<Bytes>,
+    maximum_bytes: Option<Bytes>,
 }
 
 #[derive(Serialize)]
@@ -52,13 +50,16 @@ struct Row {
 }
 
 pub fn caps(world: &World, args: &CapsArgs) -> Result<(), Failure> {
-    let layout = capabilities()
-        .iter()
-        .find(|layout| layout.name == args.kind)
-        .ok_or_else(|| Failure::Usage(format!("{}: no such type", args.kind)))?;
+    let known = capabilities().iter().find(|layout| args.kind.means(layout));
+    let layout = match known {
+        Some(layout) => layout.clone(),
+        None => args.kind.unknown(Some(0))?,
+    };
     let mlx5 = Mlx5Device::new(args.device.open(world)?)?;
-    let current = rows(layout, &mlx5.capability(layout.id, Capability::Current)?);
-    let maximum = rows(layout, &mlx5.capability(layout.id, Capability::Maximum)?);
+    let current_bytes = mlx5.capability(layout.id, Capability::Current)?;
+    let maximum_bytes = mlx5.capability(layout.id, Capability::Maximum)?;
+    let (current, maximum) = (rows(&layout, &current_bytes), rows(&layout, &maximum_bytes));
+    let unless_known = |bytes| Some(Bytes(bytes)).filter(|_| known.is_none());
     let row = |(current, maximum): (FieldRow, FieldRow)| Row {
         name: current.name,
         current,
@@ -67,8 +68,10 @@ pub fn caps(world: &World, args: &CapsArgs) -> Result<(), Failure> {
     let is_wanted = |row: &Row| args.all || !row.current.is_zero() || !row.maximum.is_zero();
     let caps = Caps {
         device: mlx5.device().name().into(),
-        r#type: layout.name,
+        r#type: known.map(|layout| layout.name),
         type_number: layout.id,
+        current_bytes: unless_known(current_bytes),
+        maximum_bytes: unless_known(maximum_bytes),
         capabilities: current
             .into_iter()
             .zip(maximum)
@@ -81,16 +84,25 @@ pub fn caps(world: &World, args: &CapsArgs) -> Result<(), Failure> {
 
 impl Report for Caps {
     fn blocks(&self) -> Vec<Block> {
+        let kind = match self.r#type {
+            Some(name) => format!("{name} ({:#x})", self.type_number),
+            None => format!("{:#x}", self.type_number),
+        };
+        let mut blocks = vec![Block::Fields(vec![
+            ("device", self.device.clone()),
+            ("type", kind),
+        ])];
+        if let (Some(current), Some(maximum)) = (&self.current_bytes, &self.maximum_bytes) {
+            for (title, bytes) in [("current", current), ("maximum", maximum)] {
+                let size = format!("{} bytes", bytes.0.len());
+                blocks.push(Block::Fields(vec![(title, size)]));
+                blocks.push(Block::Dump(bytes.0.clone()));
+            }
+            return blocks;
+        }
         let cells = |row: &Row| vec![row.name.to_owned(), row.current.text(), row.maximum.text()];
-        vec![
-            Block::Fields(vec![
-                ("device", self.device.clone()),
-                ("type", format!("{} ({:#x})", self.r#type, self.type_number)),
-            ]),
-            Block::Table(
-                &["CAPABILITY", "CURRENT", "MAXIMUM"],
-                self.capabilities.iter().map(cells).collect(),
-            ),
-        ]
+        let rows = self.capabilities.iter().map(cells).collect();
+        blocks.push(Block::Table(&["CAPABILITY", "CURRENT", "MAXIMUM"], rows));
+        blocks
     }
 }

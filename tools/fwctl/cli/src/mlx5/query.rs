@@ -2,29 +2,37 @@
 
 //! `fwctl mlx5 query`.
 
-use super::{assign, assignment, blocks, rows, Assignment, FieldRow};
+use super::{assign, assignment, blocks, rows, size, Assignment, FieldRow, Id, IdParser};
 use crate::common::{DeviceArg, World};
 use crate::failure::Failure;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
 use crate::rpc::Plan;
-use clap::builder::PossibleValuesParser;
-use fwctl::mlx5::{command, commands, Mlx5Device, READ_SCOPE};
+use fwctl::mlx5::{commands, Command, Field, Layout, Mlx5Device, HEADER, READ_SCOPE};
 use serde::Serialize;
 
 /// Send a query command and print its reply
 ///
-/// Commands and fields are those that the kernel's headers describe. Raw output is the whole reply, with its header.
+/// Commands and fields are those that the kernel's headers describe; others are sent by their number, with op_mod and the two words
+/// behind the header to be set, and their replies are bytes. Raw output is the whole reply, with its header.
+///
+/// It goes out in scope debug-read-only, so the kernel's driver lets only commands through that change nothing.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: fwctl mlx5 query 0000:07:00.0 vport-counter --arg port_num=1")]
+#[command(
+    after_help = "Examples:\n  fwctl mlx5 query 0000:07:00.0 vport-counter --arg port_num=1\n  \
+                        fwctl mlx5 query 0000:07:00.0 0x201 --size 80 --arg word_8=0x1234"
+)]
 pub struct QueryArgs {
     #[command(flatten)]
     device: DeviceArg,
-    /// What is asked for
-    #[arg(value_parser = names())]
-    command: String,
+    /// What is asked for: a name, or the number of a command
+    #[arg(value_parser = IdParser(names))]
+    command: Id,
     /// Set a field of the request
     #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
     arg: Vec<Assignment>,
+    /// Bytes of the reply with its header, if the command is not known
+    #[arg(long, value_name = "N", value_parser = size)]
+    size: Option<u16>,
     /// Send nothing, print what would be sent
     #[arg(long)]
     dry_run: bool,
@@ -32,26 +40,49 @@ pub struct QueryArgs {
     output: OutputArgs,
 }
 
-fn names() -> PossibleValuesParser {
+fn names() -> Vec<&'static str> {
     commands()
         .iter()
         .map(|command| command.input.name)
-        .collect::<Vec<_>>()
-        .into()
+        .collect()
+}
+
+/// The command of a name or number, which can be one of which nothing is known but the length of its reply.
+fn find(id: &Id, size: Option<u16>) -> Result<Command, Failure> {
+    if let Some(command) = commands().iter().find(|command| id.means(&command.input)) {
+        return Ok(command.clone());
+    }
+    let output = id.unknown(size.filter(|&size| usize::from(size) >= HEADER))?;
+    let field = |bit, width, name| Field {
+        bit,
+        width,
+        name,
+        when: None,
+    };
+    let fields = vec![
+        field(48, 16, "op_mod"),
+        field(64, 32, "word_8"),
+        field(96, 32, "word_12"),
+    ];
+    let input = Layout {
+        size: HEADER,
+        fields,
+        ..output.clone()
+    };
+    Ok(Command { input, output })
 }
 
 #[derive(Serialize)]
 struct Answer {
     device: String,
-    command: &'static str,
+    command: Option<&'static str>,
     opcode: u16,
     fields: Vec<FieldRow>,
     reply: Bytes,
 }
 
 pub fn query(world: &World, args: QueryArgs) -> Result<(), Failure> {
-    let command = command(&args.command)
-        .ok_or_else(|| Failure::Usage(format!("{}: no such command", args.command)))?;
+    let command = find(&args.command, args.size)?;
     let mut request = command.request();
     assign(&command.input, &mut request, &args.arg)?;
     let entry = args.device.entry(world)?;
@@ -60,10 +91,10 @@ pub fn query(world: &World, args: QueryArgs) -> Result<(), Failure> {
         return output::print(args.output.output, &plan);
     }
     let mlx5 = Mlx5Device::new(world.open_entry(&entry)?)?;
-    let reply = mlx5.query(command, &request)?;
+    let reply = mlx5.query(&command, &request)?;
     let answer = Answer {
         device: entry.name,
-        command: command.input.name,
+        command: Some(command.input.name).filter(|name| !name.is_empty()),
         opcode: command.input.id,
         fields: rows(&command.output, &reply),
         reply: Bytes(reply),
@@ -73,12 +104,13 @@ pub fn query(world: &World, args: QueryArgs) -> Result<(), Failure> {
 
 impl Report for Answer {
     fn blocks(&self) -> Vec<Block> {
-        let fields = vec![
-            ("device", self.device.clone()),
-            ("command", format!("{} ({:#x})", self.command, self.opcode)),
-        ];
+        let (command, rest) = match self.command {
+            Some(name) => (format!("{name} ({:#x})", self.opcode), &[][..]),
+            None => (format!("{:#x}", self.opcode), self.reply.0.as_slice()),
+        };
+        let fields = vec![("device", self.device.clone()), ("command", command)];
         let mut all = vec![Block::Fields(fields)];
-        all.extend(blocks(&self.fields, &[]));
+        all.extend(blocks(&self.fields, rest));
         all
     }
 

@@ -2,8 +2,10 @@
 
 //! `fwctl mlx5 reg`.
 
-use super::{assign, assignment, blocks, rows, Assignment, FieldRow};
-use crate::common::{number, scope_parser, warn_of_taint, DeviceArg, World};
+use super::{
+    assign, assignment, blocks, rows, size, undescribed, Assignment, FieldRow, Id, IdParser,
+};
+use crate::common::{scope_parser, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
 use crate::rpc::Plan;
@@ -19,13 +21,15 @@ use serde::Serialize;
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl mlx5 reg 0000:07:00.0 mtmp --arg sensor_index=1\n  \
-                        fwctl mlx5 reg 0000:07:00.0 0x9061 --size 148 --arg info_type=1 -o raw"
+                        fwctl mlx5 reg 0000:07:00.0 ppcnt --arg local_port=1 --arg grp=0x12\n  \
+                        fwctl mlx5 reg 0000:07:00.0 0x9081 --size 64 -o raw"
 )]
 pub struct RegArgs {
     #[command(flatten)]
     device: DeviceArg,
     /// Name of the register, or its number
-    register: String,
+    #[arg(hide_possible_values = true, value_parser = IdParser(names))]
+    register: Id,
     /// Set a field of the request that selects what is read, such as sensor_index
     #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
     arg: Vec<Assignment>,
@@ -45,15 +49,8 @@ pub struct RegArgs {
     output: OutputArgs,
 }
 
-/// Longest register that is asked for, in bytes.
-const MAX_SIZE: u16 = 4096;
-
-fn size(text: &str) -> Result<u16, String> {
-    let is_right = |size: &u16| (4..=MAX_SIZE).contains(size) && size % 4 == 0;
-    number(text)
-        .ok()
-        .filter(is_right)
-        .ok_or_else(|| format!("not a multiple of 4 from 4 to {MAX_SIZE}"))
+fn names() -> Vec<&'static str> {
+    registers().iter().map(|layout| layout.name).collect()
 }
 
 #[derive(Serialize)]
@@ -65,21 +62,14 @@ struct Register {
     written: bool,
     fields: Vec<FieldRow>,
     data: Bytes,
-    /// Bytes that the fields are in.
+    /// What the fields leave open.
     #[serde(skip)]
-    described: usize,
+    rest: Vec<u8>,
 }
 
 pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
-    let layout = layout(&args.register)?;
+    let layout = layout(&args.register, args.size)?;
     let size = args.size.map_or(layout.size, usize::from);
-    if size == 0 {
-        let text = format!(
-            "{}: its length is not known here: name it with --size",
-            args.register
-        );
-        return Err(Failure::Usage(text));
-    }
     let mut select = vec![0; size];
     assign(&layout, &mut select, &args.arg)?;
     // Before anything is sent.
@@ -109,35 +99,19 @@ pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
         id: layout.id,
         written: args.scope.is_some(),
         fields: rows(&layout, &data),
+        rest: undescribed(&layout, &data).to_vec(),
         data: Bytes(data),
-        described: layout.size,
     };
     output::print(args.output.output, &register)
 }
 
-/// The register of a name or number; a number may be one without a layout.
-fn layout(text: &str) -> Result<Layout, Failure> {
-    let id = number::<u16>(text).ok();
-    if let Some(layout) = registers()
-        .iter()
-        .find(|layout| layout.name == text || Some(layout.id) == id)
-    {
-        return Ok(layout.clone());
-    }
-    match id {
-        Some(id) => Ok(Layout {
-            name: "",
-            id,
-            size: 0,
-            fields: Vec::new(),
-        }),
-        None => {
-            let known: Vec<&str> = registers().iter().map(|layout| layout.name).collect();
-            Err(Failure::Usage(format!(
-                "{text}: no such register; give its number, or one of {}",
-                known.join(", ")
-            )))
-        }
+/// The register of a name or number, which can be one of which nothing is known but its length.
+fn layout(id: &Id, size: Option<u16>) -> Result<Layout, Failure> {
+    let known = registers().iter().find(|layout| id.means(layout));
+    match (known, size) {
+        (Some(layout), Some(_)) => Ok(layout.clone()),
+        (Some(layout), None) if layout.size > 0 => Ok(layout.clone()),
+        _ => id.unknown(size),
     }
 }
 
@@ -155,10 +129,7 @@ impl Report for Register {
             fields.push(("written", "yes; what follows was read back".into()));
         }
         let mut all = vec![Block::Fields(fields)];
-        all.extend(blocks(
-            &self.fields,
-            self.data.0.get(self.described..).unwrap_or_default(),
-        ));
+        all.extend(blocks(&self.fields, &self.rest));
         all
     }
 

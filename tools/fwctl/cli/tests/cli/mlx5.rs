@@ -262,6 +262,124 @@ fn a_query_with_an_argument() {
         );
 }
 
+/// PPCNT of port 1: header, and a counter set of 248 bytes.
+fn ppcnt(group: u8, counters: &str) -> String {
+    let header = format!("000100{group:02x} 00000000");
+    format!(
+        "rpc debug-read-only 08050000 00000001 00005008 00000000 {header} {:0496x} -> 00000000 00000000 00000000 00000000 {header} {counters:0<496}",
+        0
+    )
+}
+
+#[test]
+fn counters_of_the_group_that_was_asked_for() {
+    let args = |group: &'static str| {
+        [
+            "mlx5",
+            "reg",
+            "fwctl0",
+            "ppcnt",
+            "--arg",
+            "local_port=1",
+            "--arg",
+            group,
+        ]
+    };
+    let lines = |ended: &crate::machine::Ended| {
+        let lines = ended.stdout.lines().map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.join(" ")
+        });
+        lines.collect::<Vec<_>>()
+    };
+    // mlx5_ifc_phys_layer_cntrs_bits: time_since_last_clear, symbol_errors.
+    let physical = machine(&ppcnt(0x12, "0000000000000005000000000000002a")).run(&args("grp=0x12"));
+    assert_eq!((physical.status, physical.stderr.as_str()), (0, ""));
+    let found = lines(&physical);
+    assert!(
+        found.contains(&"counter_set.phys_layer_cntrs.symbol_errors_low 42 (0x2a)".into()),
+        "{found:?}"
+    );
+    assert!(!physical.stdout.contains("802_3"), "{found:?}");
+    // A group that the kernel's headers do not describe.
+    let unknown = machine(&ppcnt(0x3e, "0102")).run(&args("grp=0x3e"));
+    let found = lines(&unknown);
+    assert!(!unknown.stdout.contains("counter_set."), "{found:?}");
+    assert!(
+        found.contains(
+            &"00000000 00 01 00 3e 00 00 00 00 01 02 00 00 00 00 00 00 |...>............|".into()
+        ),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_command_and_a_capability_by_number_are_dumped() {
+    let query = "rpc debug-read-only 02010000 00000002 00000007 00000000 -> 00000000 00000000 00000001 00000bb8";
+    let args = [
+        "mlx5", "query", "fwctl0", "0x201", "--size", "16", "--arg", "op_mod=2", "--arg",
+        "word_8=7",
+    ];
+    machine(query).run(&args).is(
+        0,
+        "device:   fwctl0\ncommand:  0x201\n\n\
+         00000000  00 00 00 00 00 00 00 00  00 00 00 01 00 00 0b b8  |................|\n",
+        "",
+    );
+    machine("").run(&["mlx5", "query", "fwctl0", "0x201"]).is(
+        2,
+        "",
+        "fwctl: 0x201: its length is not known here: name it with --size\n",
+    );
+    // By number, and known all the same.
+    let known = "rpc debug-read-only 07500000 00000000 00000000 00000000 -> 00000000 00000000 00000000 00000012";
+    let known = machine(known).run(&["mlx5", "query", "fwctl0", "0x750"]);
+    assert!(
+        known
+            .stdout
+            .starts_with("device:   fwctl0\ncommand:  vport-state (0x750)\n"),
+        "{}",
+        known.stdout
+    );
+
+    let caps = "rpc configuration 01000000 00000037 00000000 00000000 -> len 4112 00000000 00000000 00000000 00000000 aabb
+rpc configuration 01000000 00000036 00000000 00000000 -> len 4112 00000000 00000000 00000000 00000000 ccdd";
+    let caps = machine(caps).run(&["mlx5", "caps", "fwctl0", "--type", "0x1b"]);
+    assert_eq!((caps.status, caps.stderr.as_str()), (0, ""));
+    assert!(
+        caps.stdout.starts_with(
+            "device:  fwctl0\ntype:    0x1b\n\ncurrent:  4096 bytes\n\n\
+             00000000  aa bb 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|\n"
+        ),
+        "{}",
+        caps.stdout
+    );
+    assert!(caps
+        .stdout
+        .contains("\nmaximum:  4096 bytes\n\n00000000  cc dd 00"));
+}
+
+#[test]
+fn names_that_there_are_not() {
+    for args in [
+        &["mlx5", "reg", "fwctl0", "magic"][..],
+        &["mlx5", "reg", "fwctl0", "65536", "--size", "4"],
+        &["mlx5", "query", "fwctl0", "-1"],
+        &["mlx5", "query", "fwctl0", "0x201", "--size", "12"],
+        &["mlx5", "caps", "fwctl0", "--type", "general2"],
+    ] {
+        let ended = machine("").run(args);
+        assert_eq!((ended.status, ended.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(!ended.stderr.is_empty(), "{args:?}");
+    }
+    let ended = machine("").run(&["mlx5", "reg", "fwctl0", "magic"]);
+    assert!(
+        ended.stderr.starts_with("error: invalid value 'magic' for '<REGISTER>': not a number from 0 to 65535, and not one of pcap, "),
+        "{}",
+        ended.stderr
+    );
+}
+
 #[test]
 fn other_devices_are_refused() {
     let machine = Machine::with_cxl("info cxl");

@@ -26,6 +26,19 @@ pub struct Field {
     pub width: usize,
     /// Its name.
     pub name: &'static str,
+    /// What says that it is there, for a member of a union; without it, it always is.
+    pub when: Option<Choice>,
+}
+
+/// A member of a union holds if a number elsewhere in the same block has this value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// First bit of the number.
+    pub bit: usize,
+    /// Bits of the number, at most 64.
+    pub width: usize,
+    /// The value.
+    pub value: u64,
 }
 
 /// A query command.
@@ -92,6 +105,19 @@ impl Field {
         Some(Value::Number(bits(self.bit, end)))
     }
 
+    /// It is there: it is no member of a union, or of the one that `data` says.
+    pub fn holds(&self, data: &[u8]) -> bool {
+        self.when.is_none_or(|Choice { bit, width, value }| {
+            let selector = Field {
+                bit,
+                width,
+                name: "",
+                when: None,
+            };
+            selector.get(data) == Some(Value::Number(value))
+        })
+    }
+
     fn put(&self, data: &mut [u8], value: u64) -> Result<(), BadField> {
         if self.width > 64 || self.bit + self.width > data.len() * 8 {
             return Err(BadField::NotANumber);
@@ -115,6 +141,21 @@ impl Layout {
     /// The field of this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The fields that `data` has.
+    pub fn fields_of<'a>(&'a self, data: &'a [u8]) -> impl Iterator<Item = &'a Field> {
+        self.fields.iter().filter(|field| field.holds(data))
+    }
+
+    /// `data` says that it has a member of a union whose fields are not known.
+    pub fn has_unknown_part(&self, data: &[u8]) -> bool {
+        let mut members = self
+            .fields
+            .iter()
+            .filter(|field| field.when.is_some())
+            .peekable();
+        members.peek().is_some() && !members.any(|field| field.holds(data))
     }
 
     /// Sets a field in `data`.
@@ -191,9 +232,18 @@ fn parse(text: &'static str) -> Tables {
                     ));
                 }
             }
-            ([bit, width, name], Some((_, layout))) => {
-                if let (Ok(bit), Ok(width)) = (bit.parse(), width.parse()) {
-                    layout.fields.push(Field { bit, width, name });
+            ([bit, width, name, when @ ..], Some((_, layout))) if when.len() <= 1 => {
+                let choice = when.first().map(|when| choice(layout, when));
+                // One that is not understood takes its field with it, which a test sees.
+                let is_understood = choice != Some(None);
+                if let (Ok(bit), Ok(width), true) = (bit.parse(), width.parse(), is_understood) {
+                    let when = choice.flatten();
+                    layout.fields.push(Field {
+                        bit,
+                        width,
+                        name,
+                        when,
+                    });
                 }
             }
             _ => {}
@@ -214,6 +264,17 @@ fn parse(text: &'static str) -> Tables {
         }
     }
     tables
+}
+
+/// `grp=0x10`: the field `grp` of this layout has this value.
+fn choice(layout: &Layout, text: &str) -> Option<Choice> {
+    let (name, value) = text.split_once("=0x")?;
+    let selector = layout.field(name)?;
+    Some(Choice {
+        bit: selector.bit,
+        width: selector.width,
+        value: u64::from_str_radix(value, 16).ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -272,7 +333,8 @@ mod tests {
             Some(&Field {
                 bit: 0x14,
                 width: 12,
-                name: "sensor_index"
+                name: "sensor_index",
+                when: None
             })
         );
         assert_eq!(
@@ -280,7 +342,8 @@ mod tests {
             Some(&Field {
                 bit: 0x50,
                 width: 16,
-                name: "max_temperature"
+                name: "max_temperature",
+                when: None
             })
         );
         let general = &capabilities()[0];
@@ -290,7 +353,8 @@ mod tests {
             Some(&Field {
                 bit: 0x30,
                 width: 16,
-                name: "vhca_id"
+                name: "vhca_id",
+                when: None
             })
         );
         let adapter = command("adapter").unwrap();
@@ -302,12 +366,49 @@ mod tests {
         assert_eq!((psid.bit / 8, psid.width / 8), (0x100, 16));
     }
 
+    // mlx5_ifc_ppcnt_reg_bits: grp at bit 26, counter_set at 64; groups: device.h.
+    #[test]
+    fn of_a_union_the_member_that_the_data_names() {
+        let ppcnt = register("ppcnt").unwrap();
+        let names = |group: u8| {
+            let mut data = vec![0; ppcnt.size];
+            data[3] = group;
+            let fields: Vec<&str> = ppcnt.fields_of(&data).map(|field| field.name).collect();
+            (fields.join(" "), ppcnt.has_unknown_part(&data))
+        };
+        let (ieee, is_unknown) = names(0);
+        assert!(
+            ieee.starts_with("swid local_port pnat grp ")
+                && ieee.contains("a_frames_transmitted_ok_high"),
+            "{ieee}"
+        );
+        assert!(!ieee.contains("phys_layer") && !is_unknown);
+        let (physical, is_unknown) = names(0x12);
+        assert!(
+            physical.contains("phys_layer_cntrs.symbol_errors_high") && !physical.contains("802_3"),
+            "{physical}"
+        );
+        assert!(!is_unknown);
+        let (unknown, is_unknown) = names(0x3f);
+        assert!(!unknown.contains("counter_set.") && is_unknown, "{unknown}");
+        // Too short to say.
+        assert_eq!(
+            ppcnt
+                .fields_of(&[0; 2])
+                .filter(|field| field.when.is_some())
+                .count(),
+            0
+        );
+        assert!(!register("mtmp").unwrap().has_unknown_part(&[0; 32]));
+    }
+
     #[test]
     fn fields_are_big_endian_and_stay_inside() {
         let field = |bit, width| Field {
             bit,
             width,
             name: "x",
+            when: None,
         };
         let data = [0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0, 0xff];
         assert_eq!(field(4, 12).get(&data), Some(Value::Number(0x234)));

@@ -3,11 +3,14 @@
 //! Completions and man pages. Both come from the definitions that parse the command line.
 
 use crate::failure::Failure;
-use crate::output;
-use crate::Cli;
-use clap::CommandFactory;
+use crate::{help, output, Cli};
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
-use std::path::PathBuf;
+use clap_mangen::roff::{bold, roman, Roff};
+use clap_mangen::Man;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Print completions for a shell
 #[derive(clap::Args, Debug)]
@@ -35,8 +38,92 @@ pub fn completions(args: CompletionsArgs) -> Result<(), Failure> {
 }
 
 pub fn man(args: &ManArgs) -> Result<(), Failure> {
-    clap_mangen::generate_to(Cli::command(), &args.dir)
-        .map_err(|e| Failure::file(&args.dir.display().to_string(), &e))
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    pages(&command, &command, &args.dir)
+}
+
+/// The page of a command, and those of the commands below it.
+fn pages(command: &Command, above: &Command, dir: &Path) -> Result<(), Failure> {
+    let path = dir.join(format!("{}.1", page_name(command)));
+    page(command, above)
+        .and_then(|text| fs::write(&path, text))
+        .map_err(|e| Failure::file(&path.display().to_string(), &e))?;
+    visible(command).try_for_each(|below| pages(below, command, dir))
+}
+
+fn visible(command: &Command) -> impl Iterator<Item = &Command> {
+    command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set())
+}
+
+fn page_name(command: &Command) -> &str {
+    command
+        .get_display_name()
+        .unwrap_or_else(|| command.get_name())
+}
+
+fn page(command: &Command, above: &Command) -> io::Result<Vec<u8>> {
+    // What follows the options in --help has sections of its own here.
+    let man = Man::new(command.clone().after_help("").after_long_help(""))
+        .title(page_name(command).to_uppercase())
+        .manual("User Commands")
+        .source(format!("fwctl {}", env!("CARGO_PKG_VERSION")));
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    let mut roff = Roff::new();
+    if command.has_subcommands() {
+        roff.control("SH", ["COMMANDS"]);
+        for below in visible(command) {
+            roff.control("TP", []);
+            roff.text([bold(format!("{}(1)", page_name(below)))]);
+            roff.text([roman(
+                below
+                    .get_about()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            )]);
+        }
+    }
+    if page_name(command) == page_name(above) {
+        for part in &help::PARTS {
+            roff.control("SH", [part.title.to_uppercase().as_str()]);
+            paragraphs(&mut roff, part.text);
+        }
+    } else {
+        if let Some(examples) = command.get_after_help() {
+            roff.control("SH", ["EXAMPLES"]);
+            let examples = examples.to_string();
+            let commands = examples
+                .split_once(':')
+                .map_or(examples.as_str(), |(_, rest)| rest);
+            paragraphs(&mut roff, &format!(" {}", commands.trim()));
+        }
+        roff.control("SH", ["SEE ALSO"]);
+        roff.text([bold(format!("{}(1)", page_name(above)))]);
+    }
+    roff.to_writer(&mut text)?;
+    Ok(text)
+}
+
+/// Lines that start with a space stay as they are.
+fn paragraphs(roff: &mut Roff, text: &str) {
+    let mut is_literal = false;
+    for line in text.lines() {
+        if line.starts_with(' ') != is_literal {
+            is_literal = !is_literal;
+            roff.control(if is_literal { "nf" } else { "fi" }, []);
+        }
+        roff.text([roman(line.trim_start())]);
+    }
+    if is_literal {
+        roff.control("fi", []);
+    }
 }
 
 #[cfg(test)]

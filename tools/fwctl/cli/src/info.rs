@@ -5,6 +5,7 @@
 use crate::common::{DeviceArg, World};
 use crate::failure::Failure;
 use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
+use fwctl::sysfs::{Parent, PciFunction};
 use fwctl::DriverInfo;
 use serde::Serialize;
 
@@ -12,6 +13,9 @@ use serde::Serialize;
 ///
 /// Raw output is the driver's part as it came.
 #[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:\n  fwctl info fwctl0\n  fwctl info 0000:07:00.0 -o json | jq .uctx_cap_names"
+)]
 pub struct InfoArgs {
     #[command(flatten)]
     device: DeviceArg,
@@ -24,6 +28,12 @@ struct Info {
     device: String,
     node: String,
     parent: Option<String>,
+    bus: Option<String>,
+    driver: Option<String>,
+    pci_address: Option<String>,
+    product: Option<String>,
+    serial: Option<String>,
+    firmware_version: Option<String>,
     r#type: String,
     type_number: u32,
     /// Bytes that the driver has to say.
@@ -34,7 +44,7 @@ struct Info {
     uctx_caps: Option<u32>,
     uctx_cap_names: Vec<&'static str>,
     #[serde(skip)]
-    driver: DriverInfo,
+    decoded: DriverInfo,
 }
 
 pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
@@ -53,10 +63,26 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
         DriverInfo::Pds { uctx_caps } | DriverInfo::Bnxt { uctx_caps } => (None, Some(uctx_caps)),
         DriverInfo::Cxl | DriverInfo::Bytes => (None, None),
     };
+    let Parent {
+        name: parent,
+        bus,
+        driver,
+        pci,
+        memdev,
+    } = entry.parent;
+    let (serial, firmware_version) = memdev.map_or((None, None), |memdev| {
+        (memdev.serial, memdev.firmware_version)
+    });
     let report = Info {
         device: entry.name,
         node: entry.node.display().to_string(),
-        parent: Some(entry.parent.name).filter(|name| !name.is_empty()),
+        parent: Some(parent).filter(|name| !name.is_empty()),
+        bus,
+        driver,
+        pci_address: pci.as_ref().map(|pci| pci.address.clone()),
+        product: pci.as_ref().map(PciFunction::product_or_ids),
+        serial,
+        firmware_version,
         r#type: info.device_type.to_string(),
         type_number: info.device_type.number(),
         data_len: info.data_len,
@@ -69,7 +95,7 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
             .into_iter()
             .filter_map(|(_, name)| name)
             .collect(),
-        driver: info.driver,
+        decoded: info.driver,
     };
     output::print(args.output.output, &report)
 }
@@ -80,15 +106,32 @@ impl Report for Info {
             ("device", self.device.clone()),
             ("node", self.node.clone()),
             ("parent", self.parent.clone().unwrap_or_else(|| "-".into())),
-            ("type", format!("{} ({})", self.r#type, self.type_number)),
-            ("driver data", format!("{} bytes", self.data_len)),
         ];
+        let known = [
+            (
+                "PCI address",
+                self.pci_address
+                    .as_ref()
+                    .filter(|address| Some(*address) != self.parent.as_ref()),
+            ),
+            ("product", self.product.as_ref()),
+            ("serial", self.serial.as_ref()),
+            ("firmware", self.firmware_version.as_ref()),
+            ("driver", self.driver.as_ref()),
+        ];
+        fields.extend(
+            known
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?.clone()))),
+        );
+        fields.push(("type", format!("{} ({})", self.r#type, self.type_number)));
+        fields.push(("driver data", format!("{} bytes", self.data_len)));
         if let Some(uid) = self.uid {
             fields.push(("firmware uid", uid.to_string()));
         }
         if let Some(caps) = self.uctx_caps {
             let names: Vec<String> = self
-                .driver
+                .decoded
                 .capabilities()
                 .into_iter()
                 .map(|(mask, name)| name.map_or_else(|| format!("{mask:#x}"), str::to_owned))
@@ -101,7 +144,7 @@ impl Report for Info {
             fields.push(("capabilities", format!("{caps:#x} ({names})")));
         }
         let mut blocks = vec![Block::Fields(fields)];
-        if self.driver == DriverInfo::Bytes && !self.data.0.is_empty() {
+        if self.decoded == DriverInfo::Bytes && !self.data.0.is_empty() {
             blocks.push(Block::Dump(self.data.0.clone()));
         }
         blocks

@@ -5,7 +5,7 @@
 use crate::common::World;
 use crate::failure::{with_advice, Failure};
 use crate::output::{self, say, Block, OutputArgs, Report};
-use fwctl::sysfs::{Absence, Access, Entry, Parent};
+use fwctl::sysfs::{Absence, Access, Entry, Parent, PciFunction};
 use fwctl::{Advice, Error};
 use serde::Serialize;
 
@@ -13,7 +13,13 @@ use serde::Serialize;
 ///
 /// The type is what the kernel says, for which the node is opened; where that is not permitted, it is guessed from the parent and
 /// has a question mark. A machine without devices gets an empty list and a sentence on stderr that says what to do.
+///
+/// OPEN TO is who may open the node. It should be root alone: scope debug-write asks for no capability, so whoever can open a node
+/// can write to the firmware and taint the kernel. A node that is open to more is named on stderr.
 #[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:\n  fwctl list\n  fwctl list -o json | jq -r '.devices[] | select(.type == \"cxl\").name'"
+)]
 pub struct ListArgs {
     #[command(flatten)]
     output: OutputArgs,
@@ -39,6 +45,9 @@ struct Row {
     parent: ParentRow,
     #[serde(skip)]
     access: Option<Access>,
+    /// The product's name, or the ids of the PCI function.
+    #[serde(skip)]
+    product: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -70,7 +79,28 @@ pub fn list(world: &World, args: ListArgs) -> Result<(), Failure> {
         .map(|entry| row(world, entry, &mut problems))
         .collect();
     problems.say();
+    warn_of_open_nodes(&entries);
     output::print(args.output.output, &List { devices })
+}
+
+/// Whoever can open a node can write to the firmware, so it is worth a word if that is not only root.
+fn warn_of_open_nodes(entries: &[Entry]) {
+    let open: Vec<String> = entries
+        .iter()
+        .filter_map(|entry| {
+            let access = entry
+                .access
+                .as_ref()
+                .filter(|access| is_open_to_others(access))?;
+            Some(format!("{} to {}", entry.name, open_to(access)))
+        })
+        .collect();
+    if !open.is_empty() {
+        say(&format!(
+            "warning: open to others than root: {}; they can write to the firmware and taint the kernel",
+            open.join("; ")
+        ));
+    }
 }
 
 /// Why devices could not be asked; what one errno means is said once, however many devices it is about.
@@ -117,6 +147,7 @@ fn row(world: &World, entry: &Entry, problems: &mut Problems) -> Row {
         group: entry.access.as_ref().map(|access| access.group.clone()),
         parent: parent(&entry.parent),
         access: entry.access.clone(),
+        product: entry.parent.pci.as_ref().map(PciFunction::product_or_ids),
     }
 }
 
@@ -164,23 +195,24 @@ impl Row {
             (Some(name), _) => name.clone(),
             (None, _) => "-".into(),
         };
-        let product = match (&parent.product, parent.pci_vendor, parent.pci_device) {
-            (Some(product), ..) => product.clone(),
-            (None, Some(vendor), Some(device)) => format!("{vendor:04x}:{device:04x}"),
-            _ => "-".into(),
-        };
         vec![
             self.name.clone(),
             device_type,
             parent_text,
             parent.driver.clone().unwrap_or_else(|| "-".into()),
-            product,
+            self.product.clone().unwrap_or_else(|| "-".into()),
             self.node.clone(),
             self.access
                 .as_ref()
                 .map_or_else(|| "nobody (no node)".into(), open_to),
         ]
     }
+}
+
+fn is_open_to_others(access: &Access) -> bool {
+    access.owner != "root"
+        || (access.mode & 0o060 != 0 && access.group != "root")
+        || access.mode & 0o006 != 0
 }
 
 /// Who may open a node; one of the three permissions to read or write is enough, as no fwctl call asks for more.
@@ -211,5 +243,19 @@ mod tests {
         assert_eq!(access(0o600), "root (0600)");
         assert_eq!(access(0o660), "root, group fwctl (0660)");
         assert_eq!(access(0o604), "everyone (0604)");
+    }
+
+    #[test]
+    fn only_root_should_open_nodes() {
+        let is_open = |mode, owner: &str, group: &str| {
+            is_open_to_others(&Access {
+                mode,
+                owner: owner.into(),
+                group: group.into(),
+            })
+        };
+        assert!(!is_open(0o600, "root", "fwctl") && !is_open(0o660, "root", "root"));
+        assert!(is_open(0o640, "root", "fwctl") && is_open(0o604, "root", "root"));
+        assert!(is_open(0o600, "build", "build"));
     }
 }

@@ -7,6 +7,7 @@
 //! | `main.rs` | the verbs, and the exit status |
 //! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
 //! | `generate.rs` | completions and man pages, from the definitions of the verbs |
+//! | `help.rs` | what there is to say about the whole command |
 //! | `common.rs` | what verbs share: naming a device, reading input, numbers |
 //! | `output.rs` | the only printer |
 //! | `failure.rs` | what ends a command, and the exit status of it |
@@ -17,6 +18,7 @@ mod common;
 mod cxl;
 mod failure;
 mod generate;
+mod help;
 mod info;
 mod list;
 mod mlx5;
@@ -29,23 +31,9 @@ use common::World;
 use failure::Failure;
 use std::process::ExitCode;
 
-const AFTER_HELP: &str = "\
-DEV is a name (fwctl0), the path of a node, a PCI address (0000:0d:00.0 or 0d:00.0) or a CXL memory device (mem0).
-
-Examples:
-  fwctl list                                     what is there
-  fwctl cxl features mem0                        the features of a CXL memory device
-  fwctl cxl get mem0 patrol-scrub                the value of one
-  fwctl rpc fwctl0 --scope debug-read-only -i request.bin -o reply.bin
-  fwctl watch                                    who asks what of which firmware
-
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 the firmware refused.
-
-Whoever can open a device node can, with scope debug-write, write to the firmware and taint the kernel. Nodes belong to root.";
-
 /// List fwctl devices, inspect them, and speak to their firmware
 #[derive(Parser, Debug)]
-#[command(name = "fwctl", version, after_help = AFTER_HELP, max_term_width = 120)]
+#[command(name = "fwctl", version, after_help = help::short(), after_long_help = help::long(), max_term_width = 120)]
 struct Cli {
     /// Show every request and reply on stderr
     #[arg(short, long, global = true)]

@@ -5,6 +5,7 @@
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use comfy_table::{presets, ColumnConstraint, ContentArrangement, Table};
+use rustix::event::{poll, PollFd, PollFlags};
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -96,9 +97,18 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
         .map_err(|e| Failure::file("stdout", &e))
 }
 
+/// Whoever read stdout has gone.
+pub fn is_reader_gone() -> bool {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    let gone = PollFlags::ERR | PollFlags::HUP;
+    poll(&mut fds, 0).is_ok() && fds[0].revents().intersects(gone)
+}
+
 /// Says something that is not data, on stderr. That nobody listens is no failure.
 pub fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "fwctl: {text}");
+    let lines: Vec<String> = text.split('\n').map(printable).collect();
+    let _ = writeln!(io::stderr(), "fwctl: {}", lines.join("\n"));
 }
 
 /// How far a long command is: a line on stderr, if that is a terminal, which the next output replaces.

@@ -8,7 +8,7 @@ use crate::output::{self, json_line, Format};
 use fwctl::errno_name;
 use fwctl::trace::{Event, Pairing, Rpc, Session};
 use serde::Serialize;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,8 +31,8 @@ pub struct WatchArgs {
     /// Read a saved trace, such as a copy of /sys/kernel/tracing/trace, - for stdin, instead of the live one
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     from: Option<String>,
-    /// Only requests to this device, by its name
-    #[arg(long, value_name = "NAME")]
+    /// Only requests to this device; one that is not there any more, by its name
+    #[arg(long, value_name = "DEV")]
     device: Option<String>,
     /// Print a table or JSON
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
@@ -72,7 +72,7 @@ pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
     }
     let mut printer = Printer {
         format: args.output,
-        device: args.device,
+        device: args.device.map(|device| name_of(world, device)),
         left: args.count,
         pairing: Pairing::default(),
     };
@@ -80,7 +80,7 @@ pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
         return saved(&name, printer);
     }
     let is_over = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&is_over))
             .map_err(|e| Failure::file("signals", &e))?;
     }
@@ -96,10 +96,22 @@ pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
             }
         }
         if lines.is_empty() {
+            // A reader that went away is noticed when something is written, which can be never.
+            if output::is_reader_gone() {
+                return Err(Failure::ReaderGone);
+            }
             std::thread::sleep(PERIOD);
         }
     }
     Ok(())
+}
+
+/// Events have the device's own name. A saved trace can be of another machine, so not knowing the device is no failure.
+fn name_of(world: &World, device: String) -> String {
+    world
+        .root
+        .resolve(&device)
+        .map_or(device, |entry| entry.name)
 }
 
 fn saved(name: &str, mut printer: Printer) -> Result<(), Failure> {

@@ -81,6 +81,15 @@ pub struct PciFunction {
     pub product: Option<String>,
 }
 
+impl PciFunction {
+    /// Name of the product, or vendor and device id where the name is not known: `15b3:1021`.
+    pub fn product_or_ids(&self) -> String {
+        self.product
+            .clone()
+            .unwrap_or_else(|| format!("{:04x}:{:04x}", self.vendor, self.device))
+    }
+}
+
 /// A CXL memory device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memdev {

@@ -77,6 +77,28 @@ fn a_node_that_may_not_be_opened_is_listed_with_a_guess() {
 }
 
 #[test]
+fn a_node_that_is_open_to_others_is_named() {
+    let machine = Machine::with_cxl("info cxl");
+    machine.add_cxl(1, "0000:0e:00.0", "info cxl");
+    machine.set_mode("dev/fwctl/fwctl1", 0o666);
+    let ended = machine.run(&["list"]);
+    assert_eq!(
+        ended.stderr,
+        "fwctl: warning: open to others than root: fwctl1 to everyone (0666); they can write to the firmware and taint the kernel\n"
+    );
+    assert_eq!((ended.status, ended.stdout.lines().count()), (0, 3));
+}
+
+#[test]
+fn names_from_the_command_line_cannot_steer_the_terminal() {
+    let ended = Machine::with_cxl("info cxl").run(&["info", "x\x1b[2J"]);
+    assert_eq!(
+        ended.stderr,
+        "fwctl: x\u{fffd}[2J: no such fwctl device; there is fwctl0 (mem0)\n"
+    );
+}
+
+#[test]
 fn devices_are_in_the_order_of_their_numbers() {
     let machine = Machine::with_cxl("info cxl");
     machine.add_cxl(10, "0000:0e:00.0", "info cxl");
@@ -254,32 +276,96 @@ fn info_per_type() {
         "info mlx5 05000000 04000080",
     );
     machine.add_pci(2, "0000:08:00.0", "what", (1, 2), "info type-77 0102");
-    machine.add_pci(3, "0000:09:00.0", "bnxt_en", (1, 2), "info bnxt 0f000000");
-    machine.run(&["info", "fwctl0"]).is(
+    machine.add_pci(
+        3,
+        "0000:09:00.0",
+        "bnxt_en",
+        (0x14e4, 0x1750),
+        "info bnxt 0f000000",
+    );
+    machine.add_pci(
+        4,
+        "0000:0a:00.0",
+        "pds_core",
+        (0x1dd8, 0x100c),
+        "info pds 03000000",
+    );
+    let info = |name: &str| machine.run(&["info", name]);
+    info("fwctl0").is(
         0,
-        "device:       fwctl0\nnode:         ./dev/fwctl/fwctl0\nparent:       mem0\ntype:         cxl (2)\n\
-         driver data:  0 bytes\n",
+        "device:       fwctl0\nnode:         ./dev/fwctl/fwctl0\nparent:       mem0\nPCI address:  0000:0d:00.0\n\
+         product:      8086:0d93\nserial:       0xabcd\nfirmware:     BWFW VERSION 00\ndriver:       cxl_pci\n\
+         type:         cxl (2)\ndriver data:  0 bytes\n",
         "",
     );
-    machine.run(&["info", "fwctl1"]).is(
+    info("fwctl1").is(
         0,
-        "device:        fwctl1\nnode:          ./dev/fwctl/fwctl1\nparent:        0000:07:00.0\ntype:          mlx5 (1)\n\
-         driver data:   8 bytes\nfirmware uid:  5\ncapabilities:  0x80000004 (tools-resources, 0x80000000)\n",
+        "device:        fwctl1\nnode:          ./dev/fwctl/fwctl1\nparent:        0000:07:00.0\nproduct:       15b3:1021\n\
+         driver:        mlx5_core\ntype:          mlx5 (1)\ndriver data:   8 bytes\nfirmware uid:  5\n\
+         capabilities:  0x80000004 (tools-resources, 0x80000000)\n",
         "",
     );
-    machine.run(&["info", "fwctl2"]).is(
+    info("fwctl2").is(
         0,
-        "device:       fwctl2\nnode:         ./dev/fwctl/fwctl2\nparent:       0000:08:00.0\ntype:         type-77 (77)\n\
-         driver data:  2 bytes\n\n00000000  01 02                                             |..|\n",
+        "device:       fwctl2\nnode:         ./dev/fwctl/fwctl2\nparent:       0000:08:00.0\nproduct:      0001:0002\n\
+         driver:       what\ntype:         type-77 (77)\ndriver data:  2 bytes\n\n\
+         00000000  01 02                                             |..|\n",
         "",
     );
-    assert!(machine
-        .run(&["info", "fwctl3"])
-        .stdout
-        .contains("inline-commands, query-commands, send-commands, dma-commands"));
+    info("fwctl3").is(
+        0,
+        "device:        fwctl3\nnode:          ./dev/fwctl/fwctl3\nparent:        0000:09:00.0\nproduct:       14e4:1750\n\
+         driver:        bnxt_en\ntype:          bnxt (3)\ndriver data:   4 bytes\n\
+         capabilities:  0xf (inline-commands, query-commands, send-commands, dma-commands)\n",
+        "",
+    );
+    info("fwctl4").is(
+        0,
+        "device:        fwctl4\nnode:          ./dev/fwctl/fwctl4\nparent:        0000:0a:00.0\nproduct:       1dd8:100c\n\
+         driver:        pds_core\ntype:          pds (4)\ndriver data:   4 bytes\ncapabilities:  0x3 (query, send)\n",
+        "",
+    );
     assert_eq!(
         machine.run(&["info", "fwctl1", "-o", "raw"]).bytes,
         [5, 0, 0, 0, 4, 0, 0, 0x80]
+    );
+}
+
+#[test]
+fn info_as_json() {
+    let machine = Machine::with_cxl("info cxl");
+    machine.add_pci(
+        1,
+        "0000:07:00.0",
+        "mlx5_core",
+        (0x15b3, 0x1021),
+        "info mlx5 05000000 04000000",
+    );
+    machine.run(&["info", "fwctl1", "-o", "json"]).is(
+        0,
+        r#"{
+  "format": 1,
+  "device": "fwctl1",
+  "node": "./dev/fwctl/fwctl1",
+  "parent": "0000:07:00.0",
+  "bus": "pci",
+  "driver": "mlx5_core",
+  "pci_address": "0000:07:00.0",
+  "product": "15b3:1021",
+  "serial": null,
+  "firmware_version": null,
+  "type": "mlx5",
+  "type_number": 1,
+  "data_len": 8,
+  "data": "0500000004000000",
+  "uid": 5,
+  "uctx_caps": 4,
+  "uctx_cap_names": [
+    "tools-resources"
+  ]
+}
+"#,
+        "",
     );
 }
 

@@ -97,7 +97,11 @@ impl Machine {
         self.link(&format!("sys/class/fwctl/{name}"), &device);
         let node = format!("dev/fwctl/{name}");
         self.write(&node, recording);
-        fs::set_permissions(self.path(&node), fs::Permissions::from_mode(0o600)).unwrap();
+        self.set_mode(&node, 0o600);
+    }
+
+    pub fn set_mode(&self, path: &str, mode: u32) {
+        fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// Path of a file of this machine.

@@ -43,6 +43,23 @@ fn a_saved_trace_as_json_of_one_device_and_a_limit() {
 }
 
 #[test]
+fn a_device_by_any_of_its_names() {
+    let machine = Machine::with_cxl("info cxl");
+    for name in ["fwctl0", "mem0", "0d:00.0"] {
+        let ended = machine.run_with_input(
+            &["watch", "--from", "-", "--device", name],
+            TRACE.as_bytes(),
+        );
+        assert_eq!(
+            (ended.status, ended.stdout.lines().count()),
+            (0, 2),
+            "{name}: {}",
+            ended.stdout
+        );
+    }
+}
+
+#[test]
 fn without_tracefs_or_events() {
     let machine = Machine::new();
     machine.run(&["watch"]).is(

@@ -4,6 +4,9 @@
 //!
 //! The bytes are random with a fixed seed, half of them small numbers and lengths that nearly fit, which get further than noise.
 
+#[path = "../../fuzz/targets.rs"]
+mod targets;
+
 use fwctl::cxl::{CxlDevice, GetFeature, Selection, SetFeature};
 use fwctl::mlx5::{self, Capability, Mlx5Device};
 use fwctl::replay::Replay;
@@ -211,4 +214,62 @@ fn bytes_and_texts_of_any_kind() {
         let _ = Replay::parse(&text);
         let _ = text.parse::<Uuid>();
     }
+}
+
+/// Inputs that get further than noise does: right answers and right texts, from which some bytes are changed.
+const SEEDS: [&[u8]; 6] = [
+    b"fwctl-1 [000] ..... 12.3: fwctl_rpc_start: dev=fwctl0 pid=1 scope=configuration in_len=24 out_len=4096\nfwctl-1 [000] ..... \
+      12.4: fwctl_rpc_done: dev=fwctl0 pid=1 scope=configuration ret=-22 out_len=0 duration_ns=100\n",
+    b"info mlx5 0700 0000\nrpc debug-read-only 01 02 -> len 6 aabb\nrpc configuration 04 -> errno 19\n",
+    b"MAJOR=240\nMINOR=0\nDEVNAME=fwctl/fwctl0\n\x000x15b3\n\x000x1021\n\x000xabcd\n\x00root:x:0:0:root:/root:/bin/sh\n\x00root:x:0:\n\x00\
+      15b3  Mellanox\n\t1021  ConnectX-7\n\x007.3.4\n",
+    b"96dad7d6-fde8-482b-a733-75774e06db8a",
+    // Get Supported Features: two features, then the first of them.
+    b"\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\xc0\x38\x00\x00\x00\x00\x00\x00\x00\x01\x00\x02\x00",
+    b"\xc0\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x12",
+];
+
+#[test]
+fn every_fuzz_target_on_noise() {
+    let mut noise = Noise(11);
+    for (name, target) in targets::TARGETS {
+        // Each target makes files, or tries every layout: some dear, some cheap.
+        let rounds = if matches!(name, "machine" | "mlx5") {
+            300
+        } else {
+            5000
+        };
+        for round in 0..rounds {
+            let mut bytes = SEEDS[noise.below(SEEDS.len())].to_vec();
+            match round % 3 {
+                0 => {
+                    bytes = vec![0; noise.below(600)];
+                    noise.fill(&mut bytes);
+                }
+                _ => {
+                    for _ in 0..noise.below(4) {
+                        let at = noise.below(bytes.len());
+                        bytes[at] = noise.next() as u8;
+                    }
+                    bytes.truncate(noise.below(2 * bytes.len()));
+                }
+            }
+            target(&bytes);
+        }
+    }
+}
+
+/// libFuzzer has a program for each.
+#[test]
+fn every_fuzz_target_has_a_program() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let manifest = std::fs::read_to_string(dir.join("Cargo.toml")).unwrap();
+    for (name, _) in targets::TARGETS {
+        let program = format!("fuzz_targets/{name}.rs");
+        assert!(
+            manifest.contains(&program) && dir.join(&program).exists(),
+            "{name}"
+        );
+    }
+    assert_eq!(manifest.matches("[[bin]]").count(), targets::TARGETS.len());
 }

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! One function per decoder of the library: it takes any bytes, and must come back soon, without a panic, and with a value or an error.
+//!
+//! `fuzz_targets/` hands them to libFuzzer, and `lib/tests/hostile.rs` runs them on noise with every `cargo test`.
+
+use fwctl::cxl::{effect_names, CxlDevice, GetFeature, Selection, SetFeature};
+use fwctl::mlx5::{self, Capability, Mlx5Device};
+use fwctl::replay::Replay;
+use fwctl::sysfs::Root;
+use fwctl::trace::{Event, Pairing};
+use fwctl::{Device, DeviceType, DriverInfo, FirmwareStatus, InfoReply, Scope, Transport, Uuid};
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+/// Every target with its name, which is also the name of its libFuzzer binary.
+pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+    ("cxl", cxl),
+    ("info", info),
+    ("machine", machine),
+    ("mlx5", mlx5),
+    ("recording", recording),
+    ("status", status),
+    ("trace", trace),
+];
+
+/// A device whose answers are the input: of each, the first byte says how it lies about its length, and the rest is the reply.
+struct Fed {
+    device_type: DeviceType,
+    input: Mutex<Vec<u8>>,
+}
+
+impl Fed {
+    fn device(device_type: DeviceType, bytes: &[u8]) -> Device {
+        let input = Mutex::new(bytes.iter().rev().copied().collect());
+        Device::with_transport("fwctl0", Fed { device_type, input })
+    }
+
+    /// Fills as much as there is, and returns the length that the answer claims.
+    fn answer(&self, buffer: &mut [u8]) -> io::Result<u32> {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        let lie = input
+            .pop()
+            .ok_or_else(|| io::Error::from_raw_os_error(19))?;
+        let mut filled = 0;
+        for byte in &mut *buffer {
+            let Some(next) = input.pop() else { break };
+            *byte = next;
+            filled += 1;
+        }
+        match lie {
+            0..=191 => Ok(filled),
+            192..=223 => Ok(buffer.len() as u32),
+            224..=239 => Ok(u32::MAX - u32::from(lie)),
+            240..=250 => Ok(u32::from(lie - 240)),
+            _ => Err(io::Error::from_raw_os_error(i32::from(lie) - 240)),
+        }
+    }
+}
+
+impl Transport for Fed {
+    fn info(&self, data: &mut [u8]) -> io::Result<InfoReply> {
+        // Asked for nothing but the type, which is not what is tried here.
+        let data_len = if data.is_empty() {
+            0
+        } else {
+            self.answer(data)?
+        };
+        Ok(InfoReply {
+            device_type: self.device_type.number(),
+            data_len,
+        })
+    }
+
+    fn rpc(&self, _: Scope, _: &[u8], reply: &mut [u8]) -> io::Result<u32> {
+        self.answer(reply)
+    }
+}
+
+/// Replies of a CXL memory device.
+pub fn cxl(bytes: &[u8]) {
+    let open =
+        || CxlDevice::new(Fed::device(DeviceType::Cxl, bytes)).expect("it says that it is one");
+    if let Ok(features) = open().features() {
+        assert!(features.len() <= usize::from(u16::MAX));
+        for feature in features {
+            let _ = (
+                feature.set_policy(),
+                feature.name(),
+                effect_names(feature.effects),
+                feature.uuid.to_string(),
+            );
+        }
+    }
+    let uuid = Uuid([7; 16]);
+    let size = u16::from(bytes.first().copied().unwrap_or(0)) + 1;
+    let get = GetFeature {
+        uuid,
+        selection: Selection::Current,
+        offset: 0,
+        size,
+    };
+    if let Ok(value) = open().get(&get) {
+        assert_eq!(value.len(), usize::from(size));
+    }
+    let set = SetFeature {
+        uuid,
+        version: 1,
+        offset: 0,
+        is_saved: false,
+        data: bytes,
+    };
+    let _ = open().set(Scope::DebugWrite, &set);
+}
+
+/// Replies of a ConnectX, and every layout on any bytes.
+pub fn mlx5(bytes: &[u8]) {
+    let open =
+        || Mlx5Device::new(Fed::device(DeviceType::Mlx5, bytes)).expect("it says that it is one");
+    for register in mlx5::registers() {
+        let _ = register
+            .fields_of(bytes)
+            .filter_map(|field| field.get(bytes))
+            .count();
+        let _ = register.has_unknown_part(bytes);
+        if let Ok(data) = open().read_register(register.id, &vec![0; register.size]) {
+            assert!(
+                register
+                    .fields
+                    .iter()
+                    .all(|field| field.get(&data).is_some()),
+                "{}",
+                register.name
+            );
+        }
+    }
+    for command in mlx5::commands() {
+        if let Ok(reply) = open().query(command, &command.request()) {
+            assert_eq!(reply.len(), command.output.size, "{}", command.output.name);
+        }
+    }
+    if let Ok(capability) = open().capability(0, Capability::Current) {
+        assert_eq!(capability.len(), 4096);
+    }
+    let _ = open().write_register(Scope::Configuration, 0x900a, bytes);
+}
+
+/// Answers to FWCTL_INFO, and replies that are longer than their room, of every type.
+pub fn info(bytes: &[u8]) {
+    for number in 0..6 {
+        let device_type = DeviceType::from_number(number);
+        let _ = DriverInfo::decode(device_type, bytes).capabilities();
+        if let Ok(info) = Fed::device(device_type, bytes).info() {
+            assert!(info.data.len() <= 4096 && info.data.len() <= info.data_len);
+        }
+        let request = bytes.get(..bytes.len().min(64)).unwrap_or_default();
+        if let Ok(reply) =
+            Fed::device(device_type, bytes).rpc_whole(Scope::DebugReadOnly, request, 16)
+        {
+            assert!(reply.bytes.len() <= fwctl::MAX_RPC_LEN as usize);
+            assert_eq!(reply.is_truncated(), reply.true_len > reply.bytes.len());
+        }
+    }
+}
+
+/// The firmware's status at the start of a reply.
+pub fn status(bytes: &[u8]) {
+    for number in 0..6 {
+        if let Some(status) = FirmwareStatus::of_reply(DeviceType::from_number(number), bytes) {
+            assert!(status.code != 0 && !status.to_string().is_empty());
+        }
+    }
+}
+
+/// Lines of the kernel's trace.
+pub fn trace(bytes: &[u8]) {
+    let mut pairing = Pairing::default();
+    for line in String::from_utf8_lossy(bytes).lines() {
+        let _ = Event::parse(line).and_then(|event| pairing.take(event));
+    }
+}
+
+/// Recordings, and other text that is parsed.
+pub fn recording(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = Replay::parse(&text);
+    if let Ok(uuid) = text.parse::<Uuid>() {
+        assert!(uuid.to_string().eq_ignore_ascii_case(&text));
+    }
+    let _ = text.parse::<Scope>();
+    let _ = text.parse::<Selection>();
+}
+
+/// Files of the system: the class in sysfs, the users, the names of PCI devices. Each byte 0 ends a file.
+pub fn machine(bytes: &[u8]) {
+    const FILES: [&str; 8] = [
+        "sys/class/fwctl/fwctl0/uevent",
+        "sys/devices/pci/vendor",
+        "sys/devices/pci/device",
+        "sys/devices/pci/serial",
+        "etc/passwd",
+        "etc/group",
+        "usr/share/misc/pci.ids",
+        "proc/sys/kernel/osrelease",
+    ];
+    let dir = tempfile::tempdir().expect("a folder for a test");
+    for (file, content) in FILES.iter().zip(bytes.split(|&byte| byte == 0)) {
+        let path = dir.path().join(file);
+        let parent = path.parent().expect("it has one");
+        std::fs::create_dir_all(parent)
+            .and_then(|()| std::fs::write(&path, content))
+            .expect("a file for a test");
+    }
+    let root = Root::copy(dir.path());
+    let text = String::from_utf8_lossy(bytes);
+    for name in ["fwctl0", "0d:00.0", "mem0", &text] {
+        if let Ok(entry) = root.resolve(name) {
+            let _ = (entry.likely_type(), entry.open());
+        }
+    }
+    let _ = root
+        .devices()
+        .map_err(|error| (error.to_string(), error.advice()));
+}

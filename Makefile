@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-export KDIR T
+export KDIR T PREFIX DESTDIR
 # The scripts call make in kernel trees, which must not get our options and variables.
 unexport MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 
@@ -37,6 +37,12 @@ series: ## write a series for git am into out/series; KDIR=TREE: against that tr
 doc: ## documentation of the Rust code, into out/doc
 	@scripts/doc
 
+install-tool: ## install the command fwctl below PREFIX=/usr/local, with man pages and completions
+	@scripts/install-tool
+
+deb: ## the Debian packages, into out/deb
+	@scripts/deb/make
+
 check: ## style only: rustfmt, clippy, shellcheck, checkpatch, licences
 	@scripts/test style tools/clippy
 
@@ -46,4 +52,4 @@ clean: ## remove what was built; the build root and the kernel source stay
 distclean: ## remove the whole cache; the next run starts from nothing
 	@scripts/clean all
 
-.PHONY: help run test list shell kernel modules install-into series doc check clean distclean
+.PHONY: help run test list shell kernel modules install-into series doc install-tool deb check clean distclean

@@ -70,12 +70,8 @@ impl Artifacts {
     /// Why the machine's devices are not to be had, which is nobody's fault: without a network there
     /// is no fwctl-emu.
     pub fn unavailable(&self, machine: &Machine) -> Option<String> {
-        let path = self.emu();
-        (!machine.emulated.is_empty() && !path.is_file()).then(|| {
-            format!(
-                "there is no {}: crates.io could not be reached when it was to be built",
-                path.display()
-            )
+        (!machine.emulated.is_empty() && !self.emu().is_file()).then(|| {
+            "there is no fwctl-emu: crates.io could not be reached when it was to be built".into()
         })
     }
 

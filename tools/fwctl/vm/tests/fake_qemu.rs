@@ -3,7 +3,8 @@
 //! The runner against a "QEMU" that is none: it answers as a guest would, hangs, or dies.
 //!
 //! The stand-in is this test program itself: a shell script calls its ignored test `fake_qemu`,
-//! which connects to the sockets that the runner named on the command line.
+//! which connects to the sockets that the runner named on the command line.  For fwctl-emu a shell
+//! script stands in.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -101,7 +102,13 @@ struct World {
 impl World {
     fn new(mode: &str) -> World {
         let dir = tempfile::tempdir().unwrap();
-        let names = ["fwctl", "bnxt_fwctl", "pds_fwctl", "mlx5_fwctl"];
+        let names = [
+            "fwctl",
+            "bnxt_fwctl",
+            "pds_fwctl",
+            "mlx5_core",
+            "mlx5_fwctl",
+        ];
         let dep = names
             .map(|name| {
                 format!(
@@ -122,7 +129,8 @@ impl World {
         world.script(
             "qemu",
             &format!(
-                "FAKE_MODE={mode} FAKE_READY={} FAKE_ARGV=\"$*\" exec {} --ignored --exact fake_qemu",
+                "echo $$ >{}\nFAKE_MODE={mode} FAKE_READY={} FAKE_ARGV=\"$*\" exec {} --ignored --exact fake_qemu",
+                world.path("qemu.pid").display(),
                 world.path("ready").display(),
                 own.display()
             ),
@@ -138,6 +146,27 @@ impl World {
     fn script(&self, name: &str, text: &str) {
         fs::write(self.path(name), format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// The stand-in for fwctl-emu: says that it is ready, and does `then` once QEMU runs; `$pid` is
+    /// QEMU.
+    fn emulator(&self, then: &str) {
+        fs::create_dir_all(self.path("out/bin")).unwrap();
+        let pid = self.path("qemu.pid");
+        let pid = pid.display();
+        let text = format!(
+            "echo ready; until [ -s {pid} ]; do sleep 0.05; done; pid=$(cat {pid})\n{then}"
+        );
+        self.script("out/bin/fwctl-emu", &text);
+    }
+
+    /// Runs the tests on a machine with two emulated devices.
+    fn test_emulated(&self) -> (i32, String, String) {
+        let results = self.path("results");
+        let file = results.to_str().unwrap();
+        let (status, text) = self.run(&["test", "--results", file, "emu/two-cards"]);
+        let results = fs::read_to_string(&results).unwrap_or_default();
+        (status, text, results)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -322,6 +351,90 @@ fn ctrl_c_leaves_nothing_behind() {
             .iter()
             .any(|name| name.to_string_lossy().starts_with("fwctl-vm.")),
         "{left:?}"
+    );
+}
+
+/// Ends as the real one does: when QEMU's connection does.
+const UNTIL_QEMU_ENDS: &str = "while kill -0 $pid 2>/dev/null; do sleep 0.05; done";
+
+#[test]
+fn emulated_devices_end_after_qemu_and_well() {
+    let world = World::new("clean");
+    world.emulator(&format!(
+        "trap 'echo asked >&2; exit 9' TERM\n{UNTIL_QEMU_ENDS}\necho clean >&2"
+    ));
+    let (status, text, results) = world.test_emulated();
+    assert_eq!(status, 0, "{text}");
+    assert_eq!(outcomes(&results), ["pass"], "{results}");
+    for name in ["connectx", "second"] {
+        let log = world.path(&format!("out/logs/emu.two-cards.{name}"));
+        assert_eq!(fs::read_to_string(log).unwrap(), "clean\n");
+    }
+}
+
+#[test]
+fn what_a_driver_leaves_behind_is_a_failure_of_its_own() {
+    let world = World::new("clean");
+    // Only one of the two devices.
+    world.emulator(&format!(
+        "{UNTIL_QEMU_ENDS}\ncase \"$*\" in *--serial*) exit 0;; esac\necho leak: 1 UARs >&2; exit 3"
+    ));
+    let (status, text, results) = world.test_emulated();
+    assert_eq!(status, 1, "{text}");
+    assert_eq!(outcomes(&results), ["fail", "pass"], "{results}");
+    assert!(
+        text.contains(
+            "connectx2/emulated-connectx: its driver left something behind: leak: 1 UARs"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_emulated_device_that_dies_is_a_failure_of_its_own() {
+    let world = World::new("clean");
+    world.emulator("echo \"thread 'main' panicked at a.rs:1:\" >&2; echo boom >&2; exit 101");
+    let (status, text, results) = world.test_emulated();
+    assert_eq!(status, 1, "{text}");
+    assert_eq!(results.matches("it panicked: ").count(), 2, "{results}");
+    assert!(text.contains("boom"), "{text}");
+}
+
+#[test]
+fn an_emulated_device_that_does_not_start_fails_the_test() {
+    let world = World::new("clean");
+    world.emulator("");
+    world.script("out/bin/fwctl-emu", "echo no socket >&2; exit 1");
+    let (status, text, results) = world.test_emulated();
+    assert_eq!(status, 1, "{text}");
+    assert!(
+        results.contains("the emulated connectx does not start: no socket"),
+        "{results}"
+    );
+}
+
+#[test]
+fn without_the_emulator_tests_are_skipped_and_the_rest_goes_on() {
+    let world = World::new("clean");
+    let (status, text, results) = world.test_emulated();
+    assert_eq!(status, 0, "{text}");
+    assert_eq!(outcomes(&results), ["skip"], "{results}");
+    assert!(results.contains("crates.io"), "{results}");
+    let (status, text) = world.run(&["exec", "--machine", "connectx", "--", "true"]);
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("crates.io"), "{text}");
+    let (status, text) = world.run(&["exec", "--dry-run", "--", "true"]);
+    assert_eq!(status, 0, "{text}");
+    assert!(
+        text.contains("cxl-type3") && text.contains("has no ConnectX"),
+        "{text}"
+    );
+    world.emulator("");
+    let (status, text) = world.run(&["exec", "--dry-run", "--", "true"]);
+    assert_eq!(status, 0, "{text}");
+    assert!(
+        text.contains("cxl-type3") && text.contains("fwctl-emu connectx --socket"),
+        "{text}"
     );
 }
 

@@ -10,7 +10,7 @@ unexport MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 help: ## this text
 	@scripts/help $(MAKEFILE_LIST)
 
-run: ## build, boot a VM with an emulated CXL device, show it; then a shell if on a terminal
+run: ## build, boot a VM with emulated devices, show them; then a shell if on a terminal
 	@scripts/run run
 
 test: ## everything testable; T=PATTERN for some (see list)

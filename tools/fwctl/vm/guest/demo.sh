@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# `make run`: what a newcomer came to see.
+# `make run`: what a newcomer came to see, for each device that this machine has.
 . /usr/lib/fwctl-vm/lib.sh
 
 bold=''
@@ -18,23 +18,56 @@ show() {
 	eval "$*" || fail "the demo ends here: \`$*\` failed"
 }
 
+# device_of DRIVER: the fwctl device below a function of this driver
+device_of() {
+	for device_of_one in $(devices); do
+		case $(readlink -f "/sys/class/fwctl/$device_of_one") in
+		"$(readlink -f /sys/bus/pci/drivers/"$1"/0*)"/*) echo "$device_of_one" ;;
+		esac
+	done
+}
+
+memories=$(count_functions class '0x0502*')
+cards=$(count_functions vendor 0x15b3)
+
 title "The core, in Rust"
 show modprobe fwctl
-title "The kernel's CXL stack finds the emulated memory device"
-show modprobe -a cxl_acpi cxl_port cxl_mem cxl_pci
-wait_for "a CXL memory device" [ -e /sys/bus/cxl/devices/mem0 ]
-show ls -C /sys/bus/cxl/devices
-title "The CXL driver, in Rust"
-show modprobe cxl_fwctl
-wait_for "a fwctl device" has_devices 1
+if [ "$memories" != 0 ]; then
+	title "The kernel's CXL stack finds the emulated memory device; on it, our CXL driver"
+	show modprobe -a cxl_acpi cxl_port cxl_mem cxl_pci
+	wait_for "a CXL memory device" [ -e /sys/bus/cxl/devices/mem0 ]
+	show ls -C /sys/bus/cxl/devices
+	show modprobe cxl_fwctl
+fi
+if [ "$cards" != 0 ]; then
+	title "The kernel's mlx5_core starts the firmware of the emulated ConnectX; on it, our mlx5 driver"
+	show modprobe mlx5_core
+	show modprobe mlx5_fwctl
+fi
+wait_for "$((memories + cards)) fwctl devices" has_devices $((memories + cards))
+
+title "Each has a fwctl device, below the function it belongs to"
 show "lsmod | grep -e ^Module -e fwctl"
-title "A fwctl device, below the memory device it belongs to"
 show ls -l /dev/fwctl
-show readlink -f /sys/class/fwctl/fwctl0
-title "What it says of itself: ioctl FWCTL_INFO"
+show "ls -l /sys/class/fwctl | grep -o 'fwctl[0-9]* ->.*'"
 show fwctl list
-show fwctl info fwctl0
-title "The features of the device: ioctl FWCTL_RPC, command Get Supported Features"
-show fwctl cxl features fwctl0
-title "One of them read: ioctl FWCTL_RPC, command Get Feature"
-show fwctl cxl get fwctl0 patrol-scrub
+
+if [ "$memories" != 0 ]; then
+	memory=$(device_of cxl_pci)
+	title "What the memory device says of itself: ioctl FWCTL_INFO"
+	show fwctl info "$memory"
+	title "Its features: ioctl FWCTL_RPC, command Get Supported Features"
+	show fwctl cxl features "$memory"
+	title "One of them read: ioctl FWCTL_RPC, command Get Feature"
+	show fwctl cxl get "$memory" patrol-scrub
+fi
+if [ "$cards" != 0 ]; then
+	card=$(device_of mlx5_core)
+	title "What the card says of itself: ioctl FWCTL_INFO"
+	show fwctl info "$card"
+	title "Some of what its firmware can do: ioctl FWCTL_RPC, command QUERY_HCA_CAP"
+	show "fwctl mlx5 caps $card | head -n 8"
+	title "A register read, and one written: ioctl FWCTL_RPC, command ACCESS_REG"
+	show fwctl mlx5 reg "$card" mtmp
+	show fwctl mlx5 reg "$card" mtmp --set mte=1 --scope configuration
+fi

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2034
+# What has to be true before anything is built; each with the one sentence that says what to do when it is not.
+
+# The kernels whose Rust the modules are written for.
+RELEASE=7.3
+
+# check_kernel: sets HEADERS, COMMON and HEADERS_VERSION.
+check_kernel() {
+	local package=linux-headers-$KERNEL other="apt install -t trixie-backports linux-image-amd64 linux-headers-amd64, and reboot"
+	HEADERS=$(readlink -f "/lib/modules/$KERNEL/build") || :
+	[[ -e $HEADERS/.config ]] ||
+		die "the headers of Linux $KERNEL are missing: apt install $package"
+	grep -q '^CONFIG_RUST=y' "$HEADERS/.config" ||
+		die "Linux $KERNEL is built without CONFIG_RUST and takes no module in Rust: $other"
+	[[ $KERNEL == "$RELEASE".* ]] || die "Linux $KERNEL is not $RELEASE, which fwctl-dkms is for: $other"
+	! grep -q '^CONFIG_FWCTL=' "$HEADERS/.config" ||
+		die "Linux $KERNEL has fwctl of its own, which this would be in the way of: apt remove fwctl-dkms"
+	HEADERS_VERSION=$(dpkg-query -f '${Version}' -W "$package" 2>/dev/null) ||
+		die "the headers of Linux $KERNEL are not of the Debian package $package, so that their source is not known: build fwctl in the tree of that kernel instead, with 'make install-into' of the fwctl repository"
+	COMMON=$(sed -n 's,^include \(.*\)/Makefile$,\1,p' "$HEADERS/Makefile")
+}
+
+# check_rustc: sets RUSTC. A kernel and its modules are of one compiler.
+check_rustc() {
+	local wanted number version
+	wanted=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"$/\1/p' "$HEADERS/.config")
+	number=$(cut -d' ' -f2 <<<"$wanted")
+	RUSTC=$(rustc --version 2>/dev/null || echo "missing")
+	if [[ $RUSTC != "$wanted" ]]; then
+		version=$(apt-cache madison rustc 2>/dev/null | awk -v number="$number" 'index($3, number "+") == 1 { print $3; exit }')
+		die "rustc is '$RUSTC', and Linux $KERNEL was built by '$wanted', whose modules have to be of the same: apt install --allow-downgrades rustc=${version:-$number*} libstd-rust-dev=${version:-$number*} rust-src=${version:-$number*}"
+	fi
+	[[ -e $(rustc --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs ]] ||
+		die "the source of Rust's core library for rustc $number is missing: apt install --reinstall rust-src"
+}
+
+# check_space MIB
+check_space() {
+	local free
+	free=$(df --output=avail --block-size=1M "$STORE" | tail -n 1)
+	((free >= $1)) ||
+		die "$STORE has $((free)) MB free and preparing Linux $KERNEL takes $1 MB for a minute: free some, then run 'dkms autoinstall'"
+}
+
+# check_config FILE: a difference means that a tool answers other than the one on Debian's builder did.
+check_config() {
+	local changed
+	changed=$(diff <(grep CONFIG_ "$HEADERS/.config") <(grep CONFIG_ "$1") | sed -n 's/^[<>] //p' | tail -n 1) || :
+	[[ -z $changed ]] ||
+		die "the configuration of Linux $KERNEL comes out different here ($changed): reinstall what fwctl-dkms depends on (apt install --reinstall openssl pahole gcc-14 rustc bindgen)"
+}
+
+# check_exports BUILD: what the metadata name has to be what the kernel has.
+check_exports() {
+	local missing
+	missing=$(sed -n 's/^EXPORT_SYMBOL_RUST_GPL(\(.*\));$/\1/p' "$1"/rust/exports_*_generated.h | sort -u |
+		comm -23 - <(cut -f2 "$HEADERS/Module.symvers" | sort -u))
+	[[ -z $missing ]] ||
+		die "the kernel's crates made here are not those of Linux $KERNEL ($(wc -l <<<"$missing") symbols that it does not export, first $(head -n 1 <<<"$missing")): apt install --reinstall linux-headers-$KERNEL bindgen, and report it if that does not help"
+}
+
+efi_variable() { od -An -tu1 -j4 -N1 "/sys/firmware/efi/efivars/$1-8be4df61-93ca-11d2-aa0d-00e098032b8c" 2>/dev/null | tr -d ' '; }
+
+# tell_of_signatures: not an error, as the key can only be enrolled at a boot, and the modules wait for that.
+tell_of_signatures() {
+	local key=/var/lib/dkms/mok.pub why=
+	if [[ $(efi_variable SecureBoot) == 1 ]]; then
+		why="Secure Boot is on"
+	elif grep -qE '\[(integrity|confidentiality)\]' /sys/kernel/security/lockdown 2>/dev/null; then
+		why="the kernel is locked down"
+	elif [[ $(cat /sys/module/module/parameters/sig_enforce 2>/dev/null) == Y ]]; then
+		why="the kernel takes signed modules only"
+	else
+		return 0
+	fi
+	[[ $(mokutil --test-key "$key" 2>&1) != *"already enrolled"* ]] || return 0
+	say "$why and DKMS's key is not enrolled, so that the kernel will refuse the modules: run 'mokutil --import $key', set a password, reboot, choose 'Enroll MOK' and give it"
+}

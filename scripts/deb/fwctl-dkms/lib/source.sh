@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2034
+# The source that a kernel's headers were made from: the installed package if it is of that version, else the one that apt
+# has at hand or can download.
+
+# What of the source is needed: headers, the crates, the scripts, and what the build looks at on its way to them.
+SOURCE_PARTS=(Makefile Kbuild include arch/x86 rust scripts kernel security tools/arch tools/include)
+# Headers of drivers that the bindings include.
+SOURCE_DRIVERS=(drivers/base drivers/android/binder)
+
+# find_source: sets SOURCE to a linux-source package, or its tarball.
+find_source() {
+	local package=linux-source-$RELEASE offered
+	if [[ $(dpkg-query -f '${Version}' -W "$package" 2>/dev/null) == "$HEADERS_VERSION" ]]; then
+		SOURCE=/usr/src/$package.tar.xz
+		return
+	fi
+	# As apt names it; in the middle of an upgrade it is there before it is unpacked.
+	SOURCE=/var/cache/apt/archives/${package}_${HEADERS_VERSION//:/%3a}_all.deb
+	[[ ! -e $SOURCE ]] || return 0
+	offered=$(apt-cache madison "$package" 2>/dev/null | awk '{ print $3 }' | xargs)
+	[[ " $offered " == *" $HEADERS_VERSION "* ]] ||
+		die "the headers of Linux $KERNEL are of version $HEADERS_VERSION, and apt has $package of ${offered:-no version}: source and headers must be of one version, so upgrade the kernel (apt update && apt install -t trixie-backports linux-image-amd64 linux-headers-amd64)"
+	say "downloading $package $HEADERS_VERSION (170 MB)"
+	(cd "$WORK" && apt-get download -q "$package=$HEADERS_VERSION" </dev/null) ||
+		die "no network: apt could not download $package $HEADERS_VERSION; connect this machine and run 'dkms autoinstall', or copy that package to $SOURCE"
+	SOURCE=$(echo "$WORK/${package}"_*.deb)
+}
+
+tarball() {
+	case $SOURCE in
+	*.deb) dpkg-deb --fsys-tarfile "$SOURCE" | tar -xO --wildcards './usr/src/linux-source-*.tar.xz' ;;
+	*) cat "$SOURCE" ;;
+	esac
+}
+
+# unpack DIR
+unpack() {
+	mkdir -p "$1"
+	tarball | xz -dc | tar -x -C "$1" --strip-components=1 --no-same-owner --wildcards --no-wildcards-match-slash \
+		"${SOURCE_PARTS[@]/#/linux-source-*/}" "${SOURCE_DRIVERS[@]/#/linux-source-*/}" \
+		--wildcards-match-slash 'linux-source-*/Kconfig*'
+}

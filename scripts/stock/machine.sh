@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2034
+# What those share that put fwctl-dkms on a machine with Debian's own kernel. use_cache comes first.
+
+# build_package: sets PACKAGE to the package, a path in the root.
+build_package() {
+	local out=$IN_ROOT_CACHE/deb-stock
+	rm -rf "$CACHE/deb-stock"
+	"$REPO/scripts/in-root" "$IN_ROOT_REPO/scripts/deb/build" "$out" fwctl-dkms
+	PACKAGE=$out/$(cd "$CACHE/deb-stock" && echo fwctl-dkms_*_all.deb)
+}
+
+# prepared: where what is made once for a kernel lies, for this way to make it.
+prepared() { printf '%s/stock-prepared-%s\n' "$CACHE" "$(cat "$REPO"/scripts/deb/fwctl-dkms/lib/* | sha256sum | cut -c1-12)"; }
+
+# in_stock DIR CMD...: on that machine, with the kernel prepared if it ever was.
+in_stock() {
+	local dir=$1
+	remove_tree "$dir"
+	FWCTL_STOCK_PREPARED=${FWCTL_STOCK_PREPARED-$(prepared)} "$REPO/scripts/stock/in" "$@"
+}
+
+# stock_package: sets PACKAGE to the package that the piece kernel-stock was built with.
+stock_package() {
+	local piece
+	piece=$(find "$CACHE/pieces" -maxdepth 1 -name 'kernel-stock-*' ! -name '*.partial' -printf '%T@ %f\n' | sort -n | tail -n 1 | cut -d' ' -f2)
+	PACKAGE=$IN_ROOT_CACHE/pieces/$piece/kernel/stock/fwctl-dkms.deb
+}

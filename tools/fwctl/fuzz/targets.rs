@@ -13,8 +13,11 @@ use fwctl::{Device, DeviceType, DriverInfo, FirmwareStatus, InfoReply, Scope, Tr
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+/// What a target does with an input.
+pub type Target = fn(&[u8]);
+
 /// Every target with its name, which is also the name of its libFuzzer binary.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("cxl", cxl),
     ("info", info),
     ("machine", machine),

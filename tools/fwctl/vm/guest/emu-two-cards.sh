@@ -15,6 +15,8 @@ for device in $(devices); do
 	exec 3>&-
 done
 
-# One vanishes, the other stays.
-emu second vanish || fail "the second card does not vanish"
-emu -p /alive/uids connectx counters || fail "the first card vanished as well"
+# A fault of one is none of the other.
+emu second fault user,status=5 || fail "no fault"
+[ "$(emu connectx faults)" = '[]' ] || fail "the fault is the first card's: $(emu connectx faults)"
+[ "$(emu second faults)" != '[]' ] || fail "the fault is not the second card's"
+emu second clear || fail "the fault stays"

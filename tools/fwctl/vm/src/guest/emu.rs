@@ -68,25 +68,22 @@ pub fn is_called() -> bool {
 /// The command; its exit status.
 pub fn main() -> i32 {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.iter().any(|word| word == "--help" || word == "-h") {
-        println!("{USAGE}");
-        return 0;
-    }
-    match run(&words, &ports()) {
-        Ok(Value::Null) => 0,
-        Ok(Value::String(text)) => {
-            println!("{text}");
-            0
-        }
-        Ok(value) => {
-            println!("{value}");
-            0
-        }
+    let result = match words.first().map(String::as_str) {
+        Some("--help" | "-h") => Ok(Value::from(USAGE)),
+        _ => run(&words, &ports()),
+    };
+    let text = match result {
+        Ok(Value::Null) => return 0,
+        Ok(Value::String(text)) => text,
+        Ok(value) => value.to_string(),
         Err(failure) => {
             eprintln!("emu: {}", failure.text());
-            failure.status()
+            return failure.status();
         }
-    }
+    };
+    // A reader that has seen enough is no failure.
+    let _ = writeln!(std::io::stdout(), "{text}");
+    0
 }
 
 /// Names of this machine's devices, and their ports.

@@ -3,7 +3,7 @@
 //! Where the build put what a machine needs, and what to do when it is not there.
 //!
 //! ```text
-//! OUT/kernel/FLAVOUR/bzImage
+//! OUT/kernel/FLAVOUR/bzImage                                 FLAVOUR stock: Debian's own
 //! OUT/kernel/FLAVOUR/modules/lib/modules/RELEASE/            what `make modules_install` wrote
 //! OUT/kernel/test/modules-cxl-test/lib/modules/RELEASE/      the same with tools/testing/cxl in updates/
 //! OUT/kernel/test/modules-mainline/lib/modules/RELEASE/      the same with mainline's mlx5_fwctl in updates/
@@ -67,9 +67,12 @@ impl Artifacts {
         self.root.join("bin/fwctl-emu")
     }
 
-    /// Why the machine's devices are not to be had, which is nobody's fault: without a network there
-    /// is no fwctl-emu.
+    /// Why the machine is not to be had, which is nobody's fault: without a network there is no
+    /// fwctl-emu, and no kernel of Debian's.
     pub fn unavailable(&self, machine: &Machine) -> Option<String> {
+        if machine.flavour == "stock" && self.kernel(machine).is_err() {
+            return Some("Debian's kernel could not be had when it was to be unpacked".into());
+        }
         (!machine.emulated.is_empty() && !self.emu().is_file()).then(|| {
             "there is no fwctl-emu: crates.io could not be reached when it was to be built".into()
         })

@@ -180,6 +180,24 @@ pub static BUILTIN_CXL: Machine = Machine {
     ..BASE
 };
 
+/// Debian's own kernel, with our modules as DKMS built and signed them.
+pub static STOCK: Machine = Machine {
+    name: "stock",
+    about: "Debian's own kernel, one emulated ConnectX",
+    flavour: "stock",
+    emulated: &[CARD],
+    cmdline: "",
+    ..BASE
+};
+
+/// The same, locked down, where nobody has enrolled DKMS's key.
+pub static STOCK_LOCKED: Machine = Machine {
+    name: "stock-locked",
+    about: "Debian's own kernel, locked down",
+    cmdline: "lockdown=integrity",
+    ..STOCK
+};
+
 /// All of them, in the order in which `test` boots them.
 pub static MACHINES: &[&Machine] = &[
     &PLAIN,
@@ -194,6 +212,8 @@ pub static MACHINES: &[&Machine] = &[
     &MAINLINE,
     &BUILTIN,
     &BUILTIN_CXL,
+    &STOCK,
+    &STOCK_LOCKED,
 ];
 
 /// The machine called `name`.

@@ -155,6 +155,7 @@ mod tests_of_report {
         assert_eq!(pattern("core/kunit"), "kernel-test\nselftests\ntools\n");
         assert_eq!(pattern("cxl/builtin"), "kernel-builtin\nselftests\ntools\n");
         assert!(pattern("emu/connectx").starts_with("emu\nkernel-test\n"));
+        assert!(pattern("stock/locked").contains("kernel-stock\n"));
         assert_eq!(pattern("no such test"), "");
     }
 

@@ -97,6 +97,13 @@ const LOOPBACK: &[Test] = &[
     on_loopback!("core/builtin-rpc", "FWCTL=y: FWCTL_RPC, on the Rust sample", BUILTIN, "rust", "fwctl_loopback", "fwctl_rpc"),
     on_loopback!("core/builtin-teardown", "FWCTL=y: devices that go, on the Rust sample", BUILTIN, "rust", "fwctl_loopback", "fwctl_teardown"),
     on_loopback!("core/builtin-c", "FWCTL=y: the ABI, on the C twin", BUILTIN, "c", "fwctl_loopback_c", "fwctl"),
+    on_loopback!("stock/selftest-rust", "Debian's kernel: the ABI, on the Rust sample", STOCK, "rust", "fwctl_loopback", "fwctl"),
+    on_loopback!("stock/selftest-rpc-rust", "Debian's kernel: FWCTL_RPC, on the Rust sample", STOCK, "rust", "fwctl_loopback", "fwctl_rpc"),
+    on_loopback!("stock/selftest-files-rust", "Debian's kernel: open files, on the Rust sample", STOCK, "rust", "fwctl_loopback", "fwctl_files"),
+    on_loopback!("stock/selftest-teardown-rust", "Debian's kernel: devices that go, on the Rust sample", STOCK, "rust", "fwctl_loopback", "fwctl_teardown"),
+    on_loopback!("stock/selftest-modules-rust", "Debian's kernel: modules that go, on the Rust sample", STOCK, "rust", "fwctl_loopback", "fwctl_modules", "-T", "all_numbers_are_taken"),
+    on_loopback!("stock/selftest-c", "Debian's kernel: the ABI, on the C twin, through the C door", STOCK, "c", "fwctl_loopback_c", "fwctl"),
+    on_loopback!("stock/selftest-32bit", "Debian's kernel: the ABI, for a 32-bit program", STOCK, "rust", "fwctl_loopback", "fwctl_32"),
 ];
 
 /// Apart from the rest of its program, as it takes a minute.
@@ -256,6 +263,22 @@ const OTHERS: &[Test] = &[
         limit: 300,
         ..BASE
     },
+    Test {
+        name: "stock/connectx",
+        about: "Debian's kernel: the card's modalias loads the signed driver, and the tool speaks to its firmware",
+        machine: &machine::STOCK,
+        script: &["stock-connectx.sh"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "stock/locked-down",
+        about: "Debian's kernel, locked down: it refuses modules of a key that is not enrolled",
+        machine: &machine::STOCK_LOCKED,
+        script: &["stock-refused.sh"],
+        needs: &[Module("fwctl"), Module("mlx5_core")],
+        ..BASE
+    },
 ];
 
 /// All tests, in the order in which they run on a machine.
@@ -280,6 +303,14 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ),
     ("emu-memory.sh", include_str!("../guest/emu-memory.sh")),
     ("cdoor.sh", include_str!("../guest/cdoor.sh")),
+    (
+        "stock-connectx.sh",
+        include_str!("../guest/stock-connectx.sh"),
+    ),
+    (
+        "stock-refused.sh",
+        include_str!("../guest/stock-refused.sh"),
+    ),
     ("cxl-selftest.sh", include_str!("../guest/cxl-selftest.sh")),
     (
         "cxl-unbind-rebind.sh",

@@ -20,3 +20,12 @@ emu second fault user,status=5 || fail "no fault"
 [ "$(emu connectx faults)" = '[]' ] || fail "the fault is the first card's: $(emu connectx faults)"
 [ "$(emu second faults)" != '[]' ] || fail "the fault is not the second card's"
 emu second clear || fail "the fault stays"
+
+# What is said to a card whose process has ended. QEMU does not like to access one, so the guest has let go of it.
+for function in /sys/bus/pci/drivers/mlx5_core/0*; do
+	echo 1 >"$function/remove" || fail "cannot remove $function"
+done
+emu second exit || fail "the second card does not end"
+emu second counters 2>/dev/null
+[ $? = 3 ] || fail "the second card has ended, and emu does not notice"
+emu connectx counters >/dev/null || fail "the first card ended as well"

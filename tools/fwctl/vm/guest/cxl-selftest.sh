@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# cxl-selftest.sh qemu|cxl_test: the CXL selftest on QEMU's device or on the kernel's mock devices
+# cxl-selftest.sh qemu|emulated|cxl_test [PROGRAM]: a CXL selftest on QEMU's device, that of fwctl-emu or the kernel's mock ones
 . /usr/lib/fwctl-vm/lib.sh
 
 # What the one device has not, the other has: no test is left out in both runs.
 case $1 in
-qemu)
+qemu | emulated)
 	load_cxl
 	leave_out='-F cxl_test'
 	;;
@@ -17,5 +17,7 @@ cxl_test)
 esac
 wait_for "a fwctl device of a CXL memory device" some_device
 ls -l /dev/fwctl
+export FWCTL_TEST_CXL=$1
+[ $# = 1 ] || exec "/selftests/$2"
 # shellcheck disable=SC2086 # two words
-FWCTL_TEST_CXL=$1 exec /selftests/cxl $leave_out
+exec /selftests/cxl $leave_out

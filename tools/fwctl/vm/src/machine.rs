@@ -137,6 +137,30 @@ pub static CXL_EMULATED: Machine = Machine {
     ..BASE
 };
 
+/// Memory devices with other mailboxes.
+pub static CXL_MAILBOXES: Machine = Machine {
+    name: "cxl-mailboxes",
+    about: "CXL memory devices of fwctl-emu: without Set Feature; smallest and largest mailbox",
+    emulated: &[
+        Emulated {
+            name: "constant",
+            arguments: &["--serial", "1", "--no-set"],
+            ..MEMORY
+        },
+        Emulated {
+            name: "smallest",
+            arguments: &["--serial", "2", "--payload-size", "256"],
+            ..MEMORY
+        },
+        Emulated {
+            name: "largest",
+            arguments: &["--serial", "3", "--payload-size", "1048576"],
+            ..MEMORY
+        },
+    ],
+    ..BASE
+};
+
 /// What `fwctl-vm run` shows.
 pub static BOTH: Machine = Machine {
     name: "both",
@@ -207,6 +231,7 @@ pub static MACHINES: &[&Machine] = &[
     &CONNECTX,
     &CONNECTX2,
     &CXL_EMULATED,
+    &CXL_MAILBOXES,
     &BOTH,
     &CXL_TEST,
     &MAINLINE,

@@ -254,6 +254,66 @@ const OTHERS: &[Test] = &[
         ..BASE
     },
     Test {
+        name: "cxl/emulated",
+        about: "the CXL selftest on the memory device of fwctl-emu",
+        machine: &machine::CXL_EMULATED,
+        script: &["cxl-selftest.sh", "emulated"],
+        reads: Reads::Tap,
+        needs: &[Selftest("cxl"), Module("cxl_pci"), Module("cxl_fwctl")],
+        limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "cxl/features",
+        about: "Features of all effects in all scopes, values larger than the mailbox",
+        machine: &machine::CXL_EMULATED,
+        script: &["cxl-selftest.sh", "emulated", "cxl_features"],
+        reads: Reads::Tap,
+        needs: &[
+            Selftest("cxl_features"),
+            Module("cxl_pci"),
+            Module("cxl_fwctl"),
+        ],
+        limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "cxl/values",
+        about: "default, saved and current values over resets, by the tool",
+        machine: &machine::CXL_EMULATED,
+        script: &["cxl-values.sh"],
+        needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cxl/faults",
+        about: "a memory device that refuses, is late, silent or wrong, and goes in the middle",
+        machine: &machine::CXL_EMULATED,
+        script: &["cxl-selftest.sh", "emulated", "cxl_faults"],
+        reads: Reads::Tap,
+        needs: &[
+            Selftest("cxl_faults"),
+            Module("cxl_pci"),
+            Module("cxl_fwctl"),
+        ],
+        limit: 600,
+        ..BASE
+    },
+    Test {
+        name: "cxl/other-mailboxes",
+        about: "a memory device without Set Feature, and the smallest and largest mailboxes",
+        machine: &machine::CXL_MAILBOXES,
+        script: &["cxl-other-mailboxes.sh"],
+        needs: &[
+            Cli,
+            Selftest("cxl_features"),
+            Module("cxl_pci"),
+            Module("cxl_fwctl"),
+        ],
+        limit: 600,
+        ..BASE
+    },
+    Test {
         name: "cxl/builtin",
         about: "FWCTL=y: the CXL selftest on QEMU's type 3 device",
         machine: &machine::BUILTIN_CXL,
@@ -312,6 +372,11 @@ pub static SCRIPTS: &[(&str, &str)] = &[
         include_str!("../guest/stock-refused.sh"),
     ),
     ("cxl-selftest.sh", include_str!("../guest/cxl-selftest.sh")),
+    ("cxl-values.sh", include_str!("../guest/cxl-values.sh")),
+    (
+        "cxl-other-mailboxes.sh",
+        include_str!("../guest/cxl-other-mailboxes.sh"),
+    ),
     (
         "cxl-unbind-rebind.sh",
         include_str!("../guest/cxl-unbind-rebind.sh"),

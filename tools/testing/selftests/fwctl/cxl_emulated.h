@@ -159,6 +159,9 @@ static inline bool find_emulated(struct device *dev)
 	return is_it;
 }
 
+/* An emulated device in an emulated machine on a busy host takes its time. */
+#define PATIENCE 300
+
 #define NO_EMULATED "no emulated CXL memory device of tools/fwctl/emu"
 
 #endif

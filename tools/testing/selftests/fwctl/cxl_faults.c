@@ -84,7 +84,7 @@ FIXTURE_TEARDOWN(faults)
  * The device refuses
  */
 
-TEST_F(faults, any_return_code)
+TEST_F_TIMEOUT(faults, any_return_code, PATIENCE)
 {
 	uint16_t codes[] = { 2, 3, 4, 6, 0x1b, 0x1c, 0x1e, 0x1f, 0x100, 0xffff };
 	uint8_t value[SMALL_LEN];
@@ -101,7 +101,7 @@ TEST_F(faults, any_return_code)
 }
 
 /* A read in parts is one value or none. */
-TEST_F(faults, part_of_a_get_is_refused)
+TEST_F_TIMEOUT(faults, part_of_a_get_is_refused, PATIENCE)
 {
 	uint8_t value[LARGE_LEN];
 
@@ -115,7 +115,7 @@ TEST_F(faults, part_of_a_get_is_refused)
 }
 
 /* So is a write: what was begun is aborted, and the next one works. */
-TEST_F(faults, part_of_a_set_is_refused)
+TEST_F_TIMEOUT(faults, part_of_a_set_is_refused, PATIENCE)
 {
 	uint8_t before[LARGE_LEN], value[LARGE_LEN];
 
@@ -142,7 +142,7 @@ TEST_F(faults, part_of_a_set_is_refused)
  * The device does not answer: the kernel waits for two seconds
  */
 
-TEST_F_TIMEOUT(faults, late, 60)
+TEST_F_TIMEOUT(faults, late, PATIENCE)
 {
 	uint8_t value[SMALL_LEN];
 
@@ -155,7 +155,7 @@ TEST_F_TIMEOUT(faults, late, 60)
 	EXPECT_TRUE(has_value(self->fd, IMMEDIATE_DATA, value));
 }
 
-TEST_F_TIMEOUT(faults, never, 60)
+TEST_F_TIMEOUT(faults, never, PATIENCE)
 {
 	uint8_t value[SMALL_LEN];
 
@@ -175,7 +175,7 @@ TEST_F_TIMEOUT(faults, never, 60)
  * A part gets no answer, and while the mailbox is not free the transfer cannot be aborted: that is
  * made up for before the next one.
  */
-TEST_F_TIMEOUT(faults, part_of_a_set_is_lost, 120)
+TEST_F_TIMEOUT(faults, part_of_a_set_is_lost, PATIENCE)
 {
 	int lost[] = { 1, 2, 5, 11 };
 	uint8_t value[LARGE_LEN], before[LARGE_LEN];
@@ -204,7 +204,7 @@ TEST_F_TIMEOUT(faults, part_of_a_set_is_lost, 120)
  */
 
 /* That is what it said: only the length is for the driver to look at. */
-TEST_F(faults, garbled_answers)
+TEST_F_TIMEOUT(faults, garbled_answers, PATIENCE)
 {
 	struct {
 		const char *effect;
@@ -234,7 +234,7 @@ TEST_F(faults, garbled_answers)
 }
 
 /* A short part of a value that is read in parts is taken for its end. */
-TEST_F(faults, short_part_of_a_get)
+TEST_F_TIMEOUT(faults, short_part_of_a_get, PATIENCE)
 {
 	uint8_t uuid[16];
 
@@ -253,7 +253,7 @@ TEST_F(faults, short_part_of_a_get)
  * The driver offers nothing that goes on in the background, but a device may do so unasked.  The
  * kernel does not wait for it.
  */
-TEST_F(faults, unasked_in_the_background)
+TEST_F_TIMEOUT(faults, unasked_in_the_background, PATIENCE)
 {
 	uint8_t value[SMALL_LEN] = {};
 
@@ -375,7 +375,7 @@ static int open_anew(struct device *dev)
 	return -1;
 }
 
-TEST_F_TIMEOUT(faults, unbind_with_calls_under_way, 300)
+TEST_F_TIMEOUT(faults, unbind_with_calls_under_way, PATIENCE)
 {
 	char driver[PATH_MAX], name[64];
 	struct caller callers[CALLERS];
@@ -407,7 +407,7 @@ static bool find_function(const struct device *dev, char *function)
 }
 
 /* All at once, the mailbox included. */
-TEST_F_TIMEOUT(faults, remove_with_calls_under_way, 300)
+TEST_F_TIMEOUT(faults, remove_with_calls_under_way, PATIENCE)
 {
 	struct caller callers[CALLERS];
 	char function[PATH_MAX];
@@ -428,7 +428,7 @@ TEST_F_TIMEOUT(faults, remove_with_calls_under_way, 300)
 }
 
 /* Pulled out: the mailbox reads as all ones.  Somebody notices later, and removes it. */
-TEST_F_TIMEOUT(faults, vanish_with_calls_under_way, 300)
+TEST_F_TIMEOUT(faults, vanish_with_calls_under_way, PATIENCE)
 {
 	struct caller callers[CALLERS];
 	char function[PATH_MAX];

@@ -50,6 +50,7 @@ key_of() {
 	case $1 in
 	tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli,vm} scripts/tools) ;;
 	emu) paths=(tools/fwctl/emu scripts/emu) ;;
+	vendor) paths=(scripts/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
 	selftests) paths=(tools/testing/selftests/fwctl include samples patches scripts/selftests scripts/lib/staging.sh scripts/tree) ;;
 	kernel-stock) paths=(drivers/fwctl rust/kernel samples/fwctl scripts/deb/build scripts/deb/fwctl-dkms scripts/stock) ;;
 	kernel-*) paths=(drivers include rust samples tools/testing/cxl patches scripts/kernel scripts/series/removed
@@ -58,7 +59,7 @@ key_of() {
 	esac
 	{
 		case $1 in
-		tools | emu) echo "$1 ${ROOT##*/}" ;;
+		tools | emu | vendor) echo "$1 ${ROOT##*/}" ;;
 		*) echo "$1 $TOOLCHAIN $SOURCE_ID" ;;
 		esac
 		files_of "${paths[@]}" | xargs -0 -r sha256sum | sed "s,  $REPO/,  ,"
@@ -96,7 +97,7 @@ gather() {
 # drop_old: keeps the three newest of each piece, and of the gathered folders those that are in use or new.
 drop_old() {
 	local kind path fd
-	for kind in kernel-test kernel-builtin kernel-own kernel-stock selftests tools emu; do
+	for kind in kernel-test kernel-builtin kernel-own kernel-stock selftests tools emu vendor; do
 		find "$CACHE/pieces" -mindepth 1 -maxdepth 1 -name "$kind-*" -printf '%T@ %p\n' | sort -rn | tail -n +4 |
 			cut -d' ' -f2- | xargs -r rm -rf
 	done

@@ -4,12 +4,14 @@
 
 use crate::failure::Failure;
 use crate::output::{hex, say};
+use crate::progress::Waiting;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::Args;
 use fwctl::sysfs::{Entry, Root};
-use fwctl::{Device, Scope};
+use fwctl::{errno_text, Device, Exchange, Observer, Scope};
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::{Mutex, PoisonError};
 
 /// The machine that a command works on.
 pub struct World {
@@ -30,23 +32,53 @@ impl World {
     /// Opens the device of an entry.
     pub fn open_entry(&self, entry: &Entry) -> Result<Device, fwctl::Error> {
         let device = entry.open()?;
+        let terminal = Terminal {
+            device: device.name().to_owned(),
+            is_verbose: self.is_verbose,
+            waiting: Mutex::default(),
+        };
+        Ok(device.observed(terminal))
+    }
+}
+
+/// Shows requests: that one takes long, and with --verbose what they are.
+struct Terminal {
+    device: String,
+    is_verbose: bool,
+    waiting: Mutex<Option<Waiting>>,
+}
+
+impl Terminal {
+    fn set(&self, waiting: Option<Waiting>) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+    }
+}
+
+impl Observer for Terminal {
+    fn sent(&self) {
+        self.set(Waiting::start(format!(
+            "{}: waiting for the firmware",
+            self.device
+        )));
+    }
+
+    fn ended(&self, exchange: &Exchange<'_>) {
+        self.set(None);
         if !self.is_verbose {
-            return Ok(device);
+            return;
         }
-        let name = device.name().to_owned();
-        Ok(device.observed(move |exchange| {
-            say(&format!(
-                "{name}: request in scope {}: {}",
-                exchange.scope,
-                hex(exchange.request)
-            ));
-            say(&match exchange.outcome {
-                Ok((reply, true_len)) => {
-                    format!("{name}: reply of {true_len} bytes: {}", hex(reply))
-                }
-                Err(error) => format!("{name}: no reply: {error}"),
-            });
-        }))
+        let name = &self.device;
+        say(&format!(
+            "{name}: request in scope {}: {}",
+            exchange.scope,
+            hex(exchange.request)
+        ));
+        say(&match exchange.outcome {
+            Ok((reply, true_len)) => {
+                format!("{name}: reply of {true_len} bytes: {}", hex(reply))
+            }
+            Err(error) => format!("{name}: no reply: {}", errno_text(error)),
+        });
     }
 }
 
@@ -78,7 +110,7 @@ pub fn read_input(name: &str, max: usize) -> Result<Vec<u8>, Failure> {
         "-" => io::stdin().lock().take(limit).read_to_end(&mut bytes),
         _ => File::open(name).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
     };
-    result.map_err(|e| Failure::Failed(format!("{name}: {e}")))?;
+    result.map_err(|e| Failure::Failed(format!("{name}: {}", errno_text(&e))))?;
     if bytes.len() > max {
         return Err(Failure::Failed(format!(
             "{name}: longer than {max} bytes, which is the most that can be sent"

@@ -8,7 +8,8 @@ mod set;
 
 use crate::common::World;
 use crate::failure::Failure;
-use crate::output::progress;
+use crate::output::bytes;
+use crate::progress::counted;
 use clap::Subcommand;
 use fwctl::cxl::{known_feature, CxlDevice, Feature};
 use fwctl::{Error, Uuid};
@@ -37,14 +38,9 @@ fn feature_uuid(text: &str) -> Result<Uuid, String> {
     })
 }
 
-/// Every feature of a device; if they are many, it shows how far it is.
+/// Every feature of a device.
 fn all(cxl: &CxlDevice) -> Result<Vec<Feature>, Failure> {
-    const MANY: usize = 256;
-    Ok(cxl.features_with(|done, all| {
-        if all > MANY {
-            progress("features", done, all);
-        }
-    })?)
+    Ok(cxl.features_with(|done, all| counted("features", done, all))?)
 }
 
 /// What the device says about a feature.
@@ -67,14 +63,12 @@ fn check_range(
     if end <= usize::from(max) && size > 0 {
         return Ok(());
     }
-    let why = if size == 0 {
-        format!("no bytes are asked for; the feature has {max}")
-    } else {
-        format!(
-            "bytes {offset} to {} are asked for, and it has {max}",
-            end - 1
-        )
+    let asked = match size {
+        0 => "no bytes are asked for".to_owned(),
+        1 => format!("byte {offset} is asked for"),
+        _ => format!("bytes {offset} to {} are asked for", end - 1),
     };
+    let why = format!("{asked}, and it has {}", bytes(max.into()));
     Err(Error::Feature {
         device: cxl.device().name().into(),
         feature: title(feature),

@@ -2,7 +2,7 @@
 
 //! How a command ends when it does not succeed, and the exit status that says so.
 
-use fwctl::{Advice, Error};
+use fwctl::{errno_text, Advice, Error};
 use std::io;
 
 /// Why a command did not succeed.
@@ -24,7 +24,7 @@ impl Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Failure::ReaderGone;
         }
-        Failure::Failed(format!("{name}: {error}"))
+        Failure::Failed(format!("{name}: {}", errno_text(error)))
     }
 
     /// Exit status, and what there is to say on stderr.

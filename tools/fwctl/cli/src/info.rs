@@ -125,7 +125,7 @@ impl Report for Info {
                 .filter_map(|(name, value)| Some((name, value?.clone()))),
         );
         fields.push(("type", format!("{} ({})", self.r#type, self.type_number)));
-        fields.push(("driver data", format!("{} bytes", self.data_len)));
+        fields.push(("driver data", output::bytes(self.data_len)));
         if let Some(uid) = self.uid {
             fields.push(("firmware uid", uid.to_string()));
         }

@@ -5,6 +5,7 @@
 use crate::common::World;
 use crate::failure::{with_advice, Failure};
 use crate::output::{self, say, Block, OutputArgs, Report};
+use crate::progress::counted;
 use fwctl::sysfs::{Absence, Access, Entry, Parent, PciFunction};
 use fwctl::{Advice, Error};
 use serde::Serialize;
@@ -74,10 +75,11 @@ pub fn list(world: &World, args: ListArgs) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
     };
     let mut problems = Problems::default();
-    let devices = entries
-        .iter()
-        .map(|entry| row(world, entry, &mut problems))
-        .collect();
+    let mut devices = Vec::new();
+    for entry in &entries {
+        devices.push(row(world, entry, &mut problems));
+        counted("devices", devices.len(), entries.len());
+    }
     problems.say();
     warn_of_open_nodes(&entries);
     output::print(args.output.output, &List { devices })
@@ -210,8 +212,10 @@ impl Row {
 }
 
 fn is_open_to_others(access: &Access) -> bool {
-    access.owner != "root"
-        || (access.mode & 0o060 != 0 && access.group != "root")
+    // A system without a list of users has no name for root.
+    let is_root = |name: &str| matches!(name, "root" | "0");
+    !is_root(&access.owner)
+        || (access.mode & 0o060 != 0 && !is_root(&access.group))
         || access.mode & 0o006 != 0
 }
 
@@ -255,6 +259,7 @@ mod tests {
             })
         };
         assert!(!is_open(0o600, "root", "fwctl") && !is_open(0o660, "root", "root"));
+        assert!(!is_open(0o660, "0", "0"));
         assert!(is_open(0o640, "root", "fwctl") && is_open(0o604, "root", "root"));
         assert!(is_open(0o600, "build", "build"));
     }

@@ -10,6 +10,7 @@
 //! | `help.rs` | what there is to say about the whole command |
 //! | `common.rs` | what verbs share: naming a device, reading input, numbers |
 //! | `output.rs` | the only printer |
+//! | `progress.rs` | how far a long command is, on a terminal |
 //! | `failure.rs` | what ends a command, and the exit status of it |
 
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ mod info;
 mod list;
 mod mlx5;
 mod output;
+mod progress;
 mod rpc;
 mod watch;
 

@@ -169,10 +169,20 @@ impl FieldRow {
             (Some(value @ 0..=9), _) => value.to_string(),
             (Some(value), _) => format!("{value} ({value:#x})"),
             (None, Some(bytes)) if self.is_zero() => format!("0 ({} bytes)", bytes.len() / 2),
-            (None, Some(bytes)) => bytes.clone(),
+            (None, Some(bytes)) => text_of(bytes).unwrap_or_else(|| bytes.clone()),
             (None, None) => "-".into(),
         }
     }
+}
+
+/// Versions and part numbers are text that ends with zeros.
+fn text_of(digits: &str) -> Option<String> {
+    let byte = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
+    let text = String::from_utf8(bytes?).ok()?;
+    let text = text.trim_end_matches('\0');
+    let is_text = text.bytes().all(|c| c.is_ascii_graphic() || c == b' ');
+    (is_text && !text.is_empty()).then(|| format!("{text:?}"))
 }
 
 /// The fields of a block of bytes.
@@ -211,4 +221,17 @@ fn blocks(fields: &[FieldRow], rest: &[u8]) -> Vec<Block> {
         blocks.push(Block::Dump(rest.to_vec()));
     }
     blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_shown_as_such() {
+        assert_eq!(text_of("32382e3435000000").as_deref(), Some("\"28.45\""));
+        for other in ["", "0000", "31003200", "1b5b", "c3a9", "ff", "3"] {
+            assert_eq!(text_of(other), None, "{other}");
+        }
+    }
 }

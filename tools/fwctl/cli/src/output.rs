@@ -111,15 +111,11 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "fwctl: {}", lines.join("\n"));
 }
 
-/// How far a long command is: a line on stderr, if that is a terminal, which the next output replaces.
-pub fn progress(what: &str, done: usize, all: usize) {
-    if io::stderr().is_terminal() {
-        let text = if done < all {
-            format!("\r{what}: {done} of {all}")
-        } else {
-            "\r\x1b[K".into()
-        };
-        let _ = io::stderr().write_all(text.as_bytes());
+/// A number of bytes in words.
+pub fn bytes(count: usize) -> String {
+    match count {
+        1 => "1 byte".into(),
+        _ => format!("{count} bytes"),
     }
 }
 

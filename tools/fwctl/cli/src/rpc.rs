@@ -161,8 +161,8 @@ impl Report for Plan {
         let mut fields = vec![
             ("would send to", format!("{} ({})", self.device, self.node)),
             ("scope", self.scope.to_owned()),
-            ("room for reply", format!("{} bytes", self.out_len)),
-            ("request", format!("{} bytes", self.request_len)),
+            ("room for reply", output::bytes(self.out_len)),
+            ("request", output::bytes(self.request_len)),
         ];
         if let Some(scope) = self.scope.parse().ok().filter(|_| self.taints) {
             fields.insert(2, ("note", taint(scope)));
@@ -177,14 +177,14 @@ impl Report for Plan {
 
 impl Report for Outcome {
     fn blocks(&self) -> Vec<Block> {
-        let mut reply = format!("{} bytes", self.reply_len);
+        let mut reply = output::bytes(self.reply_len);
         if self.truncated {
             reply += &format!(", the first {} follow", self.reply.0.len());
         }
         let fields = vec![
             ("device", self.device.clone()),
             ("scope", self.scope.to_owned()),
-            ("request", format!("{} bytes", self.request_len)),
+            ("request", output::bytes(self.request_len)),
             ("reply", reply),
         ];
         vec![Block::Fields(fields), Block::Dump(self.reply.0.clone())]

@@ -6,6 +6,7 @@ use crate::common::World;
 use crate::failure::Failure;
 use crate::output::{self, json_line, Format};
 use fwctl::errno_name;
+use fwctl::sysfs::Root;
 use fwctl::trace::{Event, Pairing, Rpc, Session};
 use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -59,6 +60,21 @@ struct Printer {
     device: Option<String>,
     left: Option<u64>,
     pairing: Pairing,
+    /// Of a live trace.
+    names: Option<Names>,
+}
+
+/// The kernel notes a process's name when it is next scheduled, and traces `<...>` until then. If it is still there, it can be asked.
+struct Names(Root);
+
+impl Names {
+    fn of(&self, rpc: &Rpc) -> Option<String> {
+        if rpc.comm != "<...>" {
+            return None;
+        }
+        let name = std::fs::read(self.0.join(format!("proc/{}/comm", rpc.pid))).ok()?;
+        Some(String::from_utf8_lossy(&name).trim_end().to_owned())
+    }
 }
 
 /// How often the kernel is asked for new events.
@@ -75,6 +91,7 @@ pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
         device: args.device.map(|device| name_of(world, device)),
         left: args.count,
         pairing: Pairing::default(),
+        names: args.from.is_none().then(|| Names(world.root.clone())),
     };
     if let Some(name) = args.from {
         return saved(&name, printer);
@@ -154,9 +171,12 @@ impl Printer {
         if self.left == Some(0) {
             return Ok(Progress::Done);
         }
-        let Some(rpc) = Event::parse(line).and_then(|event| self.pairing.take(event)) else {
+        let Some(mut rpc) = Event::parse(line).and_then(|event| self.pairing.take(event)) else {
             return Ok(Progress::More);
         };
+        if let Some(name) = self.names.as_ref().and_then(|names| names.of(&rpc)) {
+            rpc.comm = name;
+        }
         if self
             .device
             .as_ref()

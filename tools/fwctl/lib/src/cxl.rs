@@ -45,6 +45,10 @@ pub struct CxlDevice {
 
 impl CxlDevice {
     /// Takes a device; fails if it is not a CXL one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`] if it is another type's; [`Error::Call`] if it cannot be asked.
     pub fn new(device: Device) -> Result<CxlDevice> {
         device.expect_type(DeviceType::Cxl)?;
         Ok(CxlDevice { device })
@@ -56,11 +60,19 @@ impl CxlDevice {
     }
 
     /// Every feature that the device has, in its order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if counts and bytes of a reply disagree.
     pub fn features(&self) -> Result<Vec<Feature>> {
         self.features_with(|_, _| {})
     }
 
     /// Like [`CxlDevice::features`]; `progress` is told after each reply how many have come, and how many there are.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CxlDevice::features`].
     pub fn features_with(&self, mut progress: impl FnMut(usize, usize)) -> Result<Vec<Feature>> {
         const WHAT: &str = "Get Supported Features";
         // The first reply says how many there are. A device without features is not registered by the kernel.
@@ -100,6 +112,10 @@ impl CxlDevice {
     }
 
     /// Part of a feature's value: exactly `get.size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if more or fewer bytes came than were asked for.
     pub fn get(&self, get: &GetFeature) -> Result<Vec<u8>> {
         const WHAT: &str = "Get Feature";
         let size = usize::from(get.size);
@@ -127,6 +143,10 @@ impl CxlDevice {
     }
 
     /// Changes part of a feature's value, in the scope that the caller has agreed to: see [`Feature::set_policy`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`] if the kernel refuses the scope or the feature, [`Error::Refused`] if the device does, [`Error::Malformed`].
     pub fn set(&self, scope: Scope, set: &SetFeature<'_>) -> Result<()> {
         const WHAT: &str = "Set Feature";
         let reply = self

@@ -66,9 +66,24 @@ pub struct Exchange<'a> {
     pub outcome: std::result::Result<(&'a [u8], usize), &'a io::Error>,
 }
 
+/// Told of the requests of a device, for [`Device::observed`]. A function of an [`Exchange`] is one.
+pub trait Observer: Send + Sync {
+    /// A request goes out; the call blocks until the firmware has answered.
+    fn sent(&self) {}
+
+    /// It came to this.
+    fn ended(&self, exchange: &Exchange<'_>);
+}
+
+impl<F: Fn(&Exchange<'_>) + Send + Sync> Observer for F {
+    fn ended(&self, exchange: &Exchange<'_>) {
+        self(exchange);
+    }
+}
+
 struct Observed {
     device: Device,
-    observer: Box<dyn Fn(&Exchange<'_>) + Send + Sync>,
+    observer: Box<dyn Observer>,
 }
 
 impl Transport for Observed {
@@ -77,6 +92,7 @@ impl Transport for Observed {
     }
 
     fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
+        self.observer.sent();
         let result = self.device.inner.transport.rpc(scope, request, reply);
         let outcome = result.as_ref().map(|&true_len| {
             (
@@ -84,7 +100,7 @@ impl Transport for Observed {
                 true_len as usize,
             )
         });
-        (self.observer)(&Exchange {
+        self.observer.ended(&Exchange {
             scope,
             request,
             outcome,
@@ -100,6 +116,10 @@ impl Device {
     /// Opens a node such as `/dev/fwctl/fwctl0`. The name of the device is the file's name.
     ///
     /// The node is opened for reading only: no fwctl call asks for more, and it works on a read-only node.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`] with the errno of opening it, or if it is no character device.
     pub fn open(node: &Path) -> Result<Device> {
         let name = node
             .file_name()
@@ -140,6 +160,10 @@ impl Device {
     }
 
     /// Type of the device. Asked of the kernel once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`] if FWCTL_INFO fails: `ENODEV` if the device is gone, `ENOTTY` if the node is not fwctl's.
     pub fn device_type(&self) -> Result<DeviceType> {
         if let Some(known) = self.inner.device_type.get() {
             return Ok(*known);
@@ -152,6 +176,10 @@ impl Device {
     }
 
     /// Fails unless the device has this type.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`], or as for [`Device::device_type`].
     pub fn expect_type(&self, wanted: DeviceType) -> Result<()> {
         let actual = self.device_type()?;
         if actual != wanted {
@@ -165,6 +193,10 @@ impl Device {
     }
 
     /// FWCTL_INFO: who is this device, and what does its driver say about it?
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::device_type`].
     pub fn info(&self) -> Result<Info> {
         let mut data = vec![0; MAX_INFO_LEN];
         let InfoReply {
@@ -186,6 +218,10 @@ impl Device {
     ///
     /// The firmware's own refusal is a reply like any other: see [`FirmwareStatus`](crate::FirmwareStatus).
     /// Scopes [`Scope::DebugWrite`] and [`Scope::DebugWriteFull`] taint the kernel even when the request then fails.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLong`] and [`Error::CarriesAddresses`] before anything is sent; [`Error::Call`] if the kernel does not deliver the request.
     pub fn rpc(&self, scope: Scope, request: &[u8], reply_len: usize) -> Result<Reply> {
         for (what, len) in [("request", request.len()), ("reply buffer", reply_len)] {
             if len > MAX_RPC_LEN as usize {
@@ -231,6 +267,10 @@ impl Device {
 
     /// Like [`Device::rpc`], but a reply longer than `reply_len` is fetched again with room for all of it, where asking twice is
     /// safe (scope [`Scope::DebugReadOnly`]) and the reply claims no more than [`MAX_RPC_LEN`]. It may still be truncated: look.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::rpc`].
     pub fn rpc_whole(&self, scope: Scope, request: &[u8], reply_len: usize) -> Result<Reply> {
         let reply = self.rpc(scope, request, reply_len)?;
         if reply.is_truncated() && scope.is_read_only() && reply.true_len <= MAX_RPC_LEN as usize {
@@ -240,7 +280,7 @@ impl Device {
     }
 
     /// The same device, with `observer` told of every request and its outcome.
-    pub fn observed(self, observer: impl Fn(&Exchange<'_>) + Send + Sync + 'static) -> Device {
+    pub fn observed(self, observer: impl Observer + 'static) -> Device {
         let name = self.name().to_owned();
         Device::with_transport(
             name,

@@ -34,7 +34,7 @@ pub enum Error {
     },
 
     /// A file of the system could not be read.
-    #[error("{}: {}", path.display(), text(source))]
+    #[error("{}: {}", path.display(), errno_text(source))]
     File {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum Error {
     },
 
     /// The kernel refused a call on a device; nothing reached the firmware, or its answer did not come back.
-    #[error("{device}: {operation}: {}", text(source))]
+    #[error("{device}: {operation}: {}", errno_text(source))]
     Call {
         /// Name of the device.
         device: String,
@@ -372,7 +372,8 @@ fn rpc_advice(
 }
 
 /// Text of an I/O error, with the errno's name.
-fn text(error: &io::Error) -> String {
+/// Text of a system error, with the errno's name: `No such device (ENODEV)`.
+pub fn errno_text(error: &io::Error) -> String {
     let Some(errno) = error.raw_os_error() else {
         return error.to_string();
     };
@@ -389,6 +390,8 @@ pub fn errno_name(errno: i32) -> Option<&'static str> {
     Some(match errno {
         libc::EPERM => "EPERM",
         libc::ENOENT => "ENOENT",
+        libc::EDQUOT => "EDQUOT",
+        libc::EFBIG => "EFBIG",
         libc::EINTR => "EINTR",
         libc::EIO => "EIO",
         libc::ENXIO => "ENXIO",

@@ -19,7 +19,7 @@
 //! ```
 
 #![deny(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod cxl;
 mod device;
@@ -38,9 +38,9 @@ pub mod trace;
 mod transport;
 mod uuid;
 
-pub use device::{Device, Exchange, Info, Reply};
+pub use device::{Device, Exchange, Info, Observer, Reply};
 pub use device_type::DeviceType;
-pub use error::{errno_name, Advice, Error, Malformed, Operation};
+pub use error::{errno_name, errno_text, Advice, Error, Malformed, Operation};
 pub use info::{Capability, DriverInfo};
 pub use scope::Scope;
 pub use status::FirmwareStatus;

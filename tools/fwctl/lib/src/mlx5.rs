@@ -64,6 +64,10 @@ pub struct Mlx5Device {
 
 impl Mlx5Device {
     /// Takes a device; fails if it is not a ConnectX.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`] if it is another type's; [`Error::Call`] if it cannot be asked.
     pub fn new(device: Device) -> Result<Mlx5Device> {
         device.expect_type(DeviceType::Mlx5)?;
         Ok(Mlx5Device { device })
@@ -75,6 +79,10 @@ impl Mlx5Device {
     }
 
     /// Reads a register. `data` has the register's length, and those of its fields set that select what is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply is not as long as there was room.
     pub fn read_register(&self, id: u16, data: &[u8]) -> Result<Vec<u8>> {
         let reply = self.command(
             "ACCESS_REG",
@@ -86,6 +94,10 @@ impl Mlx5Device {
     }
 
     /// Writes a register, in the scope that the caller has agreed to. Linux 7.3 accepts any.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply is not as long as there was room.
     pub fn write_register(&self, scope: Scope, id: u16, data: &[u8]) -> Result<()> {
         self.command(
             "ACCESS_REG",
@@ -97,6 +109,10 @@ impl Mlx5Device {
     }
 
     /// Reads a capability: 4096 bytes, of which its layout describes the start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply is not as long as there was room.
     pub fn capability(&self, id: u16, which: Capability) -> Result<Vec<u8>> {
         let op_mod = (id << 1) | u16::from(which == Capability::Current);
         let request = request(QUERY_HCA_CAP, op_mod, &[]);
@@ -110,6 +126,10 @@ impl Mlx5Device {
     }
 
     /// Sends a query command, whose request has the fields of its input set, and returns the whole reply.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply is not as long as there was room.
     pub fn query(&self, command: &Command, request: &[u8]) -> Result<Vec<u8>> {
         self.command(command.input.name, READ_SCOPE, request, command.output.size)
     }

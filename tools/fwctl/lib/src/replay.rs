@@ -10,6 +10,7 @@
 //! rpc configuration 0005 0000 -> 0800 0000      # request in this scope, and its reply
 //! rpc debug-read-only 0105 -> len 4096 0800     # a reply that claims to have 4096 bytes
 //! rpc debug-write 0205 -> errno 22              # the kernel refuses
+//! rpc configuration 03 -> after 500 0800        # the firmware takes half a second; also before len and errno
 //! ```
 //! `open errno N` and `info errno N` make these calls fail. Requests must come in the order and with the bytes of the recording;
 //! any other request fails, and says so.
@@ -19,6 +20,7 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::io;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// A recorded device.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ struct Exchange {
     scope: Scope,
     request: Vec<u8>,
     answer: Result<(Vec<u8>, u32), i32>,
+    delay: Duration,
 }
 
 /// A recording that cannot be read, by line number and reason.
@@ -47,6 +50,10 @@ pub struct BadRecording {
 
 impl Replay {
     /// Reads a recording.
+    ///
+    /// # Errors
+    ///
+    /// [`BadRecording`] names the first line that cannot be read.
     pub fn parse(text: &str) -> Result<Replay, BadRecording> {
         let mut replay = Replay {
             open_errno: None,
@@ -104,6 +111,7 @@ impl Transport for Replay {
                 hex(request)
             )));
         }
+        std::thread::sleep(expected.delay);
         let (bytes, true_len) = expected.answer.map_err(io::Error::from_raw_os_error)?;
         copy_prefix(&bytes, reply);
         Ok(true_len)
@@ -160,7 +168,7 @@ fn exchange(text: &str) -> Result<Exchange, &'static str> {
         .split_once(' ')
         .ok_or("an rpc has no request")?;
     let scope = scope.parse().map_err(|_| "no such scope")?;
-    let answer = answer.trim();
+    let (delay, answer) = delay(answer.trim())?;
     let answer = if let Some(errno) = errno(answer)? {
         Err(errno)
     } else if let Some(rest) = answer.strip_prefix("len ") {
@@ -178,7 +186,24 @@ fn exchange(text: &str) -> Result<Exchange, &'static str> {
         scope,
         request: bytes_of(request)?,
         answer,
+        delay,
     })
+}
+
+/// Longest delay of a recording: whoever waits for a test wants to know how long.
+const MAX_DELAY: Duration = Duration::from_secs(60);
+
+/// The delay before an answer, and the answer.
+fn delay(answer: &str) -> Result<(Duration, &str), &'static str> {
+    let Some(rest) = answer.strip_prefix("after ") else {
+        return Ok((Duration::ZERO, answer));
+    };
+    let (delay, answer) = rest.split_once(' ').unwrap_or((rest, ""));
+    let delay = Duration::from_millis(delay.parse().map_err(|_| "a delay is not a number")?);
+    if delay > MAX_DELAY {
+        return Err("a delay is longer than a minute");
+    }
+    Ok((delay, answer))
 }
 
 fn errno(text: &str) -> Result<Option<i32>, &'static str> {

@@ -168,6 +168,10 @@ impl Root {
     }
 
     /// Every fwctl device, in the order of their numbers; there is at least one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Absent`] says why there is none; [`Error::File`] if the class cannot be read.
     pub fn devices(&self) -> Result<Vec<Entry>> {
         let class = self.join("sys/class/fwctl");
         let names = match fs::read_dir(&class) {
@@ -198,6 +202,10 @@ impl Root {
     /// The device that `name` means: `fwctl0`, the path of a node, a PCI address (with or without domain) or a memdev.
     ///
     /// A path of a node that sysfs does not know is taken as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Ambiguous`], or as for [`Root::devices`].
     pub fn resolve(&self, name: &str) -> Result<Entry> {
         if name.contains('/') {
             return Ok(self.resolve_path(Path::new(name)));
@@ -366,6 +374,10 @@ impl Root {
 
 impl Entry {
     /// Opens the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`] with the errno of opening the node, or with what is wrong with the recording.
     pub fn open(&self) -> Result<Device> {
         if !self.is_copy {
             return Device::open(&self.node);

@@ -165,6 +165,10 @@ pub struct Session {
 
 impl Session {
     /// Switches the events on. Needs tracefs, the fwctl module, and the right to trace, which is root's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`]: tracefs is not mounted, has no events of fwctl, or may not be written.
     pub fn start(root: &Root) -> Result<Session> {
         let tracing =
             ["sys/kernel/tracing", "sys/kernel/debug/tracing"].map(|path| root.join(path));
@@ -214,6 +218,10 @@ impl Session {
     }
 
     /// Lines that came since the last call; does not wait for any.
+    ///
+    /// # Errors
+    ///
+    /// What reading the kernel's pipe ends in.
     pub fn lines(&mut self) -> io::Result<Vec<String>> {
         let Some(pipe) = &mut self.pipe else {
             return Ok(Vec::new());

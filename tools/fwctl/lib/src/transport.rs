@@ -18,9 +18,17 @@ pub struct InfoReply {
 /// The two calls of a fwctl device. Errors are errnos, as the kernel reports them.
 pub trait Transport: Send + Sync {
     /// FWCTL_INFO: fills `data` with the driver's part, padded with zeros.
+    ///
+    /// # Errors
+    ///
+    /// An errno of FWCTL_INFO.
     fn info(&self, data: &mut [u8]) -> io::Result<InfoReply>;
 
     /// FWCTL_RPC: writes the start of the reply to `reply`, and returns the whole reply's length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// An errno of FWCTL_RPC: the request was not delivered.
     fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32>;
 }
 

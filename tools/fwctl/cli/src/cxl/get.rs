@@ -109,7 +109,7 @@ impl Report for Value {
             ("feature", format!("{}{name}", self.uuid)),
             ("value", self.selection.to_owned()),
             ("offset", self.offset.to_string()),
-            ("size", format!("{} bytes", self.size)),
+            ("size", output::bytes(self.size.into())),
         ];
         vec![Block::Fields(fields), Block::Dump(self.value.0.clone())]
     }

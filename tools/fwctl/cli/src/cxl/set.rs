@@ -178,7 +178,7 @@ impl Report for Change {
             ("scope", self.scope.to_owned()),
             (
                 "written",
-                format!("{} bytes at offset {}", self.size, self.offset),
+                format!("{} at offset {}", output::bytes(self.size), self.offset),
             ),
             (
                 "over a reset",

@@ -94,7 +94,7 @@ impl Report for Caps {
         ])];
         if let (Some(current), Some(maximum)) = (&self.current_bytes, &self.maximum_bytes) {
             for (title, bytes) in [("current", current), ("maximum", maximum)] {
-                let size = format!("{} bytes", bytes.0.len());
+                let size = output::bytes(bytes.0.len());
                 blocks.push(Block::Fields(vec![(title, size)]));
                 blocks.push(Block::Dump(bytes.0.clone()));
             }

@@ -219,7 +219,7 @@ fn values_that_cannot_be_had() {
     machine("").run(&["cxl", "get", "mem0", "patrol-scrub", "--offset", "10", "--size", "3"]).is(
         1,
         "",
-        "fwctl: fwctl0: patrol-scrub (96dad7d6-fde8-482b-a733-75774e06db8a): bytes 10 to 12 are asked for, and it has 12\n",
+        "fwctl: fwctl0: patrol-scrub (96dad7d6-fde8-482b-a733-75774e06db8a): bytes 10 to 12 are asked for, and it has 12 bytes\n",
     );
     machine("").run(&["cxl", "get", "mem0", "ecs"]).is(
         1,
@@ -360,14 +360,14 @@ fn changes_that_are_not_made() {
             "debug-write-full",
             &[1, 2, 3, 4, 5],
             1,
-            "ffffffff-ffff-ffff-ffff-ffffffffffff: bytes 0 to 4 are asked for, and it has 4",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff: bytes 0 to 4 are asked for, and it has 4 bytes",
         ),
         (
             IMMEDIATE,
             "debug-write-full",
             &[],
             1,
-            "ffffffff-ffff-ffff-ffff-ffffffffffff: no bytes are asked for; the feature has 4",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff: no bytes are asked for, and it has 4 bytes",
         ),
     ] {
         let ended = machine("").run_with_input(&["cxl", "set", "mem0", feature, "-i", "-", "--scope", scope], data);

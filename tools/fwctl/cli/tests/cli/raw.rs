@@ -115,7 +115,7 @@ fn nothing_is_sent_unless_the_reply_can_be_written_down() {
     machine.run(&args).is(
         1,
         "",
-        "fwctl: no/such/dir: No such file or directory (os error 2)\n",
+        "fwctl: no/such/dir: No such file or directory (ENOENT)\n",
     );
 }
 

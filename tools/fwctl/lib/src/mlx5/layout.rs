@@ -159,6 +159,10 @@ impl Layout {
     }
 
     /// Sets a field in `data`.
+    ///
+    /// # Errors
+    ///
+    /// [`BadField`]: the field is not there, is no number, or is too small for the value. `data` is as it was.
     pub fn set(&self, data: &mut [u8], name: &str, value: u64) -> Result<(), BadField> {
         self.field(name).ok_or(BadField::Unknown)?.put(data, value)
     }

@@ -144,6 +144,14 @@ const OTHERS: &[Test] = &[
         ..BASE
     },
     Test {
+        name: "cli/loopback",
+        about: "the command on the loopback sample: all that it prints",
+        script: &["cli.sh", "cli-loopback.session"],
+        needs: &[Cli, Module("fwctl"), Module("fwctl_loopback")],
+        wants_fresh: true,
+        ..BASE
+    },
+    Test {
         name: "cdoor/bnxt",
         about: "mainline's C driver for Broadcom loads on our core",
         script: &["cdoor.sh", "bnxt_fwctl"],
@@ -228,6 +236,45 @@ const OTHERS: &[Test] = &[
         machine: &machine::CXL,
         script: &["cxl-hot-remove.sh"],
         needs: &[Module("cxl_pci"), Module("cxl_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cli/cxl",
+        about: "the command on QEMU's CXL memory device: all that it prints",
+        machine: &machine::CXL,
+        script: &["cli.sh", "cli-cxl.session"],
+        needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cli/cxl-test",
+        about: "the command changes features of the kernel's mock devices: all that it prints",
+        machine: &machine::CXL_TEST,
+        script: &["cli.sh", "cli-cxl-test.session"],
+        needs: &[
+            Cli,
+            Module("cxl_test"),
+            Module("cxl_mock_mem"),
+            Module("cxl_fwctl"),
+        ],
+        ..BASE
+    },
+    Test {
+        name: "cli/connectx",
+        about: "the command on the emulated ConnectX: all that it prints",
+        machine: &machine::CONNECTX,
+        script: &["cli.sh", "cli-connectx.session"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "cli/memory",
+        about: "the command on the emulated CXL memory device: all that it prints",
+        machine: &machine::CXL_EMULATED,
+        script: &["cli.sh", "cli-memory.session"],
+        needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
+        limit: 300,
         ..BASE
     },
     Test {
@@ -362,6 +409,24 @@ pub static SCRIPTS: &[(&str, &str)] = &[
         include_str!("../guest/emu-two-cards.sh"),
     ),
     ("emu-memory.sh", include_str!("../guest/emu-memory.sh")),
+    ("cli.sh", include_str!("../guest/cli.sh")),
+    (
+        "cli-loopback.session",
+        include_str!("../guest/cli-loopback.session"),
+    ),
+    ("cli-cxl.session", include_str!("../guest/cli-cxl.session")),
+    (
+        "cli-cxl-test.session",
+        include_str!("../guest/cli-cxl-test.session"),
+    ),
+    (
+        "cli-connectx.session",
+        include_str!("../guest/cli-connectx.session"),
+    ),
+    (
+        "cli-memory.session",
+        include_str!("../guest/cli-memory.session"),
+    ),
     ("cdoor.sh", include_str!("../guest/cdoor.sh")),
     (
         "stock-connectx.sh",

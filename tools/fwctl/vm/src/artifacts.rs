@@ -10,6 +10,7 @@
 //! OUT/bin/fwctl                                              the CLI, static
 //! OUT/bin/fwctl-emu                                          the emulated devices
 //! OUT/selftests/...                                          the kselftest programs
+//! OUT/vendor/...                                             the vendors' tools, as they lie in the guest
 //! ```
 
 use crate::machine::Machine;
@@ -67,15 +68,26 @@ impl Artifacts {
         self.root.join("bin/fwctl-emu")
     }
 
-    /// Why the machine is not to be had, which is nobody's fault: without a network there is no
-    /// fwctl-emu, and no kernel of Debian's.
+    /// `OUT/vendor`.
+    pub fn vendor(&self) -> PathBuf {
+        self.root.join("vendor")
+    }
+
+    /// Why the machine, its devices or its tools are not to be had, which is nobody's fault: they
+    /// come from elsewhere, and that may be out of reach.
     pub fn unavailable(&self, machine: &Machine) -> Option<String> {
         if machine.flavour == "stock" && self.kernel(machine).is_err() {
             return Some("Debian's kernel could not be had when it was to be unpacked".into());
         }
-        (!machine.emulated.is_empty() && !self.emu().is_file()).then(|| {
-            "there is no fwctl-emu: crates.io could not be reached when it was to be built".into()
-        })
+        if !machine.emulated.is_empty() && !self.emu().is_file() {
+            let why = "crates.io could not be reached when it was to be built";
+            return Some(format!("there is no fwctl-emu: {why}"));
+        }
+        if machine.has_vendor_tools && !self.vendor().is_dir() {
+            let why = "Debian's packages of them could not be had";
+            return Some(format!("there are no vendors' tools: {why}"));
+        }
+        None
     }
 
     /// The machine's kernel image.

@@ -63,6 +63,9 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
         image.program("bin/fwctl", &artifacts.cli())?;
     }
     image.programs_below("selftests", &artifacts.selftests())?;
+    if machine.has_vendor_tools {
+        image.tree(&artifacts.vendor())?;
+    }
     image.archive.finish()?;
     Ok(())
 }
@@ -116,6 +119,18 @@ impl<W: Write> Image<W> {
         for path in files_below(dir)? {
             let name = path.strip_prefix(dir)?.to_string_lossy().into_owned();
             self.program(&format!("{to}/{name}"), &path)?;
+        }
+        Ok(())
+    }
+
+    /// What lies below `dir`, at the same place, but for what is there already.
+    fn tree(&mut self, dir: &Path) -> Result<()> {
+        for path in files_below(dir)? {
+            let name = path.strip_prefix(dir)?.to_string_lossy().into_owned();
+            if !self.archive.has(&name) {
+                let mode = path.metadata()?.permissions().mode() & 0o777;
+                self.archive.copy(&name, mode, &path)?;
+            }
         }
         Ok(())
     }

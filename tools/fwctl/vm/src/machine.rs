@@ -17,6 +17,8 @@ pub struct Machine {
     pub cxl_devices: u8,
     /// Devices that fwctl-emu plays.
     pub emulated: &'static [Emulated],
+    /// The vendors' own tools are in it.
+    pub has_vendor_tools: bool,
     /// Two NUMA nodes on two sockets, which cxl_test asks for.
     pub is_numa: bool,
     /// More for the kernel's command line.
@@ -70,6 +72,7 @@ const BASE: Machine = Machine {
     modules: "modules",
     cxl_devices: 0,
     emulated: &[],
+    has_vendor_tools: false,
     is_numa: false,
     cmdline: "kunit.enable=0",
 };
@@ -170,6 +173,22 @@ pub static BOTH: Machine = Machine {
     ..BASE
 };
 
+/// The same with the vendors' own tools.
+pub static VENDOR: Machine = Machine {
+    name: "vendor",
+    about: "both devices, and the vendors' own tools",
+    has_vendor_tools: true,
+    ..BOTH
+};
+
+/// The same under lockdown.
+pub static LOCKED: Machine = Machine {
+    name: "locked",
+    about: "the same, booted with lockdown=integrity",
+    cmdline: "kunit.enable=0 lockdown=integrity",
+    ..VENDOR
+};
+
 /// The kernel's mock CXL topology.
 pub static CXL_TEST: Machine = Machine {
     name: "cxl-test",
@@ -233,6 +252,8 @@ pub static MACHINES: &[&Machine] = &[
     &CXL_EMULATED,
     &CXL_MAILBOXES,
     &BOTH,
+    &VENDOR,
+    &LOCKED,
     &CXL_TEST,
     &MAINLINE,
     &BUILTIN,

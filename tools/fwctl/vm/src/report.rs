@@ -102,6 +102,9 @@ pub fn pieces(patterns: &[String]) -> String {
         if !test.machine.emulated.is_empty() {
             pieces.insert("emu".to_string());
         }
+        if test.machine.has_vendor_tools {
+            pieces.insert("vendor".to_string());
+        }
     }
     let mut text = String::new();
     for piece in pieces {
@@ -156,6 +159,7 @@ mod tests_of_report {
         assert_eq!(pattern("cxl/builtin"), "kernel-builtin\nselftests\ntools\n");
         assert!(pattern("emu/connectx").starts_with("emu\nkernel-test\n"));
         assert!(pattern("stock/locked").contains("kernel-stock\n"));
+        assert!(pattern("vendor/cxl").ends_with("tools\nvendor\n"));
         assert_eq!(pattern("no such test"), "");
     }
 

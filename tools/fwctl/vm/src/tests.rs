@@ -123,6 +123,44 @@ const SLOW: Test = Test {
     )
 };
 
+/// A test with the vendors' own tools, and the same again on the machine that is locked down.
+macro_rules! with_vendor_tools {
+    ($name:literal, $about:literal, [$script:literal $(, $unlocked:literal, $locked:literal)?], [$($need:expr),*]) => {
+        [
+            Test {
+                name: concat!("vendor/", $name),
+                about: $about,
+                machine: &machine::VENDOR,
+                script: &[$script $(, $unlocked)?],
+                needs: &[Cli, $($need),*],
+                limit: 300,
+                ..BASE
+            },
+            Test {
+                name: concat!("vendor/locked-", $name),
+                about: concat!("under lockdown=integrity: ", $about),
+                machine: &machine::LOCKED,
+                script: &[$script $(, $locked)?],
+                needs: &[Cli, $($need),*],
+                limit: 300,
+                ..BASE
+            },
+        ]
+    };
+}
+
+/// The vendors' own tools.
+#[rustfmt::skip]
+const VENDOR: &[[Test; 2]] = &[
+    with_vendor_tools!("doors", "the ways past the kernel's drivers are open, or closed", ["vendor-doors.sh", "open", "closed"], [Module("mlx5_core"), Module("mlx5_fwctl"), Module("fwctl_loopback")]),
+    with_vendor_tools!("mstflint", "mstflint's query is complete and true", ["vendor-mstflint.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
+    with_vendor_tools!("mstfwctrl", "mstfwctrl names the device, its parent and its uid", ["vendor-mstfwctrl.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
+    with_vendor_tools!("mstreg", "mstreg lists, reads and writes registers", ["vendor-mstreg.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
+    with_vendor_tools!("mstconfig", "mstconfig shows, changes and resets the configuration", ["vendor-mstconfig.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
+    with_vendor_tools!("rawio", "mstflint's tools are refused without CAP_SYS_RAWIO", ["vendor-rawio.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
+    with_vendor_tools!("cxl", "libcxl finds the fwctl device of the memory device", ["vendor-cxl.sh"], [Module("cxl_pci"), Module("cxl_fwctl")]),
+];
+
 /// All other tests, in the order in which they run on a machine.
 const OTHERS: &[Test] = &[
     Test {
@@ -390,7 +428,7 @@ const OTHERS: &[Test] = &[
 
 /// All tests, in the order in which they run on a machine.
 pub fn all() -> impl Iterator<Item = &'static Test> {
-    LOOPBACK.iter().chain(OTHERS)
+    LOOPBACK.iter().chain(OTHERS).chain(VENDOR.iter().flatten())
 }
 
 /// Files in the guest's [`crate::image::SCRIPTS`].
@@ -427,6 +465,26 @@ pub static SCRIPTS: &[(&str, &str)] = &[
         "cli-memory.session",
         include_str!("../guest/cli-memory.session"),
     ),
+    ("vendor.sh", include_str!("../guest/vendor.sh")),
+    ("vendor-doors.sh", include_str!("../guest/vendor-doors.sh")),
+    (
+        "vendor-mstflint.sh",
+        include_str!("../guest/vendor-mstflint.sh"),
+    ),
+    (
+        "vendor-mstfwctrl.sh",
+        include_str!("../guest/vendor-mstfwctrl.sh"),
+    ),
+    (
+        "vendor-mstreg.sh",
+        include_str!("../guest/vendor-mstreg.sh"),
+    ),
+    (
+        "vendor-mstconfig.sh",
+        include_str!("../guest/vendor-mstconfig.sh"),
+    ),
+    ("vendor-rawio.sh", include_str!("../guest/vendor-rawio.sh")),
+    ("vendor-cxl.sh", include_str!("../guest/vendor-cxl.sh")),
     ("cdoor.sh", include_str!("../guest/cdoor.sh")),
     (
         "stock-connectx.sh",

@@ -225,6 +225,25 @@ fn fatal_health_ends_all_answers() {
 }
 
 #[test]
+fn a_new_driver_finds_all_slots_free() {
+    let mut machine = Machine::with_events();
+    machine.fault("op=0x101,never");
+    machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110);
+    assert_eq!(machine.control("counters", "")["in_flight"], json!([0]));
+    // It polls, in the same slot: the other one's queue is gone.
+    write_command(
+        &mut machine.bus.memory,
+        QUEUE + 64,
+        &[1, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        12,
+    );
+    machine.write(0x18, 2);
+    let counters = machine.control("counters", "");
+    assert_eq!(counters["in_flight"], json!([]));
+    assert_eq!(counters["cancelled"], json!(1));
+}
+
+#[test]
 fn vanishing() {
     let mut machine = Machine::with_events();
     machine.fault("user,nth=2,vanish");

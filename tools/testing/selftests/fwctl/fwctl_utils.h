@@ -35,7 +35,11 @@
 
 #include <fwctl/fwctl.h>
 
+#ifdef FWCTL_NO_TEST
+#include "kselftest.h"
+#else
 #include "kselftest_harness.h"
+#endif
 
 #define CLASS_DIR "/sys/class/fwctl"
 #define NODE_DIR "/dev/fwctl"

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A ConnectX that fails.
+ *
+ * Needs the ConnectX of tools/fwctl/emu, started with a short --cmd-timeout, which mlx5_core adds 5 seconds to, and a command
+ * `emu` that speaks to its control socket, as the machines of tools/fwctl/vm have it.  Nobody else may use the device meanwhile.
+ *
+ * The tests hold for mainline's driver, too; where it differs, FWCTL_TEST_DRIVER=c says that it is.
+ */
+#include "mlx5_utils.h"
+
+/* Statuses, include/linux/mlx5/device.h */
+#define STATUS_BAD_RES 5
+#define SYNDROME 0x1234567
+
+/* Delivery statuses of the command interface, and what mlx5_core makes of them */
+static const struct {
+	int status;
+	int err;
+} deliveries[] = {
+	{ 0x01, EBADR }, { 0x02, EBADR }, { 0x03, EFAULT }, { 0x04, EFAULT }, { 0x05, EFAULT }, { 0x06, EIO },
+	{ 0x07, ENOMSG }, { 0x08, ENOMSG }, { 0x09, ENOMSG }, { 0x10, ENOMSG }, { 0x7f, EINVAL },
+};
+
+/* Statuses, and what mlx5_core makes of them if it was the driver that asked */
+static const struct {
+	int status;
+	int err;
+} refusals[] = {
+	{ 0x01, EIO }, { 0x02, EINVAL }, { 0x03, EINVAL }, { 0x04, EIO }, { 0x05, EINVAL }, { 0x06, EBUSY }, { 0x07, EAGAIN },
+	{ 0x08, ENOMEM }, { 0x09, EINVAL }, { 0x0a, EINVAL }, { 0x0f, EAGAIN }, { 0x50, EIO }, { 0x51, EIO }, { 0xff, EIO },
+};
+
+static bool is_c_driver(void)
+{
+	const char *driver = getenv("FWCTL_TEST_DRIVER");
+
+	return driver && !strcmp(driver, "c");
+}
+
+/* Tells the device something; the first number of its answer, -1 if there is none, -2 if it did not understand. */
+static long __attribute__((format(printf, 1, 2))) emu(const char *format, ...)
+{
+	char command[256], answer[256] = "";
+	va_list args;
+	size_t len;
+	FILE *pipe;
+
+	len = snprintf(command, sizeof(command), "emu ");
+	va_start(args, format);
+	vsnprintf(command + len, sizeof(command) - len, format, args);
+	va_end(args);
+
+	pipe = popen(command, "r");
+	if (!pipe)
+		return -2;
+	if (!fgets(answer, sizeof(answer), pipe))
+		answer[0] = 0;
+	if (pclose(pipe))
+		return -2;
+	return answer[0] >= '0' && answer[0] <= '9' ? strtol(answer, NULL, 10) : -1;
+}
+
+/* Orders a fault. */
+#define fault(...) ASSERT_EQ(-1, emu("fault " __VA_ARGS__))
+
+/* User contexts that the device has. */
+static long count_uids(void)
+{
+	return emu("-p /alive/uids counters");
+}
+
+/* How many commands of a kind the device has seen. */
+static long count_commands(const char *name)
+{
+	long count = emu("-p /commands/%s counters", name);
+
+	return count < 0 ? 0 : count;
+}
+
+FIXTURE(mlx5_faults)
+{
+	struct device dev;
+	long uids;
+};
+
+FIXTURE_SETUP(mlx5_faults)
+{
+	if (!find_device(&self->dev, is_mlx5))
+		SKIP(return, "no device of mlx5_core: load mlx5_fwctl");
+	if (emu("clear 2>&1") != -1)
+		SKIP(return, "no command emu that the device obeys");
+	self->uids = count_uids();
+	ASSERT_LE(0, self->uids);
+}
+
+/* Whatever went wrong, the device works afterwards. */
+FIXTURE_TEARDOWN(mlx5_faults)
+{
+	int fd;
+
+	/* The slots of commands without an answer, and contexts that nobody can destroy any more. */
+	EXPECT_EQ(-1, emu("clear"));
+	EXPECT_LE(0, emu("release"));
+	EXPECT_LE(0, emu("forget"));
+	fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd) {
+		TH_LOG("cannot open %s any more: %m", self->dev.node);
+	}
+	read_mgir(fd);
+	close(fd);
+}
+
+/* Opens the device; returns an errno, or 0. */
+static int try_open(const char *node, int *fd)
+{
+	*fd = open(node, O_RDWR | O_CLOEXEC);
+	return *fd < 0 ? errno : 0;
+}
+
+#define opened(node) ({							\
+	int __fd;							\
+	ASSERT_EQ(0, try_open(node, &__fd));				\
+	__fd;								\
+})
+
+/* CREATE_UCTX */
+
+TEST_F(mlx5_faults, open_refused)
+{
+	int fd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
+		fault("op=0xa04,status=%#x/%#x", refusals[i].status, SYNDROME);
+		EXPECT_EQ(refusals[i].err, try_open(self->dev.node, &fd)) {
+			TH_LOG("status %#x", refusals[i].status);
+		}
+		fd = opened(self->dev.node);
+		read_mgir(fd);
+		close(fd);
+	}
+	EXPECT_EQ(self->uids, count_uids());
+}
+
+TEST_F(mlx5_faults, open_not_delivered)
+{
+	int fd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(deliveries); i++) {
+		fault("op=0xa04,delivery=%#x", deliveries[i].status);
+		EXPECT_EQ(deliveries[i].err, try_open(self->dev.node, &fd)) {
+			TH_LOG("delivery status %#x", deliveries[i].status);
+		}
+		close(opened(self->dev.node));
+	}
+	EXPECT_EQ(self->uids, count_uids());
+}
+
+/* The second of three. */
+TEST_F(mlx5_faults, open_nth_refused)
+{
+	int fds[3];
+
+	fault("op=0xa04,nth=2,status=1");
+	fds[0] = opened(self->dev.node);
+	EXPECT_EQ(EIO, try_open(self->dev.node, &fds[1]));
+	fds[2] = opened(self->dev.node);
+	EXPECT_EQ(self->uids + 2, count_uids());
+	read_mgir(fds[0]);
+	read_mgir(fds[2]);
+	close(fds[0]);
+	close(fds[2]);
+	EXPECT_EQ(self->uids, count_uids());
+}
+
+TEST_F(mlx5_faults, open_late)
+{
+	int fd;
+
+	fault("op=0xa04,late=300");
+	fd = opened(self->dev.node);
+	read_mgir(fd);
+	close(fd);
+	EXPECT_EQ(self->uids, count_uids());
+}
+
+/* The firmware has made a context and nobody knows its number. */
+TEST_F_TIMEOUT(mlx5_faults, open_never_answered, 100)
+{
+	int fd;
+
+	fault("op=0xa04,never");
+	EXPECT_EQ(ETIMEDOUT, try_open(self->dev.node, &fd));
+	fd = opened(self->dev.node);
+	read_mgir(fd);
+	close(fd);
+	EXPECT_EQ(self->uids + 1, count_uids());
+}
+
+/* The answer has a status, and no number: that is 0, the number of the kernel. */
+TEST_F(mlx5_faults, open_truncated)
+{
+	int fd, err;
+
+	fault("op=0xa04,truncate=8");
+	err = try_open(self->dev.node, &fd);
+	if (is_c_driver()) {
+		struct fwctl_info_mlx5 info;
+
+		ASSERT_EQ(0, err);
+		EXPECT_EQ(0, _info(fd, &info));
+		EXPECT_EQ(0, info.uid);
+		close(fd);
+	} else {
+		EXPECT_EQ(EIO, err);
+	}
+}
+
+/* The number is noise: one that does not exist, or even 0. */
+TEST_F(mlx5_faults, open_garbled)
+{
+	struct answer answer;
+	int fd, err;
+
+	fault("op=0xa04,garble=8");
+	err = try_open(self->dev.node, &fd);
+	if (!err) {
+		EXPECT_EQ(-1, _read_mgir(fd, &answer));
+		EXPECT_EQ(STATUS_BAD_RES, answer.status);
+		close(fd);
+	} else {
+		EXPECT_EQ(EIO, err);
+	}
+}
+
+/* RPC: in the memory of the request, and elsewhere. */
+
+/* Rooms for replies: less than a request has, and more. */
+static const uint32_t rooms[] = { sizeof(struct command) - 8, sizeof(struct command) + 200 };
+
+#define for_each_room(room) \
+	for (uint32_t __i = 0, room; __i < ARRAY_SIZE(rooms) && (room = rooms[__i], true); __i++)
+
+static uint8_t reply[sizeof(struct command) + 200];
+
+/* Reads MGIR into `reply`. */
+static int rpc(int fd, uint32_t out_len)
+{
+	struct command cmd = read_register(REG_MGIR);
+	uint32_t len = out_len;
+	int err;
+
+	/* What is behind the number of the register must not come back. */
+	memset(cmd.data, 0xdd, sizeof(cmd.data));
+	memset(reply, 0xee, sizeof(reply));
+	err = _fwctl_rpc(fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, sizeof(cmd), reply, &len);
+	return err ? err : len == out_len ? 0 : -1;
+}
+
+#define rpc_is_answered(fd, out_len) do {				\
+	ASSERT_EQ(0, rpc(fd, out_len));					\
+	EXPECT_EQ(0, reply[0]);						\
+	EXPECT_TRUE(all_bytes_are(reply + (out_len), 0xee, sizeof(reply) - (out_len))); \
+} while (0)
+
+#define rpc_fails(expected, fd, out_len) do {				\
+	EXPECT_EQ(expected, rpc(fd, out_len));				\
+	EXPECT_TRUE(all_bytes_are(reply, 0xee, sizeof(reply)));		\
+} while (0)
+
+TEST_F(mlx5_faults, rpc_refused)
+{
+	const struct answer *answer = (void *)reply;
+	int fd = opened(self->dev.node);
+
+	for_each_room(room) {
+		for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
+			fault("user,status=%#x/%#x", refusals[i].status, SYNDROME);
+			ASSERT_EQ(0, rpc(fd, room));
+			EXPECT_EQ(refusals[i].status, answer->status);
+			EXPECT_EQ(SYNDROME, be32toh(answer->syndrome));
+			/* The answer is the device's: nothing of the request is left. */
+			EXPECT_TRUE(all_bytes_are(reply + 8, 0, room - 8));
+			rpc_is_answered(fd, room);
+		}
+	}
+	close(fd);
+	EXPECT_EQ(self->uids, count_uids());
+}
+
+TEST_F(mlx5_faults, rpc_not_delivered)
+{
+	int fd = opened(self->dev.node);
+
+	for_each_room(room) {
+		for (size_t i = 0; i < ARRAY_SIZE(deliveries); i++) {
+			fault("user,delivery=%#x", deliveries[i].status);
+			rpc_fails(deliveries[i].err, fd, room);
+			rpc_is_answered(fd, room);
+		}
+	}
+	close(fd);
+	EXPECT_EQ(self->uids, count_uids());
+}
+
+TEST_F(mlx5_faults, rpc_late)
+{
+	int fd = opened(self->dev.node);
+
+	for_each_room(room) {
+		fault("user,nth=2,late=300");
+		for (int i = 0; i < 3; i++)
+			rpc_is_answered(fd, room);
+	}
+	close(fd);
+}
+
+/* The answer comes when nobody waits for it any more. */
+TEST_F_TIMEOUT(mlx5_faults, rpc_too_late, 100)
+{
+	int fd = opened(self->dev.node);
+
+	fault("user,late=12000");
+	rpc_fails(ETIMEDOUT, fd, rooms[0]);
+	for (int i = 0; i < 100; i++) {
+		rpc_is_answered(fd, rooms[0]);
+		usleep(100000);
+	}
+	close(fd);
+	EXPECT_EQ(self->uids, count_uids());
+}
+
+TEST_F_TIMEOUT(mlx5_faults, rpc_never_answered, 100)
+{
+	int fd = opened(self->dev.node);
+
+	for_each_room(room) {
+		fault("user,nth=2,never");
+		rpc_is_answered(fd, room);
+		rpc_fails(ETIMEDOUT, fd, room);
+		rpc_is_answered(fd, room);
+	}
+	close(fd);
+	EXPECT_EQ(self->uids, count_uids());
+}
+
+/* The answer is there, but no interrupt says so, or no event: mlx5_core looks when its time is over. */
+TEST_F_TIMEOUT(mlx5_faults, rpc_without_interrupt, 100)
+{
+	int fd = opened(self->dev.node);
+
+	for_each_room(room) {
+		fault("user,silent");
+		rpc_is_answered(fd, room);
+		rpc_is_answered(fd, room);
+	}
+	close(fd);
+}
+
+/* Noise is delivered as it is, with the length that it has. */
+TEST_F(mlx5_faults, rpc_garbled)
+{
+	int fd = opened(self->dev.node);
+
+	for_each_room(room) {
+		for (int from = 0; from <= 32; from += 16) {
+			fault("user,garble=%d", from);
+			ASSERT_EQ(0, rpc(fd, room));
+			EXPECT_TRUE(all_bytes_are(reply + room, 0xee, sizeof(reply) - room));
+			EXPECT_FALSE(all_bytes_are(reply + from, 0, room - from));
+			rpc_is_answered(fd, room);
+		}
+	}
+	close(fd);
+	EXPECT_EQ(self->uids, count_uids());
+}
+
+/* What the device did not write is 0: neither the request nor what the kernel had there before. */
+TEST_F(mlx5_faults, rpc_truncated)
+{
+	uint32_t lens[] = { 0, 1, 16, 17, 40, 512 };
+	int fd = opened(self->dev.node);
+
+	for_each_room(room) {
+		for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+			fault("user,truncate=%u", lens[i]);
+			ASSERT_EQ(0, rpc(fd, room));
+			EXPECT_TRUE(all_bytes_are(reply + lens[i], 0, room - lens[i])) {
+				TH_LOG("truncated to %u", lens[i]);
+			}
+			EXPECT_TRUE(all_bytes_are(reply + room, 0xee, sizeof(reply) - room));
+		}
+	}
+	close(fd);
+}
+
+/* DESTROY_UCTX: nobody is told, and the next file does not suffer. */
+
+TEST_F(mlx5_faults, close_refused)
+{
+	int fd = opened(self->dev.node);
+
+	fault("op=0xa06,status=1");
+	EXPECT_EQ(0, close(fd));
+	EXPECT_EQ(self->uids + 1, count_uids());
+
+	fd = opened(self->dev.node);
+	read_mgir(fd);
+	EXPECT_EQ(0, close(fd));
+	EXPECT_EQ(self->uids + 1, count_uids());
+}
+
+TEST_F(mlx5_faults, close_not_delivered)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(deliveries); i++) {
+		int fd = opened(self->dev.node);
+
+		fault("op=0xa06,delivery=%#x", deliveries[i].status);
+		EXPECT_EQ(0, close(fd));
+		EXPECT_EQ(self->uids + (long)i + 1, count_uids());
+	}
+}
+
+/* The answer is of no use anyway. */
+TEST_F(mlx5_faults, close_garbled_or_truncated)
+{
+	const char *faults[] = { "late=300", "garble", "truncate=0", "truncate=8" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+		int fd = opened(self->dev.node);
+
+		fault("op=0xa06,%s", faults[i]);
+		EXPECT_EQ(0, close(fd));
+		EXPECT_EQ(self->uids, count_uids());
+	}
+}
+
+/* Contexts that a silent firmware is not asked to destroy, until it has answered. */
+TEST_F_TIMEOUT(mlx5_faults, close_never_answered, 200)
+{
+	long destroyed = count_commands("DESTROY_UCTX");
+	int fds[4];
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = opened(self->dev.node);
+
+	fault("op=0xa06,never");
+	EXPECT_EQ(0, close(fds[0]));
+	EXPECT_EQ(0, close(fds[1]));
+	EXPECT_EQ(destroyed + (is_c_driver() ? 2 : 1), count_commands("DESTROY_UCTX"));
+
+	/* An answer, be it to an RPC, ends that. */
+	read_mgir(fds[2]);
+	EXPECT_EQ(0, close(fds[2]));
+	EXPECT_EQ(0, close(fds[3]));
+	EXPECT_EQ(destroyed + (is_c_driver() ? 4 : 3), count_commands("DESTROY_UCTX"));
+	EXPECT_EQ(self->uids + (is_c_driver() ? 0 : 1), count_uids());
+}
+
+/* Unbind: last, since the device has another number afterwards. */
+TEST_F_TIMEOUT(mlx5_faults, unbind_never_answered, 200)
+{
+	long destroyed = count_commands("DESTROY_UCTX");
+	char auxiliary[NAME_MAX + 1];
+	int fds[4];
+
+	ASSERT_TRUE(find_auxiliary(&self->dev, auxiliary, sizeof(auxiliary)));
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = opened(self->dev.node);
+
+	fault("op=0xa06,never,times=forever");
+	ASSERT_EQ(0, write_text(DRIVER_DIR "/unbind", auxiliary));
+	EXPECT_EQ(destroyed + (is_c_driver() ? (long)ARRAY_SIZE(fds) : 1), count_commands("DESTROY_UCTX"));
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		EXPECT_EQ(ENODEV, _read_mgir(fds[i], &(struct answer) {}));
+		EXPECT_EQ(0, close(fds[i]));
+	}
+
+	ASSERT_EQ(0, write_text(DRIVER_DIR "/bind", auxiliary));
+	ASSERT_TRUE(find_device(&self->dev, is_mlx5));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Keeps a ConnectX busy while something happens to it, and says what became of each call.
+ *
+ * usage: mlx5_load [-f FILES] [-t THREADS] [-e ERRNO,...] [-c COUNT]
+ *
+ * FILES files are open at any time, with THREADS threads calling on each, until SIGTERM.  When a file's device is gone it is
+ * opened anew, as it is from time to time anyway.  What calls may fail with are the names after -e; a call that fails with
+ * something else, a wrong answer, or one that does not return makes it fail.  COUNT is a file that has the number of RPCs
+ * that were answered so far.
+ */
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+/* It is a part of tests, and none itself. */
+#define FWCTL_NO_TEST
+#include "mlx5_utils.h"
+
+/* How long a call may take once no other call is begun: longer than the kernel waits for a firmware. */
+#define PATIENCE 200
+
+/* How often a file is used before it is closed. */
+#define CALLS_PER_FILE 300
+
+#define MAX_ERRNO 134
+/* Counts wrong answers. */
+#define WRONG 0
+
+enum call { CALL_OPEN, CALL_INFO, CALL_RPC, CALL_LONG_RPC, CALL_CLOSE, CALLS };
+
+static const char *const call_names[] = { "open", "info", "rpc", "long rpc", "close" };
+
+/* By call and errno; an errno of 0 is success in `answers`, and a wrong answer in `failures`. */
+static _Atomic unsigned long answers[CALLS], failures[CALLS][MAX_ERRNO];
+static bool is_expected[MAX_ERRNO];
+static atomic_bool is_over;
+
+struct thread {
+	pthread_t id;
+	/* The call that it is in, or CALLS. */
+	_Atomic enum call call;
+	int fd;
+	atomic_bool *is_gone;
+};
+
+struct file {
+	struct thread *threads;
+	atomic_bool is_gone;
+};
+
+static int thread_count = 2;
+
+/* Counts the end of a call; a negative `err` is a wrong answer. */
+static void done(struct thread *thread, enum call call, int err)
+{
+	if (!err)
+		answers[call]++;
+	else
+		failures[call][err < 0 || err >= MAX_ERRNO ? WRONG : err]++;
+	thread->call = CALLS;
+}
+
+static int long_rpc(int fd)
+{
+	struct command cmd = read_register(REG_MGIR);
+	static __thread uint8_t reply[100000];
+	uint32_t len = sizeof(reply);
+	int err = _fwctl_rpc(fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, sizeof(cmd), reply, &len);
+
+	return err ? err : len == sizeof(reply) && !reply[0] ? 0 : -1;
+}
+
+static int call_once(struct thread *thread, enum call call)
+{
+	struct fwctl_info_mlx5 info;
+	struct answer answer;
+	int err;
+
+	thread->call = call;
+	switch (call) {
+	case CALL_INFO:
+		err = _info(thread->fd, &info);
+		break;
+	case CALL_LONG_RPC:
+		err = long_rpc(thread->fd);
+		break;
+	default:
+		err = _read_mgir(thread->fd, &answer);
+		break;
+	}
+	done(thread, call, err);
+	return err;
+}
+
+static void *thread_main(void *arg)
+{
+	struct thread *thread = arg;
+
+	for (int i = 0; i < CALLS_PER_FILE && !is_over && !*thread->is_gone; i++) {
+		enum call call = i % 16 == 7 ? CALL_LONG_RPC : i % 4 == 1 ? CALL_INFO : CALL_RPC;
+		int err = call_once(thread, call);
+
+		if (err == ENODEV)
+			*thread->is_gone = true;
+		else if (err)
+			usleep(1000);
+	}
+	return NULL;
+}
+
+/* The node of some device that mlx5_core drives. */
+static bool find_node(char *node, size_t size)
+{
+	bool is_found = false;
+	struct dirent *entry;
+	DIR *dir = opendir(CLASS_DIR);
+
+	if (!dir)
+		return false;
+	while (!is_found && (entry = readdir(dir))) {
+		struct device dev;
+
+		device_named(&dev, entry->d_name);
+		is_found = is_mlx5(&dev);
+		if (is_found)
+			snprintf(node, size, "%s", dev.node);
+	}
+	closedir(dir);
+	return is_found;
+}
+
+/* Opens the file again and again; the first of its threads is this one. */
+static void *file_main(void *arg)
+{
+	struct file *file = arg;
+	struct thread *first = &file->threads[0];
+
+	while (!is_over) {
+		char node[64];
+		int fd;
+
+		if (!find_node(node, sizeof(node))) {
+			usleep(10000);
+			continue;
+		}
+		first->call = CALL_OPEN;
+		fd = open(node, O_RDWR | O_CLOEXEC);
+		done(first, CALL_OPEN, fd < 0 ? errno : 0);
+		if (fd < 0) {
+			usleep(10000);
+			continue;
+		}
+
+		file->is_gone = false;
+		for (int i = 0; i < thread_count; i++) {
+			file->threads[i].fd = fd;
+			file->threads[i].is_gone = &file->is_gone;
+			file->threads[i].call = CALLS;
+			if (i && pthread_create(&file->threads[i].id, NULL, thread_main, &file->threads[i]))
+				abort();
+		}
+		thread_main(first);
+		for (int i = 1; i < thread_count; i++)
+			pthread_join(file->threads[i].id, NULL);
+		first->call = CALL_CLOSE;
+		done(first, CALL_CLOSE, close(fd) ? errno : 0);
+	}
+	return NULL;
+}
+
+/* Marks the errnos whose names are in `list`, with commas between them. */
+static bool expect(char *list)
+{
+	for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
+		int err = 1;
+
+		while (err < MAX_ERRNO && (!strerrorname_np(err) || strcmp(strerrorname_np(err), name)))
+			err++;
+		if (err == MAX_ERRNO)
+			return false;
+		is_expected[err] = true;
+	}
+	return true;
+}
+
+static void write_count(const char *path)
+{
+	char text[32];
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	/* Of one length, so that no reader sees a part. */
+	int len = snprintf(text, sizeof(text), "%010lu\n", answers[CALL_RPC] + answers[CALL_LONG_RPC]);
+
+	if (fd < 0 || write(fd, text, len) != len)
+		perror(path);
+	close(fd);
+}
+
+static bool report(void)
+{
+	bool is_good = true;
+
+	for (int call = 0; call < CALLS; call++) {
+		printf("# %s: %lu answers", call_names[call], answers[call]);
+		for (int err = 0; err < MAX_ERRNO; err++) {
+			if (!failures[call][err])
+				continue;
+			printf(", %lu %s", failures[call][err], err == WRONG ? "wrong" : strerrorname_np(err));
+			if (!is_expected[err]) {
+				printf(" (not expected)");
+				is_good = false;
+			}
+		}
+		printf("\n");
+	}
+	return is_good;
+}
+
+/* Waits for all threads; says which ones are stuck. */
+static bool join(struct file *files, pthread_t *ids, int count)
+{
+	struct timespec deadline;
+	bool is_good = true;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += PATIENCE;
+	for (int i = 0; i < count; i++) {
+		if (!pthread_timedjoin_np(ids[i], NULL, &deadline))
+			continue;
+		is_good = false;
+		for (int j = 0; j < thread_count; j++) {
+			enum call call = files[i].threads[j].call;
+
+			if (call != CALLS)
+				printf("# file %d, thread %d: %s does not return\n", i, j, call_names[call]);
+		}
+	}
+	return is_good;
+}
+
+int main(int argc, char **argv)
+{
+	struct timespec moment = { .tv_nsec = 20000000 };
+	const char *count_path = NULL;
+	int file_count = 4, option;
+	struct file *files;
+	pthread_t *ids;
+	sigset_t end;
+	bool is_good;
+
+	while ((option = getopt(argc, argv, "f:t:e:c:")) != -1) {
+		if (option == 'f')
+			file_count = atoi(optarg);
+		else if (option == 't')
+			thread_count = atoi(optarg);
+		else if (option == 'c')
+			count_path = optarg;
+		else if (option != 'e' || !expect(optarg))
+			return 2;
+	}
+	if (file_count < 1 || thread_count < 1 || optind != argc)
+		return 2;
+
+	sigemptyset(&end);
+	sigaddset(&end, SIGTERM);
+	sigprocmask(SIG_BLOCK, &end, NULL);
+
+	files = calloc(file_count, sizeof(*files));
+	ids = calloc(file_count, sizeof(*ids));
+	if (!files || !ids)
+		return 1;
+	for (int i = 0; i < file_count; i++) {
+		files[i].threads = calloc(thread_count, sizeof(*files[i].threads));
+		if (!files[i].threads || pthread_create(&ids[i], NULL, file_main, &files[i]))
+			return 1;
+	}
+
+	do {
+		if (count_path)
+			write_count(count_path);
+	} while (sigtimedwait(&end, NULL, &moment) < 0);
+
+	is_over = true;
+	is_good = join(files, ids, file_count);
+	return report() && is_good ? 0 : 1;
+}

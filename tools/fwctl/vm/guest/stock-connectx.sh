@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# On a kernel that is not ours: the device that its mlx5_core makes loads our driver, and user space gets to the firmware.
+# stock-connectx.sh [secure]: on a kernel that is not ours, the device that its mlx5_core makes loads our driver, and user space
+# gets to the firmware; also where the kernel is locked down and takes only modules of keys that it knows.
 . /usr/lib/fwctl-vm/lib.sh
 
 case $(uname -v) in
 *Debian*) uname -a ;;
 *) fail "this is no kernel of Debian's: $(uname -a)" ;;
 esac
+if [ "$1" = secure ]; then
+	dmesg | grep -F 'Kernel is locked down from EFI Secure Boot' || fail "Secure Boot has not locked the kernel down"
+	dmesg | grep -F "Loaded X.509 cert 'DKMS module signing key" || fail "the kernel does not know DKMS's key"
+fi
 load mlx5_core
 wait_for "the auxiliary device of mlx5_core" ls /sys/bus/auxiliary/devices/mlx5_core.fwctl.0 >/dev/null
 # What udev does with it.
@@ -16,6 +21,10 @@ for module in fwctl mlx5_fwctl; do
 	is_loaded $module || fail "$module is not loaded"
 	[ -e "/lib/modules/$(uname -r)/updates/dkms/$module.ko" ] || fail "$module.ko is not of DKMS"
 done
+# Bit 13: a module that is not signed, or by nobody knows whom.
+if [ "$1" = secure ]; then
+	[ $(($(cat /proc/sys/kernel/tainted) >> 13 & 1)) = 0 ] || fail "the modules count as unsigned"
+fi
 grep '_R.*\[fwctl\]' /proc/kallsyms >/dev/null || fail "the core is not the one in Rust"
 
 device=$(the_device) || fail "$device"

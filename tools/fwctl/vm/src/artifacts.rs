@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! OUT/kernel/FLAVOUR/bzImage                                 FLAVOUR stock: Debian's own
+//! OUT/kernel/stock/{firmware,variables}.fd                   UEFI with Secure Boot, and its keys
 //! OUT/kernel/FLAVOUR/modules/lib/modules/RELEASE/            what `make modules_install` wrote
 //! OUT/kernel/test/modules-cxl-test/lib/modules/RELEASE/      the same with tools/testing/cxl in updates/
 //! OUT/kernel/test/modules-mainline/lib/modules/RELEASE/      the same with mainline's mlx5_fwctl in updates/

@@ -22,6 +22,9 @@ const BOOT_LIMIT: u64 = 90;
 /// Time until the kernel's first message, in seconds; it usually takes less than one.
 const SILENCE_LIMIT: u64 = 30;
 
+/// What firmware takes before it starts the kernel, at most, in seconds.
+const FIRMWARE_LIMIT: u64 = 90;
+
 /// Time for an emulated device to start, or to end after QEMU, in seconds.
 const EMULATOR_LIMIT: u64 = 10;
 
@@ -178,12 +181,16 @@ impl Host {
             Emulator::start(name, argv, log, patience)
         };
         let emulators = devices.iter().map(start).collect::<Result<Vec<_>>>()?;
+        let firmware = match machine.has_secure_boot {
+            true => FIRMWARE_LIMIT,
+            false => 0,
+        };
         let booted = Session::boot(Boot {
             argv: &argv,
             sockets: &sockets,
             console_log: console_log.clone(),
-            limit: self.limit(BOOT_LIMIT),
-            silence: self.limit(SILENCE_LIMIT),
+            limit: self.limit(BOOT_LIMIT + firmware),
+            silence: self.limit(SILENCE_LIMIT + firmware),
         });
         let session = match booted {
             Ok(session) => session,

@@ -21,6 +21,8 @@ pub struct Machine {
     pub has_vendor_tools: bool,
     /// Two NUMA nodes on two sockets, which cxl_test asks for.
     pub is_numa: bool,
+    /// It starts from UEFI firmware with Secure Boot on, whose files lie beside the kernel.
+    pub has_secure_boot: bool,
     /// More for the kernel's command line.
     pub cmdline: &'static str,
 }
@@ -74,6 +76,7 @@ const BASE: Machine = Machine {
     emulated: &[],
     has_vendor_tools: false,
     is_numa: false,
+    has_secure_boot: false,
     cmdline: "kunit.enable=0",
 };
 
@@ -241,6 +244,14 @@ pub static STOCK_LOCKED: Machine = Machine {
     ..STOCK
 };
 
+/// The same behind a firmware that knows Debian's key and DKMS's, and locks the kernel down.
+pub static STOCK_SECURE: Machine = Machine {
+    name: "stock-secure",
+    about: "Debian's own kernel, Secure Boot, DKMS's key enrolled",
+    has_secure_boot: true,
+    ..STOCK
+};
+
 /// All of them, in the order in which `test` boots them.
 pub static MACHINES: &[&Machine] = &[
     &PLAIN,
@@ -260,6 +271,7 @@ pub static MACHINES: &[&Machine] = &[
     &BUILTIN_CXL,
     &STOCK,
     &STOCK_LOCKED,
+    &STOCK_SECURE,
 ];
 
 /// The machine called `name`.

@@ -94,7 +94,12 @@ impl Launch<'_> {
             machine if machine.emulated.is_empty() || machine.is_numa => "",
             _ => ",memory-backend=ram",
         };
-        add(&["-M", &format!("q35,sata=off,smbus=off{cxl}{memory}")]);
+        let smm = match self.machine.has_secure_boot {
+            true => ",smm=on",
+            false => "",
+        };
+        add(&["-M", &format!("q35,sata=off,smbus=off{cxl}{memory}{smm}")]);
+        self.firmware(&mut add);
         self.processors(&mut add);
         self.cxl(&mut add);
         self.emulated(&mut add);
@@ -123,6 +128,22 @@ impl Launch<'_> {
         let cmdline = [&CMDLINE.join(" "), self.machine.cmdline, self.cmdline].join(" ");
         add(&["-append", cmdline.trim_end()]);
         argv
+    }
+
+    /// UEFI with the keys that it was given; it writes to its variables only in SMM, and they are
+    /// forgotten at the end.
+    fn firmware(&self, add: &mut impl FnMut(&[&str])) {
+        if !self.machine.has_secure_boot {
+            return;
+        }
+        let flash = |unit: u8, name: &str, how: &str| {
+            let file = self.kernel.with_file_name(name).display().to_string();
+            let file = file.replace(',', ",,");
+            format!("if=pflash,unit={unit},format=raw,{how}=on,file={file}")
+        };
+        add(&["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        add(&["-drive", &flash(0, "firmware.fd", "readonly")]);
+        add(&["-drive", &flash(1, "variables.fd", "snapshot")]);
     }
 
     fn processors(&self, add: &mut impl FnMut(&[&str])) {
@@ -281,6 +302,14 @@ mod tests {
         });
         assert!(numa.contains("memory-backend-memfd,share=on,id=ram1,size=512M"));
         assert!(!numa.contains("memory-backend="), "{numa}");
+    }
+
+    #[test]
+    fn secure_boot() {
+        let secure = argv(&machine::STOCK_SECURE);
+        assert!(secure.contains("smm=on"), "{secure}");
+        assert!(secure.contains("if=pflash,unit=1,format=raw,snapshot=on,file=/variables.fd"));
+        assert!(!argv(&machine::STOCK).contains("pflash"));
     }
 
     #[test]

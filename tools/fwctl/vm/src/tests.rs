@@ -103,6 +103,7 @@ const LOOPBACK: &[Test] = &[
     on_loopback!("stock/selftest-teardown-rust", "Debian's kernel: devices that go, on the Rust sample", STOCK, "rust", "fwctl_loopback", "fwctl_teardown"),
     on_loopback!("stock/selftest-modules-rust", "Debian's kernel: modules that go, on the Rust sample", STOCK, "rust", "fwctl_loopback", "fwctl_modules", "-T", "all_numbers_are_taken"),
     on_loopback!("stock/selftest-c", "Debian's kernel: the ABI, on the C twin, through the C door", STOCK, "c", "fwctl_loopback_c", "fwctl"),
+    on_loopback!("stock/selftest-secure", "Debian's kernel under Secure Boot: the ABI, on the Rust sample", STOCK_SECURE, "rust", "fwctl_loopback", "fwctl"),
     on_loopback!("stock/selftest-32bit", "Debian's kernel: the ABI, for a 32-bit program", STOCK, "rust", "fwctl_loopback", "fwctl_32"),
 ];
 
@@ -413,6 +414,14 @@ const OTHERS: &[Test] = &[
         about: "Debian's kernel: the card's modalias loads the signed driver, and the tool speaks to its firmware",
         machine: &machine::STOCK,
         script: &["stock-connectx.sh"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "stock/secure-boot",
+        about: "Debian's kernel under Secure Boot: the same, locked down, with DKMS's key enrolled",
+        machine: &machine::STOCK_SECURE,
+        script: &["stock-connectx.sh", "secure"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
         ..BASE
     },

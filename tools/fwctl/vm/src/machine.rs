@@ -23,6 +23,8 @@ pub struct Machine {
     pub is_numa: bool,
     /// It starts from UEFI firmware with Secure Boot on, whose files lie beside the kernel.
     pub has_secure_boot: bool,
+    /// The kernel keeps track of memory, so that a test can look for leaks.  It boots more slowly.
+    pub has_kmemleak: bool,
     /// More for the kernel's command line.
     pub cmdline: &'static str,
 }
@@ -57,6 +59,12 @@ const CARD: Emulated = Emulated {
     slot: Slot::RootPort,
 };
 
+/// One whose driver does not wait long for an answer: that is 2 s, and 5 s more of its own.
+const IMPATIENT_CARD: Emulated = Emulated {
+    arguments: &["--cmd-timeout", "2000"],
+    ..CARD
+};
+
 /// A CXL memory device with Features of every kind; on the root bus it would be another kind of
 /// device.
 const MEMORY: Emulated = Emulated {
@@ -77,6 +85,7 @@ const BASE: Machine = Machine {
     has_vendor_tools: false,
     is_numa: false,
     has_secure_boot: false,
+    has_kmemleak: false,
     cmdline: "kunit.enable=0",
 };
 
@@ -116,6 +125,32 @@ pub static CONNECTX: Machine = Machine {
     name: "connectx",
     about: "one emulated ConnectX",
     emulated: &[CARD],
+    ..BASE
+};
+
+/// For faults.
+pub static CONNECTX_FAULTS: Machine = Machine {
+    name: "connectx-faults",
+    about: "one emulated ConnectX, whose driver gives up early",
+    emulated: &[IMPATIENT_CARD],
+    ..BASE
+};
+
+/// The same with mainline's mlx5 driver in C in the place of ours.
+pub static CONNECTX_MAINLINE: Machine = Machine {
+    name: "connectx-mainline",
+    about: "the same, and mainline's C driver for it",
+    modules: "modules-mainline",
+    emulated: &[IMPATIENT_CARD],
+    ..BASE
+};
+
+/// For leaks.
+pub static CONNECTX_LEAKS: Machine = Machine {
+    name: "connectx-leaks",
+    about: "the same, and kmemleak",
+    emulated: &[IMPATIENT_CARD],
+    has_kmemleak: true,
     ..BASE
 };
 
@@ -259,6 +294,9 @@ pub static MACHINES: &[&Machine] = &[
     &CXL,
     &CXL2,
     &CONNECTX,
+    &CONNECTX_FAULTS,
+    &CONNECTX_MAINLINE,
+    &CONNECTX_LEAKS,
     &CONNECTX2,
     &CXL_EMULATED,
     &CXL_MAILBOXES,

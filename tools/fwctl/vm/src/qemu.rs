@@ -61,8 +61,6 @@ const CMDLINE: &[&str] = &[
     // An emulated processor on a busy host may stand still for a while.
     "sysctl.kernel.hung_task_timeout_secs=45 rcupdate.rcu_cpu_stall_timeout=60",
     "tsc=reliable no_timer_check",
-    // Would cost a third of the boot's time, and report after ten minutes.
-    "kmemleak=off",
 ];
 
 impl Launch<'_> {
@@ -125,7 +123,18 @@ impl Launch<'_> {
 
         add(&["-kernel", &self.kernel.display().to_string()]);
         add(&["-initrd", &self.initramfs.display().to_string()]);
-        let cmdline = [&CMDLINE.join(" "), self.machine.cmdline, self.cmdline].join(" ");
+        // It costs a third of the boot's time, and reports by itself only after ten minutes.
+        let kmemleak = match self.machine.has_kmemleak {
+            true => "kmemleak=on",
+            false => "kmemleak=off",
+        };
+        let cmdline = [
+            &CMDLINE.join(" "),
+            kmemleak,
+            self.machine.cmdline,
+            self.cmdline,
+        ]
+        .join(" ");
         add(&["-append", cmdline.trim_end()]);
         argv
     }

@@ -162,6 +162,67 @@ const VENDOR: &[[Test; 2]] = &[
     with_vendor_tools!("cxl", "libcxl finds the fwctl device of the memory device", ["vendor-cxl.sh"], [Module("cxl_pci"), Module("cxl_fwctl")]),
 ];
 
+/// The ConnectX goes and comes back while it is in use, in one way.
+macro_rules! under_load {
+    ($name:literal, $about:literal, $machine:ident $(, $what:literal)+) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["mlx5-under-load.sh" $(, $what)+],
+            needs: &[Selftest("mlx5_load"), Module("mlx5_core"), Module("mlx5_fwctl")],
+            limit: 300,
+            ..BASE
+        }
+    };
+}
+
+/// A selftest on the emulated ConnectX: `driver` is "rust" for ours, or "c" for mainline's.
+macro_rules! on_connectx {
+    ($name:literal, $about:literal, $machine:ident, $driver:literal, $program:literal) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["mlx5-selftest.sh", $driver, $program],
+            reads: Reads::Tap,
+            needs: &[
+                Selftest($program),
+                Module("mlx5_core"),
+                Module("mlx5_fwctl"),
+            ],
+            limit: 400,
+            ..BASE
+        }
+    };
+}
+
+/// The mlx5 driver on the emulated ConnectX.
+#[rustfmt::skip]
+const MLX5: &[Test] = &[
+    on_connectx!("mlx5/selftest", "the mlx5 selftest on the emulated ConnectX", CONNECTX, "rust", "mlx5"),
+    on_connectx!("mlx5/selftest-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5"),
+    Test {
+        is_slow: true,
+        ..on_connectx!("mlx5/faults", "commands that fail, come late or never, or are noise", CONNECTX_FAULTS, "rust", "mlx5_faults")
+    },
+    Test {
+        is_slow: true,
+        ..on_connectx!("mlx5/faults-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5_faults")
+    },
+    under_load!("mlx5/unbind", "the fwctl driver is unbound while RPCs are under way", CONNECTX_FAULTS, "unbind"),
+    under_load!("mlx5/unload", "mlx5_fwctl is unloaded while RPCs are under way", CONNECTX_FAULTS, "unload"),
+    under_load!("mlx5/core-unbind", "mlx5_core is unbound while RPCs are under way", CONNECTX_FAULTS, "core-unbind"),
+    under_load!("mlx5/remove", "the function is removed while RPCs are under way", CONNECTX_FAULTS, "remove"),
+    under_load!("mlx5/vanish", "the card is pulled out in the middle of an RPC", CONNECTX_FAULTS, "vanish"),
+    under_load!("mlx5/health", "the card reports fatal health in the middle of an RPC", CONNECTX_FAULTS, "health"),
+    Test {
+        limit: 600,
+        is_slow: true,
+        ..under_load!("mlx5/leaks", "kmemleak finds nothing after most of that", CONNECTX_LEAKS, "unbind", "unload", "core-unbind", "remove", "vanish")
+    },
+];
+
 /// All other tests, in the order in which they run on a machine.
 const OTHERS: &[Test] = &[
     Test {
@@ -437,7 +498,11 @@ const OTHERS: &[Test] = &[
 
 /// All tests, in the order in which they run on a machine.
 pub fn all() -> impl Iterator<Item = &'static Test> {
-    LOOPBACK.iter().chain(OTHERS).chain(VENDOR.iter().flatten())
+    LOOPBACK
+        .iter()
+        .chain(MLX5)
+        .chain(OTHERS)
+        .chain(VENDOR.iter().flatten())
 }
 
 /// Files in the guest's [`crate::image::SCRIPTS`].
@@ -502,6 +567,14 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     (
         "stock-refused.sh",
         include_str!("../guest/stock-refused.sh"),
+    ),
+    (
+        "mlx5-selftest.sh",
+        include_str!("../guest/mlx5-selftest.sh"),
+    ),
+    (
+        "mlx5-under-load.sh",
+        include_str!("../guest/mlx5-under-load.sh"),
     ),
     ("cxl-selftest.sh", include_str!("../guest/cxl-selftest.sh")),
     ("cxl-values.sh", include_str!("../guest/cxl-values.sh")),

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=busybox disable=SC2317 # functions are called by name
+# mlx5-under-load.sh HOW...: the ConnectX goes, in each of these ways, and comes back, again and again, while threads and
+# files call it.  Every call returns, with an answer or an errno that is listed, and nothing is left behind.
+. /usr/lib/fwctl-vm/lib.sh
+
+count=/tmp/answers
+driver=/sys/bus/auxiliary/drivers/mlx5_fwctl.mlx5_fwctl
+core=/sys/bus/pci/drivers/mlx5_core
+kmemleak=/sys/kernel/debug/kmemleak
+
+# start_load ERRNO,...: calls may fail with these
+start_load() {
+	rm -f $count
+	/selftests/mlx5_load -e "$1" -c $count >/tmp/load &
+	load=$!
+}
+
+stop_load() {
+	kill "$load"
+	wait "$load"
+	status=$?
+	cat /tmp/load
+	[ $status = 0 ] || fail "calls went wrong, see above"
+}
+
+# answers: how many RPCs were answered
+answers() { sed 's/^0*\(.\)/\1/' $count 2>/dev/null || echo 0; }
+
+has_answers() { [ "$(answers)" -gt "$1" ]; }
+
+# The callers get answers, from the device that is there now.
+see_answers() { wait_for "100 more answers" has_answers $(($(answers) + 100)); }
+
+# No RPC is answered for a while.
+is_quiet() {
+	is_quiet_before=$(answers)
+	usleep 500000
+	[ "$(answers)" = "$is_quiet_before" ]
+}
+
+# has_fallen: mlx5_core has noticed more fatal errors than before
+has_fallen() { [ "$(dmesg | grep -c 'Fatal error')" -gt "$falls" ]; }
+
+# nothing_alive WHAT...: the device has none of these any more
+nothing_alive() {
+	for nothing_alive_what; do
+		nothing_alive_count=$(emu -p "/alive/$nothing_alive_what" counters)
+		[ "$nothing_alive_count" = 0 ] || fail "the device still has $nothing_alive_count $nothing_alive_what"
+	done
+}
+
+# find_function: its path and address, once it has a fwctl device
+find_function() {
+	device=$(the_device) || fail "$device"
+	function=$(readlink -f "/sys/class/fwctl/$device/device")
+	address=$(basename "$function")
+}
+
+no_devices() { has_devices 0 || fail "there are still: $(devices)"; }
+
+rescan() {
+	echo 1 >/sys/bus/pci/rescan
+	wait_for "the function" [ -e "$function/driver" ]
+}
+
+# Our driver alone.
+unbind() {
+	auxiliary=$(basename "$(echo "$function"/mlx5_core.fwctl.*)")
+	echo "$auxiliary" >$driver/unbind || fail "cannot unbind $auxiliary"
+	no_devices
+	nothing_alive uids
+	echo "$auxiliary" >$driver/bind || fail "cannot bind $auxiliary"
+}
+
+# Its module, with files open.
+unload_module() {
+	unload mlx5_fwctl
+	no_devices
+	nothing_alive uids
+	load mlx5_fwctl
+}
+
+# The driver below.
+core_unbind() {
+	echo "$address" >$core/unbind || fail "cannot unbind $address"
+	no_devices
+	nothing_alive uids eqs uars pages
+	echo "$address" >$core/bind || fail "cannot bind $address"
+}
+
+# The function, by sysfs.
+remove() {
+	echo 1 >"$function/remove"
+	no_devices
+	nothing_alive uids eqs uars pages
+	rescan
+}
+
+# The card, in the middle of an RPC.  Then comes what hotplug would do, after mlx5_core has noticed, or before.
+vanish() {
+	falls=$(dmesg | grep -c 'Fatal error')
+	emu fault user,nth=20,vanish || fail "no fault"
+	wait_for "the device's end" is_quiet
+	[ "$1" != 1 ] || wait_for "mlx5_core to notice" has_fallen
+	echo 1 >"$function/remove"
+	no_devices
+	emu return
+	rescan
+}
+
+# Fatal health, in the middle of an RPC.  mlx5_core resets the firmware and starts anew; the second time in a row it does not.
+health() {
+	emu fault user,nth=20,health=0x10 || fail "no fault"
+	wait_for "fatal health" is_quiet
+	[ "$1" != 1 ] || return 0
+	wait_for "mlx5_core to give up" has_devices 0
+	echo "$address" >$core/unbind || fail "cannot unbind $address"
+	emu health 0
+	echo "$address" >$core/bind || fail "cannot bind $address"
+}
+
+load_mlx5
+find_function
+for how; do
+	gone=ENODEV,ENXIO,ENOENT
+	rounds=4
+	case $how in
+	unbind) act=unbind ;;
+	unload) act=unload_module ;;
+	core-unbind) act=core_unbind ;;
+	remove) act=remove ;;
+	vanish | health)
+		act=$how
+		rounds=2
+		# mlx5_core has noticed, and a command that it sent before it did.
+		gone=$gone,ENOLINK,ETIMEDOUT
+		;;
+	*) fail "no such way: $how" ;;
+	esac
+
+	# There, every allocation takes its time.
+	[ "$FWCTL_VM_MACHINE" != connectx-leaks ] || rounds=1
+	start_load "$gone"
+	see_answers
+	for round in $(seq $rounds); do
+		echo "$how, round $round"
+		$act "$round"
+		find_function
+		see_answers
+	done
+	stop_load
+	nothing_alive uids
+done
+
+if [ "$FWCTL_VM_MACHINE" = connectx-leaks ]; then
+	unload mlx5_fwctl mlx5_core fwctl
+	# What is younger than five seconds does not count.
+	sleep 6
+	echo scan >$kmemleak || fail "no kmemleak"
+	echo scan >$kmemleak
+	cat $kmemleak
+	[ -z "$(cat $kmemleak)" ] || fail "memory was leaked, see above"
+fi

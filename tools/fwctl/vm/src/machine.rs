@@ -282,8 +282,9 @@ pub static STOCK_LOCKED: Machine = Machine {
 /// The same behind a firmware that knows Debian's key and DKMS's, and locks the kernel down.
 pub static STOCK_SECURE: Machine = Machine {
     name: "stock-secure",
-    about: "Debian's own kernel, Secure Boot, DKMS's key enrolled",
+    about: "Debian's own kernel, Secure Boot, DKMS's key enrolled, and the vendors' own tools",
     has_secure_boot: true,
+    has_vendor_tools: true,
     ..STOCK
 };
 

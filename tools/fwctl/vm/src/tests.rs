@@ -487,6 +487,15 @@ const OTHERS: &[Test] = &[
         ..BASE
     },
     Test {
+        name: "stock/mstflint",
+        about: "Debian's kernel under Secure Boot: mstflint's query is complete and true",
+        machine: &machine::STOCK_SECURE,
+        script: &["vendor-mstflint.sh"],
+        needs: &[Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 300,
+        ..BASE
+    },
+    Test {
         name: "stock/locked-down",
         about: "Debian's kernel, locked down: it refuses modules of a key that is not enrolled",
         machine: &machine::STOCK_LOCKED,

@@ -3,79 +3,13 @@
  * What becomes of open files when the driver of a fwctl device is unloaded, and what of the core;
  * and how many devices there can be.
  *
- * Needs a loopback sample of which nobody else uses the devices, see fwctl.c for how it is chosen.
- * The files of the modules are looked for below /lib/modules; FWCTL_TEST_MODULES names another
- * folder.
+ * Needs a loopback sample of which nobody else uses the devices, see fwctl.c for how it is chosen,
+ * and the files of the modules, see module_utils.h.
  */
-#include <ftw.h>
 #include <sys/resource.h>
 
 #include "loopback_utils.h"
-
-static char module_file[2 * PATH_MAX], module_name[128];
-
-static int is_module_file(const char *path, const struct stat *stat, int type, struct FTW *ftw)
-{
-	const char *name = path + ftw->base;
-	size_t len = strlen(module_name);
-
-	for (size_t i = 0; i < len; i++) {
-		/* The two are the same in the name of a module. */
-		if (name[i] != module_name[i] && !(name[i] == '-' && module_name[i] == '_'))
-			return 0;
-	}
-	if (type != FTW_F || strncmp(name + len, ".ko", 3))
-		return 0;
-	snprintf(module_file, sizeof(module_file), "%s", path);
-	return 1;
-}
-
-/* Finds the file of a module; it will be module_file. */
-static bool find_module(const char *name)
-{
-	const char *dir = getenv("FWCTL_TEST_MODULES");
-	char path[PATH_MAX], release[128];
-
-	snprintf(module_name, sizeof(module_name), "%s", name);
-	if (dir && *dir)
-		return nftw(dir, is_module_file, 8, FTW_PHYS) == 1;
-	if (read_text("/proc/sys/kernel/osrelease", release, sizeof(release)))
-		return false;
-	snprintf(path, sizeof(path), "/lib/modules/%s", release);
-	return nftw(path, is_module_file, 8, FTW_PHYS) == 1;
-}
-
-/* Returns 0 or an errno. */
-static int load_module(const char *name, const char *parameters)
-{
-	int fd, err = 0;
-
-	if (!find_module(name))
-		return ENOENT;
-	fd = open(module_file, O_RDONLY);
-	if (fd < 0)
-		return errno;
-	if (syscall(SYS_finit_module, fd, parameters,
-		    strcmp(strrchr(module_file, '.'), ".ko") ? 4 : 0))
-		err = errno;
-	close(fd);
-	return err == EEXIST ? 0 : err;
-}
-
-/* Returns 0 or an errno, EAGAIN if the module is in use. */
-static int unload_module(const char *name)
-{
-	return syscall(SYS_delete_module, name, O_NONBLOCK) ? errno : 0;
-}
-
-static bool is_loaded(const char *name)
-{
-	char path[PATH_MAX];
-
-	/* What is built in has no state. */
-	snprintf(path, sizeof(path), "/sys/module/%s/initstate", name);
-	return !access(path, F_OK);
-}
+#include "module_utils.h"
 
 /* Does any module but `except` use the core? */
 static bool is_core_used_by_others(const char *except)

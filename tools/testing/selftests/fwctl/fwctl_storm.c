@@ -1,0 +1,782 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A storm: programs that use fwctl devices in every way at once, while the devices, their drivers
+ * and the programs themselves come and go.
+ *
+ *	fwctl_storm [-s SECONDS] [-r SEED] [-p PCI_FUNCTION] MODULE...
+ *
+ * MODULEs are drivers: loopback samples, or others that are there.  Everything that is done follows
+ * from the seed, but for the order in which the processes get to it.  Each round of ten seconds
+ * ends in silence: then all programs have ended, the counters have to agree to the last call, no
+ * driver of a sample knows any context, and the modules, the core's as well, have to go and come
+ * back.
+ *
+ *	opened	files, not those that were too late for their device
+ *	asked	RPCs, each of which is
+ *	replied	executed, with the right reply
+ *	refused	answered by the driver with the errno that was asked for
+ *	void	not delivered, as the device was gone
+ *	lost	cut off with its caller, so that nobody knows
+ *
+ * What the core's trace events say of it has to be the same.  -p is a PCI function that is removed
+ * and found again.
+ */
+#include <dirent.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+#include "cxl_utils.h"
+#include "loopback_utils.h"
+#include "module_utils.h"
+
+#define WORKERS 5
+#define THREADS 2
+#define FILES 6
+#define ROUND_SECONDS 10
+/* How long the end of a round may take, in which nobody starts anything: generous. */
+#define PATIENCE 120
+
+#define DEVICE_TYPE_MLX5 1
+#define DEVICE_TYPE_CXL 2
+
+/* Shared by all processes. */
+static struct storm {
+	bool is_over;
+	/* Somebody saw something wrong. */
+	bool has_failed;
+	uint64_t opened, asked, replied, refused, not_delivered, polled, forked;
+	uint64_t unbound, unloaded, removed;
+} *storm;
+
+static char **modules;
+static int module_count;
+static const char *pci_function;
+
+#define count(counter) __atomic_add_fetch(&storm->counter, 1, __ATOMIC_SEQ_CST)
+#define counted(counter) __atomic_load_n(&storm->counter, __ATOMIC_SEQ_CST)
+#define is_over() __atomic_load_n(&storm->is_over, __ATOMIC_SEQ_CST)
+
+#define wrong(format, ...) do {							\
+	printf("# wrong: " format "\n", ##__VA_ARGS__);				\
+	__atomic_store_n(&storm->has_failed, true, __ATOMIC_SEQ_CST);		\
+} while (0)
+
+/* Numbers that are the same for the same seed (splitmix64). */
+struct dice {
+	uint64_t state;
+};
+
+static uint64_t roll(struct dice *dice)
+{
+	uint64_t z = dice->state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static uint32_t below(struct dice *dice, uint32_t limit)
+{
+	return roll(dice) % limit;
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+/*
+ * What programs do
+ */
+
+struct worker {
+	uint64_t seed;
+	int fds[FILES];
+};
+
+struct caller {
+	struct worker *worker;
+	struct dice dice;
+	pthread_t thread;
+};
+
+static void take_a_file(struct caller *caller)
+{
+	int slot = below(&caller->dice, FILES), fd, old, mode;
+	char node[64];
+
+	/* Few are there; the others must fail as those do that have gone. */
+	snprintf(node, sizeof(node), NODE_DIR "/fwctl%u", below(&caller->dice, 5));
+	mode = below(&caller->dice, 2) ? O_RDWR : O_RDONLY;
+	fd = open(node, mode | (below(&caller->dice, 2) ? O_CLOEXEC : 0));
+	if (fd < 0) {
+		if (errno != ENOENT && errno != ENODEV && errno != ENXIO)
+			wrong("open %s: %m", node);
+		return;
+	}
+	count(opened);
+	old = __atomic_exchange_n(&caller->worker->fds[slot], fd, __ATOMIC_SEQ_CST);
+	if (old >= 0)
+		close(old);
+}
+
+static int some_file(struct caller *caller)
+{
+	return __atomic_load_n(&caller->worker->fds[below(&caller->dice, FILES)],
+			       __ATOMIC_SEQ_CST);
+}
+
+/*
+ * The other thread may have closed the file, and opened something else of the same number.  So a
+ * call uses a number of its own, which is the same open file.
+ */
+static int keep(int fd)
+{
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Counts an RPC; `expected` is the errno that it asked for. */
+static bool is_answered(int err, int expected)
+{
+	if (err == ENODEV) {
+		count(not_delivered);
+		return false;
+	}
+	if (err && err == expected) {
+		count(refused);
+		return false;
+	}
+	if (err || expected) {
+		wrong("RPC: errno %d instead of %d", err, expected);
+		count(refused);
+		return false;
+	}
+	count(replied);
+	return true;
+}
+
+#define MAX_ECHO 9000
+
+static void ask_loopback(struct caller *caller, int fd)
+{
+	uint8_t in[MAX_ECHO], out[MAX_ECHO] = {};
+	uint32_t scope = below(&caller->dice, 2) ? FWCTL_RPC_CONFIGURATION : FWCTL_RPC_DEBUG_WRITE;
+	uint32_t len = sizeof(struct fwctl_loopback_cmd) + below(&caller->dice, 512);
+	struct fwctl_loopback_cmd cmd = loopback_cmd(FWCTL_LOOPBACK_ECHO, 0);
+	uint32_t out_len, expected_len;
+	int expected = 0;
+
+	if (!below(&caller->dice, 8))
+		len = sizeof(cmd) + below(&caller->dice, MAX_ECHO - sizeof(cmd));
+	fill_pattern(in, len, roll(&caller->dice));
+	expected_len = len;
+	out_len = len;
+	switch (below(&caller->dice, 10)) {
+	case 0:
+		cmd.op = FWCTL_LOOPBACK_SLEEP;
+		cmd.arg = below(&caller->dice, 30);
+		break;
+	case 1:
+		cmd.op = FWCTL_LOOPBACK_ERRNO;
+		cmd.arg = EL2HLT;
+		expected = EL2HLT;
+		break;
+	case 2:
+		cmd.op = FWCTL_LOOPBACK_STATE;
+		expected_len = sizeof(struct fwctl_loopback_state);
+		break;
+	case 3:
+		cmd.op = FWCTL_LOOPBACK_FILL;
+		cmd.arg = below(&caller->dice, MAX_ECHO);
+		expected_len = cmd.arg;
+		break;
+	case 4 ... 6:
+		cmd.op = FWCTL_LOOPBACK_COPY;
+		break;
+	}
+	memcpy(in, &cmd, sizeof(cmd));
+
+	count(asked);
+	if (!is_answered(_fwctl_rpc(fd, scope, in, len, out, &out_len), expected))
+		return;
+	if (out_len != expected_len)
+		wrong("operation %u: a reply of %u bytes instead of %u", cmd.op, out_len,
+		      expected_len);
+	if (cmd.op == FWCTL_LOOPBACK_FILL) {
+		for (uint32_t i = 0; i < cmd.arg && i < len; i++) {
+			if (out[i] != i % 251) {
+				wrong("byte %u of %u is %u", i, cmd.arg, out[i]);
+				break;
+			}
+		}
+	} else if (cmd.op != FWCTL_LOOPBACK_STATE && memcmp(in, out, len)) {
+		wrong("operation %u: the reply differs", cmd.op);
+	}
+}
+
+static void ask_cxl(struct caller *caller, int fd)
+{
+	union {
+		struct fwctl_rpc_cxl rpc;
+		uint8_t bytes[64];
+	} in = {};
+	union {
+		struct fwctl_rpc_cxl_out rpc;
+		uint8_t bytes[512];
+	} out = {};
+	uint32_t out_len = sizeof(out);
+
+	in.rpc.hdr.opcode = htole32(OP_GET_SUPPORTED);
+	in.rpc.hdr.op_size = htole32(sizeof(in.rpc.get_sup_feats_in));
+	in.rpc.get_sup_feats_in.count =
+		htole32(sizeof(struct cxl_mbox_get_sup_feats_out_hdr) + below(&caller->dice, 96));
+	count(asked);
+	if (is_answered(_fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, &in,
+				   HEAD_LEN + sizeof(in.rpc.get_sup_feats_in), &out, &out_len), 0) &&
+	    out_len < REPLY_HEAD_LEN)
+		wrong("Get Supported Features: a reply of %u bytes", out_len);
+}
+
+/* QUERY_ADAPTER; the head of a reply is a status in a byte, three reserved ones, a syndrome. */
+static void ask_mlx5(struct caller *caller, int fd)
+{
+	uint8_t in[16] = { 0x01, 0x01 }, out[256];
+	uint32_t out_len = sizeof(out);
+
+	count(asked);
+	if (is_answered(_fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, in, sizeof(in), out, &out_len), 0) &&
+	    (out_len < 16 || out[0]))
+		wrong("QUERY_ADAPTER: status %u in %u bytes", out[0], out_len);
+}
+
+/* FWCTL_INFO, and an RPC that a device of that type understands. */
+static void use(struct caller *caller, int fd)
+{
+	uint32_t len = 8, type = 0;
+	uint64_t data;
+	int err = _fwctl_info(fd, &data, &len, &type);
+
+	if (err) {
+		if (err != ENODEV)
+			wrong("FWCTL_INFO: errno %d", err);
+		return;
+	}
+	switch (type) {
+	case FWCTL_DEVICE_TYPE_LOOPBACK:
+		for (uint32_t n = below(&caller->dice, 4); n--;)
+			ask_loopback(caller, fd);
+		break;
+	case DEVICE_TYPE_CXL:
+		ask_cxl(caller, fd);
+		break;
+	case DEVICE_TYPE_MLX5:
+		ask_mlx5(caller, fd);
+		break;
+	default:
+		wrong("device type %#x", type);
+	}
+}
+
+/* A child has the files, and ends with them open. */
+static void use_in_a_child(struct caller *caller, int fd)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		/* No other thread is here any more: only what is safe after a fork. */
+		use(caller, fd);
+		_exit(0);
+	}
+	if (child > 0) {
+		count(forked);
+		waitpid(child, NULL, 0);
+	}
+}
+
+static void look(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	if (poll(&poll_fd, 1, 0) < 0)
+		wrong("poll: %m");
+	count(polled);
+}
+
+static void *caller_main(void *arg)
+{
+	struct caller *caller = arg;
+
+	while (!is_over()) {
+		int fd = -1;
+
+		switch (below(&caller->dice, 16)) {
+		case 0 ... 3:
+			take_a_file(caller);
+			break;
+		case 4:
+			fd = __atomic_exchange_n(&caller->worker->fds[below(&caller->dice, FILES)],
+						 -1, __ATOMIC_SEQ_CST);
+			break;
+		case 5:
+			fd = keep(some_file(caller));
+			if (fd >= 0)
+				look(fd);
+			break;
+		case 6:
+			fd = keep(some_file(caller));
+			if (fd >= 0)
+				use_in_a_child(caller, fd);
+			break;
+		default:
+			fd = keep(some_file(caller));
+			if (fd >= 0)
+				use(caller, fd);
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	return NULL;
+}
+
+static void worker_main(uint64_t seed)
+{
+	struct worker worker = { .seed = seed };
+	struct caller callers[THREADS];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int i = 0; i < FILES; i++)
+		worker.fds[i] = -1;
+	for (int i = 0; i < THREADS; i++) {
+		callers[i].worker = &worker;
+		callers[i].dice.state = seed + i;
+		if (pthread_create(&callers[i].thread, NULL, caller_main, &callers[i]))
+			abort();
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(callers[i].thread, NULL);
+	/* The files are closed by the end of the process. */
+	_exit(0);
+}
+
+/*
+ * What happens to them meanwhile
+ */
+
+/* Each of those found is as likely as the others. */
+static bool is_picked(unsigned int seen, void *dice)
+{
+	return below(dice, seen + 1) == 0;
+}
+
+/* Picks a device that is bound to one of our drivers. */
+static bool pick(struct dice *dice, struct bond *bond)
+{
+	unsigned int seen = 0;
+	bool is_found = false;
+
+	for (int i = 0; i < module_count; i++)
+		is_found |= find_bond(bond, modules[i], is_picked, dice, &seen);
+	return is_found;
+}
+
+/* An error says nothing here: the driver may be gone, or the other process faster. */
+static void rebind(struct dice *dice)
+{
+	struct bond bond;
+
+	if (!pick(dice, &bond))
+		return;
+	if (!bond_do(&bond, "unbind"))
+		count(unbound);
+	usleep(below(dice, 5000));
+	bond_do(&bond, "bind");
+}
+
+static void reload(struct dice *dice)
+{
+	const char *module = modules[below(dice, module_count)];
+
+	/* EBUSY: a bind or unbind of the other process holds it. */
+	if (unload_module(module))
+		return;
+	count(unloaded);
+	usleep(below(dice, 20000));
+	if (load_module(module, ""))
+		wrong("%s does not load again", module);
+}
+
+static void rescan(struct dice *dice)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", pci_function);
+	if (!write_text(path, "1"))
+		count(removed);
+	usleep(below(dice, 20000));
+	write_text("/sys/bus/pci/rescan", "1");
+}
+
+struct trouble {
+	const char *name;
+	void (*make)(struct dice *dice);
+	/* Up to so many microseconds pass in between. */
+	uint32_t pause;
+};
+
+static const struct trouble troubles[] = {
+	{ "rebind", rebind, 30000 },
+	{ "reload", reload, 400000 },
+	{ "rescan", rescan, 800000 },
+};
+
+static pid_t start(void (*story)(uint64_t seed), uint64_t seed)
+{
+	pid_t child;
+
+	fflush(NULL);
+	child = fork();
+	if (child == 0) {
+		story(seed);
+		_exit(0);
+	}
+	if (child < 0) {
+		perror("fork");
+		exit(1);
+	}
+	return child;
+}
+
+/* The seed's low bits say which trouble. */
+static void trouble_main(uint64_t seed)
+{
+	const struct trouble *trouble = &troubles[seed % ARRAY_SIZE(troubles)];
+	struct dice dice = { .state = seed };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!is_over()) {
+		trouble->make(&dice);
+		usleep(below(&dice, trouble->pause));
+	}
+	fflush(NULL);
+}
+
+/* Waits for a child; says where it hangs if it does not end. */
+static void wait_for_end(pid_t child, double deadline)
+{
+	char command[128];
+	int status;
+
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		if (now() > deadline) {
+			wrong("process %d does not end", child);
+			fflush(NULL);
+			snprintf(command, sizeof(command),
+				 "cat /proc/%d/task/*/stack; echo w >/proc/sysrq-trigger", child);
+			if (system(command) == -1)
+				perror("system");
+			exit(1);
+		}
+		usleep(2000);
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		wrong("process %d ended with status %#x", child, status);
+}
+
+/*
+ * What the kernel counted
+ */
+
+#define TRACING "/sys/kernel/tracing"
+
+/* One counter: an instance of the trace with one event, which need not be kept, only counted. */
+struct events {
+	const char *name, *event, *filter;
+};
+
+static const struct events counters[] = {
+	{ "storm_started", "fwctl_rpc_start", NULL },
+	{ "storm_done", "fwctl_rpc_done", NULL },
+	{ "storm_replied", "fwctl_rpc_done", "ret == 0" },
+};
+
+static void events_path(char *path, const struct events *events, const char *file)
+{
+	snprintf(path, PATH_MAX, TRACING "/instances/%s/%s", events->name, file);
+}
+
+static void remove_counters(void)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
+		events_path(path, &counters[i], "");
+		rmdir(path);
+	}
+}
+
+/* Returns false if there are no such events: mainline's core has none. */
+static bool make_counters(void)
+{
+	char path[PATH_MAX], file[128];
+
+	remove_counters();
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
+		snprintf(path, sizeof(path), TRACING "/events/fwctl/%s", counters[i].event);
+		if (access(path, F_OK))
+			return false;
+		events_path(path, &counters[i], "");
+		if (mkdir(path, 0700)) {
+			wrong("%s: %m", path);
+			return false;
+		}
+		snprintf(file, sizeof(file), "events/fwctl/%s/filter", counters[i].event);
+		events_path(path, &counters[i], file);
+		if (counters[i].filter && write_text(path, counters[i].filter))
+			wrong("the filter '%s' is refused", counters[i].filter);
+		snprintf(file, sizeof(file), "events/fwctl/%s/enable", counters[i].event);
+		events_path(path, &counters[i], file);
+		if (write_text(path, "1"))
+			wrong("%s cannot be traced", counters[i].event);
+	}
+	return true;
+}
+
+/* All events of a counter, those that were overwritten included. */
+static uint64_t read_counter(const struct events *events)
+{
+	long processors = sysconf(_SC_NPROCESSORS_CONF);
+	char path[PATH_MAX], file[64], text[1024];
+	uint64_t sum = 0;
+
+	for (long cpu = 0; cpu < processors; cpu++) {
+		static const char *const parts[] = { "entries: ", "overrun: ", "dropped events: " };
+
+		snprintf(file, sizeof(file), "per_cpu/cpu%ld/stats", cpu);
+		events_path(path, events, file);
+		if (read_text(path, text, sizeof(text)))
+			continue;
+		for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+			/* There is also a "commit overrun". */
+			char *part = !strncmp(text, parts[i], strlen(parts[i])) ? text : NULL;
+			char line[64];
+
+			snprintf(line, sizeof(line), "\n%s", parts[i]);
+			if (!part) {
+				part = strstr(text, line);
+				part += !!part;
+			}
+			if (part)
+				sum += strtoull(part + strlen(parts[i]), NULL, 10);
+		}
+	}
+	return sum;
+}
+
+/*
+ * A round
+ */
+
+static void settle(double deadline)
+{
+	struct dice dice = { 1 };
+	struct bond bond;
+
+	/* The devices may still be on their way. */
+	while (now() < deadline && !pick(&dice, &bond))
+		usleep(10000);
+}
+
+static void unload_everything(void)
+{
+	double deadline = now() + PATIENCE;
+	int err;
+
+	for (int i = 0; i < module_count; i++) {
+		/* Something of the driver core may still look at it. */
+		while ((err = unload_module(modules[i])) == EAGAIN && now() < deadline)
+			usleep(10000);
+		if (err && err != ENOENT)
+			wrong("%s does not unload: errno %d", modules[i], err);
+	}
+	if (!is_loaded("fwctl"))
+		return;
+	err = unload_module("fwctl");
+	if (err)
+		wrong("fwctl does not unload: errno %d", err);
+	if (!access(CLASS_DIR, F_OK))
+		wrong("fwctl is gone, its class is not");
+}
+
+static void load_everything(void)
+{
+	load_module("fwctl", "");
+	for (int i = 0; i < module_count; i++) {
+		if (load_module(modules[i], ""))
+			wrong("%s does not load", modules[i]);
+	}
+	settle(now() + 10);
+}
+
+/* What was opened has been closed: a sample knows of no context but the one that asks. */
+static void check_contexts(void)
+{
+	for (int i = 0; i < 64; i++) {
+		struct fwctl_loopback_state state;
+		uint32_t len = 8, type = 0;
+		uint64_t data;
+		char node[64];
+		int fd;
+
+		snprintf(node, sizeof(node), NODE_DIR "/fwctl%d", i);
+		fd = open(node, O_RDWR);
+		if (fd < 0)
+			continue;
+		if (!_fwctl_info(fd, &data, &len, &type) && type == FWCTL_DEVICE_TYPE_LOOPBACK &&
+		    (_loopback_state(fd, &state) || state.open_uctx != 1))
+			wrong("%s: %u contexts are open", node, state.open_uctx - 1);
+		close(fd);
+	}
+}
+
+static void check_counters(bool is_traced, uint64_t kills)
+{
+	uint64_t answered = counted(replied) + counted(refused) + counted(not_delivered);
+	uint64_t lost = counted(asked) - answered;
+
+	printf("opened %ju; asked %ju = replied %ju + refused %ju + void %ju + lost %ju; ",
+	       counted(opened), counted(asked), counted(replied), counted(refused),
+	       counted(not_delivered), lost);
+	printf("polled %ju, forked %ju, killed %ju; unbound %ju, unloaded %ju, removed %ju\n",
+	       counted(polled), counted(forked), kills, counted(unbound), counted(unloaded),
+	       counted(removed));
+
+	/* Each thread, and the child of each, may have been in the middle of one. */
+	if (lost > kills * THREADS * 2)
+		wrong("%ju RPCs are lost in %ju processes that were killed", lost, kills);
+	if (!counted(replied))
+		wrong("nobody got a reply");
+	if (is_traced) {
+		uint64_t started = read_counter(&counters[0]), done = read_counter(&counters[1]);
+		uint64_t good = read_counter(&counters[2]);
+
+		printf("traced: %ju started, %ju done, %ju of them well\n", started, done, good);
+		if (started != done)
+			wrong("%ju RPCs started and %ju ended", started, done);
+		if (good < counted(replied) || good > counted(replied) + lost)
+			wrong("%ju RPCs ended well, and %ju got their reply", good,
+			      counted(replied));
+		if (started < counted(replied) + counted(refused) ||
+		    started > counted(asked))
+			wrong("%ju RPCs started, of %ju", started, counted(asked));
+	}
+}
+
+static void run_round(uint64_t seed, double seconds)
+{
+	struct dice dice = { seed };
+	pid_t workers[WORKERS], makers[ARRAY_SIZE(troubles)];
+	double end = now() + seconds, deadline;
+	uint64_t kills = 0;
+	bool is_traced;
+
+	memset(storm, 0, sizeof(*storm));
+	load_everything();
+	is_traced = make_counters();
+	for (int i = 0; i < WORKERS; i++)
+		workers[i] = start(worker_main, roll(&dice));
+	for (size_t i = 0; i < ARRAY_SIZE(troubles); i++) {
+		uint64_t own = roll(&dice);
+
+		own -= own % ARRAY_SIZE(troubles);
+		if (troubles[i].make != rescan || pci_function)
+			makers[i] = start(trouble_main, own + i);
+		else
+			makers[i] = 0;
+	}
+	while (now() < end && !storm->has_failed) {
+		int victim = below(&dice, WORKERS);
+
+		usleep(below(&dice, 400000));
+		kill(workers[victim], SIGKILL);
+		waitpid(workers[victim], NULL, 0);
+		kills++;
+		workers[victim] = start(worker_main, roll(&dice));
+	}
+	__atomic_store_n(&storm->is_over, true, __ATOMIC_SEQ_CST);
+
+	deadline = now() + PATIENCE;
+	for (int i = 0; i < WORKERS; i++)
+		wait_for_end(workers[i], deadline);
+	for (size_t i = 0; i < ARRAY_SIZE(troubles); i++) {
+		if (makers[i])
+			wait_for_end(makers[i], deadline);
+	}
+	/* Children of those that were killed are ours now, and end by themselves. */
+	while (waitpid(-1, NULL, WNOHANG) >= 0 && now() < deadline)
+		usleep(2000);
+	check_counters(is_traced, kills);
+	remove_counters();
+	check_contexts();
+	unload_everything();
+	fflush(NULL);
+}
+
+int main(int argc, char **argv)
+{
+	double seconds = 120, end;
+	uint64_t seed = 1;
+	int option;
+
+	while ((option = getopt(argc, argv, "s:r:p:")) != -1) {
+		switch (option) {
+		case 's':
+			seconds = atof(optarg);
+			break;
+		case 'r':
+			seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'p':
+			pci_function = optarg;
+			break;
+		default:
+			return 2;
+		}
+	}
+	modules = argv + optind;
+	module_count = argc - optind;
+	if (!module_count) {
+		fprintf(stderr,
+			"usage: fwctl_storm [-s SECONDS] [-r SEED] [-p PCI_FUNCTION] MODULE...\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	mount("tracefs", TRACING, "tracefs", 0, NULL);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	storm = mmap(NULL, sizeof(*storm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	if (storm == MAP_FAILED) {
+		perror("mmap");
+		return 1;
+	}
+
+	end = now() + seconds;
+	for (int round = 1;; round++) {
+		double left = end - now();
+
+		if (left <= 0)
+			break;
+		printf("round %d, seed %#jx: ", round, seed);
+		run_round(seed, left < ROUND_SECONDS ? left : ROUND_SECONDS);
+		if (storm->has_failed) {
+			printf("not as it should be; again with: -r %#jx\n", seed);
+			return 1;
+		}
+		seed++;
+	}
+	load_everything();
+	return storm->has_failed;
+}

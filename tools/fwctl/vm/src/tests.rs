@@ -505,12 +505,36 @@ const OTHERS: &[Test] = &[
     },
 ];
 
+/// Everything at once on the devices of some drivers.
+macro_rules! storm {
+    ($name:literal, $about:literal, $machine:ident, $($module:literal),+) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["storm.sh", $($module),+],
+            needs: &[Selftest("fwctl_storm"), Module("fwctl"), $(Module($module)),+],
+            limit: 300,
+            is_slow: true,
+            ..BASE
+        }
+    };
+}
+
+/// What happens all at once.
+#[rustfmt::skip]
+const STORMS: &[Test] = &[
+    storm!("storm/loopback", "both samples are used in every way while they come and go", PLAIN, "fwctl_loopback", "fwctl_loopback_c"),
+    storm!("storm/cxl", "a memory device is used in every way while it, and its driver, come and go", CXL, "cxl_fwctl"),
+];
+
 /// All tests, in the order in which they run on a machine.
 pub fn all() -> impl Iterator<Item = &'static Test> {
     LOOPBACK
         .iter()
         .chain(MLX5)
         .chain(OTHERS)
+        .chain(STORMS)
         .chain(VENDOR.iter().flatten())
 }
 
@@ -569,6 +593,7 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ("vendor-rawio.sh", include_str!("../guest/vendor-rawio.sh")),
     ("vendor-cxl.sh", include_str!("../guest/vendor-cxl.sh")),
     ("cdoor.sh", include_str!("../guest/cdoor.sh")),
+    ("storm.sh", include_str!("../guest/storm.sh")),
     (
         "stock-connectx.sh",
         include_str!("../guest/stock-connectx.sh"),

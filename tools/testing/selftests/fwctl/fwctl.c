@@ -358,6 +358,35 @@ TEST_F(size_protocol, read_only_structure)
 	EXPECT_EQ(0, memcmp(page, before, sizeof(before)));
 }
 
+/* Half of it in a page that can be written, half in one that can only be read, either way round. */
+TEST_F(size_protocol, structure_that_can_be_written_in_part)
+{
+	size_t page = page_size();
+	uint8_t *area = mapping_end(2) - 2 * page;
+	uint32_t size = variant->size;
+
+	for (int read_only = 0; read_only < 2; read_only++) {
+		for (size_t front = 4; front < variant->size; front++) {
+			uint8_t *cmd = area + page - front, before[32];
+
+			ASSERT_EQ(0, mprotect(area, 2 * page, PROT_READ | PROT_WRITE));
+			memset(area, 0, 2 * page);
+			memcpy(cmd, &size, sizeof(size));
+			memcpy(before, cmd, variant->size);
+			ASSERT_EQ(0, mprotect(area + read_only * page, page, PROT_READ));
+			EXPECT_EQ(EFAULT, ioctl_errno(self->fd, variant->number, cmd)) {
+				TH_LOG("%zu bytes in front, page %d", front, read_only);
+			}
+			if (!read_only) {
+				EXPECT_EQ(0, memcmp(cmd, before, front));
+			} else {
+				EXPECT_EQ(0, memcmp(cmd + front, before + front,
+						    variant->size - front));
+			}
+		}
+	}
+}
+
 static void *flip_size(void *arg)
 {
 	volatile uint32_t **size = arg;
@@ -477,6 +506,33 @@ TEST_F(loopback, info_fills_a_longer_buffer_with_zeros)
 		}
 		EXPECT_TRUE(all_bytes_are(area + lens[i], 0xee, area_len - lens[i])) {
 			TH_LOG("filled beyond %zu", lens[i]);
+		}
+	}
+}
+
+TEST_F(loopback, info_in_a_buffer_of_any_alignment)
+{
+	uint8_t area[64];
+
+	for (size_t offset = 0; offset < 16; offset++) {
+		for (uint32_t room = 1; room <= 32; room++) {
+			struct fwctl_info_loopback data = {};
+			uint32_t len = room, type = 0;
+
+			memset(area, 0xee, sizeof(area));
+			fwctl_info(self->fd, area + offset, &len, &type);
+			EXPECT_EQ(sizeof(data), len);
+			memcpy(&data, area + offset, room < sizeof(data) ? room : sizeof(data));
+			if (room >= sizeof(data)) {
+				EXPECT_EQ(FWCTL_LOOPBACK_MAGIC, data.magic);
+				EXPECT_TRUE(all_bytes_are(area + offset + sizeof(data), 0,
+							  room - sizeof(data)));
+			}
+			EXPECT_TRUE(all_bytes_are(area, 0xee, offset));
+			EXPECT_TRUE(all_bytes_are(area + offset + room, 0xee,
+						  sizeof(area) - offset - room)) {
+				TH_LOG("%u bytes at offset %zu", room, offset);
+			}
 		}
 	}
 }

@@ -67,6 +67,32 @@ TEST_F_TIMEOUT(loopback, rpc_reply_in_a_new_buffer, LONG_TIMEOUT)
 	check_echo(_metadata, self->fd, FWCTL_LOOPBACK_COPY);
 }
 
+TEST_F(loopback, rpc_buffers_of_any_alignment)
+{
+	uint32_t lens[] = { 1, 7, 8, 16, 63, 64, 65, 255, 257 };
+	uint8_t in[300], out[300];
+
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+		for (size_t in_at = 0; in_at < 9; in_at++) {
+			for (size_t out_at = 0; out_at < 9; out_at++) {
+				uint32_t len = lens[i], out_len = len;
+
+				make_request(in + in_at, len, FWCTL_LOOPBACK_ECHO);
+				memset(out, 0xee, sizeof(out));
+				fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in + in_at, len,
+					  out + out_at, &out_len);
+				EXPECT_EQ(len, out_len);
+				EXPECT_EQ(0, memcmp(in + in_at, out + out_at, len)) {
+					TH_LOG("%u bytes from %zu to %zu", len, in_at, out_at);
+				}
+				EXPECT_TRUE(all_bytes_are(out, 0xee, out_at));
+				EXPECT_TRUE(all_bytes_are(out + out_at + len, 0xee,
+							  sizeof(out) - out_at - len));
+			}
+		}
+	}
+}
+
 /* What is too short for a command is none, whatever it looks like. */
 TEST_F(loopback, rpc_shorter_than_a_command)
 {

@@ -22,6 +22,9 @@ storm: ## everything at once, in the VM; SECONDS=120 SEED=1
 list: ## names of the tests; T=PATTERN for some
 	@scripts/list
 
+conformance: ## the selftests on mainline's core in C and on ours: one table, every difference explained
+	@scripts/conformance
+
 shell: ## only the VM's shell
 	@scripts/run shell
 
@@ -55,4 +58,4 @@ clean: ## remove what was built; the build root and the kernel source stay
 distclean: ## remove the whole cache; the next run starts from nothing
 	@scripts/clean all
 
-.PHONY: help run test storm list shell kernel modules install-into series doc install-tool deb check clean distclean
+.PHONY: help run test storm list conformance shell kernel modules install-into series doc install-tool deb check clean distclean

@@ -22,6 +22,17 @@ unload() {
 	done
 }
 
+# use_core ours|mainline: from now on modprobe finds our core, or the one in C, on a machine that has both
+use_core() {
+	unload fwctl
+	! grep -q ' /lib/modules ' /proc/mounts || umount /lib/modules
+	case $1 in
+	ours) ;;
+	mainline) mount -o bind /lib/modules-mainline-core /lib/modules ;;
+	*) fail "no such core: $1" ;;
+	esac
+}
+
 # wait_for WHAT COMMAND...: until the command succeeds, at most ten seconds
 wait_for() {
 	wait_for_what=$1

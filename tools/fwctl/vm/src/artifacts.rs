@@ -8,6 +8,7 @@
 //! OUT/kernel/FLAVOUR/modules/lib/modules/RELEASE/            what `make modules_install` wrote
 //! OUT/kernel/test/modules-cxl-test/lib/modules/RELEASE/      the same with tools/testing/cxl in updates/
 //! OUT/kernel/test/modules-mainline/lib/modules/RELEASE/      the same with mainline's mlx5_fwctl in updates/
+//! OUT/kernel/FLAVOUR/modules-mainline-core/lib/modules/...   the same with mainline's core in C, and nothing of ours
 //! OUT/bin/fwctl                                              the CLI, static
 //! OUT/bin/fwctl-emu                                          the emulated devices
 //! OUT/selftests/...                                          the kselftest programs
@@ -108,11 +109,12 @@ impl Artifacts {
 
     /// The machine's `lib/modules/RELEASE`.
     pub fn modules(&self, machine: &Machine) -> Result<PathBuf> {
-        let tree = self
-            .root
-            .join("kernel")
-            .join(machine.flavour)
-            .join(machine.modules);
+        self.modules_in(machine, machine.modules)
+    }
+
+    /// The same in another folder of the machine's kernel.
+    pub fn modules_in(&self, machine: &Machine, folder: &str) -> Result<PathBuf> {
+        let tree = self.root.join("kernel").join(machine.flavour).join(folder);
         let base = tree.join("lib/modules");
         let mut found = Vec::new();
         for entry in base.read_dir().into_iter().flatten() {

@@ -58,7 +58,13 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
             .archive
             .file(&format!("{SCRIPTS}/{name}"), 0o755, text.as_bytes())?;
     }
-    image.modules(&artifacts.modules(machine)?)?;
+    image.modules("lib/modules", &artifacts.modules(machine)?)?;
+    if let Some(other) = machine.other_modules {
+        image.modules(
+            &format!("lib/{other}"),
+            &artifacts.modules_in(machine, other)?,
+        )?;
+    }
     if artifacts.cli().is_file() {
         image.program("bin/fwctl", &artifacts.cli())?;
     }
@@ -100,9 +106,9 @@ impl<W: Write> Image<W> {
     }
 
     /// The modules and the lists that busybox's modprobe reads.
-    fn modules(&mut self, dir: &Path) -> Result<()> {
+    fn modules(&mut self, to: &str, dir: &Path) -> Result<()> {
         let release = dir.file_name().context("the modules' folder has no name")?;
-        let to = format!("lib/modules/{}", release.to_string_lossy());
+        let to = format!("{to}/{}", release.to_string_lossy());
         for path in files_below(dir)? {
             let name = path.strip_prefix(dir)?.to_string_lossy().into_owned();
             if name.ends_with(".ko") || (name.starts_with("modules.") && !name.ends_with(".bin")) {

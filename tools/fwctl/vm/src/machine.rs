@@ -13,6 +13,8 @@ pub struct Machine {
     pub flavour: &'static str,
     /// Folder of the flavour that holds `lib/modules`.
     pub modules: &'static str,
+    /// Another such folder, `/lib/NAME` in the guest, for scripts that swap one for the other.
+    pub other_modules: Option<&'static str>,
     /// Number of emulated CXL type 3 devices.
     pub cxl_devices: u8,
     /// Devices that fwctl-emu plays.
@@ -80,6 +82,7 @@ const BASE: Machine = Machine {
     about: "",
     flavour: "test",
     modules: "modules",
+    other_modules: None,
     cxl_devices: 0,
     emulated: &[],
     has_vendor_tools: false,
@@ -288,6 +291,14 @@ pub static STOCK_SECURE: Machine = Machine {
     ..STOCK
 };
 
+/// Our core and mainline's, of which one can be loaded at a time.
+pub static CORES: Machine = Machine {
+    name: "cores",
+    about: "no devices, our core and mainline's",
+    other_modules: Some("modules-mainline-core"),
+    ..BASE
+};
+
 /// All of them, in the order in which `test` boots them.
 pub static MACHINES: &[&Machine] = &[
     &PLAIN,
@@ -311,6 +322,7 @@ pub static MACHINES: &[&Machine] = &[
     &STOCK,
     &STOCK_LOCKED,
     &STOCK_SECURE,
+    &CORES,
 ];
 
 /// The machine called `name`.

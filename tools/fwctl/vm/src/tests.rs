@@ -545,6 +545,7 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ("detach.sh", include_str!("../guest/detach.sh")),
     ("setup.sh", include_str!("../guest/setup.sh")),
     ("selftest.sh", include_str!("../guest/selftest.sh")),
+    ("conformance.sh", include_str!("../guest/conformance.sh")),
     ("kunit.sh", include_str!("../guest/kunit.sh")),
     ("load-unload.sh", include_str!("../guest/load-unload.sh")),
     ("trace-events.sh", include_str!("../guest/trace-events.sh")),

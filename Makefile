@@ -25,6 +25,9 @@ list: ## names of the tests; T=PATTERN for some
 conformance: ## the selftests on mainline's core in C and on ours: one table, every difference explained
 	@scripts/conformance
 
+bench: ## what the ioctls cost on mainline's core in C and on ours, in instructions
+	@scripts/bench
+
 shell: ## only the VM's shell
 	@scripts/run shell
 
@@ -58,4 +61,4 @@ clean: ## remove what was built; the build root and the kernel source stay
 distclean: ## remove the whole cache; the next run starts from nothing
 	@scripts/clean all
 
-.PHONY: help run test storm list conformance shell kernel modules install-into series doc install-tool deb check clean distclean
+.PHONY: help run test storm list bench conformance shell kernel modules install-into series doc install-tool deb check clean distclean

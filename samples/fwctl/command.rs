@@ -65,6 +65,8 @@ pub(crate) enum Op {
     Fill(usize),
     /// Reply with [`State`].
     State,
+    /// Reply with so many zeros.
+    Zeros(usize),
 }
 
 impl Command {
@@ -89,7 +91,8 @@ impl Command {
             (4, len) => Op::InPlace(len as usize),
             (5, len) if len as usize <= MAX_FILL => Op::Fill(len as usize),
             (6, _) => Op::State,
-            (0..=6, _) => return Err(EINVAL),
+            (7, len) if len as usize <= MAX_FILL => Op::Zeros(len as usize),
+            (0..=7, _) => return Err(EINVAL),
             _ => return Err(EOPNOTSUPP),
         }))
     }

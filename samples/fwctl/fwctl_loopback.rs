@@ -144,6 +144,7 @@ impl Operations for Uctx {
             Command::Op(Op::InPlace(len)) => rpc.in_place(len),
             Command::Op(Op::Fill(len)) => fill(rpc, len),
             Command::Op(Op::State) => self.state(cx, scope, rpc),
+            Command::Op(Op::Zeros(len)) => Ok(rpc.reply(zeroed_reply(len)?)),
         }
     }
 }

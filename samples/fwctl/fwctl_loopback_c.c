@@ -143,6 +143,21 @@ static void *loopback_fill(size_t len, size_t *out_len)
 	return reply;
 }
 
+static void *loopback_zeros(size_t len, size_t *out_len)
+{
+	void *reply;
+
+	if (len > FWCTL_LOOPBACK_MAX_FILL)
+		return ERR_PTR(-EINVAL);
+
+	reply = kvzalloc(len, GFP_KERNEL_ACCOUNT);
+	if (!reply)
+		return ERR_PTR(-ENOMEM);
+
+	*out_len = len;
+	return reply;
+}
+
 static void *loopback_state(struct fwctl_uctx *uctx, enum fwctl_rpc_scope scope, void *rpc_in,
 			    size_t *out_len)
 {
@@ -197,6 +212,8 @@ static void *loopback_fw_rpc(struct fwctl_uctx *uctx, enum fwctl_rpc_scope scope
 		return loopback_fill(cmd->arg, out_len);
 	case FWCTL_LOOPBACK_STATE:
 		return loopback_state(uctx, scope, rpc_in, out_len);
+	case FWCTL_LOOPBACK_ZEROS:
+		return loopback_zeros(cmd->arg, out_len);
 	default:
 		return ERR_PTR(-EOPNOTSUPP);
 	}

@@ -28,6 +28,7 @@
  *	what a faulty driver would make: the core has to refuse it.
  * @FWCTL_LOOPBACK_FILL: Reply with a new buffer of @arg bytes (at most FWCTL_LOOPBACK_MAX_FILL), byte i being i modulo 251.
  * @FWCTL_LOOPBACK_STATE: Reply in place with struct fwctl_loopback_state.
+ * @FWCTL_LOOPBACK_ZEROS: Reply with a new buffer of @arg bytes (at most FWCTL_LOOPBACK_MAX_FILL), all zero.
  *
  * An @arg beyond the bounds given here fails with EINVAL.
  */
@@ -39,6 +40,7 @@ enum fwctl_loopback_op {
 	FWCTL_LOOPBACK_IN_PLACE = 4,
 	FWCTL_LOOPBACK_FILL = 5,
 	FWCTL_LOOPBACK_STATE = 6,
+	FWCTL_LOOPBACK_ZEROS = 7,
 };
 
 #define FWCTL_LOOPBACK_MAX_SLEEP_MS 60000

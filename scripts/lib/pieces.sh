@@ -97,7 +97,7 @@ gather() {
 # drop_old: keeps the three newest of each piece, and of the gathered folders those that are in use or new.
 drop_old() {
 	local kind path fd
-	for kind in kernel-test kernel-builtin kernel-own kernel-stock selftests tools emu vendor; do
+	for kind in kernel-test kernel-builtin kernel-bench kernel-own kernel-stock selftests tools emu vendor; do
 		find "$CACHE/pieces" -mindepth 1 -maxdepth 1 -name "$kind-*" -printf '%T@ %p\n' | sort -rn | tail -n +4 |
 			cut -d' ' -f2- | xargs -r rm -rf
 	done

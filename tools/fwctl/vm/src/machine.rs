@@ -27,6 +27,8 @@ pub struct Machine {
     pub has_secure_boot: bool,
     /// The kernel keeps track of memory, so that a test can look for leaks.  It boots more slowly.
     pub has_kmemleak: bool,
+    /// One processor whose time stamp counter counts the instructions that it executes.
+    pub is_counted: bool,
     /// More for the kernel's command line.
     pub cmdline: &'static str,
 }
@@ -89,6 +91,7 @@ const BASE: Machine = Machine {
     is_numa: false,
     has_secure_boot: false,
     has_kmemleak: false,
+    is_counted: false,
     cmdline: "kunit.enable=0",
 };
 
@@ -299,6 +302,24 @@ pub static CORES: Machine = Machine {
     ..BASE
 };
 
+/// What an ioctl costs, in instructions.
+pub static BENCH: Machine = Machine {
+    name: "bench",
+    about: "no devices, both cores, a kernel without checks, instructions counted",
+    flavour: "bench",
+    is_counted: true,
+    cmdline: "kunit.enable=0 clocksource=tsc",
+    ..CORES
+};
+
+/// What two processors do at a time.
+pub static BENCH_SMP: Machine = Machine {
+    name: "bench-smp",
+    about: "no devices, both cores, a kernel without checks",
+    flavour: "bench",
+    ..CORES
+};
+
 /// All of them, in the order in which `test` boots them.
 pub static MACHINES: &[&Machine] = &[
     &PLAIN,
@@ -323,6 +344,8 @@ pub static MACHINES: &[&Machine] = &[
     &STOCK_LOCKED,
     &STOCK_SECURE,
     &CORES,
+    &BENCH,
+    &BENCH_SMP,
 ];
 
 /// The machine called `name`.

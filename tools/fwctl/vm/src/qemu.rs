@@ -76,12 +76,8 @@ impl Launch<'_> {
             "none",
             "-no-reboot",
         ]);
-        if self.accel == Accel::Kvm {
-            add(&["-accel", "kvm"]);
-        }
-        // Where KVM does not start, QEMU takes the next one.
-        add(&["-accel", "tcg"]);
-        add(&["-cpu", "max", "-m", "1G"]);
+        self.accelerator(&mut add);
+        add(&["-m", "1G"]);
         let cxl = if self.machine.cxl_devices > 0 {
             ",cxl=on"
         } else {
@@ -155,6 +151,22 @@ impl Launch<'_> {
         add(&["-drive", &flash(1, "variables.fd", "snapshot")]);
     }
 
+    fn accelerator(&self, add: &mut impl FnMut(&[&str])) {
+        if self.machine.is_counted {
+            add(&["-accel", "tcg,thread=single"]);
+            // An instruction is a nanosecond, and what is idle takes no time.
+            add(&["-icount", "shift=0,sleep=off"]);
+            // Without these the kernel copies byte by byte, as far as instructions count.
+            return add(&["-cpu", "max,-erms,-fsrm,-fsrs,-fzrm"]);
+        }
+        if self.accel == Accel::Kvm {
+            add(&["-accel", "kvm"]);
+        }
+        // Where KVM does not start, QEMU takes the next one.
+        add(&["-accel", "tcg"]);
+        add(&["-cpu", "max"]);
+    }
+
     fn processors(&self, add: &mut impl FnMut(&[&str])) {
         let backend = match self.machine.emulated {
             [] => "memory-backend-ram",
@@ -164,7 +176,8 @@ impl Launch<'_> {
             if !self.machine.emulated.is_empty() {
                 add(&["-object", &format!("{backend},id=ram,size=1G")]);
             }
-            return add(&["-smp", "2"]);
+            let count = if self.machine.is_counted { "1" } else { "2" };
+            return add(&["-smp", count]);
         }
         add(&["-smp", "2,sockets=2,cores=1,threads=1"]);
         for node in 0..2 {
@@ -319,6 +332,15 @@ mod tests {
         assert!(secure.contains("smm=on"), "{secure}");
         assert!(secure.contains("if=pflash,unit=1,format=raw,snapshot=on,file=/variables.fd"));
         assert!(!argv(&machine::STOCK).contains("pflash"));
+    }
+
+    #[test]
+    fn counted_instructions() {
+        let argv = argv(&machine::BENCH);
+        assert!(argv.contains("-accel tcg,thread=single -icount shift=0,sleep=off"));
+        assert!(argv.contains("-cpu max,-erms,-fsrm,-fsrs,-fzrm") && argv.contains("-smp 1 "));
+        assert!(argv.contains("tsc=reliable") && argv.contains("clocksource=tsc"));
+        assert!(!argv.contains("kvm"), "{argv}");
     }
 
     #[test]

@@ -546,6 +546,8 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ("setup.sh", include_str!("../guest/setup.sh")),
     ("selftest.sh", include_str!("../guest/selftest.sh")),
     ("conformance.sh", include_str!("../guest/conformance.sh")),
+    ("bench.sh", include_str!("../guest/bench.sh")),
+    ("threads.sh", include_str!("../guest/threads.sh")),
     ("kunit.sh", include_str!("../guest/kunit.sh")),
     ("load-unload.sh", include_str!("../guest/load-unload.sh")),
     ("trace-events.sh", include_str!("../guest/trace-events.sh")),

@@ -145,7 +145,14 @@ TEST_F(loopback, rpc_reply_shorter_than_the_room)
 			TH_LOG("more than the reply of %u bytes", lens[i]);
 		}
 
-		/* The same in a new buffer. */
+		/* The same in new buffers. */
+		out_len = sizeof(out);
+		memset(out, 0xee, sizeof(out));
+		loopback_op(self->fd, FWCTL_LOOPBACK_ZEROS, lens[i], out, &out_len);
+		EXPECT_EQ(lens[i], out_len);
+		EXPECT_TRUE(all_bytes_are(out, 0, lens[i]));
+		EXPECT_TRUE(all_bytes_are(out + lens[i], 0xee, sizeof(out) - lens[i]));
+
 		out_len = sizeof(out);
 		memset(out, 0xee, sizeof(out));
 		loopback_op(self->fd, FWCTL_LOOPBACK_FILL, lens[i], out, &out_len);
@@ -307,13 +314,15 @@ TEST_F(loopback, rpc_refused_by_the_driver)
 {
 	struct fwctl_loopback_cmd cmd = loopback_cmd(FWCTL_LOOPBACK_ECHO, 0);
 
-	loopback_op_fails(EOPNOTSUPP, self->fd, 7, 0, NULL, 0);
+	loopback_op_fails(EOPNOTSUPP, self->fd, 8, 0, NULL, 0);
 	loopback_op_fails(EOPNOTSUPP, self->fd, UINT_MAX, 0, NULL, 0);
 	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_ERRNO, 0, NULL, 0);
 	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_ERRNO, 4096, NULL, 0);
 	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_SLEEP, FWCTL_LOOPBACK_MAX_SLEEP_MS + 1,
 			  NULL, 0);
 	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_FILL, FWCTL_LOOPBACK_MAX_FILL + 1, NULL,
+			  0);
+	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_ZEROS, FWCTL_LOOPBACK_MAX_FILL + 1, NULL,
 			  0);
 	cmd.reserved = 1;
 	fwctl_rpc_fails(EINVAL, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), NULL, 0);

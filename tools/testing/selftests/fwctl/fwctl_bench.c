@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the system calls of a loopback sample cost.  It prints and judges nothing, so it is no test.
+ *
+ *	fwctl_bench cost		what each operation costs, in ticks of the time stamp counter
+ *					(nanoseconds where there is none)
+ *	fwctl_bench threads SECONDS	RPCs per second of one thread and of two, on one file and on two
+ *
+ * A line of output is the name of an operation, a tab, and a number: for "cost" the median.  Under
+ * QEMU's -icount shift=0 a tick is an instruction of the guest, and the medians are the same each
+ * time.  FWCTL_TEST_DEV and FWCTL_TEST_DRIVER choose the device as for the tests.
+ */
+#include <time.h>
+
+/* The harness comes with what the tests share, and is not used here. */
+#pragma GCC diagnostic ignored "-Wunused-function"
+
+#include "loopback_utils.h"
+
+#define MAX_SAMPLES 1001
+
+/* How often to look: an odd number of times, and less often at what takes long. */
+static size_t samples_for(uint32_t len)
+{
+	return len <= 4096 ? MAX_SAMPLES : len <= 65536 ? 201 : 51;
+}
+
+/* Before that, so that what is made at the first time is there, and in the caches. */
+#define WARM_UP 8
+
+static uint64_t ticks[MAX_SAMPLES];
+
+static uint64_t now(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	return __builtin_ia32_rdtsc();
+#else
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000000000ull + time.tv_nsec;
+#endif
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+static void print_median(const char *name, size_t samples)
+{
+	qsort(ticks, samples, sizeof(ticks[0]), compare);
+	printf("%s\t%llu\n", name, (unsigned long long)ticks[samples / 2]);
+}
+
+static void must(bool is_good, const char *what)
+{
+	if (!is_good) {
+		fprintf(stderr, "%s: %m\n", what);
+		exit(1);
+	}
+}
+
+static void cost_of_refusal(int fd)
+{
+	for (size_t i = 0; i < WARM_UP + MAX_SAMPLES; i++) {
+		uint64_t start = now();
+		int ret = ioctl(fd, _IO(FWCTL_TYPE, 0x80), NULL);
+
+		ticks[i < WARM_UP ? 0 : i - WARM_UP] = now() - start;
+		must(ret == -1 && errno == ENOTTY, "refused ioctl");
+	}
+	print_median("refused", MAX_SAMPLES);
+}
+
+static void cost_of_info(int fd, uint32_t len)
+{
+	char name[32];
+	uint8_t data[64];
+
+	for (size_t i = 0; i < WARM_UP + MAX_SAMPLES; i++) {
+		struct fwctl_info cmd = {
+			.size = sizeof(cmd),
+			.device_data_len = len,
+			.out_device_data = to_u64(data),
+		};
+		uint64_t start = now();
+		int ret = ioctl(fd, FWCTL_INFO, &cmd);
+
+		ticks[i < WARM_UP ? 0 : i - WARM_UP] = now() - start;
+		must(!ret, "FWCTL_INFO");
+	}
+	snprintf(name, sizeof(name), "info %u", len);
+	print_median(name, MAX_SAMPLES);
+}
+
+/* An RPC of `len` bytes each way. */
+static struct fwctl_rpc make_rpc(uint32_t op, uint32_t len)
+{
+	size_t pages = (len + page_size() - 1) / page_size();
+	struct fwctl_loopback_cmd head = loopback_cmd(op, len);
+	uint8_t *in = (uint8_t *)mapping_end(pages) - pages * page_size();
+	uint8_t *out = (uint8_t *)mapping_end(pages) - pages * page_size();
+
+	/* All of it is in memory before the first time. */
+	memset(in, 0x11, len);
+	memset(out, 0x22, len);
+	memcpy(in, &head, sizeof(head));
+	return (struct fwctl_rpc) {
+		.size = sizeof(struct fwctl_rpc),
+		.scope = FWCTL_RPC_CONFIGURATION,
+		.in_len = len,
+		.out_len = len,
+		.in = to_u64(in),
+		.out = to_u64(out),
+	};
+}
+
+static void cost_of_rpc(int fd, const char *what, uint32_t op, uint32_t len)
+{
+	struct fwctl_rpc cmd = make_rpc(op, len);
+	size_t samples = samples_for(len);
+	char name[32];
+
+	for (size_t i = 0; i < WARM_UP + samples; i++) {
+		uint64_t start = now();
+		int ret = ioctl(fd, FWCTL_RPC, &cmd);
+
+		ticks[i < WARM_UP ? 0 : i - WARM_UP] = now() - start;
+		must(!ret && cmd.out_len == len, "FWCTL_RPC");
+	}
+	snprintf(name, sizeof(name), "%s %u", what, len);
+	print_median(name, samples);
+}
+
+static void cost_of_open_close(const char *node)
+{
+	for (size_t i = 0; i < WARM_UP + MAX_SAMPLES; i++) {
+		uint64_t start = now();
+		int fd = open(node, O_RDWR);
+		int ret = close(fd);
+
+		ticks[i < WARM_UP ? 0 : i - WARM_UP] = now() - start;
+		must(fd >= 0 && !ret, node);
+	}
+	print_median("open+close", MAX_SAMPLES);
+}
+
+static void cost(const struct device *dev)
+{
+	static const uint32_t lens[] = { 16, 64, 256, 4096, 65536, MAX_RPC_LEN };
+	int fd = open(dev->node, O_RDWR);
+
+	must(fd >= 0, dev->node);
+	cost_of_refusal(fd);
+	cost_of_info(fd, 0);
+	cost_of_info(fd, 16);
+	cost_of_info(fd, 64);
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++)
+		cost_of_rpc(fd, "echo", FWCTL_LOOPBACK_ECHO, lens[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++)
+		cost_of_rpc(fd, "new", FWCTL_LOOPBACK_ZEROS, lens[i]);
+	cost_of_open_close(dev->node);
+	close(fd);
+}
+
+/* A thread on a processor of its own that sends RPCs of 64 bytes until it is told to stop. */
+struct sender {
+	pthread_t thread;
+	int fd;
+	int cpu;
+	unsigned long count;
+};
+
+static bool is_over;
+
+static void *sender_main(void *arg)
+{
+	struct sender *sender = arg;
+	struct fwctl_rpc cmd = make_rpc(FWCTL_LOOPBACK_ECHO, 64);
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(sender->cpu, &cpus);
+	must(!sched_setaffinity(0, sizeof(cpus), &cpus), "sched_setaffinity");
+	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED)) {
+		must(!ioctl(sender->fd, FWCTL_RPC, &cmd), "FWCTL_RPC");
+		sender->count++;
+	}
+	return NULL;
+}
+
+static void speed_of_threads(const char *name, int threads, const int fds[2], double seconds)
+{
+	struct sender senders[2] = {};
+	struct timespec start, end;
+	unsigned long count = 0;
+	double took;
+
+	__atomic_store_n(&is_over, false, __ATOMIC_RELAXED);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (int i = 0; i < threads; i++) {
+		senders[i].fd = fds[i];
+		senders[i].cpu = i;
+		must(!pthread_create(&senders[i].thread, NULL, sender_main, &senders[i]),
+		     "pthread_create");
+	}
+	usleep(seconds * 1e6);
+	__atomic_store_n(&is_over, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < threads; i++) {
+		pthread_join(senders[i].thread, NULL);
+		count += senders[i].count;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	took = end.tv_sec - start.tv_sec + (end.tv_nsec - start.tv_nsec) / 1e9;
+	printf("%s\t%.0f\n", name, count / took);
+}
+
+static void threads(const struct device *dev, double seconds)
+{
+	int one = open(dev->node, O_RDWR), other = open(dev->node, O_RDWR);
+
+	must(one >= 0 && other >= 0, dev->node);
+	speed_of_threads("one thread", 1, (int[]){ one, -1 }, seconds);
+	speed_of_threads("two threads, one file", 2, (int[]){ one, one }, seconds);
+	speed_of_threads("two threads, two files", 2, (int[]){ one, other }, seconds);
+	close(one);
+	close(other);
+}
+
+int main(int argc, char **argv)
+{
+	struct device dev;
+	double seconds;
+
+	if (!find_device(&dev, is_loopback)) {
+		fprintf(stderr, "%s\n", NO_LOOPBACK);
+		return KSFT_SKIP;
+	}
+	if (argc == 2 && !strcmp(argv[1], "cost")) {
+		cost(&dev);
+		return 0;
+	}
+	if (argc == 3 && !strcmp(argv[1], "threads")) {
+		seconds = atof(argv[2]);
+		threads(&dev, seconds > 0 ? seconds : 1);
+		return 0;
+	}
+	fprintf(stderr, "usage: fwctl_bench cost | threads SECONDS\n");
+	return 1;
+}

@@ -16,6 +16,7 @@ use core::{
 use kernel::{
     bindings,
     prelude::*,
+    sizes::SZ_4K,
     sync::atomic::{
         Acquire,
         Atomic,
@@ -58,7 +59,7 @@ impl<'a> Buffer<'a> {
     pub(crate) fn from_user(spare: &'a Spare, from: UserPtr, len: usize) -> Result<Self> {
         let mut buffer = match spare.take(len) {
             Some(buffer) => buffer,
-            None => Self::allocate(len)?,
+            None => Self::new(len, false)?,
         };
 
         // SAFETY: The buffer has room for `len` bytes, and by its invariant nobody else uses them.
@@ -72,17 +73,58 @@ impl<'a> Buffer<'a> {
         Ok(buffer)
     }
 
-    /// Allocates room for `room` bytes, none of them initialised.
-    fn allocate(room: usize) -> Result<Self> {
-        // SAFETY: The function has no requirement.
-        let ptr = NonNull::new(unsafe { shim::fwctl_shim_kvmalloc(room) }).ok_or(ENOMEM)?;
+    /// Copies `bytes` to new memory, charged to the memory cgroup of the current task.
+    ///
+    /// Fails with [`ENOMEM`]. May sleep.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Self> {
+        let mut buffer = Self::new(bytes.len(), false)?;
 
-        // INVARIANT: The memory is new, and from `kvmalloc()`; none of it is initialised.
+        // SAFETY: The memory is new, and has room for them.
+        unsafe {
+            buffer
+                .ptr
+                .copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len())
+        };
+
+        // INVARIANT: These bytes were just written.
+        buffer.len = bytes.len();
+        Ok(buffer)
+    }
+
+    /// Returns `len` zeros in new memory, charged to the memory cgroup of the current task.
+    ///
+    /// Fails with [`ENOMEM`]. May sleep.
+    pub(crate) fn zeroed(len: usize) -> Result<Self> {
+        let mut buffer = Self::new(len, true)?;
+
+        // INVARIANT: The memory is zeroed.
+        buffer.len = len;
+        Ok(buffer)
+    }
+
+    /// Allocates room for `room` bytes, zero or undefined. None of them counts as initialised.
+    fn new(room: usize, is_zeroed: bool) -> Result<Self> {
+        // SAFETY: The functions have no requirement.
+        let ptr = unsafe {
+            if is_zeroed {
+                shim::fwctl_shim_kvzalloc(room)
+            } else {
+                shim::fwctl_shim_kvmalloc(room)
+            }
+        };
+
+        // INVARIANT: The memory is new, and from `kvmalloc()`.
         Ok(Self {
-            ptr: ptr.cast(),
+            ptr: NonNull::new(ptr).ok_or(ENOMEM)?.cast(),
             len: 0,
             spare: None,
         })
+    }
+
+    /// Drops what comes after the first `len` bytes.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        // INVARIANT: Fewer bytes than are initialised are.
+        self.len = self.len.min(len);
     }
 
     /// Takes over `len` bytes at `ptr`.
@@ -159,20 +201,25 @@ impl Drop for Buffer<'_> {
 /// What `kmalloc()` returns for no bytes, see `include/linux/slab.h`.
 const ZERO_SIZE_PTR: *mut u8 = core::ptr::without_provenance_mut(16);
 
-/// Memory for a short request that an open file keeps, so that an RPC after the first allocates
-/// nothing. One RPC at a time can use it.
+/// Memory for a request that an open file keeps, so that an RPC after the first allocates nothing.
+/// One RPC at a time can use it.
 ///
 /// It is `kmalloc()` memory, which a driver may map for DMA, and it is made at the first RPC, so
-/// that opening a file costs nothing more. It stays charged to the memory cgroup of whoever made
-/// that RPC until the file is closed.
+/// that opening a file costs nothing more; a longer request has it made anew. It stays charged to
+/// the memory cgroup of whoever made that RPC until the file is closed.
 ///
 /// # Invariants
 ///
 /// - While `is_taken`, only who took it uses `memory`, and nobody else does at any time.
-/// - `memory` is null, or `kvmalloc()` memory of [`Spare::SIZE`] bytes.
+/// - `memory.ptr` is null, or `kvmalloc()` memory of `memory.size` bytes; if it is null, `size` is 0.
 pub(crate) struct Spare {
     is_taken: Atomic<bool>,
-    memory: UnsafeCell<*mut u8>,
+    memory: UnsafeCell<SpareMemory>,
+}
+
+struct SpareMemory {
+    ptr: *mut u8,
+    size: usize,
 }
 
 // SAFETY: Any thread may free the memory.
@@ -181,44 +228,69 @@ unsafe impl Send for Spare {}
 unsafe impl Sync for Spare {}
 
 impl Spare {
-    /// The length of the longest request that fits, in bytes.
-    const SIZE: usize = 256;
+    /// How much is made for a request that is not longer, in bytes: what most firmwares are sent.
+    const SHORT: usize = 256;
+
+    /// How much is made for all others that can have it, in bytes.
+    const LONG: usize = SZ_4K;
 
     /// Returns memory that is still to be made.
     pub(crate) const fn new() -> Self {
         // INVARIANT: Nobody took it, and there is none.
         Self {
             is_taken: Atomic::new(false),
-            memory: UnsafeCell::new(core::ptr::null_mut()),
+            memory: UnsafeCell::new(SpareMemory {
+                ptr: core::ptr::null_mut(),
+                size: 0,
+            }),
         }
     }
 
-    /// Takes the memory for up to `room` bytes, unless it is too small, taken already, or cannot be
-    /// made.
+    /// Takes the memory for up to `room` bytes, unless these are too many, or it is taken already,
+    /// or cannot be made.
     #[inline]
     fn take(&self, room: usize) -> Option<Buffer<'_>> {
-        if room > Self::SIZE || self.is_taken.xchg(true, Acquire) {
+        if room > Self::LONG || self.is_taken.xchg(true, Acquire) {
             return None;
         }
 
         // SAFETY: It was not taken, and now it is, by us.
         let memory = unsafe { &mut *self.memory.get() };
-        if memory.is_null() {
-            // SAFETY: The function has no requirement.
-            // INVARIANT: It is null, or has as many bytes.
-            *memory = unsafe { shim::fwctl_shim_kvmalloc(Self::SIZE) }.cast();
+        if room > memory.size {
+            memory.make_for(room);
         }
-        let Some(ptr) = NonNull::new(*memory) else {
-            self.is_taken.store(false, Release);
-            return None;
+        match NonNull::new(memory.ptr) {
+            // INVARIANT: We took the memory, and nothing counts as initialised.
+            Some(ptr) => Some(Buffer {
+                ptr,
+                len: 0,
+                spare: Some(self),
+            }),
+            None => {
+                self.is_taken.store(false, Release);
+                None
+            }
+        }
+    }
+}
+
+impl SpareMemory {
+    /// Replaces the memory by some for `room` bytes, or by none.
+    #[cold]
+    fn make_for(&mut self, room: usize) {
+        let size = if room <= Spare::SHORT {
+            Spare::SHORT
+        } else {
+            Spare::LONG
         };
 
-        // INVARIANT: We took the memory, and nothing counts as initialised.
-        Some(Buffer {
-            ptr,
-            len: 0,
-            spare: Some(self),
-        })
+        // SAFETY: By the type invariant of `Spare`, `kvfree()` takes it; the caller took the spare.
+        unsafe { bindings::kvfree(self.ptr.cast()) };
+
+        // INVARIANT: It is null, or has as many bytes.
+        // SAFETY: The function has no requirement.
+        self.ptr = unsafe { shim::fwctl_shim_kvmalloc(size) }.cast();
+        self.size = if self.ptr.is_null() { 0 } else { size };
     }
 }
 
@@ -226,6 +298,6 @@ impl Drop for Spare {
     fn drop(&mut self) {
         // SAFETY: By the type invariant `kvfree()` takes it; nobody has it, who would have a
         // reference to `self`.
-        unsafe { bindings::kvfree((*self.memory.get()).cast()) };
+        unsafe { bindings::kvfree(self.memory.get_mut().ptr.cast()) };
     }
 }

@@ -87,16 +87,25 @@ pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, mut command: Command)
         return Err(EOPNOTSUPP);
     }
 
-    let mut info = Info {
-        to: UserPtr::from_addr(command.out_device_data as usize),
-        room: command.device_data_len as usize,
-        len: 0,
+    let room = command.device_data_len as usize;
+    command.out_device_type = session.device_type();
+    command.device_data_len = match session.known_info_len() {
+        Some(len) if room == 0 => len,
+        _ => {
+            let len = ask(session, UserPtr::from_addr(command.out_device_data as usize), room)?;
+            session.remember_info_len(len);
+            len
+        }
     };
+    user::write(arg, &command)
+}
+
+/// Has the driver write its device data to the `room` bytes at `to`; returns how many there are.
+fn ask(session: &Session<'_>, to: UserPtr, room: usize) -> Result<u32> {
+    let mut info = Info { to, room, len: 0 };
+
     session.info(&mut info)?;
     info.finish()?;
-
-    command.out_device_type = session.device_type();
     // CAST: `Info::write()` keeps the length below 4 GiB.
-    command.device_data_len = info.len as u32;
-    user::write(arg, &command)
+    Ok(info.len as u32)
 }

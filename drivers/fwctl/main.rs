@@ -63,7 +63,7 @@ pub use crate::{
         Operations, //
     },
     rpc::{
-        zeroed_reply,
+        Reply,
         Response,
         Rpc,
         MAX_RPC_LEN, //

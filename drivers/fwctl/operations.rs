@@ -154,6 +154,9 @@ pub trait Operations: Sized + Send + Sync + 'static {
     }
 
     /// Writes the device data of `FWCTL_INFO`. What it fails with, the ioctl fails with.
+    ///
+    /// Their length is the same each time: a program that asks only for that, in a context in which
+    /// they have been written before, learns the length that they had then.
     fn info(self: Pin<&Self>, cx: Context<'_, '_, Self>, info: &mut Info) -> Result {
         let _ = (cx, info);
         Ok(())

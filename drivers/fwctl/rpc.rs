@@ -2,8 +2,12 @@
 
 //! `FWCTL_RPC`: a request to the firmware, and its reply.
 
+use core::ops::{
+    Deref,
+    DerefMut, //
+};
+
 use kernel::{
-    alloc::flags::__GFP_ZERO,
     prelude::*,
     sizes::SZ_2M, //
 };
@@ -101,11 +105,10 @@ impl<'a> Rpc<'a> {
     /// Answers with `bytes`, of which there may be none, or more than user space has room for: then
     /// it sees the front and the true length.
     ///
-    /// From 4 GiB on the RPC fails with [`EOVERFLOW`]. Memory from [`zeroed_reply`] is charged to
-    /// who asked for it.
+    /// From 4 GiB on the RPC fails with [`EOVERFLOW`].
     #[inline]
-    pub fn reply(self, bytes: KVVec<u8>) -> Response<'a> {
-        Response::from(Buffer::from(bytes))
+    pub fn reply(self, bytes: impl Into<Reply>) -> Response<'a> {
+        Response::from(bytes.into().0)
     }
 
     /// Returns the address of the request, for a C driver.
@@ -132,20 +135,50 @@ impl<'a> From<Buffer<'a>> for Response<'a> {
     }
 }
 
-/// Returns memory for a reply of `len` bytes, all zero, charged to the memory cgroup of the current
-/// task.
-///
-/// May sleep. Fails with [`ENOMEM`].
-pub fn zeroed_reply(len: usize) -> Result<KVVec<u8>> {
-    let mut bytes = KVVec::with_capacity(len, GFP_KERNEL_ACCOUNT | __GFP_ZERO)?;
+/// A reply that has memory of its own, charged to the memory cgroup of who asked for it.
+pub struct Reply(Buffer<'static>);
 
-    // Byte by byte this would cost more than the rest of a long RPC.
-    //
-    // SAFETY:
-    // - The vector has this capacity and no element yet.
-    // - The allocation is zeroed, and a zero is an initialised `u8`.
-    unsafe { bytes.inc_len(len) };
-    Ok(bytes)
+impl Reply {
+    /// Returns `len` bytes, all zero, to be filled by the driver.
+    ///
+    /// May sleep. Fails with [`ENOMEM`].
+    pub fn zeroed(len: usize) -> Result<Self> {
+        Buffer::zeroed(len).map(Self)
+    }
+
+    /// Returns a copy of `bytes`.
+    ///
+    /// May sleep. Fails with [`ENOMEM`].
+    pub fn copy_of(bytes: &[u8]) -> Result<Self> {
+        Buffer::copy_of(bytes).map(Self)
+    }
+
+    /// Drops what comes after the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+}
+
+impl Deref for Reply {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Reply {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl From<KVVec<u8>> for Reply {
+    fn from(bytes: KVVec<u8>) -> Self {
+        Self(Buffer::from(bytes))
+    }
 }
 
 /// Executes `FWCTL_RPC` and writes the structure back to `arg`.
@@ -228,19 +261,37 @@ mod tests {
 
     #[test]
     fn a_new_reply_may_be_longer_or_empty() -> Result {
-        assert_eq!(rpc(b"ab")?.reply(zeroed_reply(4096)?).len, 4096);
+        assert_eq!(rpc(b"ab")?.reply(Reply::zeroed(4096)?).len, 4096);
         assert_eq!(rpc(b"ab")?.reply(KVVec::new()).len, 0);
-        assert_eq!(rpc(b"ab")?.reply(zeroed_reply(0)?).len, 0);
+        assert_eq!(rpc(b"ab")?.reply(Reply::zeroed(0)?).len, 0);
         Ok(())
     }
 
     #[test]
     fn zeroed_replies_are_zero() -> Result {
         for len in [0, 1, 4096, MAX_RPC_LEN] {
-            let bytes = zeroed_reply(len)?;
+            let bytes = Reply::zeroed(len)?;
             assert_eq!(bytes.len(), len);
             assert!(bytes.iter().all(|&byte| byte == 0));
         }
+        Ok(())
+    }
+
+    #[test]
+    fn copied_replies_are_copies() -> Result {
+        assert_eq!(&*Reply::copy_of(b"")?, b"");
+        assert_eq!(&*Reply::copy_of(b"abcd")?, b"abcd");
+        Ok(())
+    }
+
+    #[test]
+    fn replies_are_only_cut() -> Result {
+        let mut reply = Reply::copy_of(b"abcd")?;
+
+        reply.truncate(5);
+        assert_eq!(&*reply, b"abcd");
+        reply.truncate(2);
+        assert_eq!(&*reply, b"ab");
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
  * built-in core.  The Rust side is shim.rs.
  */
 #include <linux/export.h>
+#include <linux/fault-inject-usercopy.h>
 #include <linux/fs.h>
 #include <linux/fwctl.h>
 #include <linux/idr.h>
@@ -20,6 +21,69 @@ DEFINE_IDA(fwctl_shim_ida);
 void *fwctl_shim_kvmalloc(size_t size)
 {
 	return kvmalloc(size, GFP_KERNEL_ACCOUNT);
+}
+
+void *fwctl_shim_kvzalloc(size_t size)
+{
+	return kvzalloc(size, GFP_KERNEL_ACCOUNT);
+}
+
+/*
+ * Structures as the ioctls have them, word by word in one access: for so few bytes the general copy costs more than they
+ * do.  Where a word at an odd address is a trap, it is the right thing all the same.
+ */
+static __always_inline bool read_words(u64 *to, const u64 __user *from, size_t count)
+{
+	if (!IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS))
+		return !copy_from_user(to, from, count * sizeof(*to));
+
+	might_fault();
+	if (should_fail_usercopy())
+		return false;
+	scoped_user_read_access_size(from, count * sizeof(*from), fault) {
+		for (size_t i = 0; i < count; i++)
+			unsafe_get_user(to[i], &from[i], fault);
+	}
+	return true;
+fault:
+	return false;
+}
+
+static __always_inline bool write_words(u64 __user *to, const u64 *from, size_t count)
+{
+	if (!IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS))
+		return !copy_to_user(to, from, count * sizeof(*to));
+
+	might_fault();
+	if (should_fail_usercopy())
+		return false;
+	scoped_user_write_access_size(to, count * sizeof(*to), fault) {
+		for (size_t i = 0; i < count; i++)
+			unsafe_put_user(from[i], &to[i], fault);
+	}
+	return true;
+fault:
+	return false;
+}
+
+bool fwctl_shim_read_24(void *to, const void __user *from)
+{
+	return read_words(to, from, 24 / sizeof(u64));
+}
+
+bool fwctl_shim_write_24(void __user *to, const void *from)
+{
+	return write_words(to, from, 24 / sizeof(u64));
+}
+
+bool fwctl_shim_read_32(void *to, const void __user *from)
+{
+	return read_words(to, from, 32 / sizeof(u64));
+}
+
+bool fwctl_shim_write_32(void __user *to, const void *from)
+{
+	return write_words(to, from, 32 / sizeof(u64));
 }
 
 unsigned long fwctl_shim_clear_user(void __user *to, unsigned long len)

@@ -12,6 +12,11 @@ struct inode;
 extern struct ida fwctl_shim_ida;
 
 void *fwctl_shim_kvmalloc(size_t size);
+void *fwctl_shim_kvzalloc(size_t size);
+bool fwctl_shim_read_24(void *to, const void __user *from);
+bool fwctl_shim_read_32(void *to, const void __user *from);
+bool fwctl_shim_write_24(void __user *to, const void *from);
+bool fwctl_shim_write_32(void __user *to, const void *from);
 unsigned long fwctl_shim_clear_user(void __user *to, unsigned long len);
 struct cdev *fwctl_shim_inode_cdev(struct inode *inode);
 void fwctl_shim_comm(char *comm);

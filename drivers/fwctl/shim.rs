@@ -24,6 +24,25 @@ extern "C" {
     /// content; to be freed with `kvfree()`. May sleep. Returns null if there is no memory.
     pub(crate) fn fwctl_shim_kvmalloc(size: usize) -> *mut c_void;
 
+    /// The same, with zeros for content.
+    pub(crate) fn fwctl_shim_kvzalloc(size: usize) -> *mut c_void;
+
+    /// Reads 24 bytes from user space to `to`, which is aligned to a word. May sleep.
+    ///
+    /// Returns whether all of them could be read; if not, what is at `to` is undefined.
+    pub(crate) fn fwctl_shim_read_24(to: *mut c_void, from: *const c_void) -> bool;
+
+    /// The same for 32 bytes.
+    pub(crate) fn fwctl_shim_read_32(to: *mut c_void, from: *const c_void) -> bool;
+
+    /// Writes 24 bytes from `from`, which is aligned to a word, to user space. May sleep.
+    ///
+    /// Returns whether all of them could be written; if not, a part may have been.
+    pub(crate) fn fwctl_shim_write_24(to: *mut c_void, from: *const c_void) -> bool;
+
+    /// The same for 32 bytes.
+    pub(crate) fn fwctl_shim_write_32(to: *mut c_void, from: *const c_void) -> bool;
+
     /// Writes zeros to `len` bytes of user space from `to` on. May sleep.
     ///
     /// Returns how many bytes could not be written.

@@ -15,7 +15,13 @@ use kernel::{
         NumaNode, //
     },
     prelude::*,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+    }, //
 };
 
 use crate::{
@@ -47,6 +53,7 @@ pub(crate) struct Uctx {
     device: ARef<Device>,
     driver: NonNull<u8>,
     spare: Spare,
+    info_len: InfoLen,
     links: UnsafeCell<Links>,
 }
 
@@ -76,6 +83,7 @@ impl Uctx {
             device: device.into(),
             driver,
             spare: Spare::new(),
+            info_len: InfoLen::new(),
             links: UnsafeCell::new(Links::default()),
         };
         // SAFETY: The memory is large enough, aligned, and ours.
@@ -181,6 +189,18 @@ impl<'a> Session<'a> {
         unsafe { (self.calls.door().info)(&self.calls, self.uctx.driver, info) }
     }
 
+    /// Returns how long the device data were when the driver was last asked in this context.
+    #[inline]
+    pub(crate) fn known_info_len(&self) -> Option<u32> {
+        self.uctx.info_len.get()
+    }
+
+    /// Keeps how long the device data were.
+    #[inline]
+    pub(crate) fn remember_info_len(&self, len: u32) {
+        self.uctx.info_len.set(len);
+    }
+
     /// Copies a request from user space, into the memory that the file keeps for it if there is
     /// enough and no other RPC uses it.
     ///
@@ -195,6 +215,29 @@ impl<'a> Session<'a> {
     pub(crate) fn fw_rpc<'rpc>(&self, scope: RpcScope, rpc: Rpc<'rpc>) -> Result<Response<'rpc>> {
         // SAFETY: By the type invariant.
         unsafe { (self.calls.door().fw_rpc)(&self.calls, self.uctx.driver, scope, rpc) }
+    }
+}
+
+/// The length of the device data, if the driver has told it. A program asks for it before it makes
+/// room for the data, and the driver need not make them for that more than once.
+struct InfoLen(Atomic<u64>);
+
+impl InfoLen {
+    /// No length: those have 32 bits.
+    const UNKNOWN: u64 = u64::MAX;
+
+    const fn new() -> Self {
+        Self(Atomic::new(Self::UNKNOWN))
+    }
+
+    #[inline]
+    fn get(&self) -> Option<u32> {
+        self.0.load(Relaxed).try_into().ok()
+    }
+
+    #[inline]
+    fn set(&self, len: u32) {
+        self.0.store(len.into(), Relaxed);
     }
 }
 

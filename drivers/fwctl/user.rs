@@ -23,18 +23,21 @@ use crate::shim;
 #[inline]
 pub(crate) fn read<T: FromBytes>(from: UserPtr) -> Result<T> {
     let mut value = MaybeUninit::<T>::uninit();
+    let to = value.as_mut_ptr().cast();
+    let from = from.as_const_ptr();
 
     // SAFETY:
-    // - `value` is valid for a write of `size_of::<T>()` bytes.
-    // - `from` may be any address: the function checks that it lies in user space.
-    let left = unsafe {
-        bindings::_copy_from_user(
-            value.as_mut_ptr().cast(),
-            from.as_const_ptr(),
-            size_of::<T>() as c_ulong,
-        )
+    // - `value` is valid for a write of `size_of::<T>()` bytes, and aligned to a word where a
+    //   function asks for it.
+    // - `from` may be any address: the functions check that it lies in user space.
+    let is_read = unsafe {
+        match (size_of::<T>(), align_of::<T>()) {
+            (24, 8) => shim::fwctl_shim_read_24(to, from),
+            (32, 8) => shim::fwctl_shim_read_32(to, from),
+            (size, _) => bindings::_copy_from_user(to, from, size as c_ulong) == 0,
+        }
     };
-    if left != 0 {
+    if !is_read {
         return Err(EFAULT);
     }
 
@@ -93,19 +96,22 @@ pub(crate) fn write_bytes(to: UserPtr, bytes: &[u8]) -> Result {
 /// Fails with [`EFAULT`] if not all of it can be written; a part may have been.
 #[inline]
 pub(crate) fn write<T: IntoBytes + zerocopy::Immutable>(to: UserPtr, value: &T) -> Result {
+    let to = to.as_mut_ptr();
+    let from = core::ptr::from_ref(value).cast();
+
     // SAFETY:
     // - `value` is valid for a read of `size_of::<T>()` bytes, all of them initialised because of
-    //   `IntoBytes`.
-    // - `to` may be any address: the function checks that it lies in user space.
-    let left = unsafe {
-        bindings::_copy_to_user(
-            to.as_mut_ptr(),
-            core::ptr::from_ref(value).cast(),
-            size_of::<T>() as c_ulong,
-        )
+    //   `IntoBytes`, and aligned to a word where a function asks for it.
+    // - `to` may be any address: the functions check that it lies in user space.
+    let is_written = unsafe {
+        match (size_of::<T>(), align_of::<T>()) {
+            (24, 8) => shim::fwctl_shim_write_24(to, from),
+            (32, 8) => shim::fwctl_shim_write_32(to, from),
+            (size, _) => bindings::_copy_to_user(to, from, size as c_ulong) == 0,
+        }
     };
 
-    if left == 0 {
+    if is_written {
         Ok(())
     } else {
         Err(EFAULT)

@@ -15,11 +15,11 @@
 //! The twin in C is `fwctl_loopback_c.c`.
 
 use fwctl::{
-    zeroed_reply,
     Context,
     DeviceType,
     Info,
     Operations,
+    Reply,
     Response,
     Rpc,
     RpcScope, //
@@ -144,7 +144,7 @@ impl Operations for Uctx {
             Command::Op(Op::InPlace(len)) => rpc.in_place(len),
             Command::Op(Op::Fill(len)) => fill(rpc, len),
             Command::Op(Op::State) => self.state(cx, scope, rpc),
-            Command::Op(Op::Zeros(len)) => Ok(rpc.reply(zeroed_reply(len)?)),
+            Command::Op(Op::Zeros(len)) => Ok(rpc.reply(Reply::zeroed(len)?)),
         }
     }
 }
@@ -181,15 +181,14 @@ fn echo(rpc: Rpc<'_>) -> Result<Response<'_>> {
 
 /// Replies with the request, in new memory.
 fn copy(rpc: Rpc<'_>) -> Result<Response<'_>> {
-    let mut bytes = zeroed_reply(rpc.request().len())?;
+    let reply = Reply::copy_of(rpc.request())?;
 
-    bytes.copy_from_slice(rpc.request());
-    Ok(rpc.reply(bytes))
+    Ok(rpc.reply(reply))
 }
 
 /// Replies with `len` bytes that can be told apart.
 fn fill(rpc: Rpc<'_>, len: usize) -> Result<Response<'_>> {
-    let mut bytes = zeroed_reply(len)?;
+    let mut bytes = Reply::zeroed(len)?;
 
     for (byte, value) in bytes.iter_mut().zip((0..251).cycle()) {
         *byte = value;

@@ -17,6 +17,7 @@ use fwctl::{
     Context,
     DeviceType,
     Operations,
+    Reply,
     Response,
     Rpc,
     RpcScope, //
@@ -144,7 +145,7 @@ fn get_supported<'a>(
     let wanted = &wanted[..wanted.len().min(input.entries())];
 
     let size = size_of::<GetSupportedOut>() + size_of_val(wanted);
-    let mut reply = fwctl::zeroed_reply(PAYLOAD + size)?;
+    let mut reply = Reply::zeroed(PAYLOAD + size)?;
     let rest = write(&RpcOut::new(size, ReturnCode::SUCCESS)?, &mut reply)?;
     let rest = write(&GetSupportedOut::new(wanted.len(), all.len())?, rest)?;
 
@@ -167,7 +168,7 @@ fn get<'a>(memdev: &Memdev<'_>, input: &GetFeatureIn, rpc: Rpc<'a>) -> Result<Re
         return Err(EINVAL);
     }
 
-    let mut reply = fwctl::zeroed_reply(PAYLOAD + input.count())?;
+    let mut reply = Reply::zeroed(PAYLOAD + input.count())?;
     let read = transfer::get(&mut memdev.lock(), input, &mut reply[PAYLOAD..]);
     let len = match read {
         Ok(len) => len,

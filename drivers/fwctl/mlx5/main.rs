@@ -138,7 +138,7 @@ impl Operations for Uctx {
             delivered?;
             rpc.in_place(out_len)
         } else {
-            let mut reply = fwctl::zeroed_reply(out_len)?;
+            let mut reply = fwctl::Reply::zeroed(out_len)?;
             let delivered = cx.data().execute(rpc.request_mut(), &mut reply);
             self.debug_rpc(&cx, opcode, delivered, &reply);
             delivered?;

@@ -24,7 +24,6 @@ use kernel::{
     error::to_result,
     new_mutex,
     new_poll_condvar,
-    new_srcu,
     prelude::*,
     sync::{
         aref::{
@@ -36,8 +35,7 @@ use kernel::{
             Relaxed, //
         },
         poll::PollCondVar,
-        Mutex,
-        Srcu, //
+        Mutex, //
     },
     types::Opaque, //
 };
@@ -48,6 +46,7 @@ use crate::{
         Door, //
     },
     file,
+    readers::Readers,
     registration::State,
     shim,
     uctx::Contexts, //
@@ -133,7 +132,7 @@ impl Drop for Number {
 pub(crate) struct Device {
     /// Held for read whenever the driver is called. See `registration.rs`.
     #[pin]
-    pub(crate) calls: Srcu,
+    pub(crate) calls: Readers,
     /// Whether the driver may be called.
     pub(crate) state: Atomic<State>,
     /// The contexts of all open files that the driver knows.
@@ -232,7 +231,7 @@ impl Device {
             Kmalloc::alloc(layout, GFP_KERNEL | __GFP_ZERO, NumaNode::NO_NODE)?.cast::<Self>();
 
         let init = try_pin_init!(Self {
-            calls <- new_srcu!("fwctl_device::calls"),
+            calls <- Readers::new(),
             state: Atomic::new(State::New),
             contexts <- new_mutex!(Contexts::new(), "fwctl_device::contexts"),
             gone <- new_poll_condvar!("fwctl_device::gone"),

@@ -82,7 +82,7 @@ impl Info {
 }
 
 /// Executes `FWCTL_INFO` and writes the structure back to `arg`.
-pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, mut command: Command) -> Result {
+pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, command: &mut Command) -> Result {
     if command.flags != 0 {
         return Err(EOPNOTSUPP);
     }
@@ -97,7 +97,7 @@ pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, mut command: Command)
             len
         }
     };
-    user::write(arg, &command)
+    user::write(arg, command)
 }
 
 /// Has the driver write its device data to the `room` bytes at `to`; returns how many there are.

@@ -14,6 +14,8 @@
 //! | beyond, anything else            | [`E2BIG`]                                      |
 //! | above a page                     | [`E2BIG`] at once: no structure can be so long |
 
+use core::mem::MaybeUninit;
+
 use kernel::{
     bindings,
     ioctl::_IO,
@@ -56,24 +58,29 @@ pub(crate) fn dispatch(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
 fn run<T>(
     uctx: &Uctx,
     arg: UserPtr,
-    execute: impl FnOnce(&Session<'_>, UserPtr, T) -> Result,
+    execute: impl FnOnce(&Session<'_>, UserPtr, &mut T) -> Result,
 ) -> Result
 where
     T: FromBytes + IntoBytes + zerocopy::Immutable,
 {
-    let command = read::<T>(arg)?;
+    let mut command = MaybeUninit::uninit();
+    let command = read(arg, &mut command)?;
+
     execute(&uctx.enter()?, arg, command)
 }
 
-/// Reads the structure at `arg`.
+/// Reads the structure at `arg`, to `command`.
 ///
 /// The first version of each structure had all the fields that it has now, so a shorter one is
 /// refused. Fails with [`EINVAL`], [`E2BIG`] and [`EFAULT`].
 #[inline]
-fn read<T: FromBytes + IntoBytes + zerocopy::Immutable>(arg: UserPtr) -> Result<T> {
+fn read<T>(arg: UserPtr, command: &mut MaybeUninit<T>) -> Result<&mut T>
+where
+    T: FromBytes + IntoBytes + zerocopy::Immutable,
+{
     // One access for all that is usually there. User space may change the size between two reads,
     // so the one that was checked is the one that counts.
-    match user::read::<T>(arg) {
+    match user::read(arg, command) {
         Ok(command) => {
             let (size, _) = u32::read_from_prefix(command.as_bytes()).map_err(|_| EINVAL)?;
             if size as usize != size_of::<T>() {
@@ -83,7 +90,9 @@ fn read<T: FromBytes + IntoBytes + zerocopy::Immutable>(arg: UserPtr) -> Result<
         }
         // A structure that is too short may lie at the very end of what can be read.
         Err(error) => {
-            check_size(arg, user::read::<u32>(arg)? as usize, size_of::<T>())?;
+            let mut size = MaybeUninit::<u32>::uninit();
+
+            check_size(arg, *user::read(arg, &mut size)? as usize, size_of::<T>())?;
             Err(error)
         }
     }

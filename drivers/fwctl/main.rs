@@ -27,8 +27,8 @@
 //! - `door.rs`: what the core asks of a driver, whichever door it came in through;
 //! - `operations.rs`, `export.rs`: the Rust door and the C door.
 //!
-//! At the bottom, `buffer.rs` (memory for requests and replies), `user.rs` (user space memory) and
-//! `shim.rs` (what only C can express, implemented in `shim.c`).
+//! At the bottom, `buffer.rs` (memory for requests and replies), `user.rs` (user space memory),
+//! `readers.rs` (who is under way) and `shim.rs` (what only C can express, implemented in `shim.c`).
 
 #![crate_name = "fwctl"]
 
@@ -46,6 +46,7 @@ mod file;
 mod info;
 mod ioctl;
 mod operations;
+mod readers;
 mod registration;
 mod rpc;
 mod scope;

@@ -26,14 +26,11 @@ use kernel::{
     bindings,
     error::to_result,
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            AtomicType,
-            Relaxed,
-            Release, //
-        },
-        srcu, //
+    sync::atomic::{
+        Acquire,
+        AtomicType,
+        Relaxed,
+        Release, //
     }, //
 };
 
@@ -43,6 +40,7 @@ use crate::{
         Binding,
         Door, //
     },
+    readers::Reader,
     uctx::Uctx, //
 };
 
@@ -68,11 +66,11 @@ unsafe impl AtomicType for State {
 ///
 /// # Invariants
 ///
-/// The driver behind `device` is there: `guard` was taken before the state was seen to be
+/// The driver behind `device` is there: `_reader` entered before the state was seen to be
 /// [`State::Live`]; or the device is being unregistered, which is not over yet.
 pub(crate) struct Calls<'a> {
     device: &'a Device,
-    _guard: Option<srcu::Guard<'a>>,
+    _reader: Option<Reader<'a>>,
 }
 
 impl<'a> Calls<'a> {
@@ -101,17 +99,17 @@ impl Device {
     /// Returns the right to call the driver, unless the device is gone.
     #[inline]
     pub(crate) fn enter(&self) -> Result<Calls<'_>> {
-        let guard = self.calls.read_lock();
+        let reader = self.calls.enter();
 
         // Pairs with the store in `register()`, so that what the driver set up before is seen.
         if self.state.load(Acquire) != State::Live {
             return Err(ENODEV);
         }
 
-        // INVARIANT: The guard was taken first.
+        // INVARIANT: The reader entered first.
         Ok(Calls {
             device: self,
-            _guard: Some(guard),
+            _reader: Some(reader),
         })
     }
 
@@ -161,12 +159,12 @@ impl Device {
     fn shut_down(&self) {
         self.state.store(State::Gone, Release);
         self.gone.notify_all();
-        self.calls.synchronize();
+        self.calls.wait();
 
-        // INVARIANT: This is the unregistration. No guard is needed, as nobody can enter any more.
+        // INVARIANT: This is the unregistration. No reader is needed, as nobody can enter any more.
         let calls = Calls {
             device: self,
-            _guard: None,
+            _reader: None,
         };
         let mut contexts = self.contexts.lock();
         while let Some(uctx) = contexts.pop() {
@@ -209,7 +207,7 @@ impl Device {
             // before it has seen the list, with the mutex that we hold, empty.
             let calls = Calls {
                 device: self,
-                _guard: None,
+                _reader: None,
             };
             // SAFETY: As above.
             unsafe { uctx.as_ref().close_driver(&calls) };

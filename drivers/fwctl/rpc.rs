@@ -185,7 +185,7 @@ impl From<KVVec<u8>> for Reply {
 ///
 /// An [`EFAULT`] may come when the firmware has executed the request already.
 #[inline]
-pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, mut command: Command) -> Result {
+pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, command: &mut Command) -> Result {
     let rpc = trace::rpc_start(
         session.device(),
         command.scope,
@@ -193,9 +193,9 @@ pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, mut command: Command)
         command.out_len,
     );
 
-    let result = transfer(session, &command).and_then(|reply_len| {
+    let result = transfer(session, command).and_then(|reply_len| {
         command.out_len = reply_len;
-        user::write(arg, &command)?;
+        user::write(arg, command)?;
         Ok(reply_len)
     });
     rpc.done(session.device(), &result);

@@ -12,11 +12,17 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/srcu.h>
 #include <linux/uaccess.h>
 
 #include "shim.h"
 
 DEFINE_IDA(fwctl_shim_ida);
+
+void *fwctl_shim_kzalloc(size_t size)
+{
+	return kzalloc(size, GFP_KERNEL_ACCOUNT);
+}
 
 void *fwctl_shim_kvmalloc(size_t size)
 {
@@ -89,6 +95,21 @@ bool fwctl_shim_write_32(void __user *to, const void *from)
 unsigned long fwctl_shim_clear_user(void __user *to, unsigned long len)
 {
 	return clear_user(to, len);
+}
+
+int fwctl_shim_readers_init(struct srcu_struct *calls)
+{
+	return init_srcu_struct_fast(calls);
+}
+
+struct srcu_ctr __percpu *fwctl_shim_readers_enter(struct srcu_struct *calls)
+{
+	return srcu_read_lock_fast(calls);
+}
+
+void fwctl_shim_readers_leave(struct srcu_struct *calls, struct srcu_ctr __percpu *counter)
+{
+	srcu_read_unlock_fast(calls, counter);
 }
 
 struct cdev *fwctl_shim_inode_cdev(struct inode *inode)

@@ -8,6 +8,7 @@ use kernel::{
     bindings,
     ffi::{
         c_char,
+        c_int,
         c_ulong,
         c_void, //
     },
@@ -19,6 +20,11 @@ use kernel::{
 extern "C" {
     /// Numbers of devices in use; `DEFINE_IDA()`.
     pub(crate) static fwctl_shim_ida: Opaque<bindings::ida>;
+
+    /// Allocates `size` zeros, charged to the memory cgroup of the current task; to be freed with
+    /// `kfree()`. They are aligned to the largest power of two that divides `size`. May sleep.
+    /// Returns null if there is no memory.
+    pub(crate) fn fwctl_shim_kzalloc(size: usize) -> *mut c_void;
 
     /// Allocates `size` bytes, charged to the memory cgroup of the current task, with undefined
     /// content; to be freed with `kvfree()`. May sleep. Returns null if there is no memory.
@@ -47,6 +53,27 @@ extern "C" {
     ///
     /// Returns how many bytes could not be written.
     pub(crate) fn fwctl_shim_clear_user(to: *mut c_void, len: c_ulong) -> c_ulong;
+
+    /// Initialises SRCU of the fast flavour. Returns 0 or a negative errno.
+    ///
+    /// # Safety
+    ///
+    /// `calls` must be valid for a write, and not move until `cleanup_srcu_struct()`.
+    pub(crate) fn fwctl_shim_readers_init(calls: *mut bindings::srcu_struct) -> c_int;
+
+    /// Enters a read side; returns what to leave it with.
+    ///
+    /// # Safety
+    ///
+    /// `calls` must be initialised.
+    pub(crate) fn fwctl_shim_readers_enter(calls: *mut bindings::srcu_struct) -> *mut c_void;
+
+    /// Leaves a read side.
+    ///
+    /// # Safety
+    ///
+    /// `counter` must be from this task's [`fwctl_shim_readers_enter`] of `calls`, not left before.
+    pub(crate) fn fwctl_shim_readers_leave(calls: *mut bindings::srcu_struct, counter: *mut c_void);
 
     /// Returns the character device that `inode` stands for.
     ///

@@ -9,11 +9,7 @@ use core::{
 };
 
 use kernel::{
-    alloc::{
-        allocator::Kmalloc,
-        Allocator,
-        NumaNode, //
-    },
+    bindings,
     prelude::*,
     sync::{
         aref::ARef,
@@ -36,7 +32,8 @@ use crate::{
         Response,
         Rpc, //
     },
-    scope::RpcScope, //
+    scope::RpcScope,
+    shim, //
 };
 
 /// One open file of a fwctl device.
@@ -72,8 +69,10 @@ impl Uctx {
         let (layout, offset) = Layout::new::<Self>()
             .extend(driver_layout)
             .map_err(|_| EINVAL)?;
-        let memory = Kmalloc::alloc(layout, GFP_KERNEL_ACCOUNT | __GFP_ZERO, NumaNode::NO_NODE)?
-            .cast::<u8>();
+        // SAFETY: The function has no requirement. It aligns as the size is, which is a multiple of
+        // the alignment.
+        let memory = unsafe { shim::fwctl_shim_kzalloc(layout.pad_to_align().size()) };
+        let memory = NonNull::new(memory.cast::<u8>()).ok_or(ENOMEM)?;
         let uctx = memory.cast::<Self>();
         // SAFETY: `offset` lies within the allocation.
         let driver = unsafe { memory.add(offset) };
@@ -108,11 +107,10 @@ impl Uctx {
     ///
     /// `uctx` must be from [`Uctx::open`], and nobody may use it any more.
     pub(crate) unsafe fn close(uctx: NonNull<Self>) {
-        // SAFETY: By the safety requirements, it is valid.
-        let device = unsafe { uctx.as_ref() }.device.clone();
-
-        // SAFETY: `open()` added it, and nobody uses it any more.
-        unsafe { device.close_context(uctx) };
+        // SAFETY:
+        // - By the safety requirements, it is valid.
+        // - `open()` added it, and nobody uses it any more.
+        unsafe { uctx.as_ref().device.close_context(uctx) };
 
         // SAFETY: It is closed, and nobody uses it any more.
         unsafe { Self::free(uctx) };
@@ -126,8 +124,8 @@ impl Uctx {
     unsafe fn free(uctx: NonNull<Self>) {
         // SAFETY: By the safety requirements. The driver has dropped its part.
         unsafe { core::ptr::drop_in_place(uctx.as_ptr()) };
-        // SAFETY: `open()` allocated it with `Kmalloc`, which does not look at the layout.
-        unsafe { Kmalloc::free(uctx.cast(), Layout::new::<Self>()) };
+        // SAFETY: It is from `kzalloc()`.
+        unsafe { bindings::kfree(uctx.as_ptr().cast()) };
     }
 
     /// Returns the device.

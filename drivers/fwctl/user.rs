@@ -17,12 +17,11 @@ use kernel::{
 
 use crate::shim;
 
-/// Reads a structure.
+/// Reads a structure, to `value`.
 ///
 /// Fails with [`EFAULT`] if not all of it can be read.
 #[inline]
-pub(crate) fn read<T: FromBytes>(from: UserPtr) -> Result<T> {
-    let mut value = MaybeUninit::<T>::uninit();
+pub(crate) fn read<T: FromBytes>(from: UserPtr, value: &mut MaybeUninit<T>) -> Result<&mut T> {
     let to = value.as_mut_ptr().cast();
     let from = from.as_const_ptr();
 
@@ -42,7 +41,7 @@ pub(crate) fn read<T: FromBytes>(from: UserPtr) -> Result<T> {
     }
 
     // SAFETY: All bytes were written, and every pattern of bytes is a `T` because of `FromBytes`.
-    Ok(unsafe { value.assume_init() })
+    Ok(unsafe { value.assume_init_mut() })
 }
 
 /// Fills `to` from user space.

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Who is under way, so that one can wait for them: SRCU of the fast flavour.
+//!
+//! A reader of it counts itself on its own processor and writes nothing that others read, without a
+//! memory barrier, which [`kernel::sync::Srcu`] has. Waiting for readers takes longer for that.
+
+use kernel::{
+    bindings,
+    error::to_result,
+    prelude::*,
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    }, //
+};
+
+use crate::shim;
+
+/// Those who are under way.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Readers {
+    #[pin]
+    srcu: Opaque<bindings::srcu_struct>,
+}
+
+// SAFETY: SRCU can be used, waited for, and cleaned up from any thread.
+unsafe impl Send for Readers {}
+// SAFETY: As above.
+unsafe impl Sync for Readers {}
+
+impl Readers {
+    /// Returns an initialiser; it fails with [`ENOMEM`].
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // SAFETY: `try_ffi_init()` calls with a valid pointer to pinned memory.
+            srcu <- Opaque::try_ffi_init(|slot| to_result(unsafe {
+                shim::fwctl_shim_readers_init(slot)
+            })),
+        })
+    }
+
+    /// Begins to be under way. Sleeping is allowed meanwhile.
+    #[inline]
+    pub(crate) fn enter(&self) -> Reader<'_> {
+        // INVARIANT: It is entered here.
+        Reader {
+            // SAFETY: `srcu` is initialised.
+            counter: unsafe { shim::fwctl_shim_readers_enter(self.srcu.get()) },
+            readers: self,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// Waits for all that are under way now, however long they take.
+    ///
+    /// What was written before this is called is seen by all who enter later.
+    pub(crate) fn wait(&self) {
+        // SAFETY: `srcu` is initialised. Expedited, as what goes is a device, and somebody waits.
+        unsafe { bindings::synchronize_srcu_expedited(self.srcu.get()) };
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Readers {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: `srcu` is initialised. Each `Reader` borrows from `self`, so there is none left
+        // but one that was forgotten, for which this function warns and does nothing else.
+        unsafe { bindings::cleanup_srcu_struct(self.srcu.get()) };
+    }
+}
+
+/// One who is under way, for as long as this lives.
+///
+/// # Invariants
+///
+/// This task has entered `readers` and got `counter`.
+pub(crate) struct Reader<'a> {
+    readers: &'a Readers,
+    counter: *mut c_void,
+    _not_send: NotThreadSafe,
+}
+
+impl Drop for Reader<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { shim::fwctl_shim_readers_leave(self.readers.srcu.get(), self.counter) };
+    }
+}

@@ -122,6 +122,7 @@ impl<'a> Buffer<'a> {
     }
 
     /// Drops what comes after the first `len` bytes.
+    #[inline]
     pub(crate) fn truncate(&mut self, len: usize) {
         // INVARIANT: Fewer bytes than are initialised are.
         self.len = self.len.min(len);
@@ -210,21 +211,17 @@ const ZERO_SIZE_PTR: *mut u8 = core::ptr::without_provenance_mut(16);
 ///
 /// # Invariants
 ///
-/// - While `is_taken`, only who took it uses `memory`, and nobody else does at any time.
-/// - `memory.ptr` is null, or `kvmalloc()` memory of `memory.size` bytes; if it is null, `size` is 0.
+/// - While `is_taken`, only who took it uses `ptr` and `size`, and nobody else does at any time.
+/// - `ptr` is null and `size` 0, or `ptr` is `kvmalloc()` memory of `size` bytes.
 pub(crate) struct Spare {
+    ptr: UnsafeCell<*mut u8>,
+    size: UnsafeCell<u32>,
     is_taken: Atomic<bool>,
-    memory: UnsafeCell<SpareMemory>,
-}
-
-struct SpareMemory {
-    ptr: *mut u8,
-    size: usize,
 }
 
 // SAFETY: Any thread may free the memory.
 unsafe impl Send for Spare {}
-// SAFETY: By the type invariant, `memory` is only used by who took it.
+// SAFETY: By the type invariant, the cells are only used by who took it.
 unsafe impl Sync for Spare {}
 
 impl Spare {
@@ -238,11 +235,9 @@ impl Spare {
     pub(crate) const fn new() -> Self {
         // INVARIANT: Nobody took it, and there is none.
         Self {
+            ptr: UnsafeCell::new(core::ptr::null_mut()),
+            size: UnsafeCell::new(0),
             is_taken: Atomic::new(false),
-            memory: UnsafeCell::new(SpareMemory {
-                ptr: core::ptr::null_mut(),
-                size: 0,
-            }),
         }
     }
 
@@ -255,11 +250,11 @@ impl Spare {
         }
 
         // SAFETY: It was not taken, and now it is, by us.
-        let memory = unsafe { &mut *self.memory.get() };
-        if room > memory.size {
-            memory.make_for(room);
+        let (ptr, size) = unsafe { (&mut *self.ptr.get(), &mut *self.size.get()) };
+        if room > *size as usize {
+            Self::make(ptr, size, room);
         }
-        match NonNull::new(memory.ptr) {
+        match NonNull::new(*ptr) {
             // INVARIANT: We took the memory, and nothing counts as initialised.
             Some(ptr) => Some(Buffer {
                 ptr,
@@ -272,32 +267,35 @@ impl Spare {
             }
         }
     }
-}
 
-impl SpareMemory {
-    /// Replaces the memory by some for `room` bytes, or by none.
+    /// Replaces the memory by some for `room` bytes, or by none if there is not so much.
     #[cold]
-    fn make_for(&mut self, room: usize) {
-        let size = if room <= Spare::SHORT {
-            Spare::SHORT
+    fn make(ptr: &mut *mut u8, size: &mut u32, room: usize) {
+        let new = if room <= Self::SHORT {
+            Self::SHORT
         } else {
-            Spare::LONG
+            Self::LONG
         };
 
-        // SAFETY: By the type invariant of `Spare`, `kvfree()` takes it; the caller took the spare.
-        unsafe { bindings::kvfree(self.ptr.cast()) };
-
-        // INVARIANT: It is null, or has as many bytes.
-        // SAFETY: The function has no requirement.
-        self.ptr = unsafe { shim::fwctl_shim_kvmalloc(size) }.cast();
-        self.size = if self.ptr.is_null() { 0 } else { size };
+        // INVARIANT: It is null, with a size of 0, or has as many bytes.
+        // CAST: It is one of the two constants.
+        // SAFETY: By the type invariant, `kvfree()` takes what was there; the caller took the spare.
+        unsafe {
+            bindings::kvfree(ptr.cast());
+            *ptr = shim::fwctl_shim_kvmalloc(new).cast();
+        }
+        *size = if ptr.is_null() { 0 } else { new as u32 };
     }
 }
 
 impl Drop for Spare {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant `kvfree()` takes it; nobody has it, who would have a
-        // reference to `self`.
-        unsafe { bindings::kvfree(self.memory.get_mut().ptr.cast()) };
+        let ptr = *self.ptr.get_mut();
+
+        if !ptr.is_null() {
+            // SAFETY: By the type invariant `kvfree()` takes it; nobody has it, who would have a
+            // reference to `self`.
+            unsafe { bindings::kvfree(ptr.cast()) };
+        }
     }
 }

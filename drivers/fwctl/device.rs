@@ -6,7 +6,6 @@
 
 use core::{
     alloc::Layout,
-    cell::UnsafeCell,
     ptr::NonNull, //
 };
 
@@ -41,15 +40,15 @@ use kernel::{
 };
 
 use crate::{
-    door::{
-        Binding,
-        Door, //
-    },
+    door::Driver,
     file,
     readers::Readers,
     registration::State,
     shim,
-    uctx::Contexts, //
+    uctx::{
+        Contexts,
+        Uctx, //
+    }, //
 };
 
 /// How many devices there can be at once.
@@ -141,10 +140,11 @@ pub(crate) struct Device {
     /// Notified when the driver is gone.
     #[pin]
     pub(crate) gone: PollCondVar,
-    /// The driver, valid as long as it may be called.
-    pub(crate) door: NonNull<Door>,
-    /// What the Rust door needs to call the driver; set before the registration.
-    pub(crate) binding: UnsafeCell<Option<Binding>>,
+    /// The driver, whose door is valid as long as it may be called.
+    pub(crate) driver: Driver,
+    /// How much memory an open file has, and where in it the driver's context is.
+    pub(crate) uctx_size: usize,
+    pub(crate) uctx_offset: usize,
     number: Number,
     /// What a C driver has a pointer to. Must be last.
     #[pin]
@@ -165,8 +165,7 @@ const _: () = {
 // SAFETY: A device can be released from any thread.
 unsafe impl Send for Device {}
 // SAFETY:
-// - `binding` is written by the thread that makes the device, before it is shared.
-// - `door` points to constants.
+// - What `driver` points to is for its driver to share.
 // - `raw` is used by the C side with its own locking; we only change it where the C side allows.
 // - All else is `Sync`.
 unsafe impl Sync for Device {}
@@ -194,22 +193,21 @@ impl Raw {
 }
 
 impl Device {
-    /// Makes a device below `parent` that `door` leads to, with `size` bytes from the start of
+    /// Makes a device of `driver` below `parent`, with `size` bytes from the start of
     /// `struct fwctl_device` on: more than the structure has are the driver's own, and zero.
     ///
     /// The device is not registered. Fails with [`ENODEV`] if the subsystem is not there,
-    /// with [`EINVAL`] if `size` is too small, with [`ENOSPC`] if there are [`MAX_DEVICES`] of
+    /// with [`EINVAL`] if `size` is too small or a context too large for memory, with [`ENOSPC`] if there are [`MAX_DEVICES`] of
     /// them, and with [`ENOMEM`]. May sleep.
     ///
     /// # Safety
     ///
     /// - `parent` must be valid, and stay so until the device was registered or freed.
-    /// - `door` must be valid until the device was unregistered, or freed if it never was
-    ///   registered; and from the registration on it must lead to a driver.
+    /// - The door of `driver` must be valid until the device was unregistered, or freed if it never
+    ///   was registered; and from the registration on it must lead to the driver.
     pub(crate) unsafe fn new(
         parent: *mut bindings::device,
-        door: NonNull<Door>,
-        binding: Option<Binding>,
+        driver: Driver,
         size: usize,
     ) -> Result<ARef<Self>> {
         let first_number = FIRST_NUMBER.load(Relaxed);
@@ -223,6 +221,9 @@ impl Device {
         let (layout, _) = Layout::new::<Self>()
             .extend(Layout::array::<u8>(driver_bytes).map_err(|_| EINVAL)?)
             .map_err(|_| EINVAL)?;
+        let (uctx_layout, uctx_offset) = Layout::new::<Uctx>()
+            .extend(driver.uctx)
+            .map_err(|_| EINVAL)?;
         // The number first: its drop gives it back if anything below fails.
         let number = Number::new()?;
         let minor = number.0;
@@ -235,8 +236,9 @@ impl Device {
             state: Atomic::new(State::New),
             contexts <- new_mutex!(Contexts::new(), "fwctl_device::contexts"),
             gone <- new_poll_condvar!("fwctl_device::gone"),
-            door,
-            binding: UnsafeCell::new(binding),
+            driver,
+            uctx_size: uctx_layout.pad_to_align().size(),
+            uctx_offset,
             number,
             raw <- Raw::init(parent, first_number + minor),
         });

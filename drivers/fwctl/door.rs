@@ -34,10 +34,6 @@ use crate::{
 /// `open`: `uctx` must be valid for reads and writes of the layout and zeroed. For `close`: nothing
 /// else may run in that context.
 pub(crate) struct Door {
-    /// Returns the number of the device type, `enum fwctl_device_type`.
-    pub(crate) device_type: unsafe fn(calls: &Calls<'_>) -> u32,
-    /// Returns how much memory a context needs.
-    pub(crate) uctx_layout: unsafe fn(calls: &Calls<'_>) -> Result<Layout>,
     /// Opens a context; if that fails, `uctx` holds nothing that would have to be closed.
     pub(crate) open: unsafe fn(calls: &Calls<'_>, uctx: NonNull<u8>) -> Result,
     /// Closes a context, perhaps with `Device::contexts` held.
@@ -51,6 +47,37 @@ pub(crate) struct Door {
         scope: RpcScope,
         rpc: Rpc<'a>,
     ) -> Result<Response<'a>>,
+}
+
+/// Expands to a call of the function `$function` of a driver; that of a driver in C is called
+/// directly and inlined, as on a core in C.
+///
+/// # Safety
+///
+/// See [`Door`].
+macro_rules! call_driver {
+    ($calls:expr, $function:ident($($argument:expr),*)) => {{
+        let door = $calls.door();
+
+        if core::ptr::eq(door, &raw const $crate::export::DOOR) {
+            $crate::export::$function(&$calls, $($argument),*)
+        } else {
+            (door.$function)(&$calls, $($argument),*)
+        }
+    }};
+}
+pub(crate) use call_driver;
+
+/// What a device keeps of its driver.
+pub(crate) struct Driver {
+    /// The number of the device type, `enum fwctl_device_type`.
+    pub(crate) device_type: u32,
+    /// What a context needs in memory.
+    pub(crate) uctx: Layout,
+    /// The functions.
+    pub(crate) door: NonNull<Door>,
+    /// Where they find the driver's side, if it came in through the Rust door.
+    pub(crate) binding: Option<Binding>,
 }
 
 /// What the Rust door keeps in a device: where to find the driver's side.

@@ -18,19 +18,20 @@ use core::{
 
 use kernel::{
     bindings,
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
+    error::to_result,
     page::PAGE_SIZE,
     pr_warn_once,
-    prelude::*, //
+    prelude::*,
+    sync::aref::ARef, //
 };
 
 use crate::{
     buffer::Buffer,
     device::Device,
-    door::Door,
+    door::{
+        Door,
+        Driver, //
+    },
     info::Info,
     registration::Calls,
     rpc::{
@@ -43,8 +44,8 @@ use crate::{
 /// Makes a device: `_fwctl_alloc_device()`, behind the macro `fwctl_alloc_device()`.
 ///
 /// `size` is that of the driver's structure, in bytes. Returns null if there is no memory or number
-/// left, if the subsystem is not there, if `ops` is null, or if `size` is less than that of `struct
-/// fwctl_device`. To be freed with `fwctl_put()`; the last one sleeps. May sleep.
+/// left, if the subsystem is not there, if `ops` is null or asks for contexts too large for memory,
+/// or if `size` is less than that of `struct fwctl_device`. To be freed with `fwctl_put()`; the last one sleeps. May sleep.
 ///
 /// # Safety
 ///
@@ -56,23 +57,45 @@ pub(crate) unsafe extern "C" fn _fwctl_alloc_device(
     ops: *const bindings::fwctl_ops,
     size: usize,
 ) -> *mut bindings::fwctl_device {
-    if ops.is_null() {
-        return core::ptr::null_mut();
+    // SAFETY: By the safety requirements.
+    match unsafe { allocate(parent, ops, size) } {
+        Ok(device) => {
+            let raw = device.as_raw();
+            // The reference is the caller's from now on.
+            core::mem::forget(device);
+            raw
+        }
+        Err(_) => core::ptr::null_mut(),
     }
+}
+
+/// Makes a device, as [`_fwctl_alloc_device`].
+///
+/// # Safety
+///
+/// Those of [`_fwctl_alloc_device`].
+unsafe fn allocate(
+    parent: *mut bindings::device,
+    ops: *const bindings::fwctl_ops,
+    size: usize,
+) -> Result<ARef<Device>> {
+    // SAFETY: By the safety requirements, it is null or valid.
+    let known = unsafe { ops.as_ref() }.ok_or(EINVAL)?;
+    let driver = Driver {
+        device_type: known.device_type,
+        uctx: uctx_layout(known)?,
+        door: NonNull::from(&DOOR),
+        binding: None,
+    };
 
     // SAFETY:
     // - By the safety requirements.
     // - The door is a constant. It leads to the driver by `fwctl_device::ops`, which is set below.
-    let Ok(device) = (unsafe { Device::new(parent, NonNull::from(&DOOR), None, size) }) else {
-        return core::ptr::null_mut();
-    };
+    let device = unsafe { Device::new(parent, driver, size) }?;
 
-    let raw = device.as_raw();
-    // The reference is the caller's from now on.
-    core::mem::forget(device);
     // SAFETY: The device was made just now, and nobody else knows it.
-    unsafe { (*raw).ops = ops };
-    raw
+    unsafe { (*device.as_raw()).ops = ops };
+    Ok(device)
 }
 
 /// Registers a device: `fwctl_register()`.
@@ -120,9 +143,7 @@ pub(crate) unsafe extern "C" fn fwctl_unregister(fwctl: *mut bindings::fwctl_dev
 }
 
 /// The door of the drivers in C: calls the functions of `struct fwctl_ops`.
-static DOOR: Door = Door {
-    device_type,
-    uctx_layout,
+pub(crate) static DOOR: Door = Door {
     open,
     close,
     info,
@@ -130,24 +151,16 @@ static DOOR: Door = Door {
 };
 
 /// Returns the operations of a driver.
+#[inline]
 fn ops<'a>(calls: &'a Calls<'_>) -> &'a bindings::fwctl_ops {
     // SAFETY: They are valid until the device was unregistered, which waits for `calls`.
     unsafe { &*(*calls.device().as_raw()).ops }
 }
 
-/// # Safety
-///
-/// See [`Door`].
-unsafe fn device_type(calls: &Calls<'_>) -> u32 {
-    ops(calls).device_type
-}
-
-/// # Safety
-///
-/// See [`Door`].
-unsafe fn uctx_layout(calls: &Calls<'_>) -> Result<Layout> {
+/// Returns what a context needs in memory.
+fn uctx_layout(ops: &bindings::fwctl_ops) -> Result<Layout> {
     // Never less than what the core itself writes.
-    let size = ops(calls).uctx_size.max(size_of::<bindings::fwctl_uctx>());
+    let size = ops.uctx_size.max(size_of::<bindings::fwctl_uctx>());
 
     // As `kmalloc(size)` would be aligned: `kernel::fwctl`, for one, rounds its sizes up for that.
     let align = (1 << size.trailing_zeros()).clamp(bindings::ARCH_KMALLOC_MINALIGN, PAGE_SIZE);
@@ -158,7 +171,8 @@ unsafe fn uctx_layout(calls: &Calls<'_>) -> Result<Layout> {
 /// # Safety
 ///
 /// See [`Door`].
-unsafe fn open(calls: &Calls<'_>, uctx: NonNull<u8>) -> Result {
+#[inline(always)]
+pub(crate) unsafe fn open(calls: &Calls<'_>, uctx: NonNull<u8>) -> Result {
     let uctx = uctx.cast::<bindings::fwctl_uctx>().as_ptr();
 
     // SAFETY: `uctx` is valid for a write, and zeroed.
@@ -173,7 +187,8 @@ unsafe fn open(calls: &Calls<'_>, uctx: NonNull<u8>) -> Result {
 /// # Safety
 ///
 /// See [`Door`].
-unsafe fn close(calls: &Calls<'_>, uctx: NonNull<u8>) {
+#[inline(always)]
+pub(crate) unsafe fn close(calls: &Calls<'_>, uctx: NonNull<u8>) {
     if let Some(close_uctx) = ops(calls).close_uctx {
         // SAFETY: `uctx` is open, and nothing else runs in it.
         unsafe { close_uctx(uctx.cast().as_ptr()) };
@@ -183,27 +198,29 @@ unsafe fn close(calls: &Calls<'_>, uctx: NonNull<u8>) {
 /// # Safety
 ///
 /// See [`Door`].
-unsafe fn info(calls: &Calls<'_>, uctx: NonNull<u8>, info: &mut Info) -> Result {
+#[inline(always)]
+pub(crate) unsafe fn info(calls: &Calls<'_>, uctx: NonNull<u8>, info: &mut Info) -> Result {
     let Some(op) = ops(calls).info else {
         return Ok(());
     };
 
     let mut len = info.room();
     // SAFETY: `uctx` is open, and `len` valid.
-    let data = from_err_ptr(unsafe { op(uctx.cast().as_ptr(), &raw mut len) })?;
+    let data = checked(unsafe { op(uctx.cast().as_ptr(), &raw mut len) })?;
     let Some(data) = NonNull::new(data.cast::<u8>()) else {
         return Ok(());
     };
 
     // SAFETY: The driver returned `len` bytes from `kmalloc()`, which `kvfree()` frees as well.
     let data = unsafe { Buffer::from_raw(data, len) };
-    info.write(&data)
+    info.write_all(&data)
 }
 
 /// # Safety
 ///
 /// See [`Door`].
-unsafe fn fw_rpc<'rpc>(
+#[inline(always)]
+pub(crate) unsafe fn fw_rpc<'rpc>(
     calls: &Calls<'_>,
     uctx: NonNull<u8>,
     scope: RpcScope,
@@ -217,7 +234,7 @@ unsafe fn fw_rpc<'rpc>(
     // - `uctx` is open.
     // - `request` has as many bytes, which are the driver's to read and write during the call.
     // - `len` is valid.
-    let reply = from_err_ptr(unsafe {
+    let reply = checked(unsafe {
         op(
             uctx.cast().as_ptr(),
             bindings::fwctl_rpc_scope(scope as u32),
@@ -229,9 +246,7 @@ unsafe fn fw_rpc<'rpc>(
 
     if reply.cast() == request {
         // More than the request had would be whatever lies behind it.
-        return rpc.in_place(len).inspect_err(|_| {
-            pr_warn_once!("a driver claimed a reply longer than the request's buffer\n");
-        });
+        return rpc.in_place(len).inspect_err(|_| warn_of_claim());
     }
     match NonNull::new(reply.cast()) {
         // SAFETY: The driver returned `len` bytes, to be freed with `kvfree()`.
@@ -239,4 +254,24 @@ unsafe fn fw_rpc<'rpc>(
         None if len == 0 => Ok(rpc.reply(KVVec::new())),
         None => Err(EINVAL),
     }
+}
+
+/// Returns what a driver returned, unless it is an error pointer.
+///
+/// [`kernel::error::from_err_ptr`] has to call C to find out.
+#[inline]
+fn checked(ptr: *mut c_void) -> Result<*mut c_void> {
+    const LOWEST: isize = -(bindings::MAX_ERRNO as isize);
+
+    // CAST: It wraps, as in C: error pointers are the last addresses that there are.
+    match ptr.addr() as isize {
+        // CAST: It is within the bounds.
+        errno @ LOWEST..=-1 => Err(Error::from_errno(errno as c_int)),
+        _ => Ok(ptr),
+    }
+}
+
+#[cold]
+fn warn_of_claim() {
+    pr_warn_once!("a driver claimed a reply longer than the request's buffer\n");
 }

@@ -76,7 +76,9 @@ unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file
         // SAFETY: By the safety requirements, the node is that of a device. `chrdev_open()` holds a
         // reference to its cdev, and the cdev one to the device.
         let device = unsafe { Device::from_cdev(shim::fwctl_shim_inode_cdev(inode)) };
-        let uctx = Uctx::open(device)?;
+        // SAFETY: The file is being opened, and closed by `release()`, after which `__fput()` lets
+        // go of the cdev.
+        let uctx = unsafe { Uctx::open(device) }?;
 
         // SAFETY: While a file is being opened, its private data is ours.
         unsafe { (*file).private_data = uctx.as_ptr().cast() };

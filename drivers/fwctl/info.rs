@@ -43,6 +43,8 @@ pub struct Info {
     to: UserPtr,
     room: usize,
     len: usize,
+    /// Nothing is left to be filled with zeros.
+    is_filled: bool,
 }
 
 impl Info {
@@ -67,6 +69,20 @@ impl Info {
         Ok(())
     }
 
+    /// Writes `bytes`, which are all of the device data, and fills the rest of the user's buffer.
+    ///
+    /// Fails as [`Info::write`].
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result {
+        u32::try_from(bytes.len()).map_err(|_| EOVERFLOW)?;
+
+        if self.room > 0 {
+            user::write_padded(self.to, bytes, self.room)?;
+        }
+        self.len = bytes.len();
+        self.is_filled = true;
+        Ok(())
+    }
+
     /// Returns the size of the user's buffer, in bytes.
     pub(crate) fn room(&self) -> usize {
         self.room
@@ -76,6 +92,7 @@ impl Info {
     fn finish(&self) -> Result {
         match self.room.checked_sub(self.len) {
             None | Some(0) => Ok(()),
+            Some(_) if self.is_filled => Ok(()),
             Some(left) => user::clear(self.to.wrapping_byte_add(self.len), left),
         }
     }
@@ -88,21 +105,35 @@ pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, command: &mut Command
     }
 
     let room = command.device_data_len as usize;
-    command.out_device_type = session.device_type();
-    command.device_data_len = match session.known_info_len() {
-        Some(len) if room == 0 => len,
-        _ => {
-            let len = ask(session, UserPtr::from_addr(command.out_device_data as usize), room)?;
-            session.remember_info_len(len);
-            len
-        }
+    command.out_device_type = session.device().driver.device_type;
+    let known = if room == 0 {
+        session.known_info_len()
+    } else {
+        None
     };
+    command.device_data_len = match known {
+        Some(len) => len,
+        None => ask(
+            session,
+            UserPtr::from_addr(command.out_device_data as usize),
+            room,
+        )?,
+    };
+    if room == 0 {
+        session.remember_info_len(command.device_data_len);
+    }
     user::write(arg, command)
 }
 
 /// Has the driver write its device data to the `room` bytes at `to`; returns how many there are.
+#[inline]
 fn ask(session: &Session<'_>, to: UserPtr, room: usize) -> Result<u32> {
-    let mut info = Info { to, room, len: 0 };
+    let mut info = Info {
+        to,
+        room,
+        len: 0,
+        is_filled: false,
+    };
 
     session.info(&mut info)?;
     info.finish()?;

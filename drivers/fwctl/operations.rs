@@ -25,7 +25,8 @@ use crate::{
     device::Device,
     door::{
         Binding,
-        Door, //
+        Door,
+        Driver, //
     },
     info::Info,
     registration::Calls,
@@ -155,8 +156,8 @@ pub trait Operations: Sized + Send + Sync + 'static {
 
     /// Writes the device data of `FWCTL_INFO`. What it fails with, the ioctl fails with.
     ///
-    /// Their length is the same each time: a program that asks only for that, in a context in which
-    /// they have been written before, learns the length that they had then.
+    /// Their length is the same each time: if a program asks for nothing but that, once more in the
+    /// same context, it learns what it was told before.
     fn info(self: Pin<&Self>, cx: Context<'_, '_, Self>, info: &mut Info) -> Result {
         let _ = (cx, info);
         Ok(())
@@ -265,7 +266,16 @@ pub fn register<T: Operations>(host: &T::Host<Bound>, parent: &device::Device) -
     // SAFETY:
     // - The door calls the functions of `T`, with the host and the data that are given here.
     // - `data` came from a `KBox` just now.
-    unsafe { register_erased(host.as_ref(), parent, &Vtable::<T>::DOOR, data) }
+    unsafe {
+        register_erased(
+            host.as_ref(),
+            parent,
+            T::DEVICE_TYPE,
+            Layout::new::<T>(),
+            &Vtable::<T>::DOOR,
+            data,
+        )
+    }
 }
 
 /// Drops the data of a registration.
@@ -316,18 +326,26 @@ impl Drop for Registration {
 ///
 /// # Safety
 ///
-/// - `door` must be one that can be called with `host` and `data` in the [`Binding`].
+/// - `door` must be one that can be called with `host` and `data` in the [`Binding`], and with
+///   contexts of the layout `uctx`.
 /// - `data` must be those of the door's driver: they are for the lifetime of `host` being bound.
 #[inline(never)]
 unsafe fn register_erased(
     host: &device::Device<Bound>,
     parent: &device::Device,
+    device_type: DeviceType,
+    uctx: Layout,
     door: &'static Door,
     data: Erased,
 ) -> Result {
-    let binding = Binding {
-        host: as_raw(host),
-        data: data.data,
+    let driver = Driver {
+        device_type: device_type.number(),
+        uctx,
+        door: NonNull::from(door),
+        binding: Some(Binding {
+            host: as_raw(host),
+            data: data.data,
+        }),
     };
 
     // SAFETY:
@@ -338,8 +356,7 @@ unsafe fn register_erased(
     let device = unsafe {
         Device::new(
             as_raw(parent).as_ptr(),
-            NonNull::from(door),
-            Some(binding),
+            driver,
             size_of::<bindings::fwctl_device>(),
         )
     }?;
@@ -364,8 +381,6 @@ struct Vtable<T: Operations>(PhantomData<T>);
 
 impl<T: Operations> Vtable<T> {
     const DOOR: Door = Door {
-        device_type: Self::device_type,
-        uctx_layout: Self::uctx_layout,
         open: Self::open,
         close: Self::close,
         info: Self::info,
@@ -373,20 +388,6 @@ impl<T: Operations> Vtable<T> {
     };
 
     // The safety requirements of all these are those of `Door`.
-
-    /// # Safety
-    ///
-    /// See [`Door`].
-    unsafe fn device_type(_calls: &Calls<'_>) -> u32 {
-        T::DEVICE_TYPE.number()
-    }
-
-    /// # Safety
-    ///
-    /// See [`Door`].
-    unsafe fn uctx_layout(_calls: &Calls<'_>) -> Result<Layout> {
-        Ok(Layout::new::<T>())
-    }
 
     /// # Safety
     ///

@@ -40,16 +40,25 @@ impl Readers {
         })
     }
 
-    /// Begins to be under way. Sleeping is allowed meanwhile.
+    /// Begins to be under way, until [`Readers::leave`]. Sleeping is allowed meanwhile.
     #[inline]
-    pub(crate) fn enter(&self) -> Reader<'_> {
-        // INVARIANT: It is entered here.
-        Reader {
+    pub(crate) fn enter(&self) -> Entry {
+        Entry {
             // SAFETY: `srcu` is initialised.
             counter: unsafe { shim::fwctl_shim_readers_enter(self.srcu.get()) },
-            readers: self,
             _not_send: NotThreadSafe,
         }
+    }
+
+    /// Ends to be under way.
+    ///
+    /// # Safety
+    ///
+    /// `entry` must be of these readers, and not have been left before.
+    #[inline]
+    pub(crate) unsafe fn leave(&self, entry: &Entry) {
+        // SAFETY: By the safety requirements; an entry stays with its task.
+        unsafe { shim::fwctl_shim_readers_leave(self.srcu.get(), entry.counter) };
     }
 
     /// Waits for all that are under way now, however long they take.
@@ -64,27 +73,15 @@ impl Readers {
 #[pinned_drop]
 impl PinnedDrop for Readers {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: `srcu` is initialised. Each `Reader` borrows from `self`, so there is none left
-        // but one that was forgotten, for which this function warns and does nothing else.
+        // SAFETY: `srcu` is initialised. If somebody is under way in spite of that, the function
+        // warns and does nothing else.
         unsafe { bindings::cleanup_srcu_struct(self.srcu.get()) };
     }
 }
 
-/// One who is under way, for as long as this lives.
-///
-/// # Invariants
-///
-/// This task has entered `readers` and got `counter`.
-pub(crate) struct Reader<'a> {
-    readers: &'a Readers,
+/// That this task is under way. It does not know of what, which its owner does anyway.
+#[must_use = "who has entered has to leave"]
+pub(crate) struct Entry {
     counter: *mut c_void,
     _not_send: NotThreadSafe,
-}
-
-impl Drop for Reader<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { shim::fwctl_shim_readers_leave(self.readers.srcu.get(), self.counter) };
-    }
 }

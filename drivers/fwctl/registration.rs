@@ -16,9 +16,9 @@
 //! 2. [`Device::contexts`], a mutex: the list of contexts that the driver knows. Who takes a
 //!    context off the list closes it; it never is off and open.
 //!
-//! The driver is called under the first one. Its `close` is also called under the second one alone:
-//! by [`Device::unregister`], when no reader is left, and for a file that is closed while that is
-//! under way.
+//! The driver is called under the first one. Its `close` is also called under both: by
+//! [`Device::unregister`], when it has waited, and for a file that is closed while that is under
+//! way.
 
 use core::ptr::NonNull;
 
@@ -40,7 +40,7 @@ use crate::{
         Binding,
         Door, //
     },
-    readers::Reader,
+    readers::Entry,
     uctx::Uctx, //
 };
 
@@ -66,11 +66,20 @@ unsafe impl AtomicType for State {
 ///
 /// # Invariants
 ///
-/// The driver behind `device` is there: `_reader` entered before the state was seen to be
-/// [`State::Live`]; or the device is being unregistered, which is not over yet.
+/// - The driver behind `device` is there: `entry` was made before the state was seen to be
+///   [`State::Live`]; or the device is being unregistered, which is not over yet.
+/// - `entry` is of [`Device::calls`].
 pub(crate) struct Calls<'a> {
     device: &'a Device,
-    _reader: Option<Reader<'a>>,
+    entry: Entry,
+}
+
+impl Drop for Calls<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { self.device.calls.leave(&self.entry) };
+    }
 }
 
 impl<'a> Calls<'a> {
@@ -85,13 +94,12 @@ impl<'a> Calls<'a> {
     pub(crate) fn door(&self) -> &Door {
         // SAFETY: By the type invariant the device is not unregistered yet, and so long `door` is
         // valid.
-        unsafe { self.device.door.as_ref() }
+        unsafe { self.device.driver.door.as_ref() }
     }
 
     /// Returns what the Rust door stored.
     pub(crate) fn binding(&self) -> Option<Binding> {
-        // SAFETY: It is not written once the device can be called.
-        unsafe { *self.device.binding.get() }
+        self.device.driver.binding
     }
 }
 
@@ -99,18 +107,17 @@ impl Device {
     /// Returns the right to call the driver, unless the device is gone.
     #[inline]
     pub(crate) fn enter(&self) -> Result<Calls<'_>> {
-        let reader = self.calls.enter();
+        // INVARIANT: It is entered first; what is returned has seen the state after that.
+        let calls = Calls {
+            device: self,
+            entry: self.calls.enter(),
+        };
 
         // Pairs with the store in `register()`, so that what the driver set up before is seen.
         if self.state.load(Acquire) != State::Live {
             return Err(ENODEV);
         }
-
-        // INVARIANT: The reader entered first.
-        Ok(Calls {
-            device: self,
-            _reader: Some(reader),
-        })
+        Ok(calls)
     }
 
     /// Returns whether the driver is gone for ever.
@@ -161,10 +168,10 @@ impl Device {
         self.gone.notify_all();
         self.calls.wait();
 
-        // INVARIANT: This is the unregistration. No reader is needed, as nobody can enter any more.
+        // INVARIANT: This is the unregistration.
         let calls = Calls {
             device: self,
-            _reader: None,
+            entry: self.calls.enter(),
         };
         let mut contexts = self.contexts.lock();
         while let Some(uctx) = contexts.pop() {
@@ -203,11 +210,13 @@ impl Device {
         let mut contexts = self.contexts.lock();
         // SAFETY: As above.
         if unsafe { contexts.remove(uctx) } {
+            // Entered with the mutex held, which is in order: who waits does so without it.
+            //
             // INVARIANT: The context was still on the list, and the unregistration is not over
             // before it has seen the list, with the mutex that we hold, empty.
             let calls = Calls {
                 device: self,
-                _reader: None,
+                entry: self.calls.enter(),
             };
             // SAFETY: As above.
             unsafe { uctx.as_ref().close_driver(&calls) };

@@ -91,15 +91,13 @@ impl<'a> Rpc<'a> {
     /// User space sees what the driver wrote there by [`Rpc::request_mut`], and where it wrote
     /// nothing, its own request. Fails with [`EINVAL`] if the request had fewer bytes.
     #[inline]
-    pub fn in_place(self, len: usize) -> Result<Response<'a>> {
+    pub fn in_place(mut self, len: usize) -> Result<Response<'a>> {
         if len > self.request.len() {
             return Err(EINVAL);
         }
 
-        Ok(Response {
-            buffer: self.request,
-            len,
-        })
+        self.request.truncate(len);
+        Ok(Response(self.request))
     }
 
     /// Answers with `bytes`, of which there may be none, or more than user space has room for: then
@@ -120,18 +118,12 @@ impl<'a> Rpc<'a> {
 /// The reply to an RPC.
 ///
 /// All of it was written: by the driver, or by user space itself in its request.
-pub struct Response<'a> {
-    buffer: Buffer<'a>,
-    len: usize,
-}
+pub struct Response<'a>(Buffer<'a>);
 
 impl<'a> From<Buffer<'a>> for Response<'a> {
     #[inline]
     fn from(buffer: Buffer<'a>) -> Self {
-        Self {
-            len: buffer.len(),
-            buffer,
-        }
+        Self(buffer)
     }
 }
 
@@ -219,8 +211,8 @@ fn transfer(session: &Session<'_>, command: &Command) -> Result<u32> {
 
     // Checked before anything is written, so that a length that cannot be told leaves no reply
     // behind.
-    let reply_len = u32::try_from(response.len).map_err(|_| EOVERFLOW)?;
-    let visible = &response.buffer[..response.len.min(out_len)];
+    let reply_len = u32::try_from(response.0.len()).map_err(|_| EOVERFLOW)?;
+    let visible = &response.0[..response.0.len().min(out_len)];
     user::write_bytes(UserPtr::from_addr(command.reply as usize), visible)?;
     Ok(reply_len)
 }
@@ -245,7 +237,7 @@ mod tests {
         rpc.request_mut()[0] = b'x';
 
         let response = rpc.in_place(3)?;
-        assert_eq!(&response.buffer[..response.len], b"xbc");
+        assert_eq!(&*response.0, b"xbc");
         Ok(())
     }
 
@@ -261,9 +253,9 @@ mod tests {
 
     #[test]
     fn a_new_reply_may_be_longer_or_empty() -> Result {
-        assert_eq!(rpc(b"ab")?.reply(Reply::zeroed(4096)?).len, 4096);
-        assert_eq!(rpc(b"ab")?.reply(KVVec::new()).len, 0);
-        assert_eq!(rpc(b"ab")?.reply(Reply::zeroed(0)?).len, 0);
+        assert_eq!(rpc(b"ab")?.reply(Reply::zeroed(4096)?).0.len(), 4096);
+        assert_eq!(rpc(b"ab")?.reply(KVVec::new()).0.len(), 0);
+        assert_eq!(rpc(b"ab")?.reply(Reply::zeroed(0)?).0.len(), 0);
         Ok(())
     }
 

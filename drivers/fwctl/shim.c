@@ -14,14 +14,19 @@
 #include <linux/slab.h>
 #include <linux/srcu.h>
 #include <linux/uaccess.h>
+#include <linux/unaligned.h>
 
 #include "shim.h"
 
 DEFINE_IDA(fwctl_shim_ida);
 
-void *fwctl_shim_kzalloc(size_t size)
+void *fwctl_shim_uctx(size_t size, size_t offset)
 {
-	return kzalloc(size, GFP_KERNEL_ACCOUNT);
+	void *uctx = kmalloc(size, GFP_KERNEL_ACCOUNT);
+
+	if (uctx)
+		memset(uctx + offset, 0, size - offset);
+	return uctx;
 }
 
 void *fwctl_shim_kvmalloc(size_t size)
@@ -90,6 +95,33 @@ bool fwctl_shim_read_32(void *to, const void __user *from)
 bool fwctl_shim_write_32(void __user *to, const void *from)
 {
 	return write_words(to, from, 32 / sizeof(u64));
+}
+
+static noinline bool write_padded_bytes(void __user *to, const void *from, size_t len, size_t room)
+{
+	return !copy_to_user(to, from, len) && !clear_user(to + len, room - len);
+}
+
+/* What is short and made of whole words, as the device data of drivers is, goes word by word, as above. */
+bool fwctl_shim_write_padded(void __user *to, const void *from, size_t len, size_t room)
+{
+	u64 __user *word = to;
+
+	if (!IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS) || room > 64 || (len | room) % sizeof(u64))
+		return write_padded_bytes(to, from, len, room);
+
+	might_fault();
+	if (should_fail_usercopy())
+		return false;
+	scoped_user_write_access_size(word, room, fault) {
+		for (size_t i = 0; i < len / sizeof(u64); i++)
+			unsafe_put_user(get_unaligned((const u64 *)from + i), &word[i], fault);
+		for (size_t i = len / sizeof(u64); i < room / sizeof(u64); i++)
+			unsafe_put_user(0ull, &word[i], fault);
+	}
+	return true;
+fault:
+	return false;
 }
 
 unsigned long fwctl_shim_clear_user(void __user *to, unsigned long len)

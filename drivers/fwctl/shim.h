@@ -13,13 +13,14 @@ struct srcu_struct;
 
 extern struct ida fwctl_shim_ida;
 
-void *fwctl_shim_kzalloc(size_t size);
+void *fwctl_shim_uctx(size_t size, size_t offset);
 void *fwctl_shim_kvmalloc(size_t size);
 void *fwctl_shim_kvzalloc(size_t size);
 bool fwctl_shim_read_24(void *to, const void __user *from);
 bool fwctl_shim_read_32(void *to, const void __user *from);
 bool fwctl_shim_write_24(void __user *to, const void *from);
 bool fwctl_shim_write_32(void __user *to, const void *from);
+bool fwctl_shim_write_padded(void __user *to, const void *from, size_t len, size_t room);
 unsigned long fwctl_shim_clear_user(void __user *to, unsigned long len);
 int fwctl_shim_readers_init(struct srcu_struct *calls);
 struct srcu_ctr __percpu *fwctl_shim_readers_enter(struct srcu_struct *calls);

@@ -21,10 +21,14 @@ extern "C" {
     /// Numbers of devices in use; `DEFINE_IDA()`.
     pub(crate) static fwctl_shim_ida: Opaque<bindings::ida>;
 
-    /// Allocates `size` zeros, charged to the memory cgroup of the current task; to be freed with
-    /// `kfree()`. They are aligned to the largest power of two that divides `size`. May sleep.
-    /// Returns null if there is no memory.
-    pub(crate) fn fwctl_shim_kzalloc(size: usize) -> *mut c_void;
+    /// Allocates `size` bytes for a context, charged to the memory cgroup of the current task, to be
+    /// freed with `kfree()`: zeros from `offset` on, and undefined before. They are aligned to the
+    /// largest power of two that divides `size`. May sleep. Returns null if there is no memory.
+    ///
+    /// # Safety
+    ///
+    /// `offset` must be at most `size`.
+    pub(crate) fn fwctl_shim_uctx(size: usize, offset: usize) -> *mut c_void;
 
     /// Allocates `size` bytes, charged to the memory cgroup of the current task, with undefined
     /// content; to be freed with `kvfree()`. May sleep. Returns null if there is no memory.
@@ -48,6 +52,21 @@ extern "C" {
 
     /// The same for 32 bytes.
     pub(crate) fn fwctl_shim_write_32(to: *mut c_void, from: *const c_void) -> bool;
+
+    /// Writes `len` bytes from `from` to user space, and zeros behind them, `room` bytes in all. May
+    /// sleep.
+    ///
+    /// Returns whether all of them could be written; if not, a part may have been.
+    ///
+    /// # Safety
+    ///
+    /// `from` must be valid for a read of `len` bytes, and `len` at most `room`.
+    pub(crate) fn fwctl_shim_write_padded(
+        to: *mut c_void,
+        from: *const c_void,
+        len: usize,
+        room: usize,
+    ) -> bool;
 
     /// Writes zeros to `len` bytes of user space from `to` on. May sleep.
     ///

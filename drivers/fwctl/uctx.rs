@@ -3,7 +3,6 @@
 //! What the core keeps for an open file.
 
 use core::{
-    alloc::Layout,
     cell::UnsafeCell,
     ptr::NonNull, //
 };
@@ -11,12 +10,9 @@ use core::{
 use kernel::{
     bindings,
     prelude::*,
-    sync::{
-        aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
     }, //
 };
 
@@ -26,6 +22,7 @@ use crate::{
         Spare, //
     },
     device::Device,
+    door::call_driver,
     info::Info,
     registration::Calls,
     rpc::{
@@ -43,11 +40,13 @@ use crate::{
 ///
 /// # Invariants
 ///
+/// - `device` is valid: a context belongs to an open file, and so long the file's inode has a
+///   reference to the cdev of the device, and the cdev one to the device.
 /// - `driver` is a context of the driver of `device`, open as long as this is on the list
 ///   [`Device::contexts`].
 /// - `links` belongs to that list.
 pub(crate) struct Uctx {
-    device: ARef<Device>,
+    device: NonNull<Device>,
     driver: NonNull<u8>,
     spare: Spare,
     info_len: InfoLen,
@@ -57,29 +56,27 @@ pub(crate) struct Uctx {
 impl Uctx {
     /// Opens a context.
     ///
-    /// Fails with [`ENODEV`] if the device is gone, with [`EINVAL`] if the driver's context is too
-    /// large for memory, with [`ENOMEM`], and with what the driver fails with. The memory is
-    /// charged to the memory cgroup of the current task. May sleep.
-    pub(crate) fn open(device: &Device) -> Result<NonNull<Self>> {
+    /// Fails with [`ENODEV`] if the device is gone, with [`ENOMEM`], and with what the driver fails
+    /// with. The memory is charged to the memory cgroup of the current task. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `device` must be that of a file which is being opened; who opens it has to close the context
+    /// in its release.
+    pub(crate) unsafe fn open(device: &Device) -> Result<NonNull<Self>> {
         let calls = device.enter()?;
-        let door = calls.door();
 
-        // SAFETY: `calls` is of a device made with this door.
-        let driver_layout = unsafe { (door.uctx_layout)(&calls) }?;
-        let (layout, offset) = Layout::new::<Self>()
-            .extend(driver_layout)
-            .map_err(|_| EINVAL)?;
         // SAFETY: The function has no requirement. It aligns as the size is, which is a multiple of
-        // the alignment.
-        let memory = unsafe { shim::fwctl_shim_kzalloc(layout.pad_to_align().size()) };
+        // the alignment; and it zeroes the driver's part, while ours is written below.
+        let memory = unsafe { shim::fwctl_shim_uctx(device.uctx_size, device.uctx_offset) };
         let memory = NonNull::new(memory.cast::<u8>()).ok_or(ENOMEM)?;
         let uctx = memory.cast::<Self>();
-        // SAFETY: `offset` lies within the allocation.
-        let driver = unsafe { memory.add(offset) };
+        // SAFETY: The offset lies within the allocation.
+        let driver = unsafe { memory.add(device.uctx_offset) };
 
-        // INVARIANT: It is on no list yet.
+        // INVARIANT: The device is valid by the safety requirements. It is on no list yet.
         let value = Self {
-            device: device.into(),
+            device: NonNull::from(device),
             driver,
             spare: Spare::new(),
             info_len: InfoLen::new(),
@@ -91,7 +88,7 @@ impl Uctx {
         // SAFETY:
         // - `calls` is of a device made with this door.
         // - `driver` is the part of the allocation that has the layout, zeroed.
-        if let Err(error) = unsafe { (door.open)(&calls, driver) } {
+        if let Err(error) = unsafe { call_driver!(calls, open(driver)) } {
             // SAFETY: The context was made above, nobody else knows it, and it is not open.
             unsafe { Self::free(uctx) };
             return Err(error);
@@ -110,7 +107,7 @@ impl Uctx {
         // SAFETY:
         // - By the safety requirements, it is valid.
         // - `open()` added it, and nobody uses it any more.
-        unsafe { uctx.as_ref().device.close_context(uctx) };
+        unsafe { uctx.as_ref().device().close_context(uctx) };
 
         // SAFETY: It is closed, and nobody uses it any more.
         unsafe { Self::free(uctx) };
@@ -124,14 +121,15 @@ impl Uctx {
     unsafe fn free(uctx: NonNull<Self>) {
         // SAFETY: By the safety requirements. The driver has dropped its part.
         unsafe { core::ptr::drop_in_place(uctx.as_ptr()) };
-        // SAFETY: It is from `kzalloc()`.
+        // SAFETY: It is from `kmalloc()`.
         unsafe { bindings::kfree(uctx.as_ptr().cast()) };
     }
 
     /// Returns the device.
     #[inline]
     pub(crate) fn device(&self) -> &Device {
-        &self.device
+        // SAFETY: By the type invariant.
+        unsafe { self.device.as_ref() }
     }
 
     /// Returns the right to call the driver in this context; fails with [`ENODEV`] if it is gone.
@@ -141,7 +139,7 @@ impl Uctx {
         // not closed the context, and `close()` is not called as long as there is a reference.
         Ok(Session {
             uctx: self,
-            calls: self.device.enter()?,
+            calls: self.device().enter()?,
         })
     }
 
@@ -154,7 +152,7 @@ impl Uctx {
     /// - No call in this context may be under way or start.
     pub(crate) unsafe fn close_driver(&self, calls: &Calls<'_>) {
         // SAFETY: By the safety requirements.
-        unsafe { (calls.door().close)(calls, self.driver) };
+        unsafe { call_driver!(*calls, close(self.driver)) };
     }
 }
 
@@ -175,25 +173,19 @@ impl<'a> Session<'a> {
         self.uctx.device()
     }
 
-    /// Returns the number of the device type.
-    pub(crate) fn device_type(&self) -> u32 {
-        // SAFETY: `calls` is of a device made with this door.
-        unsafe { (self.calls.door().device_type)(&self.calls) }
-    }
-
     /// Calls the driver for `FWCTL_INFO`.
     pub(crate) fn info(&self, info: &mut Info) -> Result {
         // SAFETY: By the type invariant.
-        unsafe { (self.calls.door().info)(&self.calls, self.uctx.driver, info) }
+        unsafe { call_driver!(self.calls, info(self.uctx.driver, info)) }
     }
 
-    /// Returns how long the device data were when the driver was last asked in this context.
+    /// Returns how long the device data are, if a program has asked for that in this context.
     #[inline]
     pub(crate) fn known_info_len(&self) -> Option<u32> {
         self.uctx.info_len.get()
     }
 
-    /// Keeps how long the device data were.
+    /// Keeps how long the device data are.
     #[inline]
     pub(crate) fn remember_info_len(&self, len: u32) {
         self.uctx.info_len.set(len);
@@ -212,12 +204,12 @@ impl<'a> Session<'a> {
     #[inline]
     pub(crate) fn fw_rpc<'rpc>(&self, scope: RpcScope, rpc: Rpc<'rpc>) -> Result<Response<'rpc>> {
         // SAFETY: By the type invariant.
-        unsafe { (self.calls.door().fw_rpc)(&self.calls, self.uctx.driver, scope, rpc) }
+        unsafe { call_driver!(self.calls, fw_rpc(self.uctx.driver, scope, rpc)) }
     }
 }
 
-/// The length of the device data, if the driver has told it. A program asks for it before it makes
-/// room for the data, and the driver need not make them for that more than once.
+/// The length of the device data, if a program has asked for no more than that, as it does before
+/// it makes room for them. The driver need not make the data for that more than once.
 struct InfoLen(Atomic<u64>);
 
 impl InfoLen {

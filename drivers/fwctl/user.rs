@@ -117,6 +117,29 @@ pub(crate) fn write<T: IntoBytes + zerocopy::Immutable>(to: UserPtr, value: &T) 
     }
 }
 
+/// Writes `bytes` to user space, and zeros behind them, `room` bytes in all.
+///
+/// Fails with [`EFAULT`] if not all of it can be written; a part may have been.
+pub(crate) fn write_padded(to: UserPtr, bytes: &[u8], room: usize) -> Result {
+    // SAFETY:
+    // - `bytes` is valid for a read of `bytes.len()` bytes.
+    // - `to` may be any address: the function checks that it lies in user space.
+    let is_written = unsafe {
+        shim::fwctl_shim_write_padded(
+            to.as_mut_ptr(),
+            bytes.as_ptr().cast(),
+            bytes.len().min(room),
+            room,
+        )
+    };
+
+    if is_written {
+        Ok(())
+    } else {
+        Err(EFAULT)
+    }
+}
+
 /// Writes `len` zeros to user space.
 ///
 /// Fails with [`EFAULT`] if not all of it can be written; a part may have been.

@@ -199,12 +199,9 @@ impl<'bound> CoreDev<'bound> {
         // - So is `output`, and it is initialised.
         let ret = unsafe { mlx5_cmd_do(self.mdev.as_ptr(), input, in_size, output, out_size) };
 
-        match self.answered(ret) {
-            // No answer in time, or no slot to send the command in.
-            Err(error) if matches!(error, ETIMEDOUT | ECANCELED | EBUSY) => {
-                self.is_silent.store(true, Relaxed);
-            }
-            _ => (),
+        // No answer in time, or no slot to send the command in.
+        if let Err(ETIMEDOUT | ECANCELED | EBUSY) = self.answered(ret) {
+            self.is_silent.store(true, Relaxed);
         }
         // SAFETY:
         // - `mdev` is started and stays so, by the type invariant.

@@ -37,7 +37,7 @@ pub struct Test {
     pub limit: u64,
     /// It takes a minute or more: `--quick` leaves it out.
     pub is_slow: bool,
-    /// It wants a kernel that nobody has tainted yet.
+    /// It wants a kernel that nobody has tainted yet, or a device as it was made.
     pub wants_fresh: bool,
     /// Kernel messages that contain one of these are what the test is about.
     pub tolerates: &'static [&'static str],
@@ -408,6 +408,7 @@ const OTHERS: &[Test] = &[
         reads: Reads::Tap,
         needs: &[Selftest("cxl"), Module("cxl_pci"), Module("cxl_fwctl")],
         limit: 300,
+        wants_fresh: true,
         ..BASE
     },
     Test {
@@ -430,6 +431,7 @@ const OTHERS: &[Test] = &[
         machine: &machine::CXL_EMULATED,
         script: &["cxl-values.sh"],
         needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
+        wants_fresh: true,
         ..BASE
     },
     Test {

@@ -10,6 +10,7 @@ use super::payloads::{
 };
 use super::transfer::{Action, Part, Transfers};
 use serde_json::{json, Value};
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -295,7 +296,11 @@ pub enum Set {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // To a string it cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A UUID as it is written.

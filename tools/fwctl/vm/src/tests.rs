@@ -366,6 +366,7 @@ const OTHERS: &[Test] = &[
         script: &["cli.sh", "cli-connectx.session"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
         limit: 300,
+        wants_fresh: true,
         ..BASE
     },
     Test {
@@ -375,6 +376,7 @@ const OTHERS: &[Test] = &[
         script: &["cli.sh", "cli-memory.session"],
         needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
         limit: 300,
+        wants_fresh: true,
         ..BASE
     },
     Test {

@@ -16,6 +16,9 @@ run: ## build, boot a VM with emulated devices, show them; then a shell if on a 
 test: ## everything testable; T=PATTERN for some (see list)
 	@scripts/test
 
+faults: ## allocations, accesses to user space, and commands of the emulated devices fail, in the VM
+	@scripts/test core/selftest-fail-nth- mlx5/faults cxl/faults
+
 storm: ## everything at once, in the VM; SECONDS=120 SEED=1
 	@STORM_SECONDS=$(or $(SECONDS),120) STORM_SEED=$(or $(SEED),1) scripts/test storm/
 
@@ -61,4 +64,4 @@ clean: ## remove what was built; the build root and the kernel source stay
 distclean: ## remove the whole cache; the next run starts from nothing
 	@scripts/clean all
 
-.PHONY: help run test storm list bench conformance shell kernel modules install-into series doc install-tool deb check clean distclean
+.PHONY: help run test faults storm list bench conformance shell kernel modules install-into series doc install-tool deb check clean distclean

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Fault injection in what makes and ends a fwctl device: loading the core, unloading a driver, its
- * probe and remove, and what a program does with the device meanwhile.  As in
+ * Fault injection in what makes and ends a fwctl device: loading and unloading the core and a
+ * driver, probe and remove, and what a program does with the device meanwhile.  As in
  * fwctl_fail_nth.c, the first step fails, then the second one, until none is left; afterwards
  * everything is as it was, and works.
  *
@@ -199,6 +199,23 @@ TEST_F_TIMEOUT(drivers, remove, 300)
 	if (fd >= 0)
 		close(fd);
 	EXPECT_EQ(0, open_ask_close());
+}
+
+/* A driver that cannot register its device, or not all of them, may still load. */
+TEST_F_TIMEOUT(drivers, load, 600)
+{
+	ASSERT_EQ(0, unload_module(self->module));
+	ASSERT_TRUE(find_module(self->module));
+	sweep_any(load_module_file(), ({
+		EXPECT_EQ(!err, is_loaded(self->module));
+		if (count_nodes()) {
+			EXPECT_EQ(0, open_ask_close());
+		}
+		if (is_loaded(self->module)) {
+			ASSERT_EQ(0, unload_module(self->module));
+		}
+		EXPECT_EQ(0, count_nodes());
+	}));
 }
 
 TEST_F_TIMEOUT(drivers, unload, 300)

@@ -400,6 +400,7 @@ const OTHERS: &[Test] = &[
             Module("cxl_fwctl"),
         ],
         limit: 300,
+        wants_fresh: true,
         ..BASE
     },
     Test {

@@ -37,112 +37,52 @@ pub struct Opcode {
     pub who: Who,
 }
 
-const fn op(number: u16, name: &'static str, stage: Stage, who: Who) -> Opcode {
-    Opcode {
-        number,
-        name,
-        stage,
-        who,
-    }
+/// A constant for each number, and the table of all.
+macro_rules! opcodes {
+    ($($name:ident = $number:literal, $stage:ident, $who:ident;)*) => {
+        $(#[allow(missing_docs)] pub const $name: u16 = $number;)*
+
+        /// All of them, by number.
+        pub const OPCODES: &[Opcode] = &[$(Opcode {
+            number: $name,
+            name: stringify!($name),
+            stage: Stage::$stage,
+            who: Who::$who,
+        }),*];
+    };
 }
 
-use Stage::{Disabled, Enabled, Initialised};
-use Who::{Anyone, Driver};
-
-/// All of them, by number.
-pub const OPCODES: &[Opcode] = &[
-    op(QUERY_HCA_CAP, "QUERY_HCA_CAP", Enabled, Anyone),
-    op(QUERY_ADAPTER, "QUERY_ADAPTER", Enabled, Anyone),
-    op(INIT_HCA, "INIT_HCA", Enabled, Driver),
-    op(TEARDOWN_HCA, "TEARDOWN_HCA", Enabled, Driver),
-    op(ENABLE_HCA, "ENABLE_HCA", Disabled, Driver),
-    op(DISABLE_HCA, "DISABLE_HCA", Disabled, Driver),
-    op(QUERY_PAGES, "QUERY_PAGES", Enabled, Anyone),
-    op(MANAGE_PAGES, "MANAGE_PAGES", Enabled, Driver),
-    op(SET_HCA_CAP, "SET_HCA_CAP", Enabled, Anyone),
-    op(QUERY_ISSI, "QUERY_ISSI", Disabled, Anyone),
-    op(SET_ISSI, "SET_ISSI", Enabled, Driver),
-    op(SET_DRIVER_VERSION, "SET_DRIVER_VERSION", Enabled, Driver),
-    op(
-        QUERY_SPECIAL_CONTEXTS,
-        "QUERY_SPECIAL_CONTEXTS",
-        Initialised,
-        Anyone,
-    ),
-    op(CREATE_EQ, "CREATE_EQ", Initialised, Driver),
-    op(DESTROY_EQ, "DESTROY_EQ", Initialised, Driver),
-    op(QUERY_EQ, "QUERY_EQ", Initialised, Anyone),
-    op(QUERY_VPORT_STATE, "QUERY_VPORT_STATE", Initialised, Anyone),
-    op(
-        QUERY_NIC_VPORT_CONTEXT,
-        "QUERY_NIC_VPORT_CONTEXT",
-        Initialised,
-        Anyone,
-    ),
-    op(
-        QUERY_VPORT_COUNTER,
-        "QUERY_VPORT_COUNTER",
-        Initialised,
-        Anyone,
-    ),
-    op(ALLOC_UAR, "ALLOC_UAR", Initialised, Driver),
-    op(DEALLOC_UAR, "DEALLOC_UAR", Initialised, Driver),
-    op(ACCESS_REG, "ACCESS_REG", Enabled, Anyone),
-    op(NOP, "NOP", Enabled, Anyone),
-    op(QUERY_CONG_STATUS, "QUERY_CONG_STATUS", Initialised, Anyone),
-    op(
-        MODIFY_CONG_STATUS,
-        "MODIFY_CONG_STATUS",
-        Initialised,
-        Anyone,
-    ),
-    op(QUERY_WOL_ROL, "QUERY_WOL_ROL", Initialised, Anyone),
-    op(CREATE_UCTX, "CREATE_UCTX", Initialised, Driver),
-    op(DESTROY_UCTX, "DESTROY_UCTX", Initialised, Driver),
-    op(
-        ACCESS_REGISTER_USER,
-        "ACCESS_REGISTER_USER",
-        Initialised,
-        Anyone,
-    ),
-    op(QUERY_VUID, "QUERY_VUID", Initialised, Anyone),
-];
-
-macro_rules! numbers {
-    ($($name:ident = $number:expr;)*) => { $(#[allow(missing_docs)] pub const $name: u16 = $number;)* };
-}
-
-numbers! {
-    QUERY_HCA_CAP = 0x100;
-    QUERY_ADAPTER = 0x101;
-    INIT_HCA = 0x102;
-    TEARDOWN_HCA = 0x103;
-    ENABLE_HCA = 0x104;
-    DISABLE_HCA = 0x105;
-    QUERY_PAGES = 0x107;
-    MANAGE_PAGES = 0x108;
-    SET_HCA_CAP = 0x109;
-    QUERY_ISSI = 0x10a;
-    SET_ISSI = 0x10b;
-    SET_DRIVER_VERSION = 0x10d;
-    QUERY_SPECIAL_CONTEXTS = 0x203;
-    CREATE_EQ = 0x301;
-    DESTROY_EQ = 0x302;
-    QUERY_EQ = 0x303;
-    QUERY_VPORT_STATE = 0x750;
-    QUERY_NIC_VPORT_CONTEXT = 0x754;
-    QUERY_VPORT_COUNTER = 0x770;
-    ALLOC_UAR = 0x802;
-    DEALLOC_UAR = 0x803;
-    ACCESS_REG = 0x805;
-    NOP = 0x80d;
-    QUERY_CONG_STATUS = 0x822;
-    MODIFY_CONG_STATUS = 0x823;
-    QUERY_WOL_ROL = 0x831;
-    CREATE_UCTX = 0xa04;
-    DESTROY_UCTX = 0xa06;
-    ACCESS_REGISTER_USER = 0xb0c; // not in mlx5_ifc.h: drivers/fwctl/mlx5 names it
-    QUERY_VUID = 0xb22;
+opcodes! {
+    QUERY_HCA_CAP = 0x100, Enabled, Anyone;
+    QUERY_ADAPTER = 0x101, Enabled, Anyone;
+    INIT_HCA = 0x102, Enabled, Driver;
+    TEARDOWN_HCA = 0x103, Enabled, Driver;
+    ENABLE_HCA = 0x104, Disabled, Driver;
+    DISABLE_HCA = 0x105, Disabled, Driver;
+    QUERY_PAGES = 0x107, Enabled, Anyone;
+    MANAGE_PAGES = 0x108, Enabled, Driver;
+    SET_HCA_CAP = 0x109, Enabled, Anyone;
+    QUERY_ISSI = 0x10a, Disabled, Anyone;
+    SET_ISSI = 0x10b, Enabled, Driver;
+    SET_DRIVER_VERSION = 0x10d, Enabled, Driver;
+    QUERY_SPECIAL_CONTEXTS = 0x203, Initialised, Anyone;
+    CREATE_EQ = 0x301, Initialised, Driver;
+    DESTROY_EQ = 0x302, Initialised, Driver;
+    QUERY_EQ = 0x303, Initialised, Anyone;
+    QUERY_VPORT_STATE = 0x750, Initialised, Anyone;
+    QUERY_NIC_VPORT_CONTEXT = 0x754, Initialised, Anyone;
+    QUERY_VPORT_COUNTER = 0x770, Initialised, Anyone;
+    ALLOC_UAR = 0x802, Initialised, Driver;
+    DEALLOC_UAR = 0x803, Initialised, Driver;
+    ACCESS_REG = 0x805, Enabled, Anyone;
+    NOP = 0x80d, Enabled, Anyone;
+    QUERY_CONG_STATUS = 0x822, Initialised, Anyone;
+    MODIFY_CONG_STATUS = 0x823, Initialised, Anyone;
+    QUERY_WOL_ROL = 0x831, Initialised, Anyone;
+    CREATE_UCTX = 0xa04, Initialised, Driver;
+    DESTROY_UCTX = 0xa06, Initialised, Driver;
+    ACCESS_REGISTER_USER = 0xb0c, Initialised, Anyone; // not in mlx5_ifc.h: drivers/fwctl/mlx5 names it
+    QUERY_VUID = 0xb22, Initialised, Anyone;
 }
 
 /// The command with this number.
@@ -175,6 +115,7 @@ pub fn admit(number: u16, stage: Stage, is_user: bool) -> Result<&'static Opcode
 
 #[cfg(test)]
 mod tests {
+    use super::Stage::{Disabled, Enabled, Initialised};
     use super::*;
 
     #[test]

@@ -9,6 +9,7 @@
 //! - [`pci`]: configuration space;
 //! - [`dma`]: guest memory; [`irq`]: MSI-X vectors;
 //! - [`fault`]: which command fails, and how;
+//! - `fuzz`: what the hostile guests of the devices are made from;
 //! - [`control`]: the socket through which a test reads counters and orders faults.
 //!
 //! Devices: [`mlx5`], a ConnectX; [`cxl`], a CXL type 3 memory device.
@@ -21,6 +22,7 @@ pub mod cxl;
 pub mod device;
 pub mod dma;
 pub mod fault;
+mod fuzz;
 pub mod irq;
 pub mod mlx5;
 pub mod pci;

@@ -8,6 +8,7 @@ use super::device::Type3;
 use super::opcodes::{self, COMMANDS};
 use super::{Options, FAULTS};
 use crate::device::{Bus, Device, Presence, Reset};
+use crate::fuzz::Bytes;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -20,29 +21,6 @@ const PAYLOAD: u64 = 0x120;
 
 /// Bytes before the data of a Set Feature.
 const HEAD: usize = 32;
-
-/// Bytes that are used up.
-struct Bytes<'a>(&'a [u8]);
-
-impl Bytes<'_> {
-    fn u8(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        *first
-    }
-
-    fn u32(&mut self) -> u32 {
-        u32::from_be_bytes(std::array::from_fn(|_| self.u8()))
-    }
-
-    fn take(&mut self, len: usize) -> &[u8] {
-        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
-        self.0 = rest;
-        taken
-    }
-}
 
 /// Runs the guest that `bytes` describe against a new device, and returns the device's counters.
 pub fn run(bytes: &[u8]) -> Value {

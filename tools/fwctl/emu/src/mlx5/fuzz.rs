@@ -9,6 +9,7 @@ use super::fields::{eq, input};
 use super::{opcodes, registers, Options};
 use crate::device::{Bus, Device, Reset};
 use crate::dma;
+use crate::fuzz::Bytes;
 use serde_json::Value;
 use std::time::Instant;
 use zerocopy::{FromZeros, IntoBytes};
@@ -19,33 +20,6 @@ const MEMORY: u64 = 1 << 20;
 const QUEUE: u64 = 0x1000;
 /// Most steps of one run.
 const MAX_STEPS: usize = 256;
-
-/// Bytes that are used up.
-struct Bytes<'a>(&'a [u8]);
-
-impl Bytes<'_> {
-    fn u8(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        *first
-    }
-
-    fn u16(&mut self) -> u16 {
-        u16::from_be_bytes([self.u8(), self.u8()])
-    }
-
-    fn u32(&mut self) -> u32 {
-        u32::from(self.u16()) << 16 | u32::from(self.u16())
-    }
-
-    fn take(&mut self, len: usize) -> &[u8] {
-        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
-        self.0 = rest;
-        taken
-    }
-}
 
 /// Runs the guest that `bytes` describe against a new card, and returns the card's counters.
 pub fn run(bytes: &[u8]) -> Value {

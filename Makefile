@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-export KDIR T PREFIX DESTDIR
+export KDIR T KERNEL PREFIX DESTDIR
 # The scripts call make in kernel trees, which must not get our options and variables.
 unexport MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 
@@ -13,7 +13,7 @@ help: ## this text
 run: ## build, boot a VM with emulated devices, show them; then a shell if on a terminal
 	@scripts/run run
 
-test: ## everything testable; T=PATTERN for some (see list)
+test: ## everything testable; T=PATTERN for some (see list); KERNEL=debug: in the VM, on a kernel that checks each access
 	@scripts/test
 
 faults: ## allocations, accesses to user space, and commands of the emulated devices fail, in the VM

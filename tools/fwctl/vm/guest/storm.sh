@@ -1,18 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# storm.sh MODULE...: everything at once on the devices of these drivers. How long, and from which seed on, the kernel's command
-# line says, as in "storm_seconds=60 storm_seed=7".
+# storm.sh MODULE...: everything at once on the devices of these drivers, for STORM_SECONDS from the seed STORM_SEED on
 . /usr/lib/fwctl-vm/lib.sh
 
-# told NAME DEFAULT
-told() {
-	told_value=$(sed -n "s/.*$1=\([0-9][0-9]*\).*/\1/p" /proc/cmdline)
-	echo "${told_value:-$2}"
-}
-
 # Unless somebody asked for more: what fits into all the other tests.
-seconds=$(told storm_seconds 25)
-seed=$(told storm_seed 1)
+seconds=${STORM_SECONDS:-25}
+seed=${STORM_SEED:-1}
 pci=''
 for module; do
 	case $module in

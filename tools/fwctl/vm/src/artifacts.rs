@@ -15,6 +15,7 @@
 //! OUT/vendor/...                                             the vendors' tools, as they lie in the guest
 //! ```
 
+use crate::cli::TEST_KERNEL;
 use crate::machine::Machine;
 use anyhow::{bail, ensure, Context, Result};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct Artifacts {
     root: PathBuf,
+    kernel: String,
 }
 
 /// Something that a test cannot do without.
@@ -37,8 +39,8 @@ pub enum Need {
 }
 
 impl Artifacts {
-    /// The artifacts in `root`.
-    pub fn new(root: &Path) -> Result<Self> {
+    /// The artifacts in `root`, with `kernel` for the machines that have none of their own.
+    pub fn new(root: &Path, kernel: &str) -> Result<Self> {
         ensure!(
             root.is_dir(),
             "there is no folder {}: build first (`make kernel`), or name the folder with --artifacts",
@@ -47,7 +49,19 @@ impl Artifacts {
         let root = root
             .canonicalize()
             .with_context(|| root.display().to_string())?;
-        Ok(Artifacts { root })
+        let kernel = kernel.to_string();
+        Ok(Artifacts { root, kernel })
+    }
+
+    /// Folder of the machine's kernel below `kernel/`.
+    pub fn flavour<'a>(&'a self, machine: &Machine) -> &'a str {
+        flavour(machine, &self.kernel)
+    }
+
+    /// Why the machine has no part in tests of the kernel that was asked for.
+    pub fn is_left_out(&self, machine: &Machine) -> Option<String> {
+        let is_other = self.kernel != TEST_KERNEL && self.flavour(machine) != self.kernel;
+        is_other.then(|| format!("it is about a kernel of its own, not about {}", self.kernel))
     }
 
     /// `OUT/logs`.
@@ -97,7 +111,7 @@ impl Artifacts {
         let path = self
             .root
             .join("kernel")
-            .join(machine.flavour)
+            .join(self.flavour(machine))
             .join("bzImage");
         ensure!(
             path.is_file(),
@@ -114,7 +128,11 @@ impl Artifacts {
 
     /// The same in another folder of the machine's kernel.
     pub fn modules_in(&self, machine: &Machine, folder: &str) -> Result<PathBuf> {
-        let tree = self.root.join("kernel").join(machine.flavour).join(folder);
+        let tree = self
+            .root
+            .join("kernel")
+            .join(self.flavour(machine))
+            .join(folder);
         let base = tree.join("lib/modules");
         let mut found = Vec::new();
         for entry in base.read_dir().into_iter().flatten() {
@@ -170,6 +188,14 @@ impl Artifacts {
     }
 }
 
+/// Folder of a machine's kernel: its own, or `kernel`, which takes the place of the usual one.
+pub fn flavour<'a>(machine: &Machine, kernel: &'a str) -> &'a str {
+    match machine.flavour {
+        TEST_KERNEL => kernel,
+        own => own,
+    }
+}
+
 /// Whether a `modules.dep` or `modules.builtin` names the module.
 fn lists_module(list: &str, name: &str) -> bool {
     list.lines().any(|line| {
@@ -199,10 +225,10 @@ mod tests {
     #[test]
     fn errors_say_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Artifacts::new(&dir.path().join("none")).unwrap_err();
+        let error = Artifacts::new(&dir.path().join("none"), TEST_KERNEL).unwrap_err();
         assert!(error.to_string().contains("make kernel"));
 
-        let artifacts = Artifacts::new(dir.path()).unwrap();
+        let artifacts = Artifacts::new(dir.path(), TEST_KERNEL).unwrap();
         let error = artifacts.kernel(&machine::PLAIN).unwrap_err();
         assert!(error.to_string().contains("make kernel"));
         let error = artifacts.modules(&machine::PLAIN).unwrap_err();

@@ -66,6 +66,12 @@ pub enum Verb {
         /// Leave out the tests that take a minute each
         #[arg(long)]
         quick: bool,
+        /// A variable for the guest's scripts
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        variables: Vec<String>,
+        /// Add to each test's limit, for tests that are told how long to take
+        #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+        extend: u64,
         /// Machines to run at a time [default: one per processor, at most 4]
         #[arg(short, long, value_name = "N")]
         jobs: Option<usize>,
@@ -81,6 +87,9 @@ pub struct MachineName {
     #[arg(long = "machine", value_name = "NAME")]
     pub name: Option<String>,
 }
+
+/// The kernel that tests run on, unless another is asked for.
+pub const TEST_KERNEL: &str = "test";
 
 /// Options of every verb.
 #[derive(Args, Clone)]
@@ -107,6 +116,9 @@ pub struct Options {
         default_value = "/bin/busybox"
     )]
     pub busybox: PathBuf,
+    /// The kernel of all machines that have none of their own: a folder below kernel/
+    #[arg(long, global = true, default_value = TEST_KERNEL, value_name = "FLAVOUR")]
+    pub kernel: String,
     /// How the VM's processors run [default: kvm where it works, else tcg]
     #[arg(long, global = true, value_enum)]
     pub accel: Option<Accel>,

@@ -3,7 +3,7 @@
 //! From options to a booted machine.
 
 use crate::artifacts::Artifacts;
-use crate::cli::{Accel, Options};
+use crate::cli::{Accel, Options, TEST_KERNEL};
 use crate::emulated::{self, Emulator};
 use crate::image;
 use crate::machine::Machine;
@@ -27,6 +27,9 @@ const FIRMWARE_LIMIT: u64 = 90;
 
 /// Time for an emulated device to start, or to end after QEMU, in seconds.
 const EMULATOR_LIMIT: u64 = 10;
+
+/// A kernel that checks each access takes so much longer.
+const SLOW_KERNEL: f64 = 5.0;
 
 /// What the verbs need to know of the host.
 pub struct Host {
@@ -95,7 +98,7 @@ impl Host {
             factor.is_finite() && factor > 0.0,
             "--time-factor {factor} is not above 0"
         );
-        let artifacts = Artifacts::new(artifacts)?;
+        let artifacts = Artifacts::new(artifacts, &options.kernel)?;
         let logs = options.logs.clone().unwrap_or_else(|| artifacts.logs());
         let accel = Mutex::new(options.accel.unwrap_or_else(choose_accel));
         Ok(Host {
@@ -113,7 +116,11 @@ impl Host {
 
     /// A time limit for this host.
     pub fn limit(&self, seconds: u64) -> Duration {
-        Duration::from_secs(seconds).mul_f64(self.options.time_factor)
+        let kernel = match self.options.kernel.as_str() {
+            TEST_KERNEL => 1.0,
+            _ => SLOW_KERNEL,
+        };
+        Duration::from_secs(seconds).mul_f64(self.options.time_factor * kernel)
     }
 
     /// A file for logs, its folder made.

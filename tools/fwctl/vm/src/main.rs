@@ -88,7 +88,7 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             command,
         } => verbs::exec(&host()?, machine.name.as_deref(), *limit, command),
         Verb::Pieces { patterns } => {
-            report::print(&report::pieces(patterns));
+            report::print(&report::pieces(patterns, &cli.options.kernel));
             Ok(0)
         }
         Verb::List { patterns } => {
@@ -98,6 +98,8 @@ fn dispatch(cli: &Cli) -> Result<i32> {
         Verb::Test {
             results,
             quick,
+            variables,
+            extend,
             jobs,
             patterns,
         } => {
@@ -105,7 +107,13 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             selected.retain(|test| !(*quick && test.is_slow));
             let jobs = jobs.unwrap_or_else(suite::default_jobs);
             let results = results.as_deref();
-            let is_good = suite::run(&host()?, &selected, patterns, jobs, results)?;
+            let variables = suite::variables(variables)?;
+            let wishes = suite::Wishes {
+                patterns,
+                variables,
+                extend: *extend,
+            };
+            let is_good = suite::run(&host()?, &selected, wishes, jobs, results)?;
             Ok(i32::from(!is_good))
         }
     }

@@ -2,6 +2,8 @@
 
 //! What `fwctl-vm test` and `fwctl-vm list` print.
 
+use crate::artifacts;
+use crate::cli::TEST_KERNEL;
 use crate::machine::MACHINES;
 use crate::outcome::{TestResult, Totals, Verdict};
 use crate::tests::{self, Test};
@@ -94,11 +96,15 @@ pub fn sum(results: &[TestResult], logs: &Path) -> String {
 }
 
 /// `fwctl-vm pieces`: what the build has to make for the selected tests, one name per line.
-pub fn pieces(patterns: &[String]) -> String {
+pub fn pieces(patterns: &[String], kernel: &str) -> String {
     let mut pieces = BTreeSet::new();
     for test in tests::select(patterns) {
+        let flavour = artifacts::flavour(test.machine, kernel);
+        if kernel != TEST_KERNEL && flavour != kernel {
+            continue;
+        }
         pieces.extend(["tools".to_string(), "selftests".to_string()]);
-        pieces.insert(format!("kernel-{}", test.machine.flavour));
+        pieces.insert(format!("kernel-{flavour}"));
         if !test.machine.emulated.is_empty() {
             pieces.insert("emu".to_string());
         }
@@ -154,13 +160,15 @@ mod tests_of_report {
 
     #[test]
     fn pieces_of_tests() {
-        let pattern = |pattern: &str| pieces(&[pattern.to_string()]);
+        let pattern = |pattern: &str| pieces(&[pattern.to_string()], TEST_KERNEL);
         assert_eq!(pattern("core/kunit"), "kernel-test\nselftests\ntools\n");
         assert_eq!(pattern("cxl/builtin"), "kernel-builtin\nselftests\ntools\n");
         assert!(pattern("emu/connectx").starts_with("emu\nkernel-test\n"));
         assert!(pattern("stock/locked").contains("kernel-stock\n"));
         assert!(pattern("vendor/cxl").ends_with("tools\nvendor\n"));
         assert_eq!(pattern("no such test"), "");
+        assert!(pieces(&["core/kunit".into()], "debug").starts_with("kernel-debug\n"));
+        assert_eq!(pieces(&["cxl/builtin".into()], "debug"), "");
     }
 
     #[test]

@@ -26,23 +26,44 @@ use std::time::Duration;
 /// Tests that are to share a boot.
 type Chunk = VecDeque<&'static Test>;
 
-/// Runs the tests that `patterns` selected, `jobs` machines at a time; whether none failed.
+/// What was asked for besides.
+pub struct Wishes<'a> {
+    /// What selected the tests, and which of their cases are of interest.
+    pub patterns: &'a [String],
+    /// For the environment of the guest's scripts.
+    pub variables: Vec<(String, String)>,
+    /// Seconds to be added to each limit.
+    pub extend: u64,
+}
+
+/// Takes `NAME=VALUE` apart.
+pub fn variables(words: &[String]) -> Result<Vec<(String, String)>> {
+    let pair = |word: &String| {
+        let (name, value) = word
+            .split_once('=')
+            .with_context(|| format!("--set {word} is not NAME=VALUE"))?;
+        Ok((name.into(), value.into()))
+    };
+    words.iter().map(pair).collect()
+}
+
+/// Runs `selected`, `jobs` machines at a time; whether none failed.
 pub fn run(
     host: &Host,
     selected: &[&'static Test],
-    patterns: &[String],
+    wishes: Wishes<'_>,
     jobs: usize,
     results_file: Option<&Path>,
 ) -> Result<bool> {
     if selected.is_empty() {
         bail!(
             "no test is called like {}; `fwctl-vm list` names them all",
-            patterns.join(" or ")
+            wishes.patterns.join(" or ")
         );
     }
     let suite = Suite {
         host,
-        patterns,
+        wishes,
         results: Mutex::default(),
     };
     let chunks = Mutex::new(chunks(selected));
@@ -106,7 +127,7 @@ fn chunks(selected: &[&'static Test]) -> VecDeque<Chunk> {
 
 struct Suite<'a> {
     host: &'a Host,
-    patterns: &'a [String],
+    wishes: Wishes<'a>,
     results: Mutex<Vec<TestResult>>,
 }
 
@@ -115,7 +136,9 @@ impl Suite<'_> {
     fn chunk(&self, tests: Chunk) -> Result<()> {
         let mut left = Chunk::new();
         for test in tests {
-            if let Some(reason) = self.host.artifacts.unavailable(test.machine) {
+            let artifacts = &self.host.artifacts;
+            let left_out = artifacts.is_left_out(test.machine);
+            if let Some(reason) = left_out.or_else(|| artifacts.unavailable(test.machine)) {
                 let skipped = TestResult::new(test.name, Verdict::Skip(reason));
                 self.record(test, vec![skipped], None);
                 continue;
@@ -239,21 +262,31 @@ impl Suite<'_> {
         let shell = ["/bin/sh", "-c", "exec /bin/sh \"$@\" 2>&1", "sh"].map(String::from);
         let script = format!("{}/{}", image::SCRIPTS, test.script[0]);
         let arguments = test.script[1..].iter().map(|word| word.to_string());
+        let machine = ("FWCTL_VM_MACHINE".to_string(), test.machine.name.into());
+        let env = self
+            .wishes
+            .variables
+            .iter()
+            .cloned()
+            .chain([machine])
+            .collect();
+        let limit = self.host.limit(test.limit) + Duration::from_secs(self.wishes.extend);
         Step {
             seq: 0,
             name: test.name.into(),
             argv: shell.into_iter().chain([script]).chain(arguments).collect(),
-            env: vec![("FWCTL_VM_MACHINE".into(), test.machine.name.into())],
-            limit_ms: self.host.limit(test.limit).as_millis() as u64,
+            env,
+            limit_ms: limit.as_millis() as u64,
         }
     }
 
     /// Shows results and keeps those that were asked for; a suite's own failure always.
     fn record(&self, test: &Test, mut results: Vec<TestResult>, time: Option<Duration>) {
-        results
-            .retain(|result| result.name == test.name || tests::wants(self.patterns, &result.name));
+        results.retain(|result| {
+            result.name == test.name || tests::wants(self.wishes.patterns, &result.name)
+        });
         if results.is_empty() {
-            let reason = format!("it has no case like {}", self.patterns.join(" or "));
+            let reason = format!("it has no case like {}", self.wishes.patterns.join(" or "));
             results.push(failed(test.name, reason));
         }
         if let ([only], Some(time)) = (results.as_mut_slice(), time) {

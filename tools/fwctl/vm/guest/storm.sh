@@ -7,17 +7,23 @@
 seconds=${STORM_SECONDS:-25}
 seed=${STORM_SEED:-1}
 pci=''
+! emu help >/dev/null 2>&1 || pci='-e emu'
 for module; do
 	case $module in
 	cxl_fwctl)
 		load_cxl
 		wait_for "a fwctl device" some_device
-		pci="-p $(pci_of "$(memdev_of "$(devices | head -n 1)")")"
+		pci="$pci -p $(pci_of "$(memdev_of "$(devices | head -n 1)")")"
+		;;
+	mlx5_fwctl)
+		load_mlx5
+		device=$(the_device) || fail "$device"
+		pci="$pci -p $(basename "$(readlink -f "/sys/class/fwctl/$device/device")")"
 		;;
 	*) load "$module" ;;
 	esac
 done
-# shellcheck disable=SC2086 # two words, or none
+# shellcheck disable=SC2086 # words, or none
 /selftests/fwctl_storm -s "$seconds" -r "$seed" $pci "$@" || fail "the storm of $seconds s from seed $seed went wrong: see above"
 unload "$@" fwctl
 has_devices 0 || fail "devices are left: $(devices)"

@@ -531,6 +531,8 @@ macro_rules! storm {
 const STORMS: &[Test] = &[
     storm!("storm/loopback", "both samples are used in every way while they come and go", PLAIN, "fwctl_loopback", "fwctl_loopback_c"),
     storm!("storm/cxl", "a memory device is used in every way while it, and its driver, come and go", CXL, "cxl_fwctl"),
+    storm!("storm/memory", "the same, and it vanishes", CXL_EMULATED, "cxl_fwctl"),
+    storm!("storm/mlx5", "a ConnectX is used in every way while it, and its driver, come and go, also by surprise", CONNECTX_FAULTS, "mlx5_fwctl"),
 ];
 
 /// All tests, in the order in which they run on a machine.

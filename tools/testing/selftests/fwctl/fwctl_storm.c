@@ -3,7 +3,7 @@
  * A storm: programs that use fwctl devices in every way at once, while the devices, their drivers
  * and the programs themselves come and go.
  *
- *	fwctl_storm [-s SECONDS] [-r SEED] [-p PCI_FUNCTION] MODULE...
+ *	fwctl_storm [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...
  *
  * MODULEs are drivers: loopback samples, or others that are there.  Everything that is done follows
  * from the seed, but for the order in which the processes get to it.  Each round of ten seconds
@@ -16,10 +16,12 @@
  *	replied	executed, with the right reply
  *	refused	answered by the driver with the errno that was asked for
  *	void	not delivered, as the device was gone
+ *	cut	ended by the driver below, as the device vanished meanwhile
  *	lost	cut off with its caller, so that nobody knows
  *
  * What the core's trace events say of it has to be the same.  -p is a PCI function that is removed
- * and found again.
+ * and found again.  -e is a command that tells an emulated device to "vanish" before that, and to
+ * "return".
  */
 #include <dirent.h>
 #include <poll.h>
@@ -45,13 +47,13 @@ static struct storm {
 	bool is_over;
 	/* Somebody saw something wrong. */
 	bool has_failed;
-	uint64_t opened, asked, replied, refused, not_delivered, polled, forked;
-	uint64_t unbound, unloaded, removed;
+	uint64_t opened, asked, replied, refused, not_delivered, cut, polled, forked;
+	uint64_t unbound, unloaded, removed, vanished;
 } *storm;
 
 static char **modules;
 static int module_count;
-static const char *pci_function;
+static const char *pci_function, *emulator;
 
 #define count(counter) __atomic_add_fetch(&storm->counter, 1, __ATOMIC_SEQ_CST)
 #define counted(counter) __atomic_load_n(&storm->counter, __ATOMIC_SEQ_CST)
@@ -104,18 +106,36 @@ struct caller {
 	pthread_t thread;
 };
 
+/* What the drivers below say of a device that does not answer any more. */
+static bool has_vanished(int err)
+{
+	switch (err) {
+	case EBUSY:
+	case EIO:
+	case ENOLINK:
+	case ENXIO:
+	case ETIMEDOUT:
+		return counted(vanished);
+	default:
+		return false;
+	}
+}
+
 static void take_a_file(struct caller *caller)
 {
 	int slot = below(&caller->dice, FILES), fd, old, mode;
 	char node[64];
 
-	/* Few are there; the others must fail as those do that have gone. */
-	snprintf(node, sizeof(node), NODE_DIR "/fwctl%u", below(&caller->dice, 5));
+	/* Few are there, with low numbers; the others must fail as those do that have gone. */
+	snprintf(node, sizeof(node), NODE_DIR "/fwctl%u",
+		 below(&caller->dice, 1 + below(&caller->dice, 5)));
 	mode = below(&caller->dice, 2) ? O_RDWR : O_RDONLY;
 	fd = open(node, mode | (below(&caller->dice, 2) ? O_CLOEXEC : 0));
 	if (fd < 0) {
-		if (errno != ENOENT && errno != ENODEV && errno != ENXIO)
+		if (errno != ENOENT && errno != ENODEV && errno != ENXIO && !has_vanished(errno))
 			wrong("open %s: %m", node);
+		/* Leaves the processor to those who bring the device back. */
+		usleep(1000);
 		return;
 	}
 	count(opened);
@@ -148,6 +168,10 @@ static bool is_answered(int err, int expected)
 	}
 	if (err && err == expected) {
 		count(refused);
+		return false;
+	}
+	if (has_vanished(err)) {
+		count(cut);
 		return false;
 	}
 	if (err || expected) {
@@ -335,6 +359,8 @@ static void *caller_main(void *arg)
 			fd = keep(some_file(caller));
 			if (fd >= 0)
 				use(caller, fd);
+			else
+				take_a_file(caller);
 		}
 		if (fd >= 0)
 			close(fd);
@@ -383,6 +409,16 @@ static bool pick(struct dice *dice, struct bond *bond)
 	return is_found;
 }
 
+static void settle(double deadline)
+{
+	struct dice dice = { 1 };
+	struct bond bond;
+
+	/* The devices may still be on their way. */
+	while (now() < deadline && !pick(&dice, &bond))
+		usleep(10000);
+}
+
 /* An error says nothing here: the driver may be gone, or the other process faster. */
 static void rebind(struct dice *dice)
 {
@@ -409,14 +445,33 @@ static void reload(struct dice *dice)
 		wrong("%s does not load again", module);
 }
 
+static void tell_emulator(const char *what)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "%s %s >/dev/null", emulator, what);
+	if (system(command))
+		wrong("'%s' fails", command);
+}
+
+/* The function goes, in order or by surprise, and comes back. */
 static void rescan(struct dice *dice)
 {
+	bool is_surprise = emulator && below(dice, 2);
 	char path[PATH_MAX];
 
+	if (is_surprise) {
+		count(vanished);
+		tell_emulator("vanish");
+		/* The driver below may notice, or not. */
+		usleep(below(dice, 3000000));
+	}
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", pci_function);
 	if (!write_text(path, "1"))
 		count(removed);
 	usleep(below(dice, 20000));
+	if (is_surprise)
+		tell_emulator("return");
 	write_text("/sys/bus/pci/rescan", "1");
 }
 
@@ -428,9 +483,9 @@ struct trouble {
 };
 
 static const struct trouble troubles[] = {
-	{ "rebind", rebind, 30000 },
-	{ "reload", reload, 400000 },
-	{ "rescan", rescan, 800000 },
+	{ "rebind", rebind, 200000 },
+	{ "reload", reload, 1000000 },
+	{ "rescan", rescan, 2000000 },
 };
 
 static pid_t start(void (*story)(uint64_t seed), uint64_t seed)
@@ -458,8 +513,10 @@ static void trouble_main(uint64_t seed)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (!is_over()) {
-		trouble->make(&dice);
+		/* There should be a device to trouble, and somebody to use it. */
+		settle(now() + 2);
 		usleep(below(&dice, trouble->pause));
+		trouble->make(&dice);
 	}
 	fflush(NULL);
 }
@@ -580,16 +637,6 @@ static uint64_t read_counter(const struct events *events)
  * A round
  */
 
-static void settle(double deadline)
-{
-	struct dice dice = { 1 };
-	struct bond bond;
-
-	/* The devices may still be on their way. */
-	while (now() < deadline && !pick(&dice, &bond))
-		usleep(10000);
-}
-
 static void unload_everything(void)
 {
 	double deadline = now() + PATIENCE;
@@ -642,17 +689,37 @@ static void check_contexts(void)
 	}
 }
 
+/* Nor does the firmware of a ConnectX. */
+static void check_firmware(void)
+{
+	char command[128], answer[32] = "";
+	bool is_mlx5 = false;
+	FILE *pipe;
+
+	for (int i = 0; i < module_count; i++)
+		is_mlx5 |= !strcmp(modules[i], "mlx5_fwctl");
+	if (!emulator || !is_mlx5)
+		return;
+	snprintf(command, sizeof(command), "%s -p /alive/uids counters", emulator);
+	pipe = popen(command, "r");
+	if (!pipe || !fgets(answer, sizeof(answer), pipe) || strcmp(answer, "0\n"))
+		wrong("contexts that the firmware has left: %s", answer);
+	if (pipe)
+		pclose(pipe);
+}
+
 static void check_counters(bool is_traced, uint64_t kills)
 {
-	uint64_t answered = counted(replied) + counted(refused) + counted(not_delivered);
+	uint64_t answered = counted(replied) + counted(refused) + counted(not_delivered) +
+			    counted(cut);
 	uint64_t lost = counted(asked) - answered;
 
-	printf("opened %ju; asked %ju = replied %ju + refused %ju + void %ju + lost %ju; ",
+	printf("opened %ju; asked %ju = replied %ju + refused %ju + void %ju + cut %ju + lost %ju; ",
 	       counted(opened), counted(asked), counted(replied), counted(refused),
-	       counted(not_delivered), lost);
-	printf("polled %ju, forked %ju, killed %ju; unbound %ju, unloaded %ju, removed %ju\n",
+	       counted(not_delivered), counted(cut), lost);
+	printf("polled %ju, forked %ju, killed %ju; unbound %ju, unloaded %ju, removed %ju, vanished %ju\n",
 	       counted(polled), counted(forked), kills, counted(unbound), counted(unloaded),
-	       counted(removed));
+	       counted(removed), counted(vanished));
 
 	/* Each thread, and the child of each, may have been in the middle of one. */
 	if (lost > kills * THREADS * 2)
@@ -721,6 +788,7 @@ static void run_round(uint64_t seed, double seconds)
 	check_counters(is_traced, kills);
 	remove_counters();
 	check_contexts();
+	check_firmware();
 	unload_everything();
 	fflush(NULL);
 }
@@ -731,7 +799,7 @@ int main(int argc, char **argv)
 	uint64_t seed = 1;
 	int option;
 
-	while ((option = getopt(argc, argv, "s:r:p:")) != -1) {
+	while ((option = getopt(argc, argv, "s:r:p:e:")) != -1) {
 		switch (option) {
 		case 's':
 			seconds = atof(optarg);
@@ -742,6 +810,9 @@ int main(int argc, char **argv)
 		case 'p':
 			pci_function = optarg;
 			break;
+		case 'e':
+			emulator = optarg;
+			break;
 		default:
 			return 2;
 		}
@@ -750,7 +821,7 @@ int main(int argc, char **argv)
 	module_count = argc - optind;
 	if (!module_count) {
 		fprintf(stderr,
-			"usage: fwctl_storm [-s SECONDS] [-r SEED] [-p PCI_FUNCTION] MODULE...\n");
+			"usage: fwctl_storm [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -41,6 +41,27 @@
 #include "kselftest_harness.h"
 #endif
 
+#ifndef FWCTL_NO_TEST
+/*
+ * FWCTL_TEST_PATIENCE multiplies the time that each test may take, for a kernel that checks more
+ * than others, or a slow machine.  Runs after the constructors that register the tests.
+ */
+static void __attribute__((constructor)) have_patience(void)
+{
+	const char *patience = getenv("FWCTL_TEST_PATIENCE");
+	int factor = patience ? atoi(patience) : 1;
+	struct __fixture_metadata *f;
+	struct __test_metadata *t;
+
+	if (factor < 1 || factor > 1000)
+		return;
+	for (f = __fixture_list; f; f = f->next) {
+		for (t = f->tests; t; t = t->next)
+			t->timeout *= factor;
+	}
+}
+#endif
+
 #define CLASS_DIR "/sys/class/fwctl"
 #define NODE_DIR "/dev/fwctl"
 

@@ -53,17 +53,18 @@ key_of() {
 	vendor) paths=(scripts/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
 	selftests) paths=(tools/testing/selftests/fwctl include samples patches scripts/selftests scripts/lib/staging.sh scripts/tree) ;;
 	kernel-stock) paths=(drivers/fwctl rust/kernel samples/fwctl scripts/deb/build scripts/deb/fwctl-dkms scripts/stock) ;;
-	kernel-*) paths=(drivers include rust samples tools/testing/cxl patches scripts/series/removed scripts/lib/coverage.sh
+	kernel-* | mistakes-*) paths=(drivers include rust samples tools/testing/cxl patches scripts/series/removed scripts/lib/coverage.sh
 		scripts/lib/staging.sh scripts/tree)
 		# Another flavour's configuration is none of its business, unless that is on top of it.
 		for path in "$REPO"/scripts/kernel/*; do
 			case ${path##*/} in
-			base.config | "${1#kernel-}.config") ;;
-			test.config) [[ $1 == kernel-debug || $1 == kernel-kcsan ]] || continue ;;
+			base.config | "${1#*-}.config") ;;
+			test.config) [[ $1 == *-debug || $1 == *-kcsan ]] || continue ;;
 			*.config) continue ;;
 			esac
 			paths+=("${path#"$REPO/"}")
 		done
+		[[ $1 != mistakes-* ]] || paths+=(scripts/mistakes)
 		;;
 	*) die "no such piece: $1" ;;
 	esac
@@ -107,7 +108,7 @@ gather() {
 # drop_old: keeps the three newest of each piece, and of the gathered folders those that are in use or new.
 drop_old() {
 	local kind path fd
-	for kind in kernel-{test,builtin,bench,debug,kcsan,own,stock} selftests tools emu vendor; do
+	for kind in kernel-{test,builtin,bench,debug,kcsan,own,stock} mistakes-{debug,kcsan} selftests tools emu vendor; do
 		find "$CACHE/pieces" -mindepth 1 -maxdepth 1 -name "$kind-*" -printf '%T@ %p\n' | sort -rn | tail -n +4 |
 			cut -d' ' -f2- | xargs -r rm -rf
 	done

@@ -33,14 +33,14 @@ use_core() {
 	esac
 }
 
-# wait_for WHAT COMMAND...: until the command succeeds, at most ten seconds
+# wait_for WHAT COMMAND...: until the command succeeds, at most ten seconds; as many times that as the kernel is slower
 wait_for() {
 	wait_for_what=$1
-	wait_for_left=200
+	wait_for_left=$((200 * ${FWCTL_TEST_PATIENCE:-1}))
 	shift
 	until "$@"; do
 		wait_for_left=$((wait_for_left - 1))
-		[ $wait_for_left != 0 ] || fail "$wait_for_what: not after ten seconds"
+		[ $wait_for_left != 0 ] || fail "$wait_for_what: not after $((10 * ${FWCTL_TEST_PATIENCE:-1})) seconds"
 		usleep 50000
 	done
 }

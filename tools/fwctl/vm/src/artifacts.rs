@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! OUT/kernel/FLAVOUR/bzImage                                 FLAVOUR stock: Debian's own
+//! OUT/mistakes/FLAVOUR/NAME.ko                              modules with mistakes, for kernels that check
 //! OUT/kernel/stock/{firmware,variables}.fd                   UEFI with Secure Boot, and its keys
 //! OUT/kernel/FLAVOUR/modules/lib/modules/RELEASE/            what `make modules_install` wrote
 //! OUT/kernel/test/modules-cxl-test/lib/modules/RELEASE/      the same with tools/testing/cxl in updates/
@@ -16,6 +17,7 @@
 //! ```
 
 use crate::cli::TEST_KERNEL;
+use crate::kernel::checks_more;
 use crate::machine::Machine;
 use anyhow::{bail, ensure, Context, Result};
 use std::path::{Path, PathBuf};
@@ -60,8 +62,7 @@ impl Artifacts {
 
     /// Why the machine has no part in tests of the kernel that was asked for.
     pub fn is_left_out(&self, machine: &Machine) -> Option<String> {
-        let is_other = self.kernel != TEST_KERNEL && self.flavour(machine) != self.kernel;
-        is_other.then(|| format!("it is about a kernel of its own, not about {}", self.kernel))
+        is_left_out(machine, &self.kernel)
     }
 
     /// `OUT/logs`.
@@ -82,6 +83,11 @@ impl Artifacts {
     /// `OUT/bin/fwctl-emu`.
     pub fn emu(&self) -> PathBuf {
         self.root.join("bin/fwctl-emu")
+    }
+
+    /// `OUT/mistakes/FLAVOUR`.
+    pub fn mistakes(&self, machine: &Machine) -> PathBuf {
+        self.root.join("mistakes").join(self.flavour(machine))
     }
 
     /// `OUT/vendor`.
@@ -196,6 +202,21 @@ pub fn flavour<'a>(machine: &Machine, kernel: &'a str) -> &'a str {
     }
 }
 
+/// Why the machine has no part in tests of `kernel`.
+pub fn is_left_out(machine: &Machine, kernel: &str) -> Option<String> {
+    let flavour = flavour(machine, kernel);
+    if flavour == kernel {
+        None
+    } else if kernel != TEST_KERNEL {
+        Some(format!(
+            "it is about a kernel of its own, not about {kernel}"
+        ))
+    } else {
+        checks_more(flavour)
+            .then(|| format!("it is about another kernel: make test KERNEL={flavour}"))
+    }
+}
+
 /// Whether a `modules.dep` or `modules.builtin` names the module.
 fn lists_module(list: &str, name: &str) -> bool {
     list.lines().any(|line| {
@@ -220,6 +241,18 @@ mod tests {
         assert!(!lists_module(dep, "fwctl_loopback_c"));
         assert!(!lists_module(dep, "loopback"));
         assert!(lists_module("kernel/drivers/fwctl/fwctl.ko\n", "fwctl"));
+    }
+
+    #[test]
+    fn machines_that_are_left_out() {
+        assert_eq!(is_left_out(&machine::PLAIN, TEST_KERNEL), None);
+        assert_eq!(is_left_out(&machine::BUILTIN, TEST_KERNEL), None);
+        assert_eq!(is_left_out(&machine::PLAIN, "debug"), None);
+        assert_eq!(is_left_out(&machine::MISTAKES, "debug"), None);
+        assert!(is_left_out(&machine::BUILTIN, "debug").is_some());
+        assert!(is_left_out(&machine::MISTAKES, "kcsan").is_some());
+        let advice = is_left_out(&machine::MISTAKES, TEST_KERNEL).unwrap();
+        assert!(advice.contains("KERNEL=debug"), "{advice}");
     }
 
     #[test]

@@ -139,11 +139,15 @@ const PATTERNS: &[(At, &str, &str)] = &[
     (Anywhere, "detected stalls on CPUs/tasks", "RCU stall"),
     (Anywhere, "self-detected stall on CPU", "RCU stall"),
     (Anywhere, "detected expedited stalls", "RCU stall"),
+    (Anywhere, "detected stalls on tasks", "RCU stall"),
     (Start, "INFO: task ", "hung task"),
     (Start, "rust_kernel: panicked at", "Rust panic"),
     (Start, "kernel BUG at ", "BUG"),
     (Start, "BUG: ", "BUG"),
     (Start, "BUG ", "slab"),
+    (Start, "ODEBUG: ", "debug objects"),
+    (Anywhere, "new suspected memory leaks", "kmemleak"),
+    (Start, "unreferenced object ", "kmemleak"),
     (Start, "WARNING: ", "WARNING"),
     (Start, "Oops: ", "Oops"),
     (Start, "Oops[", "Oops"),
@@ -299,6 +303,23 @@ mod tests {
             ("BUG: KASAN: slab-use-after-free in f+0x1/0x2", "KASAN"),
             ("UBSAN: array-index-out-of-bounds in x.c:1:2", "UBSAN"),
             ("BUG: KCSAN: data-race in a / b", "KCSAN"),
+            ("BUG: KASAN: global-out-of-bounds in f+0x1/0x2 [x]", "KASAN"),
+            ("BUG: KASAN: vmalloc-out-of-bounds in f+0x1/0x2 [x]", "KASAN"),
+            ("UBSAN: shift-out-of-bounds in x.c:1:2", "UBSAN"),
+            (
+                "ODEBUG: free active (active state 0) object: 1 object type: timer_list hint: f+0x0/0x1",
+                "debug objects",
+            ),
+            ("ODEBUG: Out of memory. ODEBUG disabled", "debug objects"),
+            (
+                "kmemleak: 8 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+                "kmemleak",
+            ),
+            (
+                "unreferenced object 0xffff888101234000 (size 1234):",
+                "kmemleak",
+            ),
+            ("INFO: rcu_tasks detected stalls on tasks:", "RCU stall"),
             (
                 "BUG: scheduling while atomic: sh/70/0x00000002",
                 "atomic sleep",
@@ -314,6 +335,10 @@ mod tests {
             ("BUG: MAX_LOCKDEP_ENTRIES too low!", "BUG"),
             (
                 "BUG kmalloc-64 (Tainted: G        W  ): Poison overwritten",
+                "slab",
+            ),
+            (
+                "BUG kmalloc-64 (Not tainted): Right Redzone overwritten",
                 "slab",
             ),
             ("kernel BUG at lib/list_debug.c:32!", "BUG"),
@@ -368,6 +393,10 @@ mod tests {
             "<12>[    2.0] BUG: a program wrote this to /dev/kmsg",
             "<12>[    2.0] Call Trace: likewise",
             "<6>[    2.0] INFO: task management is up",
+            "<6>[    0.5] kmemleak: Kernel memory leak detector disabled",
+            "<6>[    0.5] kmemleak: Kernel memory leak detector initialized (mem pool available: 15824)",
+            "<6>[    0.0] kasan: KernelAddressSanitizer initialized (generic)",
+            "<6>[    0.5] kcsan: strict mode configured",
             "<4>[    2.0] fwctl: module verification failed: tainting kernel",
         ] {
             assert_eq!(complaints(line), [], "{line}");

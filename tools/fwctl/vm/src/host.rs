@@ -3,9 +3,10 @@
 //! From options to a booted machine.
 
 use crate::artifacts::Artifacts;
-use crate::cli::{Accel, Options, TEST_KERNEL};
+use crate::cli::{Accel, Options};
 use crate::emulated::{self, Emulator};
 use crate::image;
+use crate::kernel;
 use crate::machine::Machine;
 use crate::qemu::{quote, Launch, Sockets};
 use crate::session::{Boot, NoBoot, Session};
@@ -27,9 +28,6 @@ const FIRMWARE_LIMIT: u64 = 90;
 
 /// Time for an emulated device to start, or to end after QEMU, in seconds.
 const EMULATOR_LIMIT: u64 = 10;
-
-/// A kernel that checks each access takes so much longer.
-const SLOW_KERNEL: f64 = 5.0;
 
 /// What the verbs need to know of the host.
 pub struct Host {
@@ -114,13 +112,14 @@ impl Host {
         *self.accel.lock().expect("a worker panicked")
     }
 
+    /// How many times as long as usual everything may take.
+    pub fn patience(&self) -> f64 {
+        self.options.time_factor * kernel::of(&self.options.kernel).slowness
+    }
+
     /// A time limit for this host.
     pub fn limit(&self, seconds: u64) -> Duration {
-        let kernel = match self.options.kernel.as_str() {
-            TEST_KERNEL => 1.0,
-            _ => SLOW_KERNEL,
-        };
-        Duration::from_secs(seconds).mul_f64(self.options.time_factor * kernel)
+        Duration::from_secs(seconds).mul_f64(self.patience())
     }
 
     /// A file for logs, its folder made.
@@ -159,6 +158,7 @@ impl Host {
         let argv = Launch {
             qemu: &self.options.qemu,
             machine,
+            checks: kernel::of(self.artifacts.flavour(machine)),
             kernel: &kernel,
             initramfs: &initramfs,
             sockets: &sockets,

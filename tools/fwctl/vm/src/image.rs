@@ -69,6 +69,9 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
         image.program("bin/fwctl", &artifacts.cli())?;
     }
     image.programs_below("selftests", &artifacts.selftests())?;
+    if machine.has_mistakes {
+        image.programs_below("lib/mistakes", &artifacts.mistakes(machine))?;
+    }
     if machine.has_vendor_tools {
         image.tree(&artifacts.vendor())?;
     }

@@ -48,6 +48,15 @@ pub fn judge(test: &Test, ran: &Ran, output: &str) -> Vec<TestResult> {
     }
 }
 
+/// What went wrong in a step that is no test, if anything did.
+pub fn trouble(ran: &Ran, output: &str) -> Option<String> {
+    complaints(&ran.kernel, &[]).or_else(|| match ended(ran) {
+        Err(what) => Some(what),
+        Ok(0) => None,
+        Ok(status) => Some(format!("{} (exit status {status})", last_line(output))),
+    })
+}
+
 /// A failure for every case that says so, and one for the suite if anything else is wrong.
 fn suite(
     test: &Test,

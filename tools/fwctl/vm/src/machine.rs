@@ -25,6 +25,8 @@ pub struct Machine {
     pub is_numa: bool,
     /// It starts from UEFI firmware with Secure Boot on, whose files lie beside the kernel.
     pub has_secure_boot: bool,
+    /// The modules with mistakes are in it.
+    pub has_mistakes: bool,
     /// The kernel keeps track of memory, so that a test can look for leaks.  It boots more slowly.
     pub has_kmemleak: bool,
     /// One processor whose time stamp counter counts the instructions that it executes.
@@ -90,6 +92,7 @@ const BASE: Machine = Machine {
     has_vendor_tools: false,
     is_numa: false,
     has_secure_boot: false,
+    has_mistakes: false,
     has_kmemleak: false,
     is_counted: false,
     cmdline: "kunit.enable=0",
@@ -320,6 +323,24 @@ pub static BENCH_SMP: Machine = Machine {
     ..CORES
 };
 
+/// Where the checks of the kernel "debug" are tried.
+pub static MISTAKES: Machine = Machine {
+    name: "mistakes",
+    about: "no devices, modules with mistakes, the kernel with KASAN",
+    flavour: "debug",
+    has_mistakes: true,
+    ..BASE
+};
+
+/// Where KCSAN is tried.
+pub static RACES: Machine = Machine {
+    name: "races",
+    about: "no devices, a module with a race, the kernel with KCSAN",
+    flavour: "kcsan",
+    has_mistakes: true,
+    ..BASE
+};
+
 /// All of them, in the order in which `test` boots them.
 pub static MACHINES: &[&Machine] = &[
     &PLAIN,
@@ -346,6 +367,8 @@ pub static MACHINES: &[&Machine] = &[
     &CORES,
     &BENCH,
     &BENCH_SMP,
+    &MISTAKES,
+    &RACES,
 ];
 
 /// The machine called `name`.

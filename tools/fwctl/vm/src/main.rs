@@ -25,6 +25,7 @@ mod host;
 mod image;
 mod initramfs;
 mod judge;
+mod kernel;
 mod machine;
 mod outcome;
 mod protocol;

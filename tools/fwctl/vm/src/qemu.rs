@@ -4,6 +4,7 @@
 
 use crate::cli::Accel;
 use crate::emulated::EmulatorSockets;
+use crate::kernel::Kernel;
 use crate::machine::{Emulated, Machine, Slot};
 use crate::protocol::{EMULATOR_PORT, PORT};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ pub struct Launch<'a> {
     pub qemu: &'a Path,
     /// Kernel, topology, devices.
     pub machine: &'a Machine,
+    /// What its kernel wants.
+    pub checks: &'static Kernel,
     /// bzImage.
     pub kernel: &'a Path,
     /// Its initramfs.
@@ -77,7 +80,7 @@ impl Launch<'_> {
             "-no-reboot",
         ]);
         self.accelerator(&mut add);
-        add(&["-m", "1G"]);
+        add(&["-m", &format!("{}M", self.checks.memory)]);
         let cxl = if self.machine.cxl_devices > 0 {
             ",cxl=on"
         } else {
@@ -120,18 +123,22 @@ impl Launch<'_> {
         add(&["-kernel", &self.kernel.display().to_string()]);
         add(&["-initrd", &self.initramfs.display().to_string()]);
         // It costs a third of the boot's time, and reports by itself only after ten minutes.
-        let kmemleak = match self.machine.has_kmemleak {
+        let kmemleak = match self.machine.has_kmemleak || self.checks.has_kmemleak {
             true => "kmemleak=on",
             false => "kmemleak=off",
         };
         let cmdline = [
             &CMDLINE.join(" "),
             kmemleak,
+            self.checks.cmdline,
             self.machine.cmdline,
             self.cmdline,
-        ]
-        .join(" ");
-        add(&["-append", cmdline.trim_end()]);
+        ];
+        let cmdline: Vec<&str> = cmdline
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
+        add(&["-append", &cmdline.join(" ")]);
         argv
     }
 
@@ -174,14 +181,16 @@ impl Launch<'_> {
         };
         if !self.machine.is_numa {
             if !self.machine.emulated.is_empty() {
-                add(&["-object", &format!("{backend},id=ram,size=1G")]);
+                let size = self.checks.memory;
+                add(&["-object", &format!("{backend},id=ram,size={size}M")]);
             }
             let count = if self.machine.is_counted { "1" } else { "2" };
             return add(&["-smp", count]);
         }
         add(&["-smp", "2,sockets=2,cores=1,threads=1"]);
+        let size = self.checks.memory / 2;
         for node in 0..2 {
-            add(&["-object", &format!("{backend},id=ram{node},size=512M")]);
+            add(&["-object", &format!("{backend},id=ram{node},size={size}M")]);
             add(&[
                 "-numa",
                 &format!("node,nodeid={node},cpus={node},memdev=ram{node}"),
@@ -261,13 +270,18 @@ pub fn quote(argv: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine;
+    use crate::{kernel, machine};
 
     fn argv(machine: &Machine) -> String {
+        argv_of(machine, machine.flavour)
+    }
+
+    fn argv_of(machine: &Machine, flavour: &str) -> String {
         let sockets = Sockets::in_dir(Path::new("/tmp/a,b"));
         let launch = Launch {
             qemu: Path::new("qemu"),
             machine,
+            checks: kernel::of(flavour),
             kernel: Path::new("/k"),
             initramfs: Path::new("/i"),
             sockets: &sockets,
@@ -341,6 +355,18 @@ mod tests {
         assert!(argv.contains("-cpu max,-erms,-fsrm,-fsrs,-fzrm") && argv.contains("-smp 1 "));
         assert!(argv.contains("tsc=reliable") && argv.contains("clocksource=tsc"));
         assert!(!argv.contains("kvm"), "{argv}");
+    }
+
+    #[test]
+    fn kernels_that_check() {
+        let usual = argv(&machine::CONNECTX);
+        assert!(usual.contains("-m 1024M") && usual.contains("size=1024M"));
+        assert!(usual.contains("kmemleak=off kunit.enable=0 more"));
+        let debug = argv_of(&machine::CONNECTX, "debug");
+        assert!(debug.contains("-m 2048M") && debug.contains("size=2048M"));
+        assert!(debug.contains("kmemleak=on kasan_multi_shot"));
+        let numa = argv_of(&machine::CXL_TEST, "debug");
+        assert_eq!(numa.matches("size=1024M").count(), 2, "{numa}");
     }
 
     #[test]

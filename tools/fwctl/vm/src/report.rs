@@ -3,7 +3,6 @@
 //! What `fwctl-vm test` and `fwctl-vm list` print.
 
 use crate::artifacts;
-use crate::cli::TEST_KERNEL;
 use crate::machine::MACHINES;
 use crate::outcome::{TestResult, Totals, Verdict};
 use crate::tests::{self, Test};
@@ -99,10 +98,10 @@ pub fn sum(results: &[TestResult], logs: &Path) -> String {
 pub fn pieces(patterns: &[String], kernel: &str) -> String {
     let mut pieces = BTreeSet::new();
     for test in tests::select(patterns) {
-        let flavour = artifacts::flavour(test.machine, kernel);
-        if kernel != TEST_KERNEL && flavour != kernel {
+        if artifacts::is_left_out(test.machine, kernel).is_some() {
             continue;
         }
+        let flavour = artifacts::flavour(test.machine, kernel);
         pieces.extend(["tools".to_string(), "selftests".to_string()]);
         pieces.insert(format!("kernel-{flavour}"));
         if !test.machine.emulated.is_empty() {
@@ -110,6 +109,9 @@ pub fn pieces(patterns: &[String], kernel: &str) -> String {
         }
         if test.machine.has_vendor_tools {
             pieces.insert("vendor".to_string());
+        }
+        if test.machine.has_mistakes {
+            pieces.insert(format!("mistakes-{flavour}"));
         }
     }
     let mut text = String::new();
@@ -145,6 +147,7 @@ pub fn list(patterns: &[String]) -> String {
 #[cfg(test)]
 mod tests_of_report {
     use super::*;
+    use crate::cli::TEST_KERNEL;
 
     fn case(name: &str, verdict: Verdict) -> TestResult {
         let mut result = TestResult::new(name, verdict);
@@ -169,6 +172,8 @@ mod tests_of_report {
         assert_eq!(pattern("no such test"), "");
         assert!(pieces(&["core/kunit".into()], "debug").starts_with("kernel-debug\n"));
         assert_eq!(pieces(&["cxl/builtin".into()], "debug"), "");
+        assert!(pieces(&["debug/mistakes".into()], "debug").contains("mistakes-debug\n"));
+        assert_eq!(pattern("debug/mistakes"), "");
     }
 
     #[test]

@@ -6,12 +6,13 @@
 
 use crate::host::{Booted, Host};
 use crate::image;
-use crate::judge::{complaints, judge};
+use crate::judge::{complaints, judge, trouble};
+use crate::kernel;
 use crate::machine::{Machine, MACHINES};
 use crate::outcome::{self, TestResult, Totals, Verdict};
-use crate::protocol::{Status, Step};
+use crate::protocol::Step;
 use crate::report::{self, print};
-use crate::session::{Ended, Ran, Seen};
+use crate::session::{Ran, Seen};
 use crate::sys::Interrupted;
 use crate::tests::{self, Test};
 use anyhow::{bail, Context, Result};
@@ -182,7 +183,13 @@ impl Suite<'_> {
             // warnings that speak only once.
             is_sound = self.test(&mut booted, test)? && booted.has_its_devices();
         }
-        let was_detached = is_sound && !machine.emulated.is_empty() && self.detach(&mut booted)?;
+        let was_detached = is_sound
+            && !machine.emulated.is_empty()
+            && self.afterwards(&mut booted, "detach", 120)?;
+        let flavour = self.host.artifacts.flavour(machine);
+        if is_sound && kernel::checks_more(flavour) && !machine.has_mistakes {
+            self.afterwards(&mut booted, "checkers", 120)?;
+        }
         if let Some(complaint) = complaints(&booted.session.stray, &[]) {
             let name = format!("boot/{}", machine.name);
             self.record_of_boot(name, complaint, booted.console_log.clone());
@@ -194,30 +201,33 @@ impl Suite<'_> {
         Ok(())
     }
 
-    /// Takes the emulated devices away from their drivers, so that what these leave behind is a
-    /// leak; whether it worked.
-    fn detach(&self, booted: &mut Booted) -> Result<bool> {
-        /// In seconds.
-        const LIMIT: u64 = 120;
-        let name = format!("{}/detach", booted.machine);
-        let script = format!("{}/detach.sh", image::SCRIPTS);
+    /// Runs one of the scripts that come after the tests of a machine; whether all was well.
+    fn afterwards(&self, booted: &mut Booted, what: &str, limit: u64) -> Result<bool> {
+        let name = format!("{}/{what}", booted.machine);
         let step = Step {
             seq: 0,
             name: name.clone(),
-            argv: vec!["/bin/sh".into(), script],
+            argv: vec!["/bin/sh".into(), format!("{}/{what}.sh", image::SCRIPTS)],
             env: Vec::new(),
-            limit_ms: self.host.limit(LIMIT).as_millis() as u64,
+            limit_ms: self.host.limit(limit).as_millis() as u64,
         };
-        let ran = booted.session.run(step, &mut |_| {})?;
-        let what = match complaints(&ran.kernel, &[]) {
-            Some(complaint) => complaint,
-            None if ran.ended == Ended::Status(Status::Exited(0)) => return Ok(true),
-            None => format!(
-                "the drivers do not let go of their devices: {:?}",
-                ran.ended
-            ),
+        let mut output = Vec::new();
+        let mut watch = |seen: Seen<'_>| {
+            if let Seen::Output(_, bytes) = seen {
+                output.extend_from_slice(bytes);
+            }
         };
-        self.record_of_boot(name, what, booted.console_log.clone());
+        let ran = booted.session.run(step, &mut watch)?;
+        let output = String::from_utf8_lossy(&output);
+        let Some(trouble) = trouble(&ran, &output) else {
+            return Ok(true);
+        };
+        let log = self
+            .host
+            .log_file(&format!("{}.log", name.replace('/', ".")))?;
+        std::fs::write(&log, output.as_bytes())
+            .with_context(|| format!("cannot write {}", log.display()))?;
+        self.record_of_boot(name, trouble, log);
         Ok(false)
     }
 
@@ -263,12 +273,15 @@ impl Suite<'_> {
         let script = format!("{}/{}", image::SCRIPTS, test.script[0]);
         let arguments = test.script[1..].iter().map(|word| word.to_string());
         let machine = ("FWCTL_VM_MACHINE".to_string(), test.machine.name.into());
+        // The programs of the selftests have limits of their own.
+        let patience = self.host.patience().ceil().max(1.0).to_string();
+        let patience = ("FWCTL_TEST_PATIENCE".to_string(), patience);
         let env = self
             .wishes
             .variables
             .iter()
             .cloned()
-            .chain([machine])
+            .chain([machine, patience])
             .collect();
         let limit = self.host.limit(test.limit) + Duration::from_secs(self.wishes.extend);
         Step {

@@ -526,6 +526,46 @@ macro_rules! storm {
     };
 }
 
+/// What is to notice mistakes is on: a checker that is off is as silent as one that finds nothing.
+const CHECKERS: &[Test] = &[
+    Test {
+        name: "debug/mistakes",
+        about: "KASAN, UBSAN, lockdep and the others notice mistakes, also those made in Rust",
+        machine: &machine::MISTAKES,
+        script: &["mistakes.sh", "debug"],
+        reads: Reads::Tap,
+        limit: 300,
+        tolerates: &[
+            "[mistakes_c]",
+            "mistakes_c.c:",
+            "[mistakes_rust]",
+            "mistakes_rust.rs:",
+            "possible circular locking dependency detected",
+            "ODEBUG: free active",
+            "WARNING: at debug_print_object+",
+            "BUG kmalloc-64 ",
+            "WARNING: at object_err+",
+            "kmemleak: ",
+            "INFO: task insmod:",
+            "BUG: soft lockup - CPU#",
+            "rcu: INFO: rcu_",
+            // A panic of Rust ends here.
+            "kernel BUG at ",
+            "Oops: invalid opcode",
+        ],
+        ..BASE
+    },
+    Test {
+        name: "kcsan/mistakes",
+        about: "KCSAN notices a race",
+        machine: &machine::RACES,
+        script: &["mistakes.sh", "kcsan"],
+        reads: Reads::Tap,
+        tolerates: &["[mistakes_race]"],
+        ..BASE
+    },
+];
+
 /// What happens all at once.
 #[rustfmt::skip]
 const STORMS: &[Test] = &[
@@ -542,6 +582,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         .chain(MLX5)
         .chain(OTHERS)
         .chain(STORMS)
+        .chain(CHECKERS)
         .chain(VENDOR.iter().flatten())
 }
 
@@ -604,6 +645,8 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ("vendor-cxl.sh", include_str!("../guest/vendor-cxl.sh")),
     ("cdoor.sh", include_str!("../guest/cdoor.sh")),
     ("storm.sh", include_str!("../guest/storm.sh")),
+    ("mistakes.sh", include_str!("../guest/mistakes.sh")),
+    ("checkers.sh", include_str!("../guest/checkers.sh")),
     (
         "stock-connectx.sh",
         include_str!("../guest/stock-connectx.sh"),

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mistakes in C, one per load: the parameter "mistake" says which. Those that
+ * happen in one thread; races are in mistakes_race.c.
+ */
+#include <linux/delay.h>
+#include <linux/ktime.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/timer.h>
+
+static char *mistake = "";
+module_param(mistake, charp, 0444);
+MODULE_PARM_DESC(mistake, "its name, see the table at the end");
+
+static DEFINE_MUTEX(first);
+static DEFINE_MUTEX(second);
+static DEFINE_SPINLOCK(lock);
+static int numbers[4] = { 1, 2, 3, 4 };
+/* So that the compiler does not see through it. */
+static volatile unsigned int beyond = 43;
+static volatile int sink;
+static void * volatile forgotten;
+
+struct with_timer {
+	struct timer_list timer;
+};
+
+static void past_the_heap(void)
+{
+	char *heap = kzalloc(43, GFP_KERNEL);
+
+	if (!heap)
+		return;
+	sink = heap[beyond];
+	kfree(heap);
+}
+
+/* Where KASAN does not look, SLUB does. */
+static __no_sanitize_address noinline void spoil(char *heap)
+{
+	*(volatile char *)(heap + 64) = 1;
+}
+
+static void spoiled_heap(void)
+{
+	char *heap = kzalloc(64, GFP_KERNEL);
+
+	if (!heap)
+		return;
+	spoil(heap);
+	kfree(heap);
+}
+
+static void past_an_array(void)
+{
+	sink = numbers[beyond - 39];
+}
+
+static void too_far_a_shift(void)
+{
+	sink = 1 << beyond;
+}
+
+/* No deadlock, but with a second thread it could be one. */
+static void locks_in_both_orders(void)
+{
+	mutex_lock(&first);
+	mutex_lock(&second);
+	mutex_unlock(&second);
+	mutex_unlock(&first);
+
+	mutex_lock(&second);
+	mutex_lock(&first);
+	mutex_unlock(&first);
+	mutex_unlock(&second);
+}
+
+static void sleep_with_a_spinlock(void)
+{
+	spin_lock(&lock);
+	might_sleep();
+	spin_unlock(&lock);
+}
+
+static void nothing(struct timer_list *timer) {}
+
+static void free_a_running_timer(void)
+{
+	struct with_timer *one = kzalloc(sizeof(*one), GFP_KERNEL);
+
+	if (!one)
+		return;
+	timer_setup(&one->timer, nothing, 0);
+	mod_timer(&one->timer, jiffies + 100 * HZ);
+	kfree(one);
+}
+
+static void forget_the_heap(void)
+{
+	int i;
+
+	/* More than one: a stale copy of a pointer may lie on some stack. */
+	for (i = 0; i < 8; i++)
+		forgotten = kmalloc(1234, GFP_KERNEL);
+	forgotten = NULL;
+}
+
+/* Seconds; each detector is told to wait for less. */
+static void wait_for_nobody(void)
+{
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	schedule_timeout(8 * HZ);
+}
+
+static void spin(void)
+{
+	u64 end = ktime_get_mono_fast_ns() + 8ULL * NSEC_PER_SEC;
+
+	rcu_read_lock();
+	preempt_disable();
+	/* Somebody has to wait for RCU. */
+	start_poll_synchronize_rcu();
+	while (ktime_get_mono_fast_ns() < end)
+		cpu_relax();
+	preempt_enable();
+	rcu_read_unlock();
+}
+
+static const struct {
+	const char *name;
+	void (*make)(void);
+} mistakes[] = {
+	{ "past_the_heap", past_the_heap },
+	{ "spoiled_heap", spoiled_heap },
+	{ "past_an_array", past_an_array },
+	{ "too_far_a_shift", too_far_a_shift },
+	{ "locks_in_both_orders", locks_in_both_orders },
+	{ "sleep_with_a_spinlock", sleep_with_a_spinlock },
+	{ "free_a_running_timer", free_a_running_timer },
+	{ "forget_the_heap", forget_the_heap },
+	{ "wait_for_nobody", wait_for_nobody },
+	{ "spin", spin },
+};
+
+static int __init mistakes_init(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(mistakes); i++) {
+		if (!strcmp(mistake, mistakes[i].name)) {
+			mistakes[i].make();
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+module_init(mistakes_init);
+
+static void __exit mistakes_exit(void)
+{
+}
+module_exit(mistakes_exit);
+
+MODULE_DESCRIPTION("Mistakes in C that the kernel is to notice");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=busybox
+# mistakes.sh debug|kcsan: what is on in this kernel to notice mistakes does notice them; those of the modules in /lib/mistakes
+. /usr/lib/fwctl-vm/lib.sh
+
+number=0
+
+# is_said PATTERN: the kernel has said so meanwhile
+is_said() { dmesg | grep -q "$1"; }
+
+# result CASE PATTERN
+result() {
+	number=$((number + 1))
+	if is_said "$2"; then
+		echo "ok $number $1"
+	else
+		echo "# the kernel said nothing like: $2"
+		echo "not ok $number $1"
+	fi
+}
+
+# make_mistake MODULE PARAMETER...
+make_mistake() {
+	dmesg -c >/dev/null
+	insmod "/lib/mistakes/$1.ko" "$2"
+	rmmod "$1" 2>/dev/null
+}
+
+# sees CASE PATTERN MODULE PARAMETER
+sees() {
+	make_mistake "$3" "$4"
+	result "$1" "$2"
+}
+
+kernel_setting() { echo "$2" >"/proc/sys/kernel/$1" || fail "no $1"; }
+
+echo "TAP version 13"
+case $1 in
+kcsan)
+	echo "1..1"
+	sees kcsan_race 'BUG: KCSAN: data-race in .*\[mistakes_race\]' mistakes_race seconds=20
+	exit 0
+	;;
+debug) ;;
+*) fail "no such kernel: $1" ;;
+esac
+
+echo "1..16"
+# KASAN's first report switches lockdep off: these two come before.
+sees atomic_sleep 'BUG: sleeping function called from invalid context at .*mistakes_c\.c:' mistakes_c mistake=sleep_with_a_spinlock
+sees lockdep 'possible circular locking dependency detected' mistakes_c mistake=locks_in_both_orders
+sees ubsan_bounds 'UBSAN: array-index-out-of-bounds in .*mistakes_c\.c:' mistakes_c mistake=past_an_array
+sees ubsan_shift 'UBSAN: shift-out-of-bounds in .*mistakes_c\.c:' mistakes_c mistake=too_far_a_shift
+sees debug_objects 'ODEBUG: free active .* object type: timer_list' mistakes_c mistake=free_a_running_timer
+sees kasan_c_heap 'BUG: KASAN: slab-out-of-bounds in .*\[mistakes_c\]' mistakes_c mistake=past_the_heap
+sees kasan_rust_heap 'BUG: KASAN: slab-out-of-bounds in .*\[mistakes_rust\]' mistakes_rust mistake=1
+sees kasan_rust_freed 'BUG: KASAN: slab-use-after-free in .*\[mistakes_rust\]' mistakes_rust mistake=2
+sees kasan_rust_vmalloc 'BUG: KASAN: vmalloc-out-of-bounds in .*\[mistakes_rust\]' mistakes_rust mistake=3
+sees kasan_rust_static 'BUG: KASAN: global-out-of-bounds in .*\[mistakes_rust\]' mistakes_rust mistake=4
+
+make_mistake mistakes_c mistake=spoiled_heap
+echo 1 >/sys/kernel/slab/kmalloc-64/validate
+result slub_redzone '\[Right Redzone overwritten\]'
+
+make_mistake mistakes_c mistake=forget_the_heap
+sleep 6
+echo scan >/sys/kernel/debug/kmemleak
+echo scan >/sys/kernel/debug/kmemleak
+result kmemleak 'kmemleak: [0-9]* new suspected memory leaks'
+
+kernel_setting hung_task_timeout_secs 2
+make_mistake mistakes_c mistake=wait_for_nobody
+kernel_setting hung_task_timeout_secs 0
+result hung_task 'INFO: task insmod:[0-9]* blocked .*for more than'
+
+# Both at once.
+kernel_setting watchdog_thresh 1
+echo 3 >/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
+make_mistake mistakes_c mistake=spin
+kernel_setting watchdog_thresh 10
+result soft_lockup 'BUG: soft lockup - CPU#[0-9]* stuck'
+result rcu_stall 'rcu: INFO: rcu_.* stall'
+
+# A panic of Rust is an oops: last, as the module stays half loaded.
+kernel_setting panic_on_oops 0
+sees rust_overflow 'panicked at .*mistakes_rust\.rs:.*' mistakes_rust mistake=5

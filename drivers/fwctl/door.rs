@@ -14,7 +14,7 @@ use kernel::{
 
 use crate::{
     info::Info,
-    registration::Calls,
+    registration::Callable,
     rpc::{
         Response,
         Rpc, //
@@ -22,49 +22,47 @@ use crate::{
     scope::RpcScope, //
 };
 
-/// The functions of a driver.
+/// The functions of a driver that came in through the Rust door.
 ///
 /// All of them may sleep. A `uctx` is the memory of one open context, of the layout that the driver
 /// asked for.
 ///
 /// # Safety
 ///
-/// For all of them: `calls` must be of a device that was made with this door. For `close`, `info`
+/// For all of them: `callable` must be of a device that was made with this door. For `close`, `info`
 /// and `fw_rpc`: `uctx` must be a context of that device that was opened and not closed since. For
 /// `open`: `uctx` must be valid for reads and writes of the layout and zeroed. For `close`: nothing
 /// else may run in that context.
 pub(crate) struct Door {
     /// Opens a context; if that fails, `uctx` holds nothing that would have to be closed.
-    pub(crate) open: unsafe fn(calls: &Calls<'_>, uctx: NonNull<u8>) -> Result,
+    pub(crate) open: unsafe fn(uctx: NonNull<u8>, callable: Callable<'_>) -> Result,
     /// Closes a context, perhaps with `Device::contexts` held.
-    pub(crate) close: unsafe fn(calls: &Calls<'_>, uctx: NonNull<u8>),
+    pub(crate) close: unsafe fn(uctx: NonNull<u8>, callable: Callable<'_>),
     /// Implements `FWCTL_INFO`.
-    pub(crate) info: unsafe fn(calls: &Calls<'_>, uctx: NonNull<u8>, info: &mut Info) -> Result,
-    /// Implements `FWCTL_RPC`.
+    pub(crate) info:
+        unsafe fn(uctx: NonNull<u8>, callable: Callable<'_>, info: &mut Info) -> Result,
+    /// Implements `FWCTL_RPC`. All arguments, and what it returns, fit into registers.
     pub(crate) fw_rpc: for<'a> unsafe fn(
-        calls: &Calls<'_>,
         uctx: NonNull<u8>,
+        callable: Callable<'_>,
         scope: RpcScope,
         rpc: Rpc<'a>,
     ) -> Result<Response<'a>>,
 }
 
-/// Expands to a call of the function `$function` of a driver; that of a driver in C is called
-/// directly and inlined, as on a core in C.
+/// Expands to a call of the function `$function` of a driver; the C door is called directly and
+/// inlined, as on a core in C.
 ///
 /// # Safety
 ///
 /// See [`Door`].
 macro_rules! call_driver {
-    ($calls:expr, $function:ident($($argument:expr),*)) => {{
-        let door = $calls.door();
-
-        if core::ptr::eq(door, &raw const $crate::export::DOOR) {
-            $crate::export::$function(&$calls, $($argument),*)
-        } else {
-            (door.$function)(&$calls, $($argument),*)
+    ($callable:expr, $function:ident($uctx:expr $(, $argument:expr)*)) => {
+        match $callable.door() {
+            Some(door) => (door.$function)($uctx, $callable $(, $argument)*),
+            None => $crate::export::$function($uctx, $callable $(, $argument)*),
         }
-    }};
+    };
 }
 pub(crate) use call_driver;
 
@@ -74,15 +72,14 @@ pub(crate) struct Driver {
     pub(crate) device_type: u32,
     /// What a context needs in memory.
     pub(crate) uctx: Layout,
-    /// The functions.
-    pub(crate) door: NonNull<Door>,
-    /// Where they find the driver's side, if it came in through the Rust door.
+    /// What the Rust door keeps, if it came in through that; the C door needs nothing.
     pub(crate) binding: Option<Binding>,
 }
 
-/// What the Rust door keeps in a device: where to find the driver's side.
-#[derive(Clone, Copy)]
+/// What the Rust door keeps in a device: where to find the driver.
 pub(crate) struct Binding {
+    /// The functions, valid for as long as the driver may be called.
+    pub(crate) door: NonNull<Door>,
     /// The bus device, bound for as long as the driver may be called.
     pub(crate) host: NonNull<bindings::device>,
     /// The `Operations::Data` of the registration.

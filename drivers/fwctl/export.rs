@@ -28,16 +28,10 @@ use kernel::{
 use crate::{
     buffer::Buffer,
     device::Device,
-    door::{
-        Door,
-        Driver, //
-    },
+    door::Driver,
     info::Info,
-    registration::Calls,
-    rpc::{
-        Response,
-        Rpc, //
-    },
+    registration::Callable,
+    rpc::Answer,
     scope::RpcScope, //
 };
 
@@ -84,13 +78,12 @@ unsafe fn allocate(
     let driver = Driver {
         device_type: known.device_type,
         uctx: uctx_layout(known)?,
-        door: NonNull::from(&DOOR),
         binding: None,
     };
 
     // SAFETY:
     // - By the safety requirements.
-    // - The door is a constant. It leads to the driver by `fwctl_device::ops`, which is set below.
+    // - The C door leads to the driver by `fwctl_device::ops`, which is set below.
     let device = unsafe { Device::new(parent, driver, size) }?;
 
     // SAFETY: The device was made just now, and nobody else knows it.
@@ -142,19 +135,12 @@ pub(crate) unsafe extern "C" fn fwctl_unregister(fwctl: *mut bindings::fwctl_dev
     }
 }
 
-/// The door of the drivers in C: calls the functions of `struct fwctl_ops`.
-pub(crate) static DOOR: Door = Door {
-    open,
-    close,
-    info,
-    fw_rpc,
-};
-
 /// Returns the operations of a driver.
 #[inline]
-fn ops<'a>(calls: &'a Calls<'_>) -> &'a bindings::fwctl_ops {
-    // SAFETY: They are valid until the device was unregistered, which waits for `calls`.
-    unsafe { &*(*calls.device().as_raw()).ops }
+fn ops(callable: Callable<'_>) -> &bindings::fwctl_ops {
+    // SAFETY: They are valid until the device was unregistered, which it is not by the invariant of
+    // `callable`.
+    unsafe { &*(*callable.device().as_raw()).ops }
 }
 
 /// Returns what a context needs in memory.
@@ -170,14 +156,14 @@ fn uctx_layout(ops: &bindings::fwctl_ops) -> Result<Layout> {
 
 /// # Safety
 ///
-/// See [`Door`].
+/// See [`Door`](crate::door::Door).
 #[inline(always)]
-pub(crate) unsafe fn open(calls: &Calls<'_>, uctx: NonNull<u8>) -> Result {
+pub(crate) unsafe fn open(uctx: NonNull<u8>, callable: Callable<'_>) -> Result {
     let uctx = uctx.cast::<bindings::fwctl_uctx>().as_ptr();
 
     // SAFETY: `uctx` is valid for a write, and zeroed.
-    unsafe { (*uctx).fwctl = calls.device().as_raw() };
-    match ops(calls).open_uctx {
+    unsafe { (*uctx).fwctl = callable.device().as_raw() };
+    match ops(callable).open_uctx {
         // SAFETY: `uctx` is new, and has as many bytes as the driver asked for.
         Some(open_uctx) => to_result(unsafe { open_uctx(uctx) }),
         None => Ok(()),
@@ -186,10 +172,10 @@ pub(crate) unsafe fn open(calls: &Calls<'_>, uctx: NonNull<u8>) -> Result {
 
 /// # Safety
 ///
-/// See [`Door`].
+/// See [`Door`](crate::door::Door).
 #[inline(always)]
-pub(crate) unsafe fn close(calls: &Calls<'_>, uctx: NonNull<u8>) {
-    if let Some(close_uctx) = ops(calls).close_uctx {
+pub(crate) unsafe fn close(uctx: NonNull<u8>, callable: Callable<'_>) {
+    if let Some(close_uctx) = ops(callable).close_uctx {
         // SAFETY: `uctx` is open, and nothing else runs in it.
         unsafe { close_uctx(uctx.cast().as_ptr()) };
     }
@@ -197,10 +183,10 @@ pub(crate) unsafe fn close(calls: &Calls<'_>, uctx: NonNull<u8>) {
 
 /// # Safety
 ///
-/// See [`Door`].
+/// See [`Door`](crate::door::Door).
 #[inline(always)]
-pub(crate) unsafe fn info(calls: &Calls<'_>, uctx: NonNull<u8>, info: &mut Info) -> Result {
-    let Some(op) = ops(calls).info else {
+pub(crate) unsafe fn info(uctx: NonNull<u8>, callable: Callable<'_>, info: &mut Info) -> Result {
+    let Some(op) = ops(callable).info else {
         return Ok(());
     };
 
@@ -218,40 +204,44 @@ pub(crate) unsafe fn info(calls: &Calls<'_>, uctx: NonNull<u8>, info: &mut Info)
 
 /// # Safety
 ///
-/// See [`Door`].
+/// See [`Door`](crate::door::Door).
 #[inline(always)]
-pub(crate) unsafe fn fw_rpc<'rpc>(
-    calls: &Calls<'_>,
+pub(crate) unsafe fn fw_rpc(
     uctx: NonNull<u8>,
+    callable: Callable<'_>,
     scope: RpcScope,
-    mut rpc: Rpc<'rpc>,
-) -> Result<Response<'rpc>> {
-    let op = ops(calls).fw_rpc.ok_or(EOPNOTSUPP)?;
-    let request = rpc.as_mut_ptr();
-    let mut len = rpc.out_len();
+    request: &mut [u8],
+    out_len: usize,
+) -> Result<Answer> {
+    let op = ops(callable).fw_rpc.ok_or(EOPNOTSUPP)?;
+    let mut len = out_len;
 
     // SAFETY:
     // - `uctx` is open.
-    // - `request` has as many bytes, which are the driver's to read and write during the call.
+    // - The bytes of `request` are the driver's to read and write during the call.
     // - `len` is valid.
     let reply = checked(unsafe {
         op(
             uctx.cast().as_ptr(),
             bindings::fwctl_rpc_scope(scope as u32),
-            request.cast(),
-            rpc.request().len(),
+            request.as_mut_ptr().cast(),
+            request.len(),
             &raw mut len,
         )
     })?;
 
-    if reply.cast() == request {
+    if reply.cast() == request.as_mut_ptr() {
         // More than the request had would be whatever lies behind it.
-        return rpc.in_place(len).inspect_err(|_| warn_of_claim());
+        if len > request.len() {
+            warn_of_claim();
+            return Err(EINVAL);
+        }
+        return Ok(Answer::InPlace(len));
     }
     match NonNull::new(reply.cast()) {
         // SAFETY: The driver returned `len` bytes, to be freed with `kvfree()`.
-        Some(reply) => Ok(Response::from(unsafe { Buffer::from_raw(reply, len) })),
-        None if len == 0 => Ok(rpc.reply(KVVec::new())),
+        Some(reply) => Ok(Answer::New(unsafe { Buffer::from_raw(reply, len) })),
+        None if len == 0 => Ok(Answer::InPlace(0)),
         None => Err(EINVAL),
     }
 }

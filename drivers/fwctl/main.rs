@@ -27,8 +27,9 @@
 //! - `door.rs`: what the core asks of a driver, whichever door it came in through;
 //! - `operations.rs`, `export.rs`: the Rust door and the C door.
 //!
-//! At the bottom, `buffer.rs` (memory for requests and replies), `user.rs` (user space memory),
-//! `readers.rs` (who is under way) and `shim.rs` (what only C can express, implemented in `shim.c`).
+//! At the bottom, `request.rs` and `buffer.rs` (memory for requests and replies), `user.rs` (user space
+//! memory), `readers.rs` (who is under way) and `shim.rs` (what only C can express, implemented in
+//! `shim.c`).
 
 #![crate_name = "fwctl"]
 
@@ -48,6 +49,7 @@ mod ioctl;
 mod operations;
 mod readers;
 mod registration;
+mod request;
 mod rpc;
 mod scope;
 mod shim;

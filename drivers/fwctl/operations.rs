@@ -29,7 +29,7 @@ use crate::{
         Driver, //
     },
     info::Info,
-    registration::Calls,
+    registration::Callable,
     rpc::{
         Response,
         Rpc, //
@@ -180,10 +180,15 @@ pub trait Operations: Sized + Send + Sync + 'static {
 ///
 /// It has two lifetimes on purpose. What the data borrow lives for `'bound`; what a function gets
 /// from here lives for `'cx`, so that it cannot be stored in the data.
+///
+/// # Invariants
+///
+/// `callable` is of a device that [`register`] made for `T`.
 pub struct Context<'cx, 'bound, T: Operations> {
-    host: &'cx T::Host<Bound>,
-    device: &'cx device::Device,
-    data: Pin<&'cx T::Data<'bound>>,
+    // One word, so that it passes in a register; what is not asked for is not looked up.
+    callable: Callable<'cx>,
+    _host: PhantomData<&'cx T::Host<Bound>>,
+    _data: PhantomData<&'cx T::Data<'bound>>,
 }
 
 impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
@@ -195,48 +200,53 @@ impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
     where
         T::Host<Bound>: Sync,
     {
-        self.host
+        let host = self.binding().host;
+
+        // SAFETY:
+        // - By the type invariant, it is the device of a `T::Host<Bound>`.
+        // - The host stays bound until its registration has ended, which it has not by the
+        //   invariant of `callable`.
+        unsafe { T::Host::<Bound>::from_device(device::Device::from_raw(host.as_ptr())) }
     }
 
     /// Returns the device of the class, `fwctlN`, for messages.
     #[inline]
     pub fn device(&self) -> &'cx device::Device {
-        self.device
+        self.callable.device().as_ref()
     }
 
     /// Returns what [`Operations::bind`] made.
     #[inline]
     pub fn data(&self) -> Pin<&'cx T::Data<'bound>> {
-        self.data
+        let data = self.binding().data.cast::<T::Data<'bound>>();
+
+        // SAFETY:
+        // - By the type invariant, these are a `T::Data<'_>`, pinned, that lives until the
+        //   registration has ended, which it has not by the invariant of `callable`.
+        // - They were made for the lifetime of a bound host. `'bound` stands for that one: functions
+        //   of `Operations` are written for any `'bound`, so that they can rely on no other
+        //   lifetime to be as long or as short, and store nothing that does not come from the data
+        //   itself, or is `'static`.
+        unsafe { Pin::new_unchecked(data.as_ref()) }
+    }
+
+    #[inline]
+    fn binding(&self) -> &'cx Binding {
+        // SAFETY: By the type invariant: `register()` stored it.
+        unsafe { self.callable.binding().unwrap_unchecked() }
     }
 
     /// # Safety
     ///
-    /// `calls` must be of a device that was registered for `T`.
+    /// `callable` must be of a device that was registered for `T`.
     #[inline]
-    unsafe fn new(calls: &'cx Calls<'_>) -> Result<Self> {
-        let binding = calls.binding().ok_or(EINVAL)?;
-
-        // SAFETY:
-        // - `register()` stored the device of a `T::Host<Bound>`.
-        // - The host stays bound until its registration has ended, which waits for `calls`.
-        let host = unsafe {
-            T::Host::<Bound>::from_device(device::Device::from_raw(binding.host.as_ptr()))
-        };
-        // SAFETY:
-        // - `register()` stored a `T::Data<'_>`, pinned, that lives until the registration has
-        //   ended, which waits for `calls`.
-        // - It was made for the lifetime of a bound host. `'bound` stands for that one: functions
-        //   of `Operations` are written for any `'bound`, so that they can rely on no other
-        //   lifetime to be as long or as short, and store nothing that does not come from the data
-        //   itself, or is `'static`.
-        let data = unsafe { Pin::new_unchecked(binding.data.cast::<T::Data<'bound>>().as_ref()) };
-
-        Ok(Self {
-            host,
-            device: calls.device().as_ref(),
-            data,
-        })
+    unsafe fn new(callable: Callable<'cx>) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self {
+            callable,
+            _host: PhantomData,
+            _data: PhantomData,
+        }
     }
 }
 
@@ -341,8 +351,8 @@ unsafe fn register_erased(
     let driver = Driver {
         device_type: device_type.number(),
         uctx,
-        door: NonNull::from(door),
         binding: Some(Binding {
+            door: NonNull::from(door),
             host: as_raw(host),
             data: data.data,
         }),
@@ -392,9 +402,9 @@ impl<T: Operations> Vtable<T> {
     /// # Safety
     ///
     /// See [`Door`].
-    unsafe fn open(calls: &Calls<'_>, uctx: NonNull<u8>) -> Result {
-        // SAFETY: `calls` is of a device made with this door.
-        let cx = unsafe { Context::<T>::new(calls) }?;
+    unsafe fn open(uctx: NonNull<u8>, callable: Callable<'_>) -> Result {
+        // SAFETY: `callable` is of a device made with this door.
+        let cx = unsafe { Context::<T>::new(callable) };
 
         // SAFETY: `uctx` is valid for a write of a `T`, and never moves.
         unsafe { pin_init::raw_try_init(uctx.cast::<T>().as_ptr(), T::open(cx)) }
@@ -403,14 +413,14 @@ impl<T: Operations> Vtable<T> {
     /// # Safety
     ///
     /// See [`Door`].
-    unsafe fn close(calls: &Calls<'_>, uctx: NonNull<u8>) {
+    unsafe fn close(uctx: NonNull<u8>, callable: Callable<'_>) {
         let uctx = uctx.cast::<T>().as_ptr();
 
-        // SAFETY: `calls` is of a device made with this door.
-        if let Ok(cx) = unsafe { Context::<T>::new(calls) } {
-            // SAFETY: `open()` made a `T` there, pinned, which nobody else uses.
-            unsafe { Pin::new_unchecked(&mut *uctx) }.close(cx);
-        }
+        // SAFETY: `callable` is of a device made with this door.
+        let cx = unsafe { Context::<T>::new(callable) };
+
+        // SAFETY: `open()` made a `T` there, pinned, which nobody else uses.
+        unsafe { Pin::new_unchecked(&mut *uctx) }.close(cx);
 
         // SAFETY: As above; this is its end.
         unsafe { core::ptr::drop_in_place(uctx) };
@@ -419,9 +429,9 @@ impl<T: Operations> Vtable<T> {
     /// # Safety
     ///
     /// See [`Door`].
-    unsafe fn info(calls: &Calls<'_>, uctx: NonNull<u8>, info: &mut Info) -> Result {
-        // SAFETY: `calls` is of a device made with this door.
-        let cx = unsafe { Context::<T>::new(calls) }?;
+    unsafe fn info(uctx: NonNull<u8>, callable: Callable<'_>, info: &mut Info) -> Result {
+        // SAFETY: `callable` is of a device made with this door.
+        let cx = unsafe { Context::<T>::new(callable) };
 
         // SAFETY: `open()` made a `T` there, pinned, which lives until `close()`.
         let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
@@ -433,13 +443,13 @@ impl<T: Operations> Vtable<T> {
     ///
     /// See [`Door`].
     unsafe fn fw_rpc<'rpc>(
-        calls: &Calls<'_>,
         uctx: NonNull<u8>,
+        callable: Callable<'_>,
         scope: RpcScope,
         rpc: Rpc<'rpc>,
     ) -> Result<Response<'rpc>> {
-        // SAFETY: `calls` is of a device made with this door.
-        let cx = unsafe { Context::<T>::new(calls) }?;
+        // SAFETY: `callable` is of a device made with this door.
+        let cx = unsafe { Context::<T>::new(callable) };
 
         // SAFETY: `open()` made a `T` there, pinned, which lives until `close()`.
         let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };

@@ -82,24 +82,50 @@ impl Drop for Calls<'_> {
     }
 }
 
-impl<'a> Calls<'a> {
+impl Calls<'_> {
+    /// Returns the device, to call its driver.
+    #[inline]
+    pub(crate) fn callable(&self) -> Callable<'_> {
+        // INVARIANT: By our own, for as long as we are borrowed.
+        Callable {
+            device: self.device,
+        }
+    }
+}
+
+/// A device whose driver may be called, for `'a`.
+///
+/// Unlike the [`Calls`] that it borrows from, it is one word, for drivers to be called with.
+///
+/// # Invariants
+///
+/// The driver behind `device` is there for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Callable<'a> {
+    device: &'a Device,
+}
+
+impl<'a> Callable<'a> {
     /// Returns the device.
     #[inline]
-    pub(crate) fn device(&self) -> &'a Device {
+    pub(crate) fn device(self) -> &'a Device {
         self.device
     }
 
-    /// Returns the driver.
+    /// Returns what the Rust door stored, if the driver came in through that.
     #[inline]
-    pub(crate) fn door(&self) -> &Door {
-        // SAFETY: By the type invariant the device is not unregistered yet, and so long `door` is
-        // valid.
-        unsafe { self.device.driver.door.as_ref() }
+    pub(crate) fn binding(self) -> Option<&'a Binding> {
+        self.device.driver.binding.as_ref()
     }
 
-    /// Returns what the Rust door stored.
-    pub(crate) fn binding(&self) -> Option<Binding> {
-        self.device.driver.binding
+    /// Returns the functions of the driver, if it came in through the Rust door.
+    #[inline]
+    pub(crate) fn door(self) -> Option<&'a Door> {
+        let binding = self.binding()?;
+
+        // SAFETY: By the type invariant the device is not unregistered yet, and so long `door` is
+        // valid.
+        Some(unsafe { binding.door.as_ref() })
     }
 }
 

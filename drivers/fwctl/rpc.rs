@@ -2,9 +2,13 @@
 
 //! `FWCTL_RPC`: a request to the firmware, and its reply.
 
-use core::ops::{
-    Deref,
-    DerefMut, //
+use core::{
+    marker::PhantomData,
+    ops::{
+        Deref,
+        DerefMut, //
+    },
+    ptr::NonNull, //
 };
 
 use kernel::{
@@ -58,8 +62,7 @@ const _: () = {
 /// A driver turns it into a [`Response`], in one of two ways: [`Rpc::in_place`], when the reply is
 /// no longer than the request, or [`Rpc::reply`].
 pub struct Rpc<'a> {
-    request: Buffer<'a>,
-    out_len: usize,
+    exchange: &'a mut Exchange,
 }
 
 impl<'a> Rpc<'a> {
@@ -69,13 +72,15 @@ impl<'a> Rpc<'a> {
     /// `vmalloc()`: what a device is to fetch by DMA has to be copied.
     #[inline]
     pub fn request(&self) -> &[u8] {
-        &self.request
+        // SAFETY: By the invariant of `Exchange`; it is written by `request_mut()` only.
+        unsafe { self.exchange.request.as_ref() }
     }
 
     /// Returns the request to be changed, or to be overwritten with the reply.
     #[inline]
     pub fn request_mut(&mut self) -> &mut [u8] {
-        &mut self.request
+        // SAFETY: By the invariant of `Exchange`; what is returned borrows from us.
+        unsafe { self.exchange.request.as_mut() }
     }
 
     /// Returns how much room user space has for the reply, in bytes, at most [`MAX_RPC_LEN`].
@@ -83,7 +88,7 @@ impl<'a> Rpc<'a> {
     /// A longer reply is no error: it is cut, and user space learns its true length.
     #[inline]
     pub fn out_len(&self) -> usize {
-        self.out_len
+        self.exchange.out_len
     }
 
     /// Answers with the first `len` bytes of the memory of the request.
@@ -91,13 +96,12 @@ impl<'a> Rpc<'a> {
     /// User space sees what the driver wrote there by [`Rpc::request_mut`], and where it wrote
     /// nothing, its own request. Fails with [`EINVAL`] if the request had fewer bytes.
     #[inline]
-    pub fn in_place(mut self, len: usize) -> Result<Response<'a>> {
-        if len > self.request.len() {
+    pub fn in_place(self, len: usize) -> Result<Response<'a>> {
+        if len > self.exchange.request.len() {
             return Err(EINVAL);
         }
 
-        self.request.truncate(len);
-        Ok(Response(self.request))
+        Ok(self.answer(Answer::InPlace(len)))
     }
 
     /// Answers with `bytes`, of which there may be none, or more than user space has room for: then
@@ -106,34 +110,80 @@ impl<'a> Rpc<'a> {
     /// From 4 GiB on the RPC fails with [`EOVERFLOW`].
     #[inline]
     pub fn reply(self, bytes: impl Into<Reply>) -> Response<'a> {
-        Response::from(bytes.into().0)
+        self.answer(Answer::New(bytes.into().0))
     }
 
-    /// Returns the address of the request, for a C driver.
-    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.request.as_mut_ptr()
+    #[inline]
+    fn answer(self, answer: Answer) -> Response<'a> {
+        // There was none, so that nothing has to be dropped: who answers gives the `Rpc` away.
+        core::mem::forget(core::mem::replace(&mut self.exchange.answer, answer));
+        Response(PhantomData)
     }
 }
 
-/// The reply to an RPC.
+/// The proof that an RPC was answered.
 ///
-/// All of it was written: by the driver, or by user space itself in its request.
-pub struct Response<'a>(Buffer<'a>);
+/// All of the reply was written: by the driver, or by user space itself in its request.
+pub struct Response<'a>(PhantomData<Rpc<'a>>);
 
-impl<'a> From<Buffer<'a>> for Response<'a> {
+/// What the core and a driver in Rust hand to each other, in memory of the core, so that nothing but
+/// a pointer to it has to pass.
+///
+/// # Invariants
+///
+/// `request` is valid for reads and writes for as long as this is borrowed by an [`Rpc`], and only
+/// used through that.
+pub(crate) struct Exchange {
+    request: NonNull<[u8]>,
+    out_len: usize,
+    answer: Answer,
+}
+
+// SAFETY: It stands for a `&mut [u8]`, which is `Send`; all else is.
+unsafe impl Send for Exchange {}
+// SAFETY: Likewise.
+unsafe impl Sync for Exchange {}
+
+impl Exchange {
+    /// Has `driver` answer the request, with `out_len` bytes of room for the reply.
     #[inline]
-    fn from(buffer: Buffer<'a>) -> Self {
-        Self(buffer)
+    pub(crate) fn run(
+        request: &mut [u8],
+        out_len: usize,
+        driver: impl for<'a> FnOnce(Rpc<'a>) -> Result<Response<'a>>,
+    ) -> Result<Answer> {
+        // INVARIANT: This is gone before the borrow of the request ends.
+        let mut exchange = Self {
+            request: NonNull::from(request),
+            out_len,
+            answer: Answer::InPlace(0),
+        };
+
+        match driver(Rpc {
+            exchange: &mut exchange,
+        }) {
+            Ok(Response(_)) => Ok(exchange.answer),
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// Where the reply is.
+pub(crate) enum Answer {
+    /// So many bytes of the memory of the request, which are not more than that had.
+    InPlace(usize),
+    /// In memory of its own.
+    New(Buffer),
 }
 
 /// A reply that has memory of its own, charged to the memory cgroup of who asked for it.
-pub struct Reply(Buffer<'static>);
+pub struct Reply(Buffer);
 
 impl Reply {
     /// Returns `len` bytes, all zero, to be filled by the driver.
     ///
     /// May sleep. Fails with [`ENOMEM`].
+    #[inline]
     pub fn zeroed(len: usize) -> Result<Self> {
         Buffer::zeroed(len).map(Self)
     }
@@ -141,6 +191,7 @@ impl Reply {
     /// Returns a copy of `bytes`.
     ///
     /// May sleep. Fails with [`ENOMEM`].
+    #[inline]
     pub fn copy_of(bytes: &[u8]) -> Result<Self> {
         Buffer::copy_of(bytes).map(Self)
     }
@@ -206,13 +257,31 @@ fn transfer(session: &Session<'_>, command: &Command) -> Result<u32> {
     let scope = RpcScope::try_from(command.scope)?;
     scope::authorize(scope, session.device())?;
 
-    let request = session.read_request(UserPtr::from_addr(command.request as usize), in_len)?;
-    let response = session.fw_rpc(scope, Rpc { request, out_len })?;
+    let mut request = session.read_request(UserPtr::from_addr(command.request as usize), in_len)?;
+    let reply_len = deliver(session, scope, &mut request, command);
+    drop(request);
+    reply_len
+}
+
+/// Has the driver answer `request`, and writes the reply; returns its length.
+#[inline]
+fn deliver(
+    session: &Session<'_>,
+    scope: RpcScope,
+    request: &mut [u8],
+    command: &Command,
+) -> Result<u32> {
+    let out_len = command.out_len as usize;
+    let answer = session.fw_rpc(scope, request, out_len)?;
+    let reply = match &answer {
+        Answer::InPlace(len) => request.get(..*len).ok_or(EINVAL)?,
+        Answer::New(bytes) => bytes,
+    };
 
     // Checked before anything is written, so that a length that cannot be told leaves no reply
     // behind.
-    let reply_len = u32::try_from(response.0.len()).map_err(|_| EOVERFLOW)?;
-    let visible = &response.0[..response.0.len().min(out_len)];
+    let reply_len = u32::try_from(reply.len()).map_err(|_| EOVERFLOW)?;
+    let visible = &reply[..reply.len().min(out_len)];
     user::write_bytes(UserPtr::from_addr(command.reply as usize), visible)?;
     Ok(reply_len)
 }
@@ -221,42 +290,61 @@ fn transfer(session: &Session<'_>, command: &Command) -> Result<u32> {
 mod tests {
     use super::*;
 
-    fn rpc(request: &[u8]) -> Result<Rpc<'static>> {
-        let mut bytes = KVVec::new();
-        bytes.extend_from_slice(request, GFP_KERNEL)?;
+    /// What user space gets when `driver` answers `request`.
+    fn reply_to(
+        request: &[u8],
+        driver: impl for<'a> FnOnce(Rpc<'a>) -> Result<Response<'a>>,
+    ) -> Result<KVVec<u8>> {
+        let mut memory = KVVec::new();
+        memory.extend_from_slice(request, GFP_KERNEL)?;
 
-        Ok(Rpc {
-            request: Buffer::from(bytes),
-            out_len: MAX_RPC_LEN,
-        })
+        let mut reply = KVVec::new();
+        match Exchange::run(&mut memory, MAX_RPC_LEN, driver)? {
+            Answer::InPlace(len) => reply.extend_from_slice(&memory[..len], GFP_KERNEL)?,
+            Answer::New(bytes) => reply.extend_from_slice(&bytes, GFP_KERNEL)?,
+        }
+        Ok(reply)
     }
 
     #[test]
     fn in_place_keeps_what_the_driver_wrote() -> Result {
-        let mut rpc = rpc(b"abcd")?;
-        rpc.request_mut()[0] = b'x';
+        let reply = reply_to(b"abcd", |mut rpc| {
+            rpc.request_mut()[0] = b'x';
+            rpc.in_place(3)
+        })?;
 
-        let response = rpc.in_place(3)?;
-        assert_eq!(&*response.0, b"xbc");
+        assert_eq!(&*reply, b"xbc");
         Ok(())
     }
 
     #[test]
     fn in_place_is_no_longer_than_the_request() -> Result {
-        assert!(rpc(b"abcd")?.in_place(4).is_ok());
-        assert!(rpc(b"abcd")?.in_place(0).is_ok());
-        assert_eq!(rpc(b"abcd")?.in_place(5).err(), Some(EINVAL));
-        assert_eq!(rpc(b"")?.in_place(1).err(), Some(EINVAL));
-        assert_eq!(rpc(b"abcd")?.in_place(usize::MAX).err(), Some(EINVAL));
+        assert_eq!(&*reply_to(b"abcd", |rpc| rpc.in_place(4))?, b"abcd");
+        assert_eq!(&*reply_to(b"abcd", |rpc| rpc.in_place(0))?, b"");
+        assert_eq!(reply_to(b"abcd", |rpc| rpc.in_place(5)).err(), Some(EINVAL));
+        assert_eq!(reply_to(b"", |rpc| rpc.in_place(1)).err(), Some(EINVAL));
+        assert_eq!(
+            reply_to(b"abcd", |rpc| rpc.in_place(usize::MAX)).err(),
+            Some(EINVAL)
+        );
         Ok(())
     }
 
     #[test]
     fn a_new_reply_may_be_longer_or_empty() -> Result {
-        assert_eq!(rpc(b"ab")?.reply(Reply::zeroed(4096)?).0.len(), 4096);
-        assert_eq!(rpc(b"ab")?.reply(KVVec::new()).0.len(), 0);
-        assert_eq!(rpc(b"ab")?.reply(Reply::zeroed(0)?).0.len(), 0);
+        let long = reply_to(b"ab", |rpc| Ok(rpc.reply(Reply::zeroed(4096)?)))?;
+        assert_eq!(long.len(), 4096);
+        assert_eq!(&*reply_to(b"ab", |rpc| Ok(rpc.reply(KVVec::new())))?, b"");
+        assert_eq!(
+            &*reply_to(b"ab", |rpc| Ok(rpc.reply(Reply::zeroed(0)?)))?,
+            b""
+        );
         Ok(())
+    }
+
+    #[test]
+    fn an_rpc_that_failed_has_no_reply() {
+        assert_eq!(reply_to(b"abcd", |_rpc| Err(EBUSY)).err(), Some(EBUSY));
     }
 
     #[test]

@@ -39,6 +39,10 @@ void *fwctl_shim_kvzalloc(size_t size)
 	return kvzalloc(size, GFP_KERNEL_ACCOUNT);
 }
 
+/* For what is inlined into drivers in Rust. */
+EXPORT_SYMBOL_NS_GPL(fwctl_shim_kvmalloc, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_shim_kvzalloc, "FWCTL");
+
 /*
  * Structures as the ioctls have them, word by word in one access: for so few bytes the general copy costs more than they
  * do.  Where a word at an odd address is a trap, it is the right thing all the same.

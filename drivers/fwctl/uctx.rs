@@ -17,17 +17,18 @@ use kernel::{
 };
 
 use crate::{
-    buffer::{
-        Buffer,
-        Spare, //
-    },
     device::Device,
     door::call_driver,
+    export,
     info::Info,
     registration::Calls,
+    request::{
+        Request,
+        Spare, //
+    },
     rpc::{
-        Response,
-        Rpc, //
+        Answer,
+        Exchange, //
     },
     scope::RpcScope,
     shim, //
@@ -86,9 +87,9 @@ impl Uctx {
         unsafe { uctx.write(value) };
 
         // SAFETY:
-        // - `calls` is of a device made with this door.
+        // - The device was made with this door.
         // - `driver` is the part of the allocation that has the layout, zeroed.
-        if let Err(error) = unsafe { call_driver!(calls, open(driver)) } {
+        if let Err(error) = unsafe { call_driver!(calls.callable(), open(driver)) } {
             // SAFETY: The context was made above, nobody else knows it, and it is not open.
             unsafe { Self::free(uctx) };
             return Err(error);
@@ -152,7 +153,7 @@ impl Uctx {
     /// - No call in this context may be under way or start.
     pub(crate) unsafe fn close_driver(&self, calls: &Calls<'_>) {
         // SAFETY: By the safety requirements.
-        unsafe { call_driver!(*calls, close(self.driver)) };
+        unsafe { call_driver!(calls.callable(), close(self.driver)) };
     }
 }
 
@@ -176,7 +177,7 @@ impl<'a> Session<'a> {
     /// Calls the driver for `FWCTL_INFO`.
     pub(crate) fn info(&self, info: &mut Info) -> Result {
         // SAFETY: By the type invariant.
-        unsafe { call_driver!(self.calls, info(self.uctx.driver, info)) }
+        unsafe { call_driver!(self.calls.callable(), info(self.uctx.driver, info)) }
     }
 
     /// Returns how long the device data are, if a program has asked for that in this context.
@@ -194,17 +195,31 @@ impl<'a> Session<'a> {
     /// Copies a request from user space, into the memory that the file keeps for it if there is
     /// enough and no other RPC uses it.
     ///
-    /// Fails as [`Buffer::from_user`].
+    /// Fails as [`Request::from_user`].
     #[inline]
-    pub(crate) fn read_request(&self, from: UserPtr, len: usize) -> Result<Buffer<'a>> {
-        Buffer::from_user(&self.uctx.spare, from, len)
+    pub(crate) fn read_request(&self, from: UserPtr, len: usize) -> Result<Request<'a>> {
+        Request::from_user(&self.uctx.spare, from, len)
     }
 
-    /// Calls the driver for `FWCTL_RPC`.
+    /// Calls the driver for `FWCTL_RPC`, with `out_len` bytes of room for the reply.
     #[inline]
-    pub(crate) fn fw_rpc<'rpc>(&self, scope: RpcScope, rpc: Rpc<'rpc>) -> Result<Response<'rpc>> {
-        // SAFETY: By the type invariant.
-        unsafe { call_driver!(self.calls, fw_rpc(self.uctx.driver, scope, rpc)) }
+    pub(crate) fn fw_rpc(
+        &self,
+        scope: RpcScope,
+        request: &mut [u8],
+        out_len: usize,
+    ) -> Result<Answer> {
+        let callable = self.calls.callable();
+        let uctx = self.uctx.driver;
+
+        match callable.door() {
+            // SAFETY: By the type invariant.
+            Some(door) => Exchange::run(request, out_len, |rpc| unsafe {
+                (door.fw_rpc)(uctx, callable, scope, rpc)
+            }),
+            // SAFETY: By the type invariant.
+            None => unsafe { export::fw_rpc(uctx, callable, scope, request, out_len) },
+        }
     }
 }
 

@@ -19,9 +19,11 @@ const MAX_SLEEP_MS: u32 = 60_000;
 /// The longest reply that can be asked for, in bytes: `FWCTL_LOOPBACK_MAX_FILL`.
 const MAX_FILL: usize = SZ_4M;
 
-/// `struct fwctl_loopback_cmd`.
-#[repr(C)]
-#[derive(FromBytes)]
+/// `struct fwctl_loopback_cmd`, wherever it lies.
+#[repr(C, packed)]
+#[derive(
+    FromBytes, zerocopy_derive::Immutable, zerocopy_derive::KnownLayout, zerocopy_derive::Unaligned,
+)]
 struct Head {
     magic: u32,
     op: u32,
@@ -75,7 +77,7 @@ impl Command {
     /// Fails with [`EINVAL`] if a field is out of its range, and with [`EOPNOTSUPP`] if there is no
     /// such operation.
     pub(crate) fn parse(request: &[u8]) -> Result<Self> {
-        let head = match Head::read_from_prefix(request) {
+        let head = match Head::ref_from_prefix(request) {
             Ok((head, _)) if head.magic == MAGIC => head,
             _ => return Ok(Self::Echo),
         };

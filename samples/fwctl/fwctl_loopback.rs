@@ -151,6 +151,9 @@ impl Operations for Uctx {
 
 impl Uctx {
     /// Replies with what the driver knows.
+    ///
+    /// It is not inlined, so that what it keeps in registers costs the other requests nothing.
+    #[inline(never)]
     fn state<'rpc>(
         &self,
         cx: Context<'_, '_, Self>,

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# selftest.sh rust|c PROGRAM [ARGUMENT...]: a kselftest on a loopback sample
+# selftest.sh rust|c|abstraction PROGRAM [ARGUMENT...]: a kselftest on a loopback sample
 . /usr/lib/fwctl-vm/lib.sh
 
 case $1 in
 rust) module=fwctl_loopback ;;
 c) module=fwctl_loopback_c ;;
+abstraction) module=fwctl_loopback_kernel ;;
 *) fail "no such sample: $1" ;;
 esac
 

@@ -480,7 +480,7 @@ TEST_F(loopback, info_of_the_right_length)
 	uint32_t len = sizeof(data), type = 0;
 
 	fwctl_info(self->fd, &data, &len, &type);
-	EXPECT_EQ(FWCTL_DEVICE_TYPE_LOOPBACK, type);
+	EXPECT_EQ(loopback_type(&self->dev), type);
 	EXPECT_EQ(sizeof(data), len);
 	EXPECT_EQ(FWCTL_LOOPBACK_MAGIC, data.magic);
 	EXPECT_EQ(loopback_state(self->fd).uid, data.uid);
@@ -551,7 +551,7 @@ TEST_F(loopback, info_is_cut_for_a_shorter_buffer)
 		type = 0;
 		fwctl_info(self->fd, data, &len, &type);
 		EXPECT_EQ(sizeof(whole), len);
-		EXPECT_EQ(FWCTL_DEVICE_TYPE_LOOPBACK, type);
+		EXPECT_EQ(loopback_type(&self->dev), type);
 		EXPECT_EQ(0, memcmp(data, &whole, room));
 		EXPECT_TRUE(all_bytes_are(data + room, 0xee, sizeof(data) - room));
 	}
@@ -566,7 +566,7 @@ TEST_F(loopback, info_without_a_buffer)
 		uint32_t len = 0, type = 0;
 
 		fwctl_info(self->fd, anywhere[i], &len, &type);
-		EXPECT_EQ(FWCTL_DEVICE_TYPE_LOOPBACK, type);
+		EXPECT_EQ(loopback_type(&self->dev), type);
 	}
 }
 

@@ -31,7 +31,7 @@ TEST_F(loopback, any_way_of_opening)
 
 		ASSERT_LE(0, fd);
 		fwctl_info(fd, NULL, &len, &type);
-		EXPECT_EQ(FWCTL_DEVICE_TYPE_LOOPBACK, type);
+		EXPECT_EQ(loopback_type(&self->dev), type);
 		/* The mode of the file is no matter: what counts is the scope. */
 		for (uint32_t scope = 0; scope < 4; scope++) {
 			EXPECT_EQ(0, _loopback_echo(fd, scope));

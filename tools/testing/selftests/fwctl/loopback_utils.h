@@ -8,9 +8,15 @@
 #include "fwctl_utils.h"
 #include "loopback.h"
 
+/* The loopback on the kernel's own abstraction. */
+static inline bool is_on_abstraction(const struct device *dev)
+{
+	return !strcmp(dev->module, "fwctl_loopback_kernel");
+}
+
 /*
- * Is it a device of the sample that FWCTL_TEST_DRIVER asks for, "rust" or "c", or of either one if
- * it does not say?
+ * Is it a device of the sample that FWCTL_TEST_DRIVER asks for, "rust", "c" or "abstraction", or of
+ * one of the first two if it does not say?
  */
 static inline bool is_loopback(const struct device *dev)
 {
@@ -22,7 +28,15 @@ static inline bool is_loopback(const struct device *dev)
 		return is_rust;
 	if (driver && !strcmp(driver, "c"))
 		return is_c;
+	if (driver && !strcmp(driver, "abstraction"))
+		return is_on_abstraction(dev);
 	return is_rust || is_c;
+}
+
+/* The type that a device should say it has: the abstraction only knows those of the uapi. */
+static inline uint32_t loopback_type(const struct device *dev)
+{
+	return is_on_abstraction(dev) ? FWCTL_DEVICE_TYPE_MLX5 : FWCTL_DEVICE_TYPE_LOOPBACK;
 }
 
 /* Length matrices and threads are slow on an emulated machine. */

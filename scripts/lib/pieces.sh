@@ -48,7 +48,7 @@ files_of() {
 key_of() {
 	local paths path
 	case $1 in
-	tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli,vm} scripts/tools) ;;
+	tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli,ioctl-fuzz,vm} scripts/tools) ;;
 	emu) paths=(tools/fwctl/emu scripts/emu) ;;
 	vendor) paths=(scripts/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
 	selftests) paths=(tools/testing/selftests/fwctl include samples patches scripts/selftests scripts/lib/staging.sh scripts/tree) ;;

@@ -11,6 +11,7 @@
 //! OUT/kernel/test/modules-mainline/lib/modules/RELEASE/      the same with mainline's mlx5_fwctl in updates/
 //! OUT/kernel/FLAVOUR/modules-mainline-core/lib/modules/...   the same with mainline's core in C, and nothing of ours
 //! OUT/bin/fwctl                                              the CLI, static
+//! OUT/bin/fwctl-ioctl-fuzz                                   the fuzzer of the ioctls, static
 //! OUT/bin/fwctl-emu                                          the emulated devices
 //! OUT/selftests/...                                          the kselftest programs
 //! OUT/vendor/...                                             the vendors' tools, as they lie in the guest
@@ -38,6 +39,8 @@ pub enum Need {
     Module(&'static str),
     /// The command line tool.
     Cli,
+    /// The fuzzer of the ioctls.
+    Fuzzer,
 }
 
 impl Artifacts {
@@ -78,6 +81,11 @@ impl Artifacts {
     /// `OUT/bin/fwctl`.
     pub fn cli(&self) -> PathBuf {
         self.root.join("bin/fwctl")
+    }
+
+    /// `OUT/bin/fwctl-ioctl-fuzz`.
+    pub fn fuzzer(&self) -> PathBuf {
+        self.root.join("bin/fwctl-ioctl-fuzz")
     }
 
     /// `OUT/bin/fwctl-emu`.
@@ -163,17 +171,14 @@ impl Artifacts {
 
     /// Says what to do about `need`, if it is not there.
     pub fn missing(&self, machine: &Machine, need: Need) -> Option<String> {
+        let program = |path: PathBuf, target| {
+            (!path.is_file())
+                .then(|| format!("there is no {}: `make {target}` builds it", path.display()))
+        };
         match need {
-            Need::Selftest(name) => {
-                let path = self.selftests().join(name);
-                (!path.is_file())
-                    .then(|| format!("there is no {}: `make test` builds it", path.display()))
-            }
-            Need::Cli => {
-                let path = self.cli();
-                (!path.is_file())
-                    .then(|| format!("there is no {}: `make run` builds it", path.display()))
-            }
+            Need::Selftest(name) => program(self.selftests().join(name), "test"),
+            Need::Cli => program(self.cli(), "run"),
+            Need::Fuzzer => program(self.fuzzer(), "fuzz"),
             Need::Module(name) => match self.modules(machine) {
                 Err(error) => Some(format!("{error:#}")),
                 Ok(dir) => {
@@ -279,7 +284,12 @@ mod tests {
             artifacts.missing(&machine::PLAIN, Need::Module("fwctl")),
             None
         );
-        for need in [Need::Module("x"), Need::Selftest("x"), Need::Cli] {
+        for need in [
+            Need::Module("x"),
+            Need::Selftest("x"),
+            Need::Cli,
+            Need::Fuzzer,
+        ] {
             let advice = artifacts.missing(&machine::PLAIN, need).unwrap();
             assert!(advice.contains("`make "), "{advice}");
         }

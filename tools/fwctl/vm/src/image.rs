@@ -65,8 +65,13 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
             &artifacts.modules_in(machine, other)?,
         )?;
     }
-    if artifacts.cli().is_file() {
-        image.program("bin/fwctl", &artifacts.cli())?;
+    for (name, path) in [
+        ("bin/fwctl", artifacts.cli()),
+        ("bin/fwctl-ioctl-fuzz", artifacts.fuzzer()),
+    ] {
+        if path.is_file() {
+            image.program(name, &path)?;
+        }
     }
     image.programs_below("selftests", &artifacts.selftests())?;
     if machine.has_mistakes {

@@ -105,6 +105,14 @@ pub static PLAIN: Machine = Machine {
     ..BASE
 };
 
+/// For leaks.
+pub static PLAIN_LEAKS: Machine = Machine {
+    name: "plain-leaks",
+    about: "no devices, and kmemleak",
+    has_kmemleak: true,
+    ..BASE
+};
+
 /// KUnit suites run when their module loads.
 pub static KUNIT: Machine = Machine {
     name: "kunit",
@@ -118,6 +126,15 @@ pub static CXL: Machine = Machine {
     name: "cxl",
     about: "one emulated CXL type 3 device",
     cxl_devices: 1,
+    ..BASE
+};
+
+/// For leaks.
+pub static CXL_LEAKS: Machine = Machine {
+    name: "cxl-leaks",
+    about: "one emulated CXL type 3 device, and kmemleak",
+    cxl_devices: 1,
+    has_kmemleak: true,
     ..BASE
 };
 
@@ -344,8 +361,10 @@ pub static RACES: Machine = Machine {
 /// All of them, in the order in which `test` boots them.
 pub static MACHINES: &[&Machine] = &[
     &PLAIN,
+    &PLAIN_LEAKS,
     &KUNIT,
     &CXL,
+    &CXL_LEAKS,
     &CXL2,
     &CONNECTX,
     &CONNECTX_FAULTS,

@@ -5,7 +5,7 @@
 //! A new one is an entry in a table here and, unless an existing script serves it, a script in
 //! `guest/` with a line in [`SCRIPTS`].  What the scripts share is in `guest/lib.sh`.
 
-use crate::artifacts::Need::{self, Cli, Module, Selftest};
+use crate::artifacts::Need::{self, Cli, Fuzzer, Module, Selftest};
 use crate::machine::{self, Machine};
 
 /// How a test's result is read.
@@ -578,6 +578,32 @@ const STORMS: &[Test] = &[
     storm!("storm/mlx5", "a ConnectX is used in every way while it, and its driver, come and go, also by surprise", CONNECTX_FAULTS, "mlx5_fwctl"),
 ];
 
+/// Calls that nobody would make, on a device of one driver.
+macro_rules! fuzz {
+    ($name:literal, $about:literal, $machine:ident, $module:literal) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["fuzz.sh", $module],
+            needs: &[Fuzzer, Module("fwctl"), Module($module)],
+            limit: 300,
+            wants_fresh: true,
+            ..BASE
+        }
+    };
+}
+
+/// The ioctls as no program would use them.
+#[rustfmt::skip]
+const FUZZING: &[Test] = &[
+    fuzz!("fuzz/loopback-rust", "the ioctls, fuzzed, on the Rust loopback sample", PLAIN_LEAKS, "fwctl_loopback"),
+    fuzz!("fuzz/loopback-c", "the ioctls, fuzzed, on the C twin, through the C door", PLAIN_LEAKS, "fwctl_loopback_c"),
+    fuzz!("fuzz/cxl", "the ioctls and CXL Features, fuzzed, on QEMU's memory device", CXL_LEAKS, "cxl_fwctl"),
+    fuzz!("fuzz/cxl-emulated", "the same, on one whose Features can be set", CXL_EMULATED, "cxl_fwctl"),
+    fuzz!("fuzz/mlx5", "the ioctls and commands of a ConnectX, fuzzed, on the emulated one", CONNECTX_LEAKS, "mlx5_fwctl"),
+];
+
 /// All tests, in the order in which they run on a machine.
 pub fn all() -> impl Iterator<Item = &'static Test> {
     LOOPBACK
@@ -586,6 +612,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         .chain(OTHERS)
         .chain(STORMS)
         .chain(CHECKERS)
+        .chain(FUZZING)
         .chain(VENDOR.iter().flatten())
 }
 
@@ -650,6 +677,7 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ("storm.sh", include_str!("../guest/storm.sh")),
     ("mistakes.sh", include_str!("../guest/mistakes.sh")),
     ("checkers.sh", include_str!("../guest/checkers.sh")),
+    ("fuzz.sh", include_str!("../guest/fuzz.sh")),
     (
         "stock-connectx.sh",
         include_str!("../guest/stock-connectx.sh"),

@@ -310,7 +310,7 @@ fn setup_errors_say_what_to_do() {
     assert!(text.contains("fwctl-vm list"), "{text}");
     let (status, text) = world.run(&["exec", "--machine", "x", "--", "true"]);
     assert_eq!(status, 2);
-    assert!(text.contains("plain, kunit, cxl"), "{text}");
+    assert!(text.contains("plain, plain-leaks, kunit, cxl"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What each kind of device makes of a request: fwctl-mlx5.rst, fwctl-cxl.rst, and `samples/fwctl/loopback.h`, once more.
+
+use crate::model::{word, Answer, Reply};
+use anyhow::{ensure, Result};
+use fwctl_uapi::{device_type, scope};
+use std::collections::HashMap;
+
+/// The device type of the loopback samples.
+pub const LOOPBACK: u32 = 0x8000_0001;
+/// How a request of theirs begins.
+pub const LOOPBACK_MAGIC: u32 = 0x7030_6c66;
+/// The one errno that they are asked for.
+pub const LOOPBACK_ERRNO: i32 = libc::EL2HLT;
+/// The longest reply that they make up.
+const LOOPBACK_MAX: u32 = 4 << 20;
+
+/// A healthy device.
+pub enum Device {
+    /// A loopback sample, of which all is known.
+    Loopback,
+    /// A CXL memory device.
+    Cxl(Vec<Feature>),
+    /// A ConnectX.
+    Mlx5(Scopes),
+    /// Anything may come of a request.
+    Unknown,
+}
+
+impl Device {
+    /// One of this type; `rpc` asks it.
+    pub fn of(device_type: u32, rpc: impl FnOnce(&[u8], usize) -> Result<Vec<u8>>) -> Result<Self> {
+        Ok(match device_type {
+            LOOPBACK => Device::Loopback,
+            device_type::CXL => Device::Cxl(features(rpc)?),
+            device_type::MLX5 => Device::Mlx5(Scopes::default()),
+            _ => Device::Unknown,
+        })
+    }
+
+    /// What comes of a request.
+    pub fn answer(&self, scope: u32, request: &[u8], room: usize) -> Answer {
+        match self {
+            Device::Loopback => loopback(scope, request, room),
+            Device::Cxl(features) => cxl(features, scope, request, room),
+            Device::Mlx5(scopes) => mlx5(scopes, scope, request, room),
+            Device::Unknown => Answer {
+                errnos: &[
+                    libc::EINVAL,
+                    libc::EOPNOTSUPP,
+                    libc::EMSGSIZE,
+                    libc::EPERM,
+                    libc::ENOMEM,
+                    libc::EBADMSG,
+                    libc::ENXIO,
+                    libc::EBUSY,
+                    libc::ETIMEDOUT,
+                    libc::EIO,
+                ],
+                reply: Some(Reply::Any),
+            },
+        }
+    }
+
+    /// The names of its features.
+    pub fn features(&self) -> Vec<Uuid> {
+        match self {
+            Device::Cxl(features) => features.iter().map(|feature| feature.uuid).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes note of what came of a request that reached it; fails if that contradicts what came of others.
+    pub fn learn(&mut self, scope: u32, request: &[u8], errno: Option<i32>) -> Result<()> {
+        match self {
+            Device::Mlx5(scopes) => scopes.learn(scope, request, errno),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn loopback(scope: u32, request: &[u8], room: usize) -> Answer {
+    const EINVAL: &[i32] = &[libc::EINVAL];
+    let echo = Answer::replies(Reply::Bytes(request.to_vec()));
+    if request.len() < 16 || word(request, 0) != LOOPBACK_MAGIC {
+        return echo;
+    }
+    if word(request, 12) != 0 {
+        return Answer::fails(EINVAL);
+    }
+    let arg = word(request, 8);
+    let len = arg as usize;
+    match word(request, 4) {
+        0 | 1 => echo,
+        2 if arg <= 60_000 => echo,
+        // No case asks for another one.
+        3 if arg == LOOPBACK_ERRNO as u32 => Answer::fails(&[LOOPBACK_ERRNO]),
+        4 if len <= request.len() => Answer::replies(Reply::Bytes(request[..len].to_vec())),
+        5 if arg <= LOOPBACK_MAX => {
+            let bytes = (0..251).cycle().take(len);
+            Answer::replies(Reply::Bytes(bytes.collect()))
+        }
+        6 => Answer::replies(Reply::LoopbackState(scope, room as u32)),
+        7 if arg <= LOOPBACK_MAX => Answer::replies(Reply::Bytes(vec![0; len])),
+        2..=7 => Answer::fails(EINVAL),
+        _ => Answer::fails(&[libc::EOPNOTSUPP]),
+    }
+}
+
+/// What names a feature.
+pub type Uuid = [u8; 16];
+
+/// Features that the kernel keeps to itself: patrol scrub, error check and scrub, both kinds of post-package repair, and four of
+/// sparing.
+pub const EXCLUSIVE: [Uuid; 8] = [
+    0x96dad7d6_fde8_482b_a733_75774e06db8a_u128.to_be_bytes(),
+    0xe5b13f22_2328_4a14_b8ba_b9691e893386_u128.to_be_bytes(),
+    0x892ba475_fad8_474e_9d3e_692c917568bb_u128.to_be_bytes(),
+    0x80ea4521_786f_4127_afb1_ec7459fb0e24_u128.to_be_bytes(),
+    0x96c33386_91dd_44c7_9ecb_fdaf6503bac4_u128.to_be_bytes(),
+    0x450ebf67_b135_4f97_a498_c2d57f279bed_u128.to_be_bytes(),
+    0x78b79636_90ac_4b64_a4ef_faac5d18a863_u128.to_be_bytes(),
+    0x34dbaff5_0552_4281_8f76_da0b5e7a76a7_u128.to_be_bytes(),
+];
+
+/// What a device says about a feature of it.
+pub struct Feature {
+    /// Its name.
+    pub uuid: Uuid,
+    /// It can be changed.
+    is_changeable: bool,
+    /// What changing it has an effect on, by bits.
+    effects: u16,
+}
+
+impl Feature {
+    fn parse(entry: &[u8]) -> Self {
+        Feature {
+            uuid: entry[..16].try_into().expect("sixteen bytes"),
+            is_changeable: entry[22] & 1 != 0,
+            effects: u16::from_le_bytes([entry[28], entry[29]]),
+        }
+    }
+
+    /// The least scope that it can be set in, if there is one.
+    fn least_scope(&self) -> Option<u32> {
+        /// In the background, and reserved.
+        const NEVER: u16 = 0xf040;
+        /// At once.
+        const FULL: u16 = 0x001e;
+        /// At a reset.
+        const WRITE: u16 = 0x0c01;
+        match self.effects {
+            _ if !self.is_changeable => None,
+            effects if effects & NEVER != 0 => None,
+            effects if effects & FULL != 0 => Some(scope::DEBUG_WRITE_FULL),
+            effects if effects & WRITE != 0 => Some(scope::DEBUG_WRITE),
+            _ => None,
+        }
+    }
+}
+
+/// Asks for the list of features.
+fn features(rpc: impl FnOnce(&[u8], usize) -> Result<Vec<u8>>) -> Result<Vec<Feature>> {
+    let words = [0x500u32, 0, 8, 0, 0xffff, 0];
+    let request: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let reply = rpc(&request, 65536)?;
+    ensure!(reply.len() >= 16, "a list of features without a head");
+    Ok(reply[16..].chunks_exact(48).map(Feature::parse).collect())
+}
+
+fn cxl(features: &[Feature], scope: u32, request: &[u8], room: usize) -> Answer {
+    let refused = || Answer::fails(&[libc::EINVAL]);
+    if request.len() < 16 || word(request, 4) != 0 || word(request, 12) != 0 {
+        return refused();
+    }
+    let Some(payload) = request[16..].get(..word(request, 8) as usize) else {
+        return refused();
+    };
+    let half = |at: usize| usize::from(u16::from_le_bytes([payload[at], payload[at + 1]]));
+    match (word(request, 0), payload.len()) {
+        (0x500, 8) => {
+            let count = word(payload, 0).to_le() as usize / 48;
+            let all = features.len();
+            if half(6) != 0 || half(4) >= all {
+                return refused();
+            }
+            let entries = count.min(all - half(4));
+            Answer::replies(Reply::CxlList(entries as u16, all as u16))
+        }
+        (0x501, 21) => {
+            let (offset, count) = (half(16), half(18));
+            if count == 0 || offset + count > 65536 || room < 8 + count {
+                return refused();
+            }
+            Answer::replies(Reply::CxlValue(count))
+        }
+        (0x502, 33..) => {
+            let flags = word(payload, 16).to_le();
+            let is_whole = half(20) + payload.len() - 32 <= 65536;
+            let is_plain = payload[23..32].iter().all(|&byte| byte == 0);
+            let feature = features.iter().find(|one| one.uuid == payload[..16]);
+            let Some(feature) = feature.filter(|_| flags & !8 == 0 && is_whole && is_plain) else {
+                return refused();
+            };
+            if EXCLUSIVE.contains(&feature.uuid) {
+                return Answer::fails(&[libc::EPERM]);
+            }
+            match feature.least_scope() {
+                Some(least) if scope >= least && room >= 8 => Answer::replies(Reply::CxlValue(0)),
+                _ => refused(),
+            }
+        }
+        _ => refused(),
+    }
+}
+
+/// Commands of a ConnectX that no program may send: they make or destroy objects, or are the kernel's own.
+pub const MLX5_FORBIDDEN: &[u16] = &[
+    0x000, 0x102, 0x103, 0x104, 0x105, 0x108, 0x10b, 0x10d, 0x200, 0x202, 0x204, 0x301, 0x302,
+    0x304, 0x400, 0x401, 0x403, 0x500, 0x501, 0x502, 0x503, 0x700, 0x701, 0x710, 0x711, 0x717,
+    0x718, 0x751, 0x753, 0x755, 0x761, 0x763, 0x771, 0x772, 0x780, 0x782, 0x783, 0x785, 0x800,
+    0x801, 0x802, 0x803, 0x806, 0x80a, 0x80c, 0x816, 0x817, 0x82f, 0x830, 0x833, 0x840, 0x841,
+    0x843, 0x900, 0x901, 0x902, 0x904, 0x908, 0x912, 0x916, 0x930, 0x931, 0x933, 0x934, 0x936,
+    0x938, 0x939, 0x93a, 0x93d, 0x93e, 0x940, 0x941, 0x960, 0xa00, 0xa01, 0xa03, 0xa04, 0xa06,
+    0xa08, 0xa0a, 0xffff,
+];
+
+/// Commands and modifiers, and the least scope that they take.
+const MLX5_SCOPES: &[(u16, RangeOfModes, u32)] = &[
+    (0x100, RangeOfModes::All, 0),
+    (0x101, RangeOfModes::All, 0),
+    (0x107, RangeOfModes::All, 1),
+    (0x10a, RangeOfModes::All, 1),
+    (0x203, RangeOfModes::All, 1),
+    (0x50b, RangeOfModes::All, 1),
+    (0x719, RangeOfModes::All, 1),
+    (0x750, RangeOfModes::All, 1),
+    (0x754, RangeOfModes::All, 1),
+    (0x762, RangeOfModes::All, 0),
+    (0x770, RangeOfModes::All, 1),
+    (0x773, RangeOfModes::All, 1),
+    (0x805, RangeOfModes::Zero, 0),
+    (0x805, RangeOfModes::Others, 1),
+    (0x820, RangeOfModes::All, 2),
+    (0x823, RangeOfModes::All, 0),
+    (0x903, RangeOfModes::All, 1),
+    (0xb22, RangeOfModes::All, 0),
+];
+
+#[derive(Clone, Copy)]
+enum RangeOfModes {
+    All,
+    Zero,
+    Others,
+}
+
+/// What is known of the scopes that commands of a ConnectX take: a scope allows what those below it allow.
+#[derive(Default)]
+pub struct Scopes {
+    /// By opcode, and whether the modifier is 0: below that, all were refused; and from that on, all were allowed.
+    seen: HashMap<(u16, bool), (u32, u32)>,
+}
+
+/// Opcode, and whether the modifier is 0.
+fn command(request: &[u8]) -> (u16, bool) {
+    let half = |at| u16::from_be_bytes([request[at], request[at + 1]]);
+    (half(0), half(6) == 0)
+}
+
+fn mlx5(scopes: &Scopes, scope: u32, request: &[u8], room: usize) -> Answer {
+    const REFUSED: &[i32] = &[libc::EBADMSG];
+    if request.len() < 16 || room < 16 {
+        return Answer::fails(&[libc::EMSGSIZE]);
+    }
+    let (opcode, is_zero) = command(request);
+    let delivered = Answer::replies(Reply::Len(room));
+    let listed = MLX5_SCOPES.iter().find(|(listed, modes, _)| {
+        *listed == opcode
+            && match modes {
+                RangeOfModes::All => true,
+                RangeOfModes::Zero => is_zero,
+                RangeOfModes::Others => !is_zero,
+            }
+    });
+    let (refused, allowed) = match (listed, MLX5_FORBIDDEN.contains(&opcode)) {
+        (Some((_, _, least)), _) => (*least, *least),
+        (None, true) => (4, 4),
+        (None, false) => scopes.bounds(opcode, is_zero),
+    };
+    if scope < refused {
+        Answer::fails(REFUSED)
+    } else if scope >= allowed {
+        delivered
+    } else {
+        Answer {
+            errnos: REFUSED,
+            ..delivered
+        }
+    }
+}
+
+impl Scopes {
+    fn bounds(&self, opcode: u16, is_zero: bool) -> (u32, u32) {
+        let known = self.seen.get(&(opcode, is_zero));
+        known.copied().unwrap_or((0, 4))
+    }
+
+    fn learn(&mut self, scope: u32, request: &[u8], errno: Option<i32>) -> Result<()> {
+        if request.len() < 16 {
+            return Ok(());
+        }
+        let (opcode, is_zero) = command(request);
+        let (refused, allowed) = self.seen.entry((opcode, is_zero)).or_insert((0, 4));
+        match errno {
+            Some(libc::EBADMSG) => *refused = (*refused).max(scope + 1),
+            Some(_) => {}
+            None => *allowed = (*allowed).min(scope),
+        }
+        ensure!(
+            refused <= allowed,
+            "opcode {opcode:#x}: allowed in scope {allowed} and refused in one that is no lower"
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(opcode: u16, op_mod: u16) -> Vec<u8> {
+        let mut request = vec![0; 16];
+        request[..2].copy_from_slice(&opcode.to_be_bytes());
+        request[6..8].copy_from_slice(&op_mod.to_be_bytes());
+        request
+    }
+
+    #[test]
+    fn a_scope_allows_what_lower_ones_do() {
+        let mut device = Device::Mlx5(Scopes::default());
+        let (query, refused) = (request(0xb0a, 0), Some(libc::EBADMSG));
+        assert_eq!(device.answer(0, &query, 16).errnos, [libc::EBADMSG]);
+        assert!(device.learn(1, &query, None).is_ok());
+        assert!(device.answer(2, &query, 16).errnos.is_empty());
+        assert!(device.learn(0, &query, refused).is_ok());
+        assert!(device.answer(0, &query, 16).reply.is_none());
+        assert!(device.learn(2, &query, refused).is_err());
+    }
+
+    #[test]
+    fn scopes_that_are_known() {
+        let device = Device::Mlx5(Scopes::default());
+        assert!(MLX5_SCOPES
+            .iter()
+            .all(|(opcode, ..)| !MLX5_FORBIDDEN.contains(opcode)));
+        for (opcode, op_mod, least) in [(0x805, 0, 0), (0x805, 1, 1), (0x820, 0, 2), (0xa04, 0, 4)]
+        {
+            for scope in 0..4 {
+                let answer = device.answer(scope, &request(opcode, op_mod), 16);
+                assert_eq!(answer.reply.is_some(), scope >= least);
+                assert_eq!(answer.errnos.is_empty(), scope >= least);
+            }
+        }
+    }
+
+    #[test]
+    fn requests_of_a_memory_device() {
+        let feature = |uuid, effects| Feature {
+            uuid,
+            is_changeable: true,
+            effects,
+        };
+        let device = Device::Cxl(vec![feature(EXCLUSIVE[0], 1), feature([7; 16], 1)]);
+        let send = |opcode: u32, payload: &[u8], room| {
+            let words = [opcode, 0, payload.len() as u32, 0];
+            let mut request: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            request.extend(payload);
+            device.answer(2, &request, room)
+        };
+        let list = |count: u8, start: u8| send(0x500, &[count, 0, 0, 0, start, 0, 0, 0], 0);
+        assert!(matches!(list(47, 0).reply, Some(Reply::CxlList(0, 2))));
+        assert!(matches!(list(200, 1).reply, Some(Reply::CxlList(1, 2))));
+        assert_eq!(list(200, 2).errnos, [libc::EINVAL]);
+        let get = |count: u8, room| {
+            let mut payload = [0; 21];
+            payload[18] = count;
+            send(0x501, &payload, room)
+        };
+        assert!(get(4, 12).errnos.is_empty());
+        assert_eq!(get(4, 11).errnos, [libc::EINVAL]);
+        assert_eq!(get(0, 11).errnos, [libc::EINVAL]);
+        let set = |uuid: Uuid, len, room| {
+            let mut payload = vec![0; len];
+            payload[..16].copy_from_slice(&uuid);
+            send(0x502, &payload, room).errnos
+        };
+        assert_eq!(set(EXCLUSIVE[0], 33, 64), [libc::EPERM]);
+        assert_eq!(set(EXCLUSIVE[0], 32, 64), [libc::EINVAL]);
+        assert_eq!(set([9; 16], 33, 64), [libc::EINVAL]);
+        assert_eq!(set([7; 16], 33, 7), [libc::EINVAL]);
+        assert!(set([7; 16], 33, 8).is_empty());
+        assert_eq!(send(0x400, &[], 64).errnos, [libc::EINVAL]);
+    }
+
+    #[test]
+    fn scopes_of_features() {
+        for (is_changeable, effects, least) in [
+            (true, 0x0001, Some(2)),
+            (true, 0x0800, Some(2)),
+            (true, 0x0401 | 0x0010, Some(3)),
+            (true, 0x0001 | 0x0040, None),
+            (true, 0x0002 | 0x8000, None),
+            (true, 0x03a0, None),
+            (false, 0x0001, None),
+        ] {
+            let feature = Feature {
+                uuid: [7; 16],
+                is_changeable,
+                effects,
+            };
+            assert_eq!(feature.least_scope(), least, "{effects:#x}");
+        }
+    }
+
+    #[test]
+    fn operations_of_the_loopback() {
+        let say = |op: u32, arg: u32, len| {
+            let words = [LOOPBACK_MAGIC, op, arg, 0];
+            let mut request: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            request.resize(len, 1);
+            Device::Loopback.answer(2, &request, 99)
+        };
+        let len = |answer: Answer| answer.reply.map(|reply| *reply.lens().end());
+        assert_eq!(len(say(1, 0, 20)), Some(20));
+        assert_eq!(len(say(4, 20, 20)), Some(20));
+        assert_eq!(len(say(4, 21, 20)), None);
+        assert_eq!(len(say(5, 300, 16)), Some(300));
+        assert_eq!(len(say(7, (4 << 20) + 1, 16)), None);
+        assert!(matches!(
+            say(6, 0, 16).reply,
+            Some(Reply::LoopbackState(2, 99))
+        ));
+        assert_eq!(say(8, 0, 16).errnos, [libc::EOPNOTSUPP]);
+    }
+}

@@ -18,7 +18,7 @@
 //! ```
 
 use crate::cli::TEST_KERNEL;
-use crate::kernel::checks_more;
+use crate::kernel;
 use crate::machine::Machine;
 use anyhow::{bail, ensure, Context, Result};
 use std::path::{Path, PathBuf};
@@ -211,13 +211,14 @@ pub fn flavour<'a>(machine: &Machine, kernel: &'a str) -> &'a str {
 pub fn is_left_out(machine: &Machine, kernel: &str) -> Option<String> {
     let flavour = flavour(machine, kernel);
     if flavour == kernel {
-        None
+        let is_search = machine.has_kmemleak && kernel::of(kernel).has_kmemleak;
+        is_search.then(|| format!("each machine is searched for leaks on {kernel}"))
     } else if kernel != TEST_KERNEL {
         Some(format!(
             "it is about a kernel of its own, not about {kernel}"
         ))
     } else {
-        checks_more(flavour)
+        kernel::checks_more(flavour)
             .then(|| format!("it is about another kernel: make test KERNEL={flavour}"))
     }
 }
@@ -255,6 +256,8 @@ mod tests {
         assert_eq!(is_left_out(&machine::PLAIN, "debug"), None);
         assert_eq!(is_left_out(&machine::MISTAKES, "debug"), None);
         assert!(is_left_out(&machine::BUILTIN, "debug").is_some());
+        assert!(is_left_out(&machine::CONNECTX_LEAKS, "debug").is_some());
+        assert_eq!(is_left_out(&machine::CONNECTX_LEAKS, "kcsan"), None);
         assert!(is_left_out(&machine::MISTAKES, "kcsan").is_some());
         let advice = is_left_out(&machine::MISTAKES, TEST_KERNEL).unwrap();
         assert!(advice.contains("KERNEL=debug"), "{advice}");

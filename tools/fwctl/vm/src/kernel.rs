@@ -36,8 +36,9 @@ static KERNELS: &[Kernel] = &[
         memory: 2048,
         // KASAN otherwise speaks once.  With five levels of page tables it takes an interrupt for a
         // wild access if that comes while the boot processor's capabilities are read: mainline
-        // forgets them, LA57 among them, before it reads them again.
-        cmdline: "kasan_multi_shot no5lvl",
+        // forgets them, LA57 among them, before it reads them again.  All of SLUB's checks but for
+        // who allocated what: KASAN and kmemleak keep that, too, and each takes its time.
+        cmdline: "kasan_multi_shot no5lvl slab_debug=FZP",
         has_kmemleak: true,
     },
     Kernel {

@@ -98,11 +98,13 @@ pub fn sum(results: &[TestResult], logs: &Path) -> String {
 pub fn pieces(patterns: &[String], kernel: &str) -> String {
     let mut pieces = BTreeSet::new();
     for test in tests::select(patterns) {
+        // What is left out says so.
+        pieces.insert("tools".to_string());
         if artifacts::is_left_out(test.machine, kernel).is_some() {
             continue;
         }
         let flavour = artifacts::flavour(test.machine, kernel);
-        pieces.extend(["tools".to_string(), "selftests".to_string()]);
+        pieces.insert("selftests".to_string());
         pieces.insert(format!("kernel-{flavour}"));
         if !test.machine.emulated.is_empty() {
             pieces.insert("emu".to_string());
@@ -171,9 +173,9 @@ mod tests_of_report {
         assert!(pattern("vendor/cxl").ends_with("tools\nvendor\n"));
         assert_eq!(pattern("no such test"), "");
         assert!(pieces(&["core/kunit".into()], "debug").starts_with("kernel-debug\n"));
-        assert_eq!(pieces(&["cxl/builtin".into()], "debug"), "");
+        assert_eq!(pieces(&["cxl/builtin".into()], "debug"), "tools\n");
         assert!(pieces(&["debug/mistakes".into()], "debug").contains("mistakes-debug\n"));
-        assert_eq!(pattern("debug/mistakes"), "");
+        assert_eq!(pattern("debug/mistakes"), "tools\n");
     }
 
     #[test]

@@ -214,12 +214,30 @@ impl<'a> Scanner<'a> {
 
     /// All complaints of a stretch of the log; details only if there is nothing better.
     pub fn scan(mut self, lines: &[Line]) -> Vec<Complaint> {
-        let mut found: Vec<Complaint> = lines.iter().filter_map(|line| self.look(line)).collect();
+        let count = |n: usize| !is_race_of_others(&lines[n..]);
+        let lines = lines.iter().enumerate().filter(|(n, _)| count(*n));
+        let mut found: Vec<Complaint> = lines.filter_map(|(_, line)| self.look(line)).collect();
         if found.iter().any(|complaint| !complaint.is_detail) {
             found.retain(|complaint| !complaint.is_detail);
         }
         found
     }
+}
+
+/// Whether the first line begins a report of KCSAN in which no module has a part.  The kernel has
+/// races of its own, with nobody's drivers in it; all of ours are modules here.
+fn is_race_of_others(lines: &[Line]) -> bool {
+    /// A report is not longer than this.
+    const REPORT: usize = 150;
+    let is_kernel = |line: &&Line| !line.from_user;
+    let mut report = lines.iter().take(REPORT).filter(is_kernel);
+    let begins = |line: &Line| line.text.starts_with("BUG: KCSAN: ");
+    // A frame in a module: `symbol+0x1/0x2 [module]`.
+    let is_in_a_module = |line: &Line| line.text.contains("+0x") && line.text.ends_with(']');
+    report.next().is_some_and(begins)
+        && !report
+            .take_while(|line| !line.text.starts_with("====="))
+            .any(is_in_a_module)
 }
 
 #[cfg(test)]
@@ -302,7 +320,6 @@ mod tests {
             ("INFO: trying to register non-static key.", "lockdep"),
             ("BUG: KASAN: slab-use-after-free in f+0x1/0x2", "KASAN"),
             ("UBSAN: array-index-out-of-bounds in x.c:1:2", "UBSAN"),
-            ("BUG: KCSAN: data-race in a / b", "KCSAN"),
             ("BUG: KASAN: global-out-of-bounds in f+0x1/0x2 [x]", "KASAN"),
             ("BUG: KASAN: vmalloc-out-of-bounds in f+0x1/0x2 [x]", "KASAN"),
             ("UBSAN: shift-out-of-bounds in x.c:1:2", "UBSAN"),
@@ -424,6 +441,20 @@ mod tests {
         let late = "<6>[2.0] quiet\n".repeat(100);
         let log = format!("<4>[1.0] FAULT_INJECTION: forcing\n{late}<4>[9.0] Call Trace:\n");
         assert_eq!(complaints(&log).len(), 1);
+    }
+
+    #[test]
+    fn races_count_where_a_module_has_a_part() {
+        let report = |frame: &str| {
+            format!(
+                "<3>[1.0] =====\n<3>[1.0] BUG: KCSAN: data-race in a / b\n<3>[1.0] \n\
+                 <3>[1.0] write to 0xffff of 8 bytes by task 71 on cpu 0:\n\
+                 <3>[1.0]  a+0x1/0x2\n<3>[1.0]  {frame}\n<3>[1.0] =====\n\
+                 <6>[1.0] c+0x1/0x2 [later]\n"
+            )
+        };
+        assert_eq!(complaints(&report("open+0x1/0x2")), []);
+        assert_eq!(complaints(&report("open+0x1/0x2 [fwctl]")).len(), 1);
     }
 
     #[test]

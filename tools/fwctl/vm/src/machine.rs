@@ -332,6 +332,16 @@ pub static BENCH: Machine = Machine {
     ..CORES
 };
 
+/// What an ioctl of the mlx5 drivers costs, as far as the firmware has no part in it.
+pub static BENCH_CONNECTX: Machine = Machine {
+    name: "bench-connectx",
+    about: "the same with one emulated ConnectX",
+    emulated: &[CARD],
+    // The card is no part of the machine, so that no time may be skipped while it answers.
+    cmdline: "kunit.enable=0 clocksource=tsc idle=poll",
+    ..BENCH
+};
+
 /// What two processors do at a time.
 pub static BENCH_SMP: Machine = Machine {
     name: "bench-smp",
@@ -385,6 +395,7 @@ pub static MACHINES: &[&Machine] = &[
     &STOCK_SECURE,
     &CORES,
     &BENCH,
+    &BENCH_CONNECTX,
     &BENCH_SMP,
     &MISTAKES,
     &RACES,

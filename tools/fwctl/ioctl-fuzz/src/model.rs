@@ -8,6 +8,7 @@
 use crate::devices::Device;
 use crate::sys::Spot;
 use fwctl_uapi::{scope, FWCTL_INFO, FWCTL_RPC, MAX_RPC_LEN};
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// Bytes of `struct fwctl_info`.
@@ -57,7 +58,6 @@ pub enum Success {
 }
 
 /// What is known of a reply.
-#[derive(Debug)]
 pub enum Reply {
     /// All of it.
     Bytes(Vec<u8>),
@@ -240,6 +240,23 @@ impl Reply {
                 // A device that refuses has no value.
                 Reply::CxlValue(_) => is(0, len as u32 - 8) && (len == 8 || is(4, 0)),
             }
+    }
+}
+
+/// As it is said of another one: long ones are cut.
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reply::Bytes(bytes) => {
+                let front = &bytes[..bytes.len().min(32)];
+                write!(f, "{} bytes, {front:x?}", bytes.len())
+            }
+            Reply::LoopbackState(scope, room) => write!(f, "a state: scope {scope}, room {room}"),
+            Reply::Len(len) => write!(f, "{len} bytes"),
+            Reply::CxlList(entries, all) => write!(f, "{entries} of {all} entries"),
+            Reply::CxlValue(count) => write!(f, "a status, or at most {count} bytes of a value"),
+            Reply::Any => f.write_str("any"),
+        }
     }
 }
 

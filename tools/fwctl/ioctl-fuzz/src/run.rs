@@ -407,7 +407,7 @@ impl Runner {
                 );
                 judge!(
                     reply.is(len, visible),
-                    "the reply of {len} bytes, {:x?}, is not {reply:x?}",
+                    "the reply of {len} bytes, {:x?}, should have been {reply:?}",
                     &visible[..visible.len().min(32)]
                 );
                 self.check_around(laid, 12..16, visible.len())

@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# bench.sh ours|mainline rust|c|mlx5 ARGUMENT...: fwctl_bench on one of the two cores, with one of the samples, or with the
-# core's own driver for the ConnectX
+# bench.sh ours|mainline rust|c|mlx5|cxl ARGUMENT...: fwctl_bench on one of the two cores, with one of the samples, or with the
+# core's own driver for the ConnectX or the CXL memory device
 . /usr/lib/fwctl-vm/lib.sh
 
-# A card has its driver since the start.
-unload mlx5_fwctl
+unload_all() {
+	unload fwctl_loopback fwctl_loopback_c mlx5_fwctl cxl_fwctl cxl_pci cxl_mem cxl_port cxl_core fwctl
+}
+
 use_core "$1"
-case $2 in
-rust) module=fwctl_loopback ;;
-c) module=fwctl_loopback_c ;;
-mlx5) module=mlx5_fwctl && load mlx5_core ;;
-*) fail "no such sample: $2" ;;
+case $1-$2 in
+*-rust) modules=fwctl_loopback ;;
+*-c) modules=fwctl_loopback_c ;;
+*-mlx5) modules="mlx5_core mlx5_fwctl" ;;
+ours-cxl) modules="cxl_port cxl_mem cxl_pci cxl_fwctl" ;;
+# Its driver is in cxl_core.
+mainline-cxl) modules="cxl_port cxl_mem cxl_pci" ;;
+*) fail "no such driver: $2" ;;
 esac
 export FWCTL_TEST_DRIVER=$2
 shift 2
-load "$module"
-wait_for "a device of $module" some_device
+for module in $modules; do load "$module"; done
+wait_for "a device of $modules" some_device
 /selftests/fwctl_bench "$@" || fail "fwctl_bench $* failed"
-unload "$module" fwctl
+unload_all

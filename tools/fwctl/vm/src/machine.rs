@@ -342,6 +342,14 @@ pub static BENCH_CONNECTX: Machine = Machine {
     ..BENCH
 };
 
+/// The same for the CXL drivers.
+pub static BENCH_MEMORY: Machine = Machine {
+    name: "bench-memory",
+    about: "the same with one CXL memory device of fwctl-emu",
+    emulated: &[MEMORY],
+    ..BENCH_CONNECTX
+};
+
 /// What two processors do at a time.
 pub static BENCH_SMP: Machine = Machine {
     name: "bench-smp",
@@ -396,6 +404,7 @@ pub static MACHINES: &[&Machine] = &[
     &CORES,
     &BENCH,
     &BENCH_CONNECTX,
+    &BENCH_MEMORY,
     &BENCH_SMP,
     &MISTAKES,
     &RACES,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the system calls of a loopback sample, or of an mlx5 driver, cost.  It prints and judges
- * nothing, so it is no test.
+ * What the system calls of a loopback sample, or of an mlx5 or CXL driver, cost.  It prints and
+ * judges nothing, so it is no test.
  *
  *	fwctl_bench cost		what each operation costs, in ticks of the time stamp counter
  *					(nanoseconds where there is none)
@@ -10,8 +10,8 @@
  *
  * A line of output is the name of an operation, a tab, and a number: for "cost" the median, and for
  * RPCs of more than 4 KiB the least.  Under QEMU's -icount shift=0 a tick is an instruction of the
- * guest, and these are the same each time.  FWCTL_TEST_DEV and FWCTL_TEST_DRIVER choose the device as for the tests; "mlx5" is a
- * driver as well.  Of that, only what the firmware has no part in is looked at.
+ * guest, and these are the same each time.  FWCTL_TEST_DEV and FWCTL_TEST_DRIVER choose the device as for the tests; "mlx5" and
+ * "cxl" are drivers as well.  Of these, only what the firmware has no part in is looked at.
  */
 #include <time.h>
 
@@ -20,6 +20,11 @@
 
 #include "loopback_utils.h"
 #include "mlx5_utils.h"
+
+/* The header uses it, and leaves it to the kernel to say what it is. */
+#define __packed __attribute__((packed))
+#define BIT(bit) (1u << (bit))
+#include <fwctl/cxl.h>
 
 /* How often to look: an odd number of times. */
 #define MAX_SAMPLES 1001
@@ -197,6 +202,46 @@ static void cost_of_open_close(const char *node)
 	print_median("open+close", MAX_SAMPLES);
 }
 
+static void cost_of_cxl_rpc(int fd, const char *name, uint16_t opcode, uint32_t entries)
+{
+	struct fwctl_rpc_cxl in = {
+		.hdr.opcode = opcode,
+		.hdr.op_size = sizeof(in.get_sup_feats_in),
+		.get_sup_feats_in.count = htole32(entries * sizeof(struct cxl_feat_entry)),
+	};
+	uint8_t out[4096];
+
+	for (size_t i = 0; i < WARM_UP + MAX_SAMPLES; i++) {
+		struct fwctl_rpc cmd = {
+			.size = sizeof(cmd),
+			.scope = FWCTL_RPC_CONFIGURATION,
+			.in_len = sizeof(in.hdr) + sizeof(in.get_sup_feats_in),
+			.out_len = sizeof(out),
+			.in = to_u64(&in),
+			.out = to_u64(out),
+		};
+		uint64_t start = now();
+		int ret = ioctl(fd, FWCTL_RPC, &cmd);
+
+		ticks[i < WARM_UP ? 0 : i - WARM_UP] = now() - start;
+		must(entries ? !ret : ret == -1, name);
+	}
+	print_median(name, MAX_SAMPLES);
+}
+
+/* The list of Features is one that the kernel has made before. */
+static void cost_of_cxl(int fd)
+{
+	cost_of_cxl_rpc(fd, "unknown opcode", 0x4400, 0);
+	cost_of_cxl_rpc(fd, "list of 1", 0x500, 1);
+	cost_of_cxl_rpc(fd, "list of 4", 0x500, 4);
+}
+
+static bool is_cxl(const struct device *dev)
+{
+	return !strcmp(dev->bus, "cxl");
+}
+
 /* An RPC that the driver keeps from the firmware, as it is in no scope. */
 static void cost_of_policy(int fd, uint32_t len)
 {
@@ -229,6 +274,11 @@ static void cost(const struct device *dev)
 		cost_of_policy(fd, 16);
 		cost_of_policy(fd, 64);
 		cost_of_policy(fd, 4096);
+		close(fd);
+		return;
+	}
+	if (is_cxl(dev)) {
+		cost_of_cxl(fd);
 		close(fd);
 		return;
 	}
@@ -306,7 +356,11 @@ static bool is_wanted(const struct device *dev)
 {
 	const char *driver = getenv("FWCTL_TEST_DRIVER");
 
-	return driver && !strcmp(driver, "mlx5") ? is_mlx5(dev) : is_loopback(dev);
+	if (driver && !strcmp(driver, "mlx5"))
+		return is_mlx5(dev);
+	if (driver && !strcmp(driver, "cxl"))
+		return is_cxl(dev);
+	return is_loopback(dev);
 }
 
 int main(int argc, char **argv)

@@ -154,8 +154,11 @@ const PATTERNS: &[(At, &str, &str)] = &[
     (Start, "Kernel panic - not syncing", "panic"),
 ];
 
+/// The line before a report.
+const CUT: &str = "------------[ cut here ]------------";
+
 /// Parts of a report.
-const DETAILS: &[&str] = &["Call Trace:", "------------[ cut here ]------------"];
+const DETAILS: &[&str] = &["Call Trace:", CUT];
 
 /// Finds complaints in the kernel log, line by line.
 #[derive(Default)]
@@ -174,8 +177,23 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Whether `text` is what the test is about.
+    fn is_tolerated(&self, text: &str) -> bool {
+        self.tolerated.iter().any(|part| text.contains(part))
+    }
+
+    /// Whether the first of these lines only announces the next one, and that is tolerated.
+    fn announces_tolerated(&self, lines: &[Line]) -> bool {
+        let mut kernel = lines.iter().filter(|line| !line.from_user);
+        let is_cut = |line: &Line| line.text.trim_start() == CUT;
+        kernel.next().is_some_and(is_cut)
+            && kernel
+                .next()
+                .is_some_and(|next| self.is_tolerated(&next.text))
+    }
+
     /// Says whether `line` is a complaint.
-    pub fn look(&mut self, line: &Line) -> Option<Complaint> {
+    fn look(&mut self, line: &Line) -> Option<Complaint> {
         /// A stack dump is not longer than this.
         const DUMP: u32 = 80;
         if line.from_user {
@@ -184,8 +202,7 @@ impl<'a> Scanner<'a> {
         let text = line.text.trim_start();
         self.excused = self.excused.saturating_sub(1);
         // Fault injection prints a stack of its own accord, and was asked to.
-        if text.starts_with("FAULT_INJECTION: ") || self.tolerated.iter().any(|t| text.contains(t))
-        {
+        if text.starts_with("FAULT_INJECTION: ") || self.is_tolerated(text) {
             self.excused = DUMP;
             return None;
         }
@@ -214,9 +231,12 @@ impl<'a> Scanner<'a> {
 
     /// All complaints of a stretch of the log; details only if there is nothing better.
     pub fn scan(mut self, lines: &[Line]) -> Vec<Complaint> {
-        let count = |n: usize| !is_race_of_others(&lines[n..]);
-        let lines = lines.iter().enumerate().filter(|(n, _)| count(*n));
-        let mut found: Vec<Complaint> = lines.filter_map(|(_, line)| self.look(line)).collect();
+        let mut found = Vec::new();
+        for (n, line) in lines.iter().enumerate() {
+            if !is_race_of_others(&lines[n..]) && !self.announces_tolerated(&lines[n..]) {
+                found.extend(self.look(line));
+            }
+        }
         if found.iter().any(|complaint| !complaint.is_detail) {
             found.retain(|complaint| !complaint.is_detail);
         }
@@ -467,5 +487,30 @@ mod tests {
         let found = Scanner::tolerating(&["wanted.c"]).scan(&lines);
         assert_eq!(found.len(), 1);
         assert!(found[0].line.contains("other.c"));
+    }
+
+    #[test]
+    fn a_tolerated_report_is_tolerated_whole() {
+        let found = |log: &[&str]| {
+            let lines: Vec<Line> = log.iter().map(|line| Line::parse(line)).collect();
+            Scanner::tolerating(&["wanted", "vmalloc error: "])
+                .scan(&lines)
+                .len()
+        };
+        let cut = "<4>[1.0] ------------[ cut here ]------------";
+        let wanted = "<4>[1.0] WARNING: a.c:1 at wanted+0x1/0x2, CPU#0: sh/1";
+        let other = "<4>[1.0] WARNING: a.c:1 at other+0x1/0x2, CPU#0: sh/1";
+        let memory = "<4>[1.0] sh: vmalloc error: size 8192, failed to allocate pages, mode:0xdc0";
+        let stack = "<4>[1.0] Call Trace:";
+        let quiet = "<6>[1.0] quiet";
+        let user = "<12>[1.0] a program says something in between";
+        assert_eq!(found(&[cut, wanted, stack]), 0);
+        assert_eq!(found(&[cut, user, wanted, stack]), 0);
+        assert_eq!(found(&[memory, quiet, stack, quiet]), 0);
+        // What it is not about is one still, and so is a cut that announces nothing.
+        assert_eq!(found(&[cut, other, stack]), 1);
+        assert_eq!(found(&[cut, wanted, stack, cut, other, stack]), 1);
+        assert_eq!(found(&[cut, quiet, wanted]), 1);
+        assert_eq!(found(&[stack, memory]), 1);
     }
 }

@@ -59,13 +59,17 @@ impl Uctx {
     /// Has the firmware destroy the user context. To be called once. May sleep.
     ///
     /// There is nobody to tell if that fails; the firmware then keeps the context until the device
-    /// is reset. A firmware that is silent is not even asked: when the driver is unbound, all that
-    /// are open are destroyed one by one, and each would wait in vain.
+    /// is reset. So where there is no memory to ask, it tries again. A firmware that is silent is
+    /// not even asked: when the driver is unbound, all that are open are destroyed one by one, and
+    /// each would wait in vain.
     pub(crate) fn destroy(&self, core_dev: &CoreDev<'_>, device: &device::Device) {
         if core_dev.is_silent() {
             return;
         }
-        let destroyed = core_dev.run(DestroyUctxIn::new(self.uid));
+        let destroyed = match core_dev.run(DestroyUctxIn::new(self.uid)) {
+            Err(ENOMEM) => core_dev.run(DestroyUctxIn::new(self.uid)),
+            destroyed => destroyed,
+        };
         debug(
             device,
             self.uid,

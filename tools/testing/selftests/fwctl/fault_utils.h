@@ -20,6 +20,9 @@ static const struct {
 	{ "ignore-gfp-wait", "N" },
 	{ "ignore-gfp-highmem", "N" },
 	{ "min-order", "0" },
+	/* See can_be_without_memory(), which changes them. */
+	{ "probability", "0" },
+	{ "task-filter", "N" },
 };
 
 static char saved[ARRAY_SIZE(kinds)][ARRAY_SIZE(settings)][32];
@@ -89,11 +92,17 @@ static inline bool disarm(void)
 	return atoi(text) == 0;
 }
 
-/* Returns false if the kernel has no fault injection. */
+/* Returns false if the kernel has no fault injection, or none that does anything. */
 static inline bool start_faults(void)
 {
+	struct stat stat_of_root;
+
 	fail_nth = open("/proc/thread-self/fail-nth", O_RDWR);
-	return fail_nth >= 0 && configure_faults();
+	if (fail_nth < 0 || !configure_faults())
+		return false;
+	arm(1);
+	stat("/", &stat_of_root);
+	return disarm();
 }
 
 static inline void end_faults(void)
@@ -102,36 +111,124 @@ static inline void end_faults(void)
 	restore_faults();
 }
 
+/*
+ * No memory at all, for the calling thread
+ */
+
+static int make_it_fail = -1;
+
+/* Nothing fails yet.  Returns false if it cannot be done here. */
+static inline bool can_be_without_memory(void)
+{
+	static const char *const of_memory[] = { "failslab", "fail_page_alloc" };
+	/* The filter first: a probability is for everybody. */
+	static const char *const values[][2] = {
+		{ "task-filter", "Y" }, { "times", "-1" }, { "interval", "1" }, { "probability", "100" },
+	};
+	char path[PATH_MAX];
+
+	for (size_t kind = 0; kind < ARRAY_SIZE(of_memory); kind++) {
+		for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+			snprintf(path, sizeof(path), "%s/%s/%s", debugfs, of_memory[kind], values[i][0]);
+			if (write_text(path, values[i][1]))
+				return false;
+		}
+	}
+	make_it_fail = open("/proc/thread-self/make-it-fail", O_WRONLY);
+	return make_it_fail >= 0;
+}
+
+/* err = call, without memory. */
+#define without_memory(err, call) do {								\
+	ASSERT_EQ(1, pwrite(make_it_fail, "1", 1, 0));						\
+	err = (call);										\
+	ASSERT_EQ(1, pwrite(make_it_fail, "0", 1, 0));						\
+} while (0)
+
+/*
+ * One step after the other
+ */
+
 /* A call that takes more than this many steps is not one of ours. */
-#define MAX_NTH 1000
+#define MAX_NTH 2000
+
+/* What a sweep came to. */
+struct sweep {
+	unsigned int failures;
+	/* How often the call failed, by errno. */
+	unsigned int errors[256];
+};
+
+static const struct {
+	int err;
+	const char *name;
+} errno_names[] = {
+	{ EAGAIN, "EAGAIN" }, { EBUSY, "EBUSY" }, { EFAULT, "EFAULT" }, { EINVAL, "EINVAL" },
+	{ EKEYREJECTED, "EKEYREJECTED" }, { ENFILE, "ENFILE" }, { ENODEV, "ENODEV" }, { ENOMEM, "ENOMEM" },
+};
+
+static inline const char *errno_name(int err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(errno_names); i++) {
+		if (errno_names[i].err == err)
+			return errno_names[i].name;
+	}
+	return strerror(err);
+}
+
+/* One line, from which a table can be made. */
+static inline void report_sweep(const char *what, const struct sweep *sweep)
+{
+	char text[512] = "", *end = text;
+
+	for (size_t err = 1; err < ARRAY_SIZE(sweep->errors); err++) {
+		if (sweep->errors[err])
+			end += snprintf(end, text + sizeof(text) - end, " %s %u", errno_name(err), sweep->errors[err]);
+	}
+	ksft_print_msg("swept %s: %u failures:%s\n", what, sweep->failures, text);
+	fflush(stdout);
+}
+
+static inline bool is_one_of(int err, const int *expected, size_t count)
+{
+	while (count--) {
+		if (expected[count] == err)
+			return true;
+	}
+	return false;
+}
 
 /*
  * Runs `call`, an expression that is 0 or an errno, with its first step failing, its second one,
- * and so on, until none does. `after` runs each time, without failures, and can look at `err`.
+ * and so on, until none does; `what` is its name for the report.  `after` runs each time, without
+ * failures, and can look at `err`, which is 0 or one of the errnos that follow.
  */
-#define sweep(call, after) do {									\
-	unsigned int __nth, __failed = 0;							\
+#define sweep(what, call, after, ...) do {							\
+	const int __expected[] = { __VA_ARGS__ };						\
+	struct sweep __sweep = {};								\
+	unsigned int __nth;									\
 												\
 	for (__nth = 1; __nth < MAX_NTH; __nth++) {						\
-		bool has_failed;								\
+		bool __has_failed;								\
 		int err;									\
 												\
 		arm(__nth);									\
 		err = (call);									\
-		has_failed = disarm();								\
-		__failed += !!err;								\
-		ASSERT_TRUE(err == 0 || err == ENOMEM || err == EFAULT || err == ENFILE) {	\
-			TH_LOG("step %u: errno %d", __nth, err);				\
+		__has_failed = disarm();							\
+		EXPECT_TRUE(!err || is_one_of(err, __expected, ARRAY_SIZE(__expected))) {	\
+			TH_LOG("%s, step %u: %s", what, __nth, strerror(err));			\
 		}										\
 		after;										\
-		if (!has_failed) {								\
+		if (!__has_failed) {								\
 			ASSERT_EQ(0, err);							\
 			break;									\
 		}										\
+		__sweep.failures++;								\
+		if (err > 0 && err < (int)ARRAY_SIZE(__sweep.errors))				\
+			__sweep.errors[err]++;							\
 	}											\
-	TH_LOG("%u steps, %u errors", __nth - 1, __failed);					\
+	report_sweep(what, &__sweep);								\
 	ASSERT_GT(MAX_NTH, __nth);								\
-	ASSERT_LT(0, __failed);									\
 } while (0)
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * Fault injection: each allocation and each copy from or to user space fails once, one after the
  * other, in what a program does with a fwctl device.  What counts is that nothing is half done
- * afterwards, and that the kernel log stays silent.
+ * afterwards, and that the kernel log stays silent.  For what makes and ends a device, see
+ * fwctl_fail_drivers.c.
  *
  * Needs a loopback sample, see fwctl.c for how it is chosen, and CONFIG_FAULT_INJECTION.
  */
@@ -42,13 +43,13 @@ TEST_F_TIMEOUT(fail_nth, open, LONG_TIMEOUT)
 {
 	int fd;
 
-	sweep(open_node(self->dev.node, &fd), ({
+	sweep("open", open_node(self->dev.node, &fd), ({
 		EXPECT_EQ(err ? 1 : 2, loopback_state(self->fd).open_uctx);
 		if (!err) {
 			loopback_echo(fd);
 			close(fd);
 		}
-	}));
+	}), ENOMEM, EFAULT, ENFILE);
 	EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
 }
 
@@ -57,32 +58,36 @@ TEST_F_TIMEOUT(fail_nth, info, LONG_TIMEOUT)
 	uint8_t data[64];
 	uint32_t len = sizeof(data), type = 0;
 
-	sweep(_fwctl_info(self->fd, data, &len, &type), ({
+	sweep("INFO", _fwctl_info(self->fd, data, &len, &type), ({
 		if (!err) {
 			EXPECT_EQ(sizeof(struct fwctl_info_loopback), len);
 			EXPECT_EQ(FWCTL_DEVICE_TYPE_LOOPBACK, type);
 		}
 		len = sizeof(data);
 		type = 0;
-	}));
+	}), ENOMEM, EFAULT);
 }
 
-/* One length for each way in which an implementation might get its memory, each on a new file. */
+/* One length for each way in which an implementation might get its memory. */
+static const uint32_t lens[] = { 16, 256, 257, 4096, 65536, MAX_RPC_LEN };
+
+/* Each attempt has a new file: what an earlier one has made for the next would be a step less. */
 static void check_rpc(struct __test_metadata *_metadata, const struct device *dev, uint32_t op)
 {
-	static const uint32_t lens[] = { 16, 256, 257, 4096, 65536 };
-
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
 		uint8_t *in = malloc(lens[i]), *out = malloc(lens[i]);
 		struct fwctl_loopback_cmd cmd = loopback_cmd(op, 0);
 		uint32_t out_len = lens[i];
+		char what[64];
 		int fd;
 
+		snprintf(what, sizeof(what), "RPC %s, %u bytes",
+			 op == FWCTL_LOOPBACK_ECHO ? "in place" : "in a new buffer", lens[i]);
 		ASSERT_EQ(0, open_node(dev->node, &fd));
 		fill_pattern(in, lens[i], i);
 		memcpy(in, &cmd, sizeof(cmd));
 		memset(out, 0xee, lens[i]);
-		sweep(_fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, in, lens[i], out, &out_len), ({
+		sweep(what, _fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, in, lens[i], out, &out_len), ({
 			EXPECT_EQ(lens[i], out_len);
 			if (!err) {
 				EXPECT_EQ(0, memcmp(in, out, lens[i]));
@@ -90,8 +95,10 @@ static void check_rpc(struct __test_metadata *_metadata, const struct device *de
 				EXPECT_TRUE(all_bytes_are(out, 0xee, lens[i]));
 			}
 			memset(out, 0xee, lens[i]);
-		}));
-		loopback_echo(fd);
+			loopback_echo(fd);
+			close(fd);
+			ASSERT_EQ(0, open_node(dev->node, &fd));
+		}), ENOMEM, EFAULT);
 		close(fd);
 		free(in);
 		free(out);
@@ -108,6 +115,37 @@ TEST_F_TIMEOUT(fail_nth, rpc_in_a_new_buffer, LONG_TIMEOUT)
 {
 	check_rpc(_metadata, &self->dev, FWCTL_LOOPBACK_COPY);
 	EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
+}
+
+/* Where one way to get memory is tried after the other, one failure is not enough. */
+TEST_F_TIMEOUT(fail_nth, no_memory, LONG_TIMEOUT)
+{
+	static const uint32_t ops[] = { FWCTL_LOOPBACK_ECHO, FWCTL_LOOPBACK_COPY };
+	uint8_t *in = calloc(1, MAX_RPC_LEN), *out = malloc(MAX_RPC_LEN);
+	int err, fd;
+
+	if (!can_be_without_memory())
+		SKIP(return, NO_FAULTS);
+	for (size_t i = 0; i < ARRAY_SIZE(lens) * ARRAY_SIZE(ops); i++) {
+		struct fwctl_loopback_cmd cmd = loopback_cmd(ops[i % ARRAY_SIZE(ops)], 0);
+		uint32_t len = lens[i / ARRAY_SIZE(ops)];
+
+		ASSERT_EQ(0, open_node(self->dev.node, &fd));
+		memcpy(in, &cmd, sizeof(cmd));
+		memset(out, 0xee, len);
+		without_memory(err, _fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, in, len, out, &len));
+		EXPECT_EQ(ENOMEM, err) {
+			TH_LOG("%u bytes", len);
+		}
+		EXPECT_TRUE(all_bytes_are(out, 0xee, len));
+		loopback_echo(fd);
+		close(fd);
+	}
+	without_memory(err, open_node(self->dev.node, &fd));
+	EXPECT_EQ(ENOMEM, err);
+	EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
+	free(in);
+	free(out);
 }
 
 static int open_use_close(const char *node)
@@ -128,53 +166,22 @@ static int open_use_close(const char *node)
 
 TEST_F_TIMEOUT(fail_nth, open_use_close, LONG_TIMEOUT)
 {
-	sweep(open_use_close(self->dev.node), ({
+	sweep("open, use, close", open_use_close(self->dev.node), ({
 		EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
+	}), ENOMEM, EFAULT, ENFILE);
+}
+
+/* It cannot fail, whatever else does. */
+TEST_F_TIMEOUT(fail_nth, close, LONG_TIMEOUT)
+{
+	int fd = open(self->dev.node, O_RDWR);
+
+	sweep("close", close(fd), ({
+		EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
+		ASSERT_EQ(0, open_node(self->dev.node, &fd));
+		loopback_echo(fd);
 	}));
-}
-
-/* The driver model's errors are its own: all that counts is that the next one works. */
-TEST_F_TIMEOUT(fail_nth, unbind, LONG_TIMEOUT)
-{
-	bool has_failed = true;
-	unsigned int nth;
-
-	for (nth = 1; has_failed && nth < MAX_NTH; nth++) {
-		ASSERT_EQ(0, bind_again(&self->dev));
-		arm(nth);
-		unbind(&self->dev);
-		has_failed = disarm();
-		if (is_bound(&self->dev)) {
-			ASSERT_EQ(0, unbind(&self->dev));
-		}
-	}
-	TH_LOG("%u steps", nth - 1);
-	EXPECT_GT(MAX_NTH, nth);
-	loopback_echo_fails(ENODEV, self->fd);
-}
-
-TEST_F_TIMEOUT(fail_nth, bind, LONG_TIMEOUT)
-{
-	bool has_failed = true;
-	struct device again = self->dev;
-	unsigned int nth, failed = 0;
-
-	for (nth = 1; has_failed && nth < MAX_NTH; nth++) {
-		if (is_bound(&self->dev)) {
-			ASSERT_EQ(0, unbind(&self->dev));
-		}
-		arm(nth);
-		failed += !!bind_again(&self->dev);
-		has_failed = disarm();
-		/* There is a device, or there is none. */
-		EXPECT_EQ(is_bound(&self->dev), find_again(&again));
-	}
-	TH_LOG("%u steps, %u errors", nth - 1, failed);
-	EXPECT_GT(MAX_NTH, nth);
-	EXPECT_LT(0, failed);
-	ASSERT_EQ(0, bind_again(&self->dev));
-	ASSERT_TRUE(find_again(&again));
-	EXPECT_EQ(0, open_use_close(again.node));
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

@@ -43,24 +43,24 @@ static inline bool find_module(const char *name)
 	return nftw(path, is_module_file, 8, FTW_PHYS) == 1;
 }
 
+/* Loads a module from the open module_file.  Returns 0 or an errno. */
+static inline int load_module_from(int fd, const char *parameters)
+{
+	int is_packed = strcmp(strrchr(module_file, '.'), ".ko") ? 4 : 0;
+
+	return syscall(SYS_finit_module, fd, parameters, is_packed) ? errno : 0;
+}
+
 /* Loads the module that find_module() found.  Returns 0 or an errno. */
 static inline int load_module_file_with(const char *parameters)
 {
-	int fd, err = 0;
+	int err, fd = open(module_file, O_RDONLY);
 
-	fd = open(module_file, O_RDONLY);
 	if (fd < 0)
 		return errno;
-	if (syscall(SYS_finit_module, fd, parameters,
-		    strcmp(strrchr(module_file, '.'), ".ko") ? 4 : 0))
-		err = errno;
+	err = load_module_from(fd, parameters);
 	close(fd);
 	return err;
-}
-
-static inline int load_module_file(void)
-{
-	return load_module_file_with("");
 }
 
 /* Returns 0, also if it is there already, or an errno. */
@@ -147,13 +147,31 @@ static inline bool is_bond(const struct bond *bond)
 	return !access(path, F_OK);
 }
 
-/* Binds or unbinds; returns 0 or an errno. */
-static inline int bond_do(const struct bond *bond, const char *what)
+/* Opens what binds or unbinds; returns a file, or -1. */
+static inline int bond_open(const struct bond *bond, const char *what)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), AUXILIARY_DRIVERS "/%s/%s", bond->driver, what);
-	return write_text(path, bond->device);
+	return open(path, O_WRONLY);
+}
+
+/* Does it; returns 0 or an errno. */
+static inline int bond_write(const struct bond *bond, int fd)
+{
+	return pwrite(fd, bond->device, strlen(bond->device), 0) < 0 ? errno : 0;
+}
+
+/* Binds or unbinds; returns 0 or an errno. */
+static inline int bond_do(const struct bond *bond, const char *what)
+{
+	int err, fd = bond_open(bond, what);
+
+	if (fd < 0)
+		return errno;
+	err = bond_write(bond, fd);
+	close(fd);
+	return err;
 }
 
 #endif

@@ -16,8 +16,8 @@ run: ## build, boot a VM with emulated devices, show them; then a shell if on a 
 test: ## everything testable; T=PATTERN for some (see list); KERNEL=debug: in the VM, on a kernel that checks each access
 	@scripts/test
 
-faults: ## allocations, accesses to user space, and commands of the emulated devices fail, in the VM
-	@scripts/test core/selftest-fail-nth- mlx5/faults cxl/faults
+faults: ## allocations, accesses to user space, and commands of the emulated devices fail, in the VM; a table of them
+	@scripts/faults
 
 storm: ## everything at once, in the VM; SECONDS=120 SEED=1
 	@STORM_SECONDS=$(or $(SECONDS),120) STORM_SEED=$(or $(SEED),1) scripts/test storm/

@@ -109,3 +109,27 @@ memdev_of() { basename "$(readlink "/sys/class/fwctl/$1/device")"; }
 
 # pci_of MEMDEV: address of its PCI function
 pci_of() { basename "$(readlink -f "/sys/bus/cxl/devices/$1/../")"; }
+
+kmemleak=/sys/kernel/debug/kmemleak
+
+# forget_leaks: what was lost before is nobody's fault here
+forget_leaks() { echo clear >$kmemleak || fail "this machine has no kmemleak"; }
+
+# no_leaks: every allocation since forget_leaks is known to somebody. What is younger than five seconds does not count, and
+# what a processor still has in a register is not seen, so it looks twice.
+no_leaks() {
+	sleep 6
+	for no_leaks_scan in scan scan; do echo $no_leaks_scan >$kmemleak || fail "this machine has no kmemleak any more"; done
+	[ -z "$(head -n 1 $kmemleak)" ] || {
+		cat $kmemleak
+		fail "memory was leaked, see above"
+	}
+}
+
+# nothing_alive WHAT...: the emulated device has none of these any more
+nothing_alive() {
+	for nothing_alive_what; do
+		nothing_alive_count=$(emu -p "/alive/$nothing_alive_what" counters)
+		[ "$nothing_alive_count" = 0 ] || fail "the device still has $nothing_alive_count $nothing_alive_what"
+	done
+}

@@ -7,7 +7,6 @@
 count=/tmp/answers
 driver=/sys/bus/auxiliary/drivers/mlx5_fwctl.mlx5_fwctl
 core=/sys/bus/pci/drivers/mlx5_core
-kmemleak=/sys/kernel/debug/kmemleak
 
 # start_load ERRNO,...: calls may fail with these
 start_load() {
@@ -41,14 +40,6 @@ is_quiet() {
 
 # has_fallen: mlx5_core has noticed more fatal errors than before
 has_fallen() { [ "$(dmesg | grep -c 'Fatal error')" -gt "$falls" ]; }
-
-# nothing_alive WHAT...: the device has none of these any more
-nothing_alive() {
-	for nothing_alive_what; do
-		nothing_alive_count=$(emu -p "/alive/$nothing_alive_what" counters)
-		[ "$nothing_alive_count" = 0 ] || fail "the device still has $nothing_alive_count $nothing_alive_what"
-	done
-}
 
 # find_function: its path and address, once it has a fwctl device
 find_function() {
@@ -155,10 +146,5 @@ done
 
 if [ "$FWCTL_VM_MACHINE" = connectx-leaks ]; then
 	unload mlx5_fwctl mlx5_core fwctl
-	# What is younger than five seconds does not count.
-	sleep 6
-	echo scan >$kmemleak || fail "no kmemleak"
-	echo scan >$kmemleak
-	cat $kmemleak
-	[ -z "$(cat $kmemleak)" ] || fail "memory was leaked, see above"
+	no_leaks
 fi

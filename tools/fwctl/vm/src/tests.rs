@@ -70,6 +70,10 @@ macro_rules! on_loopback {
             needs: &[Selftest($program), Module("fwctl"), Module($module)],
             limit: 300,
             wants_fresh: matches!($program.as_bytes(), b"fwctl" | b"fwctl_32"),
+            tolerates: match $program.as_bytes() {
+                b"fwctl_fail_nth" => &["vmalloc error: "],
+                _ => &[],
+            },
             ..BASE
         }
     };
@@ -513,6 +517,34 @@ const OTHERS: &[Test] = &[
     },
 ];
 
+/// Fault injection in all that makes, uses and ends the device of a driver, and no leak afterwards.
+macro_rules! faults {
+    ($name:literal, $about:literal, $machine:ident, $module:literal $(, $argument:literal)*) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["faults.sh", $module $(, $argument)*],
+            reads: Reads::Tap,
+            needs: &[Selftest("fwctl_fail_drivers"), Module("fwctl"), Module($module)],
+            limit: 1200,
+            is_slow: true,
+            // What the kernel says of its own accord if there is no memory: for the trace events of a module, and for a module.
+            tolerates: &["event_define_fields", "vmalloc error: "],
+            ..BASE
+        }
+    };
+}
+
+/// What fails, one step after the other.
+#[rustfmt::skip]
+const FAULTS: &[Test] = &[
+    faults!("faults/driver-rust", "each step of the core and the Rust sample fails once", PLAIN_LEAKS, "fwctl_loopback"),
+    faults!("faults/driver-c", "each step of the C twin fails once", PLAIN_LEAKS, "fwctl_loopback_c", "-T", "load_the_core"),
+    faults!("faults/driver-cxl", "each step of the CXL driver fails once", CXL_LEAKS, "cxl_fwctl", "-T", "load_the_core"),
+    faults!("faults/driver-mlx5", "each step of the ConnectX driver fails once", CONNECTX_LEAKS, "mlx5_fwctl", "-T", "load_the_core"),
+];
+
 /// Everything at once on the devices of some drivers.
 macro_rules! storm {
     ($name:literal, $about:literal, $machine:ident, $($module:literal),+) => {
@@ -610,6 +642,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         .iter()
         .chain(MLX5)
         .chain(OTHERS)
+        .chain(FAULTS)
         .chain(STORMS)
         .chain(CHECKERS)
         .chain(FUZZING)
@@ -674,6 +707,7 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ("vendor-rawio.sh", include_str!("../guest/vendor-rawio.sh")),
     ("vendor-cxl.sh", include_str!("../guest/vendor-cxl.sh")),
     ("cdoor.sh", include_str!("../guest/cdoor.sh")),
+    ("faults.sh", include_str!("../guest/faults.sh")),
     ("storm.sh", include_str!("../guest/storm.sh")),
     ("mistakes.sh", include_str!("../guest/mistakes.sh")),
     ("checkers.sh", include_str!("../guest/checkers.sh")),

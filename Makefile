@@ -22,6 +22,9 @@ faults: ## allocations, accesses to user space, and commands of the emulated dev
 storm: ## everything at once, in the VM; SECONDS=120 SEED=1
 	@STORM_SECONDS=$(or $(SECONDS),120) STORM_SEED=$(or $(SEED),1) scripts/test storm/
 
+fuzz: ## calls that no program would make, guided by coverage; SECONDS=60 SEED=1; CORPUS=write: keep what was found
+	@FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$(or $(SEED),1) CORPUS=$(CORPUS) scripts/fuzz
+
 list: ## names of the tests; T=PATTERN for some
 	@scripts/list
 
@@ -64,4 +67,4 @@ clean: ## remove what was built; the build root and the kernel source stay
 distclean: ## remove the whole cache; the next run starts from nothing
 	@scripts/clean all
 
-.PHONY: help run test faults storm list bench conformance shell kernel modules install-into series doc install-tool deb check clean distclean
+.PHONY: help run test faults storm fuzz list bench conformance shell kernel modules install-into series doc install-tool deb check clean distclean

@@ -543,6 +543,16 @@ const FAULTS: &[Test] = &[
     faults!("faults/driver-c", "each step of the C twin fails once", PLAIN_LEAKS, "fwctl_loopback_c", "-T", "load_the_core"),
     faults!("faults/driver-cxl", "each step of the CXL driver fails once", CXL_LEAKS, "cxl_fwctl", "-T", "load_the_core"),
     faults!("faults/driver-mlx5", "each step of the ConnectX driver fails once", CONNECTX_LEAKS, "mlx5_fwctl", "-T", "load_the_core"),
+    Test {
+        name: "faults/commands-mlx5",
+        about: "each command of a probe of mlx5_core, and of a call, goes wrong",
+        machine: &machine::CONNECTX_FAULTS,
+        script: &["faults-commands.sh"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 900,
+        is_slow: true,
+        ..BASE
+    },
 ];
 
 /// Everything at once on the devices of some drivers.
@@ -708,6 +718,10 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ("vendor-cxl.sh", include_str!("../guest/vendor-cxl.sh")),
     ("cdoor.sh", include_str!("../guest/cdoor.sh")),
     ("faults.sh", include_str!("../guest/faults.sh")),
+    (
+        "faults-commands.sh",
+        include_str!("../guest/faults-commands.sh"),
+    ),
     ("storm.sh", include_str!("../guest/storm.sh")),
     ("mistakes.sh", include_str!("../guest/mistakes.sh")),
     ("checkers.sh", include_str!("../guest/checkers.sh")),

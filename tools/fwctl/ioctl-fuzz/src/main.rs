@@ -4,7 +4,7 @@
 //!
 //! A case is a few calls on one device, see [`case`]; [`grammar`] makes and changes them, and knows each driver's messages.
 //! [`run`] carries a case out, and compares with what [`model`] and [`devices`] say it has to come to. What the kernel does wrong
-//! with its memory or locks is for the kernel to say, in its log. [`fuzz`] keeps the corpus. Unsafe code is in [`sys`].
+//! with its memory or locks is for the kernel to say, in its log. [`mod@fuzz`] keeps the corpus. Unsafe code is in [`sys`].
 
 #![deny(unsafe_code)]
 

@@ -5,6 +5,9 @@
 # and the next probe and the next call are well.
 . /usr/lib/fwctl-vm/lib.sh
 
+# FAULTS=all: make faults.
+[ -n "${FAULTS:-}" ] || skip "it takes minutes: make faults runs it"
+
 outcomes=/tmp/outcomes
 
 # outcome: from what a command says on its standard input, a word for the table

@@ -169,6 +169,7 @@ impl Device for ConnectX {
         if offset < iseg::LEN {
             match self.iseg.write(offset, data) {
                 Effect::None => {}
+                Effect::Queue => self.cancel(),
                 Effect::Doorbell(slots) => self.doorbell(bus, slots),
                 Effect::Reset => {
                     self.forget();

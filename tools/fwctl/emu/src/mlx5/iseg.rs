@@ -45,6 +45,8 @@ pub struct Health {
 pub enum Effect {
     /// Nothing.
     None,
+    /// A driver begins to say where its commands are: nobody waits any more at the place before.
+    Queue,
     /// Commands in these slots.
     Doorbell(u32),
     /// A reset of the firmware.
@@ -137,7 +139,10 @@ impl Iseg {
             return Effect::None;
         };
         match offset {
-            0x010 => self.queue_high = word,
+            0x010 => {
+                self.queue_high = word;
+                return Effect::Queue;
+            }
             0x014 => {
                 self.queue_low = word & !LOW_BITS;
                 match word >> nic::SHIFT & 7 {
@@ -194,7 +199,7 @@ mod tests {
     fn queue_address_and_sizes() {
         let mut iseg = iseg();
         assert_eq!(iseg.slot(0), None);
-        iseg.write(0x10, &[0, 0, 0, 1]);
+        assert_eq!(iseg.write(0x10, &[0, 0, 0, 1]), Effect::Queue);
         iseg.write(0x14, &[0x12, 0x34, 0x50, 0]);
         assert_eq!(iseg.slot(2), Some(0x1_1234_5080));
         assert_eq!(word(&iseg, 0x14), 0x1234_5056, "sizes stay");

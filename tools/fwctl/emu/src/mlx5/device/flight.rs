@@ -175,8 +175,8 @@ impl ConnectX {
         if status != 0 {
             Counters::count(&mut self.counters.refused, status);
         }
-        if matches!(header.opcode, opcodes::ENABLE_HCA | opcodes::DISABLE_HCA) && status == 0 {
-            // The driver frees the queue next; or this is a new one, and the last did not say goodbye.
+        if header.opcode == opcodes::DISABLE_HCA && status == 0 {
+            // The driver frees the queue next.
             self.cancel();
         }
         if let Some(tail) = effects.garble.and_then(|from| answer.get_mut(from..)) {

@@ -227,17 +227,14 @@ fn fatal_health_ends_all_answers() {
 #[test]
 fn a_new_driver_finds_all_slots_free() {
     let mut machine = Machine::with_events();
-    machine.fault("op=0x101,never");
+    machine.fault("op=0x101,health=0x10");
     machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110);
     assert_eq!(machine.control("counters", "")["in_flight"], json!([0]));
-    // It polls, in the same slot: the other one's queue is gone.
-    write_command(
-        &mut machine.bus.memory,
-        QUEUE + 64,
-        &[1, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        12,
-    );
-    machine.write(0x18, 2);
+    machine.control("health", "0");
+    // It did not reset the firmware, and its first command has the slot of one that nobody waits for any more.
+    machine.write(0x10, (QUEUE >> 32) as u32);
+    machine.write(0x14, QUEUE as u32);
+    machine.ok(op::ENABLE_HCA, &[0; 4]);
     let counters = machine.control("counters", "");
     assert_eq!(counters["in_flight"], json!([]));
     assert_eq!(counters["cancelled"], json!(1));

@@ -182,14 +182,19 @@ impl<'a> Scanner<'a> {
         self.tolerated.iter().any(|part| text.contains(part))
     }
 
-    /// Whether the first of these lines only announces the next one, and that is tolerated.
+    /// Whether the first of these lines only announces a report, and that is tolerated.
     fn announces_tolerated(&self, lines: &[Line]) -> bool {
-        let mut kernel = lines.iter().filter(|line| !line.from_user);
-        let is_cut = |line: &Line| line.text.trim_start() == CUT;
-        kernel.next().is_some_and(is_cut)
+        /// A warning's own message stands before the line that names the function.
+        const MESSAGE: usize = 4;
+        let mut kernel = lines
+            .iter()
+            .filter(|line| !line.from_user)
+            .map(|line| line.text.trim_start());
+        kernel.next() == Some(CUT)
             && kernel
-                .next()
-                .is_some_and(|next| self.is_tolerated(&next.text))
+                .take(MESSAGE)
+                .find(|text| self.is_tolerated(text) || kind_of(text).is_some() || *text == CUT)
+                .is_some_and(|text| self.is_tolerated(text))
     }
 
     /// Says whether `line` is a complaint.
@@ -206,13 +211,9 @@ impl<'a> Scanner<'a> {
             self.excused = DUMP;
             return None;
         }
-        let found = PATTERNS.iter().find(|(at, pattern, _)| match at {
-            Start => text.starts_with(pattern),
-            Anywhere => text.contains(pattern),
-        });
-        if let Some((_, _, kind)) = found {
+        if let Some(kind) = kind_of(text) {
             // "INFO: task" also starts harmless lines.
-            if *kind == "hung task" && !text.contains(" blocked ") {
+            if kind == "hung task" && !text.contains(" blocked ") {
                 return None;
             }
             return Some(Complaint {
@@ -242,6 +243,15 @@ impl<'a> Scanner<'a> {
         }
         found
     }
+}
+
+/// What a line is about, if it is one of those that say what is wrong.
+fn kind_of(text: &str) -> Option<&'static str> {
+    let found = PATTERNS.iter().find(|(at, pattern, _)| match at {
+        Start => text.starts_with(pattern),
+        Anywhere => text.contains(pattern),
+    });
+    found.map(|(_, _, kind)| *kind)
 }
 
 /// Whether the first line begins a report of KCSAN in which no module has a part.  The kernel has
@@ -506,11 +516,17 @@ mod tests {
         let user = "<12>[1.0] a program says something in between";
         assert_eq!(found(&[cut, wanted, stack]), 0);
         assert_eq!(found(&[cut, user, wanted, stack]), 0);
+        // The message of a warning comes before the line that says where.
+        let message = "<4>[1.0] pages counter is 72";
+        assert_eq!(found(&[cut, message, wanted, stack]), 0);
+        assert_eq!(found(&[cut, message, other, wanted]), 1);
+        assert_eq!(found(&[cut, message, cut, wanted, stack]), 1);
         assert_eq!(found(&[memory, quiet, stack, quiet]), 0);
         // What it is not about is one still, and so is a cut that announces nothing.
         assert_eq!(found(&[cut, other, stack]), 1);
         assert_eq!(found(&[cut, wanted, stack, cut, other, stack]), 1);
-        assert_eq!(found(&[cut, quiet, wanted]), 1);
+        assert_eq!(found(&[cut, quiet]), 1);
+        assert_eq!(found(&[cut, quiet, quiet, quiet, quiet, wanted]), 1);
         assert_eq!(found(&[stack, memory]), 1);
     }
 }

@@ -6,11 +6,7 @@
 
 module=$1
 shift
-case $module in
-cxl_fwctl) load_cxl ;;
-mlx5_fwctl) load_mlx5 ;;
-*) load "$module" ;;
-esac
+load_driver "$module"
 wait_for "a device of $module" some_device
 # Devices and modules come and go, and each waits for RCU: the waits are not what the test is about.
 echo 1 >/sys/kernel/rcu_expedited

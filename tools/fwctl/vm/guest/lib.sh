@@ -92,6 +92,15 @@ load_mlx5() {
 	load mlx5_fwctl
 }
 
+# load_driver MODULE: a driver of fwctl devices, and what these are on
+load_driver() {
+	case $1 in
+	cxl_fwctl) load_cxl ;;
+	mlx5_fwctl) load_mlx5 ;;
+	*) load "$1" ;;
+	esac
+}
+
 # count_functions ATTRIBUTE PATTERN: PCI functions whose attribute is like that
 count_functions() {
 	count_functions_n=0

@@ -9,18 +9,16 @@ seed=${STORM_SEED:-1}
 pci=''
 ! emu help >/dev/null 2>&1 || pci='-e emu'
 for module; do
+	load_driver "$module"
 	case $module in
 	cxl_fwctl)
-		load_cxl
 		wait_for "a fwctl device" some_device
 		pci="$pci -p $(pci_of "$(memdev_of "$(devices | head -n 1)")")"
 		;;
 	mlx5_fwctl)
-		load_mlx5
 		device=$(the_device) || fail "$device"
 		pci="$pci -p $(basename "$(readlink -f "/sys/class/fwctl/$device/device")")"
 		;;
-	*) load "$module" ;;
 	esac
 done
 # shellcheck disable=SC2086 # words, or none

@@ -198,17 +198,52 @@ static inline bool is_one_of(int err, const int *expected, size_t count)
 	return false;
 }
 
+/* Which steps fail: the `first` one, and every `every`-th one after it. */
+struct steps {
+	unsigned int first, every;
+};
+
+static const struct steps all_steps = { 1, 1 };
+
+static inline unsigned int number_from_environment(const char *name)
+{
+	const char *text = getenv(name);
+	int number = text ? atoi(text) : 0;
+
+	return number > 0 ? number : 1;
+}
+
+/* FWCTL_TEST_EVERY=7 FWCTL_TEST_FIRST=3: the 3rd, 10th, 17th, ... one.  All of them unless it is said. */
+static inline struct steps chosen_steps(void)
+{
+	return (struct steps){
+		.first = number_from_environment("FWCTL_TEST_FIRST"),
+		.every = number_from_environment("FWCTL_TEST_EVERY"),
+	};
+}
+
+/* "load", or "load, step 3 and every 7th". */
+static inline const char *swept_name(char *text, size_t size, const char *what, struct steps steps)
+{
+	if (steps.every == 1 && steps.first == 1)
+		return what;
+	snprintf(text, size, "%s, step %u and every %uth", what, steps.first, steps.every);
+	return text;
+}
+
 /*
- * Runs `call`, an expression that is 0 or an errno, with its first step failing, its second one,
- * and so on, until none does; `what` is its name for the report.  `after` runs each time, without
- * failures, and can look at `err`, which is 0 or one of the errnos that follow.
+ * Runs `call`, an expression that is 0 or an errno, with one of the steps failing, then the next
+ * one, and so on, until none does; `what` is its name for the report.  `after` runs each time,
+ * without failures, and can look at `err`, which is 0 or one of the errnos that follow.
  */
-#define sweep(what, call, after, ...) do {							\
+#define sweep_steps(what, which, call, after, ...) do {						\
 	const int __expected[] = { __VA_ARGS__ };						\
+	const struct steps __steps = (which);							\
 	struct sweep __sweep = {};								\
 	unsigned int __nth;									\
+	char __name[128];									\
 												\
-	for (__nth = 1; __nth < MAX_NTH; __nth++) {						\
+	for (__nth = __steps.first; __nth < MAX_NTH; __nth += __steps.every) {			\
 		bool __has_failed;								\
 		int err;									\
 												\
@@ -227,8 +262,12 @@ static inline bool is_one_of(int err, const int *expected, size_t count)
 		if (err > 0 && err < (int)ARRAY_SIZE(__sweep.errors))				\
 			__sweep.errors[err]++;							\
 	}											\
-	report_sweep(what, &__sweep);								\
+	report_sweep(swept_name(__name, sizeof(__name), what, __steps), &__sweep);		\
 	ASSERT_GT(MAX_NTH, __nth);								\
 } while (0)
+
+/* The same with each step. */
+#define sweep(what, call, after, ...)								\
+	sweep_steps(what, all_steps, call, after, ##__VA_ARGS__)
 
 #endif

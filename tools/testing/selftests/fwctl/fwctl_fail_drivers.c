@@ -6,8 +6,9 @@
  * everything is as it was, and works.
  *
  * FWCTL_TEST_MODULE is the driver: fwctl_loopback (the default), fwctl_loopback_c, cxl_fwctl or
- * mlx5_fwctl; it has to have a device, and nobody else may use it.  Needs CONFIG_FAULT_INJECTION,
- * and the files of the modules, see module_utils.h.
+ * mlx5_fwctl; it has to have a device, and nobody else may use it.  Loading takes hundreds of steps:
+ * with FWCTL_TEST_EVERY and FWCTL_TEST_FIRST only some of these fail, see fault_utils.h.  Needs
+ * CONFIG_FAULT_INJECTION, and the files of the modules, see module_utils.h.
  */
 #include "cxl_utils.h"
 #include "fault_utils.h"
@@ -280,7 +281,7 @@ TEST_F_TIMEOUT(drivers, load, 600)
 	ASSERT_TRUE(find_module(self->module));
 	file = open(module_file, O_RDONLY);
 	ASSERT_LE(0, file);
-	sweep("load", load_module_from(file, ""), ({
+	sweep_steps("load", chosen_steps(), load_module_from(file, ""), ({
 		EXPECT_EQ(!err, is_loaded(self->module));
 		/* The driver core does not mind a device without a node. */
 		if (count_nodes() && !access(FIRST_NODE, F_OK)) {
@@ -318,7 +319,7 @@ TEST_F_TIMEOUT(drivers, load_the_core, 600)
 	ASSERT_TRUE(find_module("fwctl"));
 	file = open(module_file, O_RDONLY);
 	ASSERT_LE(0, file);
-	sweep("load the core", load_module_from(file, ""), ({
+	sweep_steps("load the core", chosen_steps(), load_module_from(file, ""), ({
 		EXPECT_EQ(!err, is_loaded("fwctl"));
 		EXPECT_EQ(!err, !access(CLASS_DIR, F_OK));
 		if (!err) {

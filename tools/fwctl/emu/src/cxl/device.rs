@@ -27,6 +27,8 @@ pub struct Type3 {
     in_flight: Option<InFlight>,
     background: Option<Background>,
     faults: Faults,
+    /// The last command that a fault hit.
+    last_hit: Option<String>,
     counters: Counters,
     noise: Noise,
 }
@@ -42,6 +44,7 @@ impl Type3 {
             in_flight: None,
             background: None,
             faults: Faults::default(),
+            last_hit: None,
             counters: Counters::default(),
             noise: Noise(0x6378_6c66_7763_746c),
             options,
@@ -72,6 +75,7 @@ impl Type3 {
             "interrupts": bus.vectors.raised,
             "lost_interrupts": bus.vectors.lost,
             "faults_hit": self.faults.hits,
+            "last_hit": self.last_hit,
             "health": self.registers.health,
         });
         if let Value::Object(more) = more {

@@ -36,6 +36,8 @@ pub struct ConnectX {
     function: Function,
     slots: [Option<InFlight>; SLOTS],
     faults: Faults,
+    /// The last command that a fault hit, and when that was.
+    last_hit: Option<String>,
     counters: Counters,
     noise: Noise,
 }
@@ -65,6 +67,7 @@ impl ConnectX {
             function: Function::new(options),
             slots: std::array::from_fn(|_| None),
             faults: Faults::default(),
+            last_hit: None,
             counters: Counters::default(),
             noise: Noise(0x6d6c_7835_6677_6374),
         }
@@ -93,7 +96,7 @@ impl ConnectX {
         let function = &self.function;
         let mut json = self.counters.json();
         let more = json!({
-            "stage": format!("{:?}", function.stage).to_lowercase(),
+            "stage": function.stage.name(),
             "alive": {
                 "eqs": function.eqs.alive(),
                 "uars": function.uars(),
@@ -121,6 +124,7 @@ impl ConnectX {
             },
             "in_flight": self.in_flight(),
             "faults_hit": self.faults.hits,
+            "last_hit": self.last_hit,
             "mfrl_resets": function.management.resets_asked,
             "health": { "syndrome": self.iseg.health.syndrome, "fatal": self.iseg.health.is_fatal },
         });
@@ -138,6 +142,7 @@ const VERBS: &[&str] = &[
     "heartbeat on|off",
     "release (gives back the slots of commands that were never answered, without their answers)",
     "forget (drops all user contexts, as a reset of the firmware does: no leaks)",
+    "forgive-leaks (lists what drivers have left behind, which then is no leak any more)",
     "request-pages N (asks the driver for pages; negative offers some)",
 ];
 
@@ -265,6 +270,7 @@ impl Device for ConnectX {
                 self.counters.dropped += count as u64;
                 return Ok(json!(count));
             }
+            "forgive-leaks" => return Ok(json!(self.counters.forgive_leaks())),
             "request-pages" => {
                 let (sign, count) = argument
                     .strip_prefix('-')
@@ -308,7 +314,7 @@ impl Device for ConnectX {
             counters.resets,
             counters.dropped,
             self.faults.hits,
-            format!("{:?}", self.function.stage).to_lowercase(),
+            self.function.stage.name(),
         );
         Report {
             leaks,

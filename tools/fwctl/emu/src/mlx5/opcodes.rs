@@ -15,6 +15,17 @@ pub enum Stage {
     Initialised,
 }
 
+impl Stage {
+    /// Its name in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Disabled => "disabled",
+            Stage::Enabled => "enabled",
+            Stage::Initialised => "initialised",
+        }
+    }
+}
+
 /// Who may use a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {

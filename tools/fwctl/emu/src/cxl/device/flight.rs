@@ -52,7 +52,11 @@ impl Type3 {
         let now = Instant::now();
         Counters::count(&mut self.counters.commands, command.opcode);
         let subject = self.subject(command.opcode, input.as_deref().unwrap_or_default());
-        let effects = self.faults.strike(&subject).unwrap_or_default();
+        let struck = self.faults.strike(&subject);
+        if struck.is_some() {
+            self.last_hit = Some(title(&subject));
+        }
+        let effects = struck.unwrap_or_default();
         if effects.vanish || effects.exit {
             bus.presence = if effects.exit {
                 Presence::Exit
@@ -186,19 +190,14 @@ impl Type3 {
         if !self.options.is_verbose {
             return;
         }
-        let name = opcodes::name(subject.opcode);
-        let number = |what, n: Option<u16>| n.map_or(String::new(), |n| format!(" {what} {n}"));
-        let (feature, action) = (
-            number("feature", subject.feature),
-            number("action", subject.action),
-        );
         let fault = if *effects == Effects::default() {
             ""
         } else {
             " (fault)"
         };
         let (code, got) = (answer.code, answer.output.len());
-        crate::say!("{name}{feature}{action} {len} bytes: {code}, {got} bytes{fault}");
+        let title = title(subject);
+        crate::say!("{title} {len} bytes: {code}, {got} bytes{fault}");
     }
 }
 
@@ -210,4 +209,17 @@ impl Answer {
             len: 0,
         }
     }
+}
+
+/// A command in words: `Set Feature feature 21 action 2`.
+fn title(subject: &Subject) -> String {
+    let number = |what, n: Option<u16>| n.map(|n| format!(" {what} {n}"));
+    [
+        Some(opcodes::name(subject.opcode)),
+        number("feature", subject.feature),
+        number("action", subject.action),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -121,24 +121,21 @@ impl ConnectX {
             is_user,
             ..Subject::default()
         };
-        let effects = self.faults.strike(&subject).unwrap_or_default();
+        let struck = self.faults.strike(&subject);
+        if struck.is_some() {
+            let stage = self.function.stage.name();
+            self.last_hit = Some(format!("{}, {stage}", title(&subject)));
+        }
         if self.options.is_verbose {
-            let (name, register) = (
-                opcodes::name(header.opcode),
-                register.map(|id| format!(" {id:#06x}")),
-            );
-            let Header { uid, op_mod, .. } = header;
-            let register = register.unwrap_or_default();
-            let fault = if effects == Effects::default() {
-                ""
-            } else {
-                " (fault)"
-            };
+            let fault = if struck.is_some() { " (fault)" } else { "" };
             crate::say!(
-                "{name}{register} op_mod {op_mod} uid {uid} {} bytes{fault}",
+                "{} uid {} {} bytes{fault}",
+                title(&subject),
+                header.uid,
                 input.len()
             );
         }
+        let effects = struck.unwrap_or_default();
         if effects.vanish || effects.exit {
             bus.presence = if effects.exit {
                 Presence::Exit
@@ -231,4 +228,14 @@ impl ConnectX {
     pub(super) fn cancel(&mut self) {
         self.counters.cancelled += self.slots.iter_mut().filter_map(Option::take).count() as u64;
     }
+}
+
+/// A command in words: `ACCESS_REG 0x9020 op_mod 1`.
+fn title(subject: &Subject) -> String {
+    let register = subject.register.map(|id| format!(" {id:#06x}"));
+    let op_mod = subject.op_mod.map(|op_mod| format!(" op_mod {op_mod}"));
+    [Some(opcodes::name(subject.opcode)), register, op_mod]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -311,6 +311,41 @@ fn forgotten_contexts_are_no_leaks() {
 }
 
 #[test]
+fn forgiven_leaks_are_none() {
+    let mut machine = Machine::with_events();
+    machine.ok(op::TEARDOWN_HCA, &[0; 8]);
+    assert_eq!(
+        machine.control("forgive-leaks", ""),
+        json!([
+            "1 event queues alive at TEARDOWN_HCA",
+            "1 UARs alive at TEARDOWN_HCA"
+        ])
+    );
+    assert_eq!(machine.control("forgive-leaks", ""), json!([]));
+    machine.ok(op::DISABLE_HCA, &[0; 4]);
+    assert_eq!(machine.card.report().leaks, [""; 0]);
+}
+
+#[test]
+fn the_last_hit_has_a_name() {
+    let mut machine = Machine::with_events();
+    assert_eq!(machine.control("counters", "")["last_hit"], Value::Null);
+    machine.fault("op=0x80d,status=1");
+    machine.send(op::NOP, 0, &[0; 8], 16);
+    machine.ok(op::NOP, &[0; 8]);
+    assert_eq!(
+        machine.control("counters", "")["last_hit"],
+        "NOP op_mod 0, initialised"
+    );
+    machine.fault("reg=0x9020,status=1");
+    machine.send(op::ACCESS_REG, 0, &[0, 0, 0x90, 0x20, 0, 0, 0, 0], 16);
+    assert_eq!(
+        machine.control("counters", "")["last_hit"],
+        "ACCESS_REG 0x9020 op_mod 0, initialised"
+    );
+}
+
+#[test]
 fn control_verbs() {
     let mut machine = Machine::with_events();
     for verb in [

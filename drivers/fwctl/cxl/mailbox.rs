@@ -37,6 +37,17 @@ pub(crate) struct ReturnCode(pub(crate) u16);
 impl ReturnCode {
     /// The command was executed.
     pub(crate) const SUCCESS: Self = Self(0);
+    /// The command was begun, and had not ended when the kernel gave up waiting for it.
+    pub(crate) const BACKGROUND: Self = Self(1);
+    /// The command failed, and is to be sent again.
+    pub(crate) const RETRY_REQUIRED: Self = Self(5);
+    /// Something else is going on, in the background.
+    pub(crate) const BUSY: Self = Self(6);
+
+    /// Does it say nothing of the command itself, which may be taken a little later?
+    pub(crate) fn is_temporary(self) -> bool {
+        matches!(self, Self::RETRY_REQUIRED | Self::BUSY)
+    }
 }
 
 /// Why a command has no result.

@@ -11,6 +11,7 @@ use crate::mailbox::{
     Failure,
     GetFeatureIn,
     Mailbox,
+    ReturnCode,
     SetFeatureIn,
     Transfer, //
 };
@@ -80,10 +81,11 @@ pub(crate) fn set<M: Mailbox>(
         write_head(part, input, action, sent)?;
 
         if let Err(failure) = mailbox.set(part) {
-            // After a part that got no answer, nobody knows how far the device is.
-            let is_under_way = match action {
-                Transfer::Full => false,
-                Transfer::Initiate => matches!(failure, Failure::Undelivered(_)),
+            // After a part that got no answer, or not its last one, nobody knows how far the device
+            // is.
+            let is_under_way = match (action, &failure) {
+                (Transfer::Full, _) => false,
+                (Transfer::Initiate, Failure::Refused(code)) => *code == ReturnCode::BACKGROUND,
                 _ => true,
             };
             if is_under_way {
@@ -99,13 +101,16 @@ pub(crate) fn set<M: Mailbox>(
 /// Ends a transfer that cannot be completed; `head` is room for the head of a command.
 ///
 /// What the RPC reports is what went wrong before. If this does not get through either, as long as
-/// the mailbox is not free, it is left to [`settle`].
+/// the mailbox is not free or the device is busy, it is left to [`settle`].
 fn abort<M: Mailbox>(mailbox: &mut M, input: &SetFeatureIn, head: &mut [u8]) {
     if write_head(head, input, Transfer::Abort, 0).is_err() {
         return;
     }
-    if let Err(Failure::Undelivered(_)) = mailbox.set(head) {
-        *mailbox.unfinished() = Some(*input);
+    match mailbox.set(head) {
+        Ok(()) => {}
+        // A device that refuses knows of no transfer.
+        Err(Failure::Refused(code)) if !code.is_temporary() => {}
+        Err(_) => *mailbox.unfinished() = Some(*input),
     }
 }
 
@@ -119,13 +124,13 @@ fn settle<M: Mailbox>(mailbox: &mut M) -> Result<(), Failure> {
 
     write_head(&mut head, &input, Transfer::Abort, 0)?;
     match mailbox.set(&mut head) {
-        Err(Failure::Undelivered(error)) => Err(Failure::Undelivered(error)),
-        // A device that refuses knows of no transfer.
-        Ok(()) | Err(Failure::Refused(_)) => {
-            *mailbox.unfinished() = None;
-            Ok(())
-        }
+        Ok(()) => {}
+        // As above.
+        Err(Failure::Refused(code)) if !code.is_temporary() => {}
+        Err(failure) => return Err(failure),
     }
+    *mailbox.unfinished() = None;
+    Ok(())
 }
 
 /// Writes the head for the data that lies `skip` bytes behind the first.
@@ -141,7 +146,6 @@ mod tests {
     use core::ops::Range;
 
     use super::*;
-    use crate::mailbox::ReturnCode;
 
     /// The mailbox of a device with one Feature, that keeps a record of the commands.
     ///
@@ -156,8 +160,8 @@ mod tests {
         is_confused: bool,
         /// Which command, counted from 0, gets no or another answer.
         fault: Option<(usize, fn() -> Failure)>,
-        /// Which commands get no answer.
-        stuck: Range<usize>,
+        /// Which commands fail, and how.
+        stuck: (Range<usize>, fn() -> Failure),
         unfinished: Option<SetFeatureIn>,
     }
 
@@ -167,6 +171,14 @@ mod tests {
 
     fn lose() -> Failure {
         Failure::Undelivered(ETIMEDOUT)
+    }
+
+    fn begin() -> Failure {
+        Failure::Refused(ReturnCode::BACKGROUND)
+    }
+
+    fn be_busy() -> Failure {
+        Failure::Refused(ReturnCode::BUSY)
     }
 
     impl Fake {
@@ -182,7 +194,7 @@ mod tests {
                 log: KVec::new(),
                 is_confused: false,
                 fault: None,
-                stuck: 0..0,
+                stuck: (0..0, lose),
                 unfinished: None,
             })
         }
@@ -194,7 +206,7 @@ mod tests {
                 .push((flags, offset, len), GFP_KERNEL)
                 .map_err(Error::from)?;
             match self.fault {
-                _ if self.stuck.contains(&index) => Err(lose()),
+                _ if self.stuck.0.contains(&index) => Err(self.stuck.1()),
                 Some((at, failure)) if at == index => Err(failure()),
                 _ => Ok(()),
             }
@@ -477,54 +489,63 @@ mod tests {
             fault: Some((0, refuse)),
             commands: &[(INITIATE, 0, 16)],
         })?);
-        assert!(writes(Set {
-            payload_size: 48,
-            len: 40,
-            offset: 0,
-            fault: Some((0, lose)),
-            commands: &[(INITIATE, 0, 16), (ABORT, 0, 0)],
-        })?);
+        for failure in [lose as fn() -> Failure, begin] {
+            assert!(writes(Set {
+                payload_size: 48,
+                len: 40,
+                offset: 0,
+                fault: Some((0, failure)),
+                commands: &[(INITIATE, 0, 16), (ABORT, 0, 0)],
+            })?);
+        }
         Ok(())
+    }
+
+    /// The second part fails like this, and so does the abort, twice; then the device answers the
+    /// third one like that. Is there one before the next transfer, and no other?
+    fn makes_up(failure: fn() -> Failure, answer: Option<fn() -> Failure>) -> Result<bool> {
+        let mut fake = Fake::new(48, 40)?;
+        let mut words = [0; 32];
+        words[..16].fill(7);
+        words[22] = 5;
+        let input = SetFeatureIn::read_from_bytes(&words).map_err(|_| EINVAL)?;
+        let send = |fake: &mut Fake| {
+            let mut command = [0; 32 + 40];
+            command[..32].copy_from_slice(&words);
+            set(fake, &input, &mut command)
+        };
+
+        fake.stuck = (1..4, failure);
+        let fails = |result| match (failure(), result) {
+            (Failure::Undelivered(_), Err(Failure::Undelivered(_))) => true,
+            (Failure::Refused(expected), Err(Failure::Refused(code))) => code == expected,
+            _ => false,
+        };
+        let failed = fails(send(&mut fake)) && fails(send(&mut fake));
+        fake.fault = answer.map(|failure| (4, failure));
+        let passed = send(&mut fake).is_ok() && send(&mut fake).is_ok();
+
+        let all = [
+            (INITIATE, 0, 16),
+            (CONTINUE, 16, 16),
+            (ABORT, 0, 0),
+            (ABORT, 0, 0),
+            (ABORT, 0, 0),
+            (INITIATE, 0, 16),
+            (CONTINUE, 16, 16),
+            (FINISH, 32, 8),
+            (INITIATE, 0, 16),
+            (CONTINUE, 16, 16),
+            (FINISH, 32, 8),
+        ];
+        Ok(failed && passed && *fake.log == all && !fake.is_confused)
     }
 
     #[test]
     fn set_makes_up_for_an_abort() -> Result {
-        for answer in [None, Some(refuse as fn() -> Failure)] {
-            let mut fake = Fake::new(48, 40)?;
-            let mut words = [0; 32];
-            words[..16].fill(7);
-            words[22] = 5;
-            let input = SetFeatureIn::read_from_bytes(&words).map_err(|_| EINVAL)?;
-            let send = |fake: &mut Fake| {
-                let mut command = [0; 32 + 40];
-                command[..32].copy_from_slice(&words);
-                set(fake, &input, &mut command)
-            };
-
-            // The second part is lost, and so is the abort, twice.
-            fake.stuck = 1..4;
-            assert!(matches!(send(&mut fake), Err(Failure::Undelivered(_))));
-            assert!(matches!(send(&mut fake), Err(Failure::Undelivered(_))));
-            // Whatever the device makes of it, it comes before anything else, and once.
-            fake.fault = answer.map(|failure| (4, failure));
-            assert!(send(&mut fake).is_ok());
-            assert!(send(&mut fake).is_ok());
-
-            let all = [
-                (INITIATE, 0, 16),
-                (CONTINUE, 16, 16),
-                (ABORT, 0, 0),
-                (ABORT, 0, 0),
-                (ABORT, 0, 0),
-                (INITIATE, 0, 16),
-                (CONTINUE, 16, 16),
-                (FINISH, 32, 8),
-                (INITIATE, 0, 16),
-                (CONTINUE, 16, 16),
-                (FINISH, 32, 8),
-            ];
-            assert_eq!(&*fake.log, &all);
-            assert!(!fake.is_confused);
+        for failure in [lose as fn() -> Failure, be_busy] {
+            assert!(makes_up(failure, None)?);
+            assert!(makes_up(failure, Some(refuse))?);
         }
         Ok(())
     }

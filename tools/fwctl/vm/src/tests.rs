@@ -548,12 +548,22 @@ const FAULTS: &[Test] = &[
         name: "faults/commands-mlx5",
         about: "each command of a probe of mlx5_core, and of a call, goes wrong",
         machine: &machine::CONNECTX_FAULTS,
-        script: &["faults-commands.sh"],
+        script: &["commands-mlx5.sh"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
-        limit: 900,
+        limit: 1800,
         is_slow: true,
         // mlx5_core, when a probe has failed, does not always wait for all of its pages; the script looks that none is left.
         tolerates: &["mlx5_reclaim_startup_pages"],
+        ..BASE
+    },
+    Test {
+        name: "faults/commands-cxl",
+        about: "each command of a probe of cxl_pci, and of a call, goes wrong",
+        machine: &machine::CXL_EMULATED,
+        script: &["commands-cxl.sh"],
+        needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
+        limit: 1800,
+        is_slow: true,
         ..BASE
     },
 ];
@@ -721,9 +731,11 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ("vendor-cxl.sh", include_str!("../guest/vendor-cxl.sh")),
     ("cdoor.sh", include_str!("../guest/cdoor.sh")),
     ("faults.sh", include_str!("../guest/faults.sh")),
+    ("commands.sh", include_str!("../guest/commands.sh")),
+    ("commands-cxl.sh", include_str!("../guest/commands-cxl.sh")),
     (
-        "faults-commands.sh",
-        include_str!("../guest/faults-commands.sh"),
+        "commands-mlx5.sh",
+        include_str!("../guest/commands-mlx5.sh"),
     ),
     ("storm.sh", include_str!("../guest/storm.sh")),
     ("mistakes.sh", include_str!("../guest/mistakes.sh")),

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=busybox
+# commands-cxl.sh: each command that the emulated CXL memory device gets, in a probe of cxl_pci and in what a program does, goes
+# wrong.
+. /usr/lib/fwctl-vm/commands.sh
+
+load_cxl
+device=$(the_device) || fail "$device"
+memdev=$(memdev_of "$device")
+function=$(pci_of "$memdev")
+driver=/sys/bus/pci/drivers/cxl_pci
+
+# A Feature that takes several commands to read and to write: large-at-reset.
+feature=66776374-6c00-4000-8000-000000000015
+fwctl cxl get "$device" $feature -o raw >/tmp/value || fail "cannot get $feature"
+
+# get, put: what a program does
+get() { fwctl cxl get "$device" $feature -o raw; }
+put() { fwctl cxl set "$device" $feature -i /tmp/value --scope debug-write-full; }
+
+# probe: the driver takes the function
+probe() { echo "$function" >"$driver/bind"; }
+
+# is_well: the device is there, its Feature is as it was, and can be set; after that no transfer is open, whatever became of the
+# one before
+is_well() {
+	emu release >/dev/null || fail "the device keeps its answer"
+	device=$(the_device) || fail "after '$spec': $device"
+	get >/tmp/answer 2>/tmp/error || fail "after '$spec': $(cat /tmp/error)"
+	cmp -s /tmp/answer /tmp/value || fail "after '$spec', the Feature has another value"
+	put >/tmp/answer 2>&1 || fail "after '$spec': $(cat /tmp/answer)"
+	no_transfer
+}
+
+no_transfer() {
+	transfers=$(counter /transfers)
+	case $transfers in
+	*'"open":null'*) ;;
+	*) fail "after '$spec', a transfer is left: $transfers" ;;
+	esac
+}
+
+# unbound: whatever fwctl device there is answers; without its driver the function has none
+unbound() {
+	emu release >/dev/null || fail "the device keeps its answer"
+	for one in $(devices); do fwctl info "$one" >/tmp/answer 2>&1 || fail "after '$spec': $(cat /tmp/answer)"; done
+	[ ! -e "$driver/$function" ] || echo "$function" >"$driver/unbind" || fail "after '$spec': cannot unbind"
+	has_devices 0 || fail "after '$spec', unbound, there are: $(devices)"
+}
+
+is_well
+# What goes on in the background is not done by the time that the driver aborts the transfer.
+for way in status=4:refused status=0xffff:refused late=20:passed garble:passed truncate=1:short claim=0:short \
+	claim=0x1fffff:passed background,late=5000:refused ${FAULTS:+never:ETIMEDOUT}; do
+	sweep get "${way%:*}" "${way#*:}" op=0x501 is_well get
+	case ${way#*:} in
+	# A Set Feature has no answer that could be short.
+	short) sweep set "${way%:*}" passed op=0x502 is_well put ;;
+	*) sweep set "${way%:*}" "${way#*:}" op=0x502 is_well put ;;
+	esac
+done
+
+spec=none
+unbound
+# What a device without Features has of the commands is all that cxl_pci insists on.
+sweep probe status=4 'passed ENXIO' '' unbound probe
+if is_whole; then
+	sweep probe late=20 passed '' unbound probe
+	sweep probe never 'passed ETIMEDOUT' '' unbound probe
+	sweep probe garble 'passed ENOENT' '' unbound probe
+	sweep probe truncate=1 'passed EIO' '' unbound probe
+	sweep probe claim=0 'passed EIO' '' unbound probe
+	sweep probe claim=0x1fffff passed '' unbound probe
+	sweep probe background 'passed ETIMEDOUT' '' unbound probe
+fi
+spec=none
+probe || fail "cannot bind $function"
+is_well

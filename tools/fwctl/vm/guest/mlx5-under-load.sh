@@ -41,6 +41,9 @@ is_quiet() {
 # has_fallen: mlx5_core has noticed more fatal errors than before
 has_fallen() { [ "$(dmesg | grep -c 'Fatal error')" -gt "$falls" ]; }
 
+# has_recovered: mlx5_core has started anew after a fatal error once more than before
+has_recovered() { [ "$(dmesg | grep -c 'health recovery succeeded')" -gt "$recoveries" ]; }
+
 # find_function: its path and address, once it has a fwctl device
 find_function() {
 	device=$(the_device) || fail "$device"
@@ -102,9 +105,14 @@ vanish() {
 
 # Fatal health, in the middle of an RPC.  mlx5_core resets the firmware and starts anew; the second time in a row it does not.
 health() {
+	recoveries=$(dmesg | grep -c 'health recovery succeeded')
 	emu fault user,nth=20,health=0x10 || fail "no fault"
 	wait_for "fatal health" is_quiet
-	[ "$1" != 1 ] || return 0
+	if [ "$1" = 1 ]; then
+		# Until then the device that is there may be the old one.
+		wait_for "mlx5_core to recover" has_recovered
+		return
+	fi
 	wait_for "mlx5_core to give up" has_devices 0
 	echo "$address" >$core/unbind || fail "cannot unbind $address"
 	emu health 0

@@ -7,8 +7,7 @@
 module=$1
 load_driver "$module"
 device=$(first_device) || fail "$device"
-# It cannot scan if it is off.
-if echo scan 2>/dev/null >$kmemleak; then
+if has_kmemleak; then
 	forget_leaks
 	looks_for_leaks=yes
 fi

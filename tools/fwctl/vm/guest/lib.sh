@@ -121,6 +121,9 @@ pci_of() { basename "$(readlink -f "/sys/bus/cxl/devices/$1/../")"; }
 
 kmemleak=/sys/kernel/debug/kmemleak
 
+# has_kmemleak: this kernel has it, and on: it cannot scan if it is off
+has_kmemleak() { echo scan 2>/dev/null >$kmemleak; }
+
 # forget_leaks: what was lost before is nobody's fault here
 forget_leaks() { echo clear >$kmemleak || fail "this machine has no kmemleak"; }
 

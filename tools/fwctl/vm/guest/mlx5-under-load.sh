@@ -38,11 +38,19 @@ is_quiet() {
 	[ "$(answers)" = "$is_quiet_before" ]
 }
 
+# said TEXT: how often the kernel has
+said() { dmesg | grep -c "$1"; }
+
 # has_fallen: mlx5_core has noticed more fatal errors than before
-has_fallen() { [ "$(dmesg | grep -c 'Fatal error')" -gt "$falls" ]; }
+has_fallen() { [ "$(said 'Fatal error')" -gt "$falls" ]; }
 
 # has_recovered: mlx5_core has started anew after a fatal error once more than before
-has_recovered() { [ "$(dmesg | grep -c 'health recovery succeeded')" -gt "$recoveries" ]; }
+has_recovered() { [ "$(said 'health recovery succeeded')" -gt "$recoveries" ]; }
+
+# has_given_up: or has it unloaded instead
+has_given_up() { [ "$(said 'Driver is in error state. Unloading')" -gt "$ends" ] && has_devices 0; }
+
+is_settled() { has_recovered || has_given_up; }
 
 # find_function: its path and address, once it has a fwctl device
 find_function() {
@@ -93,7 +101,7 @@ remove() {
 
 # The card, in the middle of an RPC.  Then comes what hotplug would do, after mlx5_core has noticed, or before.
 vanish() {
-	falls=$(dmesg | grep -c 'Fatal error')
+	falls=$(said 'Fatal error')
 	emu fault user,nth=20,vanish || fail "no fault"
 	wait_for "the device's end" is_quiet
 	[ "$1" != 1 ] || wait_for "mlx5_core to notice" has_fallen
@@ -103,17 +111,19 @@ vanish() {
 	rescan
 }
 
-# Fatal health, in the middle of an RPC.  mlx5_core resets the firmware and starts anew; the second time in a row it does not.
+# Fatal health, in the middle of an RPC.  mlx5_core resets the firmware and starts anew, but not if it did so a minute ago.  Until
+# it has done the one or the other the device that is there may be the old one.
 health() {
-	recoveries=$(dmesg | grep -c 'health recovery succeeded')
+	recoveries=$(said 'health recovery succeeded')
+	ends=$(said 'Driver is in error state. Unloading')
 	emu fault user,nth=20,health=0x10 || fail "no fault"
 	wait_for "fatal health" is_quiet
-	if [ "$1" = 1 ]; then
-		# Until then the device that is there may be the old one.
-		wait_for "mlx5_core to recover" has_recovered
+	wait_for "mlx5_core to recover or give up" is_settled
+	if has_recovered; then
+		echo "mlx5_core has recovered"
 		return
 	fi
-	wait_for "mlx5_core to give up" has_devices 0
+	echo "mlx5_core has given up"
 	echo "$address" >$core/unbind || fail "cannot unbind $address"
 	emu health 0
 	echo "$address" >$core/bind || fail "cannot bind $address"

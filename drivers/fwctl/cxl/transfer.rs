@@ -106,11 +106,8 @@ fn abort<M: Mailbox>(mailbox: &mut M, input: &SetFeatureIn, head: &mut [u8]) {
     if write_head(head, input, Transfer::Abort, 0).is_err() {
         return;
     }
-    match mailbox.set(head) {
-        Ok(()) => {}
-        // A device that refuses knows of no transfer.
-        Err(Failure::Refused(code)) if !code.is_temporary() => {}
-        Err(_) => *mailbox.unfinished() = Some(*input),
+    if send_abort(mailbox, head).is_err() {
+        *mailbox.unfinished() = Some(*input);
     }
 }
 
@@ -123,14 +120,18 @@ fn settle<M: Mailbox>(mailbox: &mut M) -> Result<(), Failure> {
     let mut head = [0; HEAD];
 
     write_head(&mut head, &input, Transfer::Abort, 0)?;
-    match mailbox.set(&mut head) {
-        Ok(()) => {}
-        // As above.
-        Err(Failure::Refused(code)) if !code.is_temporary() => {}
-        Err(failure) => return Err(failure),
-    }
+    send_abort(mailbox, &mut head)?;
     *mailbox.unfinished() = None;
     Ok(())
+}
+
+/// Sends `head`, that of an abort; an error if the transfer may still be open.
+fn send_abort<M: Mailbox>(mailbox: &mut M, head: &mut [u8]) -> Result<(), Failure> {
+    match mailbox.set(head) {
+        // A device that refuses knows of no transfer.
+        Err(Failure::Refused(code)) if !code.is_temporary() => Ok(()),
+        result => result,
+    }
 }
 
 /// Writes the head for the data that lies `skip` bytes behind the first.

@@ -7,8 +7,7 @@
 load_cxl
 device=$(the_device) || fail "$device"
 memdev=$(memdev_of "$device")
-function=$(pci_of "$memdev")
-driver=/sys/bus/pci/drivers/cxl_pci
+drives cxl_pci "$(pci_of "$memdev")"
 
 # A Feature that takes several commands to read and to write: large-at-reset.
 feature=66776374-6c00-4000-8000-000000000015
@@ -17,9 +16,6 @@ fwctl cxl get "$device" $feature -o raw >/tmp/value || fail "cannot get $feature
 # get, put: what a program does
 get() { fwctl cxl get "$device" $feature -o raw; }
 put() { fwctl cxl set "$device" $feature -i /tmp/value --scope debug-write-full; }
-
-# probe: the driver takes the function
-probe() { echo "$function" >"$driver/bind"; }
 
 # is_well: the device is there, its Feature is as it was, and can be set; after that no transfer is open, whatever became of the
 # one before
@@ -44,14 +40,13 @@ no_transfer() {
 unbound() {
 	emu release >/dev/null || fail "the device keeps its answer"
 	for one in $(devices); do fwctl info "$one" >/tmp/answer 2>&1 || fail "after '$spec': $(cat /tmp/answer)"; done
-	[ ! -e "$driver/$function" ] || echo "$function" >"$driver/unbind" || fail "after '$spec': cannot unbind"
-	has_devices 0 || fail "after '$spec', unbound, there are: $(devices)"
+	unbind
 }
 
 is_well
 # What goes on in the background is not done by the time that the driver aborts the transfer.
 for way in status=4:refused status=0xffff:refused late=20:passed garble:passed truncate=1:short claim=0:short \
-	claim=0x1fffff:passed background,late=5000:refused ${FAULTS:+never:ETIMEDOUT}; do
+	claim=0x1fffff:passed background,late=5000:refused $(! is_whole || echo never:ETIMEDOUT); do
 	sweep get "${way%:*}" "${way#*:}" op=0x501 is_well get
 	case ${way#*:} in
 	# A Set Feature has no answer that could be short.
@@ -73,6 +68,5 @@ if is_whole; then
 	sweep probe claim=0x1fffff passed '' unbound probe
 	sweep probe background 'passed ETIMEDOUT' '' unbound probe
 fi
-spec=none
-probe || fail "cannot bind $function"
+probe_again
 is_well

@@ -5,14 +5,10 @@
 
 load_mlx5
 device=$(the_device) || fail "$device"
-function=$(basename "$(readlink -f "/sys/class/fwctl/$device/device")")
-driver=/sys/bus/pci/drivers/mlx5_core
+drives mlx5_core "$(basename "$(readlink -f "/sys/class/fwctl/$device/device")")"
 
 # call: what a program does
 call() { fwctl mlx5 reg "$device" 0x9020 --size 160; }
-
-# probe: the driver takes the function
-probe() { echo "$function" >"$driver/bind"; }
 
 # is_well: the device is there, and answers, and has no user context left
 is_well() {
@@ -30,8 +26,7 @@ is_well() {
 # nothing_left HIT CAME: the function has no driver, and the device nothing that the driver would have had to destroy
 nothing_left() {
 	emu release >/dev/null || fail "the device keeps its slots"
-	[ ! -e "$driver/$function" ] || echo "$function" >"$driver/unbind" || fail "after '$spec': cannot unbind"
-	has_devices 0 || fail "after '$spec', unbound, there are: $(devices)"
+	unbind
 	left=$(counter /alive)
 	[ "$left" = '{"eqs":0,"pages":0,"uars":0,"uids":0}' ] || fail "after '$spec', the device still has $left"
 	leaks=$(emu forgive-leaks)
@@ -89,6 +84,5 @@ if is_whole; then
 	sweep probe garble=8 'EIO EINVAL passed' "$probe_garble" nothing_left probe
 	sweep probe truncate=8 'EIO EINVAL ENOMEM passed' "$probe_truncate" nothing_left probe
 fi
-spec=none
-probe || fail "cannot bind $function"
+probe_again
 is_well

@@ -12,6 +12,27 @@ outcomes=/tmp/outcomes
 # What went wrong last.
 spec=none
 
+# drives DRIVER FUNCTION: which PCI driver has which function
+drives() {
+	driver=/sys/bus/pci/drivers/$1
+	function=$2
+}
+
+# probe: the driver takes the function
+probe() { echo "$function" >"$driver/bind"; }
+
+# unbind: the driver, if it has taken the function, lets go of it, and there is no fwctl device any more
+unbind() {
+	[ ! -e "$driver/$function" ] || echo "$function" >"$driver/unbind" || fail "after '$spec': cannot unbind"
+	has_devices 0 || fail "after '$spec', unbound, there are: $(devices)"
+}
+
+# probe_again: the function is back at last
+probe_again() {
+	spec=none
+	probe || fail "cannot bind $function"
+}
+
 # outcome: from what a command says on its standard input, a word for the table
 outcome() {
 	outcome_text=$(cat)

@@ -37,8 +37,9 @@ kernel_setting() { echo "$2" >"/proc/sys/kernel/$1" || fail "no $1"; }
 echo "TAP version 13"
 case $1 in
 kcsan)
-	echo "1..1"
-	sees kcsan_race 'BUG: KCSAN: data-race in .*\[mistakes_race\]' mistakes_race seconds=20
+	echo "1..2"
+	sees kcsan_c_race 'BUG: KCSAN: data-race in .*\[mistakes_race\]' mistakes_race seconds=20
+	sees kcsan_rust_race 'BUG: KCSAN: data-race in .*\[mistakes_race_rust\]' mistakes_race_rust seconds=20
 	exit 0
 	;;
 debug) ;;

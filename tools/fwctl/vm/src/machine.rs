@@ -370,7 +370,7 @@ pub static MISTAKES: Machine = Machine {
 /// Where KCSAN is tried.
 pub static RACES: Machine = Machine {
     name: "races",
-    about: "no devices, a module with a race, the kernel with KCSAN",
+    about: "no devices, modules with races, the kernel with KCSAN",
     flavour: "kcsan",
     has_mistakes: true,
     ..BASE

@@ -615,11 +615,11 @@ const CHECKERS: &[Test] = &[
     },
     Test {
         name: "kcsan/mistakes",
-        about: "KCSAN notices a race",
+        about: "KCSAN notices a race, also one in Rust",
         machine: &machine::RACES,
         script: &["mistakes.sh", "kcsan"],
         reads: Reads::Tap,
-        tolerates: &["[mistakes_race]"],
+        tolerates: &["[mistakes_race]", "[mistakes_race_rust]"],
         ..BASE
     },
 ];

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A module and a work item that count together, without a lock.
+//!
+//! Safe code cannot do that, so they share the number behind a promise that is not true. How long they try is up to the
+//! parameter `seconds`: KCSAN looks at a sample of the accesses.
+
+use core::cell::UnsafeCell;
+
+use kernel::{
+    prelude::*,
+    sync::{Arc, Completion},
+    time::{delay::fsleep, Delta, Instant, Monotonic},
+    workqueue,
+};
+
+module! {
+    type: Race,
+    name: "mistakes_race_rust",
+    authors: ["fwctl in Rust developers"],
+    description: "A race in Rust that the kernel is to notice",
+    license: "GPL",
+    params: {
+        seconds: i64 {
+            default: 10,
+            description: "how long they count",
+        },
+    },
+}
+
+struct Shared(UnsafeCell<u64>);
+
+// SAFETY: There is no argument for it: it is the mistake.
+unsafe impl Sync for Shared {}
+
+static SHARED: Shared = Shared(UnsafeCell::new(0));
+
+/// Counts for `duration`, with pauses in which others can run.
+fn count(duration: Delta) {
+    let start = Instant::<Monotonic>::now();
+    while start.elapsed() < duration {
+        for _ in 0..10_000 {
+            let shared = SHARED.0.get();
+            // SAFETY: `shared` is the address of a static. That nobody else counts has no argument.
+            unsafe { shared.write(core::hint::black_box(shared.read() + 1)) };
+        }
+        fsleep(Delta::from_micros(10));
+    }
+}
+
+struct Race;
+
+impl kernel::Module for Race {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let duration = Delta::from_secs(module_parameters::seconds.value());
+        let done = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        let signal = done.clone();
+        workqueue::system_long().try_spawn(GFP_KERNEL, move || {
+            count(duration);
+            signal.complete_all();
+        })?;
+        count(duration);
+        done.wait_for_completion();
+        // SAFETY: The other one is done.
+        pr_info!("they counted to {}\n", unsafe { SHARED.0.get().read() });
+        Ok(Race)
+    }
+}

@@ -117,14 +117,18 @@ static void wait_for_nobody(void)
 	schedule_timeout(8 * HZ);
 }
 
+/* RCU complains after the 3 s that it is told, and 5 more with PROVE_RCU. */
 static void spin(void)
 {
-	u64 end = ktime_get_mono_fast_ns() + 8ULL * NSEC_PER_SEC;
+	u64 end;
 
+	/* A grace period that began earlier has another limit. */
+	synchronize_rcu();
 	rcu_read_lock();
-	preempt_disable();
 	/* Somebody has to wait for RCU. */
 	start_poll_synchronize_rcu();
+	preempt_disable();
+	end = ktime_get_mono_fast_ns() + 20ULL * NSEC_PER_SEC;
 	while (ktime_get_mono_fast_ns() < end)
 		cpu_relax();
 	preempt_enable();

@@ -127,15 +127,33 @@ has_kmemleak() { echo scan 2>/dev/null >$kmemleak; }
 # forget_leaks: what was lost before is nobody's fault here
 forget_leaks() { echo clear >$kmemleak || fail "this machine has no kmemleak"; }
 
-# no_leaks: every allocation since forget_leaks is known to somebody. What is younger than five seconds does not count, and
-# what a processor still has in a register is not seen, so it looks twice.
-no_leaks() {
+# find_leaks: what is younger than five seconds does not count, and what a processor still has in a register is not seen, so it
+# looks twice.
+find_leaks() {
 	sleep 6
-	for no_leaks_scan in scan scan; do echo $no_leaks_scan >$kmemleak || fail "this machine has no kmemleak any more"; done
+	for find_leaks_scan in scan scan; do echo $find_leaks_scan >$kmemleak || fail "this machine has no kmemleak any more"; done
+}
+
+# no_leaks: every allocation since forget_leaks is known to somebody
+no_leaks() {
+	find_leaks
 	[ -z "$(head -n 1 $kmemleak)" ] || {
 		cat $kmemleak
 		fail "memory was leaked, see above"
 	}
+}
+
+# only_leaks SIZE FUNCTION: there are no others than of SIZE bytes that FUNCTION has allocated
+only_leaks() {
+	find_leaks
+	awk -v size="(size $1)" -v function_at=" $2+" '
+		BEGIN { RS = "unreferenced object " }
+		NR > 1 && !(index($0, size) && index($0, function_at)) { others++ }
+		END { exit others > 0 }' $kmemleak || {
+		cat $kmemleak
+		fail "other memory was leaked than $1 bytes of $2(), see above"
+	}
+	forget_leaks
 }
 
 # nothing_alive WHAT...: the emulated device has none of these any more

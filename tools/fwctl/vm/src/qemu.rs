@@ -62,9 +62,12 @@ const CMDLINE: &[&str] = &[
     // An oops ends the machine at once, and so does a panic: with -no-reboot QEMU then exits.
     "oops=panic panic=-1",
     // An emulated processor on a busy host may stand still for a while.
-    "sysctl.kernel.hung_task_timeout_secs=45 rcupdate.rcu_cpu_stall_timeout=60",
+    "rcupdate.rcu_cpu_stall_timeout=60",
     "tsc=reliable no_timer_check",
 ];
+
+/// What sleeps uninterruptibly for as many seconds hangs, on a kernel that is as fast as usual.
+const HUNG_AFTER: f64 = 45.0;
 
 impl Launch<'_> {
     /// Program and arguments.
@@ -127,8 +130,10 @@ impl Launch<'_> {
             true => "kmemleak=on",
             false => "kmemleak=off",
         };
+        let hung_after = HUNG_AFTER * self.checks.slowness;
         let cmdline = [
             &CMDLINE.join(" "),
+            &format!("sysctl.kernel.hung_task_timeout_secs={hung_after:.0}"),
             kmemleak,
             self.checks.cmdline,
             self.machine.cmdline,
@@ -361,10 +366,10 @@ mod tests {
     fn kernels_that_check() {
         let usual = argv(&machine::CONNECTX);
         assert!(usual.contains("-m 1024M") && usual.contains("size=1024M"));
-        assert!(usual.contains("kmemleak=off kunit.enable=0 more"));
+        assert!(usual.contains("hung_task_timeout_secs=45 kmemleak=off kunit.enable=0 more"));
         let debug = argv_of(&machine::CONNECTX, "debug");
         assert!(debug.contains("-m 2048M") && debug.contains("size=2048M"));
-        assert!(debug.contains("kmemleak=on kasan_multi_shot"));
+        assert!(debug.contains("hung_task_timeout_secs=225 kmemleak=on kasan_multi_shot"));
         let numa = argv_of(&machine::CXL_TEST, "debug");
         assert_eq!(numa.matches("size=1024M").count(), 2, "{numa}");
     }

@@ -255,7 +255,8 @@ fn kind_of(text: &str) -> Option<&'static str> {
 }
 
 /// Whether the first line begins a report of KCSAN in which no module has a part.  The kernel has
-/// races of its own, with nobody's drivers in it; all of ours are modules here.
+/// races of its own, with nobody's drivers in it; all of ours are modules here.  Whom a fault or an
+/// interrupt came upon has no part in what is done about it.
 fn is_race_of_others(lines: &[Line]) -> bool {
     /// A report is not longer than this.
     const REPORT: usize = 150;
@@ -264,10 +265,17 @@ fn is_race_of_others(lines: &[Line]) -> bool {
     let begins = |line: &Line| line.text.starts_with("BUG: KCSAN: ");
     // A frame in a module: `symbol+0x1/0x2 [module]`.
     let is_in_a_module = |line: &Line| line.text.contains("+0x") && line.text.ends_with(']');
+    let mut is_interrupted = false;
+    let has_a_part = |line: &Line| {
+        let text = line.text.trim_start();
+        // A line without text comes before each stack.
+        is_interrupted = !text.is_empty() && (is_interrupted || text.starts_with("asm_"));
+        is_in_a_module(line) && !is_interrupted
+    };
     report.next().is_some_and(begins)
         && !report
             .take_while(|line| !line.text.starts_with("====="))
-            .any(is_in_a_module)
+            .any(has_a_part)
 }
 
 #[cfg(test)]
@@ -485,6 +493,14 @@ mod tests {
         };
         assert_eq!(complaints(&report("open+0x1/0x2")), []);
         assert_eq!(complaints(&report("open+0x1/0x2 [fwctl]")).len(), 1);
+
+        let fault = "asm_exc_page_fault+0x1/0x2\n<3>[1.0]  ioctl+0x1/0x2 [fwctl]";
+        assert_eq!(complaints(&report(fault)), []);
+        let interrupt = "eq+0x1/0x2 [mlx5_core]\n<3>[1.0]  asm_common_interrupt+0x1/0x2";
+        assert_eq!(complaints(&report(interrupt)).len(), 1);
+        let second = "<3>[1.0] \n<3>[1.0] read to 0xffff of 8 bytes by task 72 on cpu 1:";
+        let both = format!("{fault}\n{second}\n<3>[1.0]  open+0x1/0x2 [fwctl]");
+        assert_eq!(complaints(&report(&both)).len(), 1);
     }
 
     #[test]

@@ -160,6 +160,18 @@ const CUT: &str = "------------[ cut here ]------------";
 /// Parts of a report.
 const DETAILS: &[&str] = &["Call Trace:", CUT];
 
+/// Modules of mainline whose races with their device are not looked into.
+const RACING_WITH_DEVICES: &[&str] = &[
+    // The device writes an event while the driver looks whether there is one.
+    "[mlx5_core]",
+];
+
+/// Other races of mainline that are not looked into, by their titles.
+const KNOWN_RACES: &[&str] = &[
+    // The mock CXL devices are probed at once, and share their records.
+    "data-race in cxl_mock_add_event_logs",
+];
+
 /// Finds complaints in the kernel log, line by line.
 #[derive(Default)]
 pub struct Scanner<'a> {
@@ -256,9 +268,8 @@ fn kind_of(text: &str) -> Option<&'static str> {
 
 /// Whether the first line begins a report of KCSAN in which no module has a part.  The kernel has
 /// races of its own, with nobody's drivers in it; all of ours are modules here.  Whom a fault or an
-/// interrupt came upon has no part in what is done about it.  Nor have we in a race that mainline's
-/// driver of a ConnectX has with the device, which writes an event while the driver looks for it,
-/// nor in that of the mock CXL devices with each other, which are probed at once and share records.
+/// interrupt came upon has no part in what is done about it.  Nor have we a part in those that the
+/// tables above name.
 fn is_race_of_others(lines: &[Line]) -> bool {
     /// A report is not longer than this.
     const REPORT: usize = 150;
@@ -267,13 +278,16 @@ fn is_race_of_others(lines: &[Line]) -> bool {
     let Some(title) = report.next().map(|line| &line.text) else {
         return false;
     };
-    if !title.starts_with("BUG: KCSAN: ") {
+    let Some(race) = title.strip_prefix("BUG: KCSAN: ") else {
         return false;
-    }
+    };
     // Of what a device does, only the other side is seen.
-    let has_one_side = !title.contains(" / ");
-    let is_with_a_device = has_one_side && title.ends_with("[mlx5_core]");
-    if is_with_a_device || title.contains("data-race in cxl_mock_add_event_logs") {
+    let has_one_side = !race.contains(" / ");
+    let is_with_a_device = has_one_side
+        && RACING_WITH_DEVICES
+            .iter()
+            .any(|module| race.ends_with(module));
+    if is_with_a_device || KNOWN_RACES.iter().any(|known| race.contains(known)) {
         return true;
     }
     // A frame in a module: `symbol+0x1/0x2 [module]`.

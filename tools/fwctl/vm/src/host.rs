@@ -164,6 +164,7 @@ impl Host {
             sockets: &sockets,
             dir: dir.path(),
             accel: self.accel(),
+            time_factor: self.options.time_factor,
             cmdline: &self.options.append,
         }
         .argv();

@@ -27,6 +27,8 @@ pub struct Launch<'a> {
     pub dir: &'a Path,
     /// How the processors run.
     pub accel: Accel,
+    /// How many times as long as usual everything may take on this host.
+    pub time_factor: f64,
     /// More for the kernel's command line.
     pub cmdline: &'a str,
 }
@@ -66,7 +68,8 @@ const CMDLINE: &[&str] = &[
     "tsc=reliable no_timer_check",
 ];
 
-/// What sleeps uninterruptibly for as many seconds hangs, on a kernel that is as fast as usual.
+/// What sleeps uninterruptibly for as many seconds hangs, on a host and a kernel that are as fast
+/// as usual.
 const HUNG_AFTER: f64 = 45.0;
 
 impl Launch<'_> {
@@ -130,7 +133,7 @@ impl Launch<'_> {
             true => "kmemleak=on",
             false => "kmemleak=off",
         };
-        let hung_after = HUNG_AFTER * self.checks.slowness;
+        let hung_after = HUNG_AFTER * self.checks.slowness * self.time_factor;
         let cmdline = [
             &CMDLINE.join(" "),
             &format!("sysctl.kernel.hung_task_timeout_secs={hung_after:.0}"),
@@ -292,6 +295,7 @@ mod tests {
             sockets: &sockets,
             dir: Path::new("/tmp/a,b"),
             accel: Accel::Kvm,
+            time_factor: 2.0,
             cmdline: "more",
         };
         quote(&launch.argv())
@@ -366,10 +370,10 @@ mod tests {
     fn kernels_that_check() {
         let usual = argv(&machine::CONNECTX);
         assert!(usual.contains("-m 1024M") && usual.contains("size=1024M"));
-        assert!(usual.contains("hung_task_timeout_secs=45 kmemleak=off kunit.enable=0 more"));
+        assert!(usual.contains("hung_task_timeout_secs=90 kmemleak=off kunit.enable=0 more"));
         let debug = argv_of(&machine::CONNECTX, "debug");
         assert!(debug.contains("-m 2048M") && debug.contains("size=2048M"));
-        assert!(debug.contains("hung_task_timeout_secs=225 kmemleak=on kasan_multi_shot"));
+        assert!(debug.contains("hung_task_timeout_secs=450 kmemleak=on kasan_multi_shot"));
         let numa = argv_of(&machine::CXL_TEST, "debug");
         assert_eq!(numa.matches("size=1024M").count(), 2, "{numa}");
     }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Mistakes in C, one per load: the parameter "mistake" says which. Those that
- * happen in one thread; races are in mistakes_race.c.
+ * happen in one thread; races are in mistakes_race.c and mistakes_race_rust.rs.
  */
-#include <linux/delay.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/mutex.h>

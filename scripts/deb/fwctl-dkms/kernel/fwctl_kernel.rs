@@ -12,3 +12,18 @@ pub mod capability;
 pub mod chrdev;
 pub mod class;
 pub mod taint;
+
+/// The kernel's own synchronisation primitives, and ours.
+pub mod sync {
+    pub use kernel::sync::*;
+
+    mod active;
+    mod wait_queue;
+
+    pub use active::{
+        new_active_count,
+        ActiveCount,
+        ActiveGuard, //
+    };
+    pub use wait_queue::WaitQueue;
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Wait queues.
+//!
+//! A wait queue lets tasks sleep until a condition holds. Unlike a [`CondVar`] it needs no lock:
+//! the condition is usually an atomic variable.
+//!
+//! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
+//!
+//! [`CondVar`]: kernel::sync::CondVar
+
+use core::{
+    marker::PhantomPinned,
+    pin::Pin, //
+};
+
+use kernel::{
+    bindings,
+    prelude::*,
+    sync::LockClassKey,
+    task::{
+        MAX_SCHEDULE_TIMEOUT,
+        TASK_NORMAL,
+        TASK_UNINTERRUPTIBLE, //
+    },
+    time::Jiffies,
+    types::Opaque, //
+};
+
+/// A wait queue, `wait_queue_head_t`.
+///
+/// Whatever makes a condition true has to call [`WaitQueue::wake_all`] afterwards.
+#[pin_data]
+pub struct WaitQueue {
+    #[pin]
+    head: Opaque<bindings::wait_queue_head>,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: A wait queue can be used from any thread.
+unsafe impl Send for WaitQueue {}
+// SAFETY: A wait queue has a spinlock of its own.
+unsafe impl Sync for WaitQueue {}
+
+impl WaitQueue {
+    /// Creates an initialiser; `name` and `key` are for lockdep.
+    pub fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            // SAFETY:
+            // - `slot` is valid for writes and pinned.
+            // - `name` and `key` are static.
+            head <- Opaque::ffi_init(|slot| unsafe {
+                bindings::__init_waitqueue_head(slot, name.as_char_ptr(), key.as_ptr())
+            }),
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// Returns the C structure.
+    pub fn as_raw(&self) -> *mut bindings::wait_queue_head {
+        self.head.get()
+    }
+
+    /// Wakes all waiters, which then check their conditions again.
+    ///
+    /// Can be called in any context.
+    pub fn wake_all(&self) {
+        // SAFETY: `head` is initialised.
+        unsafe {
+            bindings::__wake_up(self.head.get(), TASK_NORMAL, 0, core::ptr::null_mut());
+        }
+    }
+
+    /// Sleeps until `condition` returns `true`, whatever signals arrive.
+    ///
+    /// `condition` must not sleep.
+    pub fn wait(&self, condition: &mut dyn FnMut() -> bool) {
+        // Without a signal and without a limit, there is only one way to end.
+        let _ = self.sleep(TASK_UNINTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT, condition);
+    }
+
+    /// Sleeps until `condition` returns `true`, for at most `timeout` jiffies.
+    ///
+    /// Returns whether the condition became true. Fails with [`EINTR`] if the task is killed.
+    /// `condition` must not sleep.
+    pub fn wait_killable(
+        &self,
+        timeout: Option<Jiffies>,
+        condition: &mut dyn FnMut() -> bool,
+    ) -> Result<bool> {
+        let timeout = match timeout {
+            // A limit too far away to be expressed is no limit.
+            Some(jiffies) => jiffies.try_into().unwrap_or(MAX_SCHEDULE_TIMEOUT),
+            None => MAX_SCHEDULE_TIMEOUT,
+        };
+
+        // CAST: The states of a task are small numbers.
+        self.sleep(bindings::TASK_KILLABLE as c_int, timeout, condition)
+    }
+
+    fn sleep(
+        &self,
+        state: c_int,
+        mut timeout: c_long,
+        condition: &mut dyn FnMut() -> bool,
+    ) -> Result<bool> {
+        if condition() {
+            return Ok(true);
+        }
+
+        let entry = Opaque::<bindings::wait_queue_entry>::uninit();
+        // SAFETY: `entry` is valid for writes.
+        unsafe { bindings::init_wait_entry(entry.get(), 0) };
+
+        let result = loop {
+            // SAFETY:
+            // - `head` is initialised.
+            // - `entry` is initialised. It does not move, and leaves the queue below.
+            let interrupted =
+                unsafe { bindings::prepare_to_wait_event(self.head.get(), entry.get(), state) };
+
+            if condition() {
+                break Ok(true);
+            }
+            if interrupted != 0 {
+                break Err(EINTR);
+            }
+            if timeout == 0 {
+                break Ok(false);
+            }
+            // SAFETY: The state of the task was set by `prepare_to_wait_event()`.
+            timeout = unsafe { bindings::schedule_timeout(timeout) };
+        };
+
+        // SAFETY: Both are initialised, and `entry` was only ever queued to `head`.
+        unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
+        result
+    }
+}

@@ -6,6 +6,8 @@
 
 use core::{
     alloc::Layout,
+    cell::UnsafeCell,
+    mem::MaybeUninit,
     ptr::NonNull, //
 };
 
@@ -17,12 +19,12 @@ use kernel::{
     },
     bindings,
     chrdev,
-    class::Class,
     container_of,
     device,
     error::to_result,
+    new_active_count,
     new_mutex,
-    new_poll_condvar,
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         aref::{
@@ -33,16 +35,19 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        poll::PollCondVar,
-        Mutex, //
+        static_lock_class,
+        ActiveCount,
+        Mutex,
+        WaitQueue, //
     },
     types::Opaque, //
 };
 
 use crate::{
+    binding::Binding,
+    class::Class,
     door::Driver,
     file,
-    readers::Readers,
     registration::State,
     shim,
     uctx::{
@@ -60,18 +65,18 @@ pub(crate) const MAX_DEVICES: u32 = 4096;
 // - `devnode()` is for registered devices.
 pub(crate) static CLASS: Class = unsafe { Class::new(c"fwctl", release, devnode) };
 
-/// The device number of `fwctl0`; 0, which no device has, as long as the subsystem is not there.
+/// `dev_t` of `fwctl0`, or 0 while the subsystem is not initialised.
 static FIRST_NUMBER: Atomic<u32> = Atomic::new(0);
 
-/// The device numbers of the subsystem, from which devices can be made as long as this is there.
+/// The device numbers of the subsystem. Devices can be made while this is there.
 pub(crate) struct Numbers {
     _region: chrdev::Region,
 }
 
 impl Numbers {
-    /// Lets devices be made, with numbers out of `region`.
+    /// Allows devices to be made, with numbers out of `region`.
     pub(crate) fn new(region: chrdev::Region) -> Result<Self> {
-        FIRST_NUMBER.store(region.number(0).ok_or(EINVAL)?, Relaxed);
+        FIRST_NUMBER.store(region.number(0).ok_or(EINVAL)?.as_raw(), Relaxed);
         Ok(Self { _region: region })
     }
 }
@@ -115,63 +120,61 @@ impl Drop for Number {
     }
 }
 
-/// One device, `fwctlN`: the C structure that drivers know, and in front of it what is the core's
-/// own.
+/// One device, `fwctlN`: what the core keeps, and behind it the C structure that drivers see.
 ///
-/// A C driver has its own structure around `struct fwctl_device`, so that its bytes follow. The
-/// device is reference-counted by its `struct device`, and freed by [`release`].
+/// A C driver has its own structure around `struct fwctl_device`, whose other members follow. The
+/// device is reference-counted by its `struct device`, and freed by `release()`. The last reference
+/// may be dropped in any context.
 ///
 /// # Invariants
 ///
-/// - `raw.dev` is initialised, of class [`CLASS`], and `raw.cdev` has the operations of a node.
-/// - `raw` lies at the end of an allocation of [`Kmalloc`] that starts with the device, followed
-///   only by the driver's bytes.
+/// - `raw.dev` is initialised, of class `CLASS`, and `raw.cdev` has the operations of a node.
+/// - The device starts `front` bytes behind the start of an allocation of [`Kmalloc`]. Behind `raw`
+///   come only the driver's bytes.
+/// - `binding` is initialised from the registration of a Rust driver on.
 #[repr(C)]
 #[pin_data]
-pub(crate) struct Device {
-    /// Held for read whenever the driver is called. See `registration.rs`.
+pub struct Device {
+    /// The calls into the driver that are in flight. See `registration.rs`.
     #[pin]
-    pub(crate) calls: Readers,
-    /// Whether the driver may be called.
+    pub(crate) calls: ActiveCount,
     pub(crate) state: Atomic<State>,
     /// The contexts of all open files that the driver knows.
     #[pin]
     pub(crate) contexts: Mutex<Contexts>,
-    /// Notified when the driver is gone.
+    /// Woken when the device is removed. Its users hold a reference to the device.
     #[pin]
-    pub(crate) gone: PollCondVar,
-    /// The driver, whose door is valid as long as it may be called.
+    pub(crate) removed: WaitQueue,
+    /// The driver, whose functions are valid while it may be called.
     pub(crate) driver: Driver,
-    /// How much memory an open file has, and where in it the driver's context is.
+    /// What binds the device of a Rust driver to its host.
+    pub(crate) binding: UnsafeCell<MaybeUninit<Binding>>,
+    /// The size of an open file's memory, and the offset of the driver's context in it, in bytes.
     pub(crate) uctx_size: usize,
     pub(crate) uctx_offset: usize,
     number: Number,
-    /// What a C driver has a pointer to. Must be last.
+    /// The offset of this structure in its allocation, in bytes.
+    front: u32,
+    /// `struct fwctl_device`. Must be last.
     #[pin]
     raw: Raw,
 }
 
-/// `struct fwctl_device`, aligned to a cache line as it would be at the start of the allocation, so
-/// that a C driver can have members that ask for it (`____cacheline_aligned`).
-#[repr(C, align(64))]
+/// `struct fwctl_device`.
+#[repr(transparent)]
 struct Raw(Opaque<bindings::fwctl_device>);
-
-const _: () = {
-    // What `kmalloc()` returns is at least as aligned as the largest power of two that divides its
-    // size, which the alignment does.
-    kernel::static_assert!(align_of::<Device>() == align_of::<Raw>());
-};
 
 // SAFETY: A device can be released from any thread.
 unsafe impl Send for Device {}
 // SAFETY:
 // - What `driver` points to is for its driver to share.
+// - `binding` is written once, before it is shared.
 // - `raw` is used by the C side with its own locking; we only change it where the C side allows.
 // - All else is `Sync`.
 unsafe impl Sync for Device {}
 
 impl Raw {
-    /// Initialises the device in it, from when on it has a reference and the class frees it.
+    /// Initialises the device in it. From then on it has a reference, and the class frees it.
     fn init(parent: *mut bindings::device, devt: bindings::dev_t) -> impl PinInit<Self> {
         let init = move |slot: *mut Self| {
             let raw = slot.cast::<bindings::fwctl_device>();
@@ -192,19 +195,27 @@ impl Raw {
     }
 }
 
+/// Returns the alignment that `kmalloc(size)` guarantees: the largest power of two that divides
+/// `size`, within limits.
+///
+/// A driver relies on it for members that ask for more than a word (`____cacheline_aligned`).
+pub(crate) fn kmalloc_align(size: usize) -> usize {
+    (1 << size.trailing_zeros()).clamp(bindings::ARCH_KMALLOC_MINALIGN, PAGE_SIZE)
+}
+
 impl Device {
     /// Makes a device of `driver` below `parent`, with `size` bytes from the start of
     /// `struct fwctl_device` on: more than the structure has are the driver's own, and zero.
     ///
-    /// The device is not registered. Fails with [`ENODEV`] if the subsystem is not there,
-    /// with [`EINVAL`] if `size` is too small or a context too large for memory, with [`ENOSPC`] if there are [`MAX_DEVICES`] of
-    /// them, and with [`ENOMEM`]. May sleep.
+    /// The device is not registered. Fails with [`ENODEV`] if the subsystem is not there, with
+    /// [`EINVAL`] if `size` is too small or a context too large for memory, with [`ENOSPC`] if
+    /// there are [`MAX_DEVICES`] of them, and with [`ENOMEM`]. May sleep.
     ///
     /// # Safety
     ///
-    /// - `parent` must be valid, and stay so until the device was registered or freed.
-    /// - The door of `driver` must be valid until the device was unregistered, or freed if it never
-    ///   was registered; and from the registration on it must lead to the driver.
+    /// - `parent` must be valid until the device was registered or freed.
+    /// - The functions of `driver` must be valid until the device was unregistered, or freed if it
+    ///   never was registered. From the registration on it must be sound to call them.
     pub(crate) unsafe fn new(
         parent: *mut bindings::device,
         driver: Driver,
@@ -215,12 +226,16 @@ impl Device {
             return Err(ENODEV);
         }
 
-        let driver_bytes = size
-            .checked_sub(size_of::<bindings::fwctl_device>())
-            .ok_or(EINVAL)?;
-        let (layout, _) = Layout::new::<Self>()
-            .extend(Layout::array::<u8>(driver_bytes).map_err(|_| EINVAL)?)
-            .map_err(|_| EINVAL)?;
+        if size < size_of::<bindings::fwctl_device>() {
+            return Err(EINVAL);
+        }
+        // `raw` is aligned as it would be if the driver had called `kmalloc(size)`: there is a
+        // multiple of the alignment in front of it.
+        let align = kmalloc_align(size);
+        let raw_offset = core::mem::offset_of!(Self, raw);
+        let front = raw_offset.next_multiple_of(align) - raw_offset;
+        let total = (front + raw_offset).checked_add(size).ok_or(EINVAL)?;
+        let layout = Layout::from_size_align(total, align).map_err(|_| EINVAL)?;
         let (uctx_layout, uctx_offset) = Layout::new::<Uctx>()
             .extend(driver.uctx)
             .map_err(|_| EINVAL)?;
@@ -228,27 +243,33 @@ impl Device {
         let number = Number::new()?;
         let minor = number.0;
 
-        let ptr =
-            Kmalloc::alloc(layout, GFP_KERNEL | __GFP_ZERO, NumaNode::NO_NODE)?.cast::<Self>();
+        let memory = Kmalloc::alloc(layout, GFP_KERNEL | __GFP_ZERO, NumaNode::NO_NODE)?;
+        let memory = memory.cast::<u8>();
+        // SAFETY: `front` is within the allocation.
+        let ptr = unsafe { memory.add(front) }.cast::<Self>();
 
         let init = try_pin_init!(Self {
-            calls <- Readers::new(),
+            calls <- new_active_count!("fwctl_device::calls"),
             state: Atomic::new(State::New),
             contexts <- new_mutex!(Contexts::new(), "fwctl_device::contexts"),
-            gone <- new_poll_condvar!("fwctl_device::gone"),
+            removed <- WaitQueue::new(c"fwctl_device::removed", static_lock_class!()),
             driver,
+            binding: UnsafeCell::new(MaybeUninit::uninit()),
             uctx_size: uctx_layout.pad_to_align().size(),
             uctx_offset,
             number,
+            // CAST: It is less than a page.
+            front: front as u32,
             raw <- Raw::init(parent, first_number + minor),
         });
 
-        // SAFETY: `ptr` is valid for a write of `Self`.
-        if let Err(error) = unsafe { pin_init::raw_try_init(ptr.as_ptr(), init) } {
-            // SAFETY: `ptr` was returned by `Kmalloc::alloc()` with this layout. Nothing lives in
+        // SAFETY: `ptr` is valid for a write of `Self`: the size of the allocation counts all up to
+        // `raw` and the whole of that, and its alignment is that of `Self` at least.
+        if let Err(error) = unsafe { pin_init::raw_try_init::<_, Error>(ptr.as_ptr(), init) } {
+            // SAFETY: `memory` was returned by `Kmalloc::alloc()` with this layout. Nothing lives in
             // it: an initialiser that fails drops what it made, and `raw`, which never fails, is
             // the last field.
-            unsafe { Kmalloc::free(ptr.cast(), layout) };
+            unsafe { Kmalloc::free(memory, layout) };
             return Err(error);
         }
 
@@ -272,40 +293,49 @@ impl Device {
         Ok(device)
     }
 
+    /// Makes the calls into the driver that wait by `Context::wait` check their conditions again.
+    ///
+    /// Can be called in any context, such as an interrupt handler.
+    #[inline(never)]
+    pub fn notify(&self) {
+        self.calls.waiters().wake_all();
+    }
+
     /// Returns the C structure.
     #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::fwctl_device {
         self.raw.0.get()
     }
 
+    /// Returns the device that `raw` is a part of, as a pointer.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be in a device that [`Device::new`] made, and that is not freed.
+    #[inline]
+    unsafe fn ptr_from_raw(raw: *mut bindings::fwctl_device) -> *mut Self {
+        // SAFETY: The caller promises that `raw` is in a device. `Raw` is a transparent wrapper.
+        unsafe { container_of!(raw.cast::<Raw>(), Self, raw) }
+    }
+
     /// Returns the device that `raw` is a part of.
     ///
     /// # Safety
     ///
-    /// `raw` must be in a device that [`Device::new`] made, which must live for `'a`.
+    /// `raw` must be in a device that [`Device::new`] made, and that lives for `'a`.
     #[inline]
     pub(crate) unsafe fn from_raw<'a>(raw: *mut bindings::fwctl_device) -> &'a Self {
-        // SAFETY: By the safety requirements. `Raw` has only the one field, at its start.
-        unsafe { &*container_of!(raw.cast::<Raw>(), Self, raw) }
-    }
-
-    /// Returns the device whose `struct device` is `dev`, with which `struct fwctl_device` starts.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Device::from_raw`].
-    unsafe fn from_dev<'a>(dev: *mut bindings::device) -> &'a Self {
-        // SAFETY: By the safety requirements.
-        unsafe { Self::from_raw(container_of!(dev, bindings::fwctl_device, dev)) }
+        // SAFETY: The caller promises that `raw` is in a device that lives for `'a`.
+        unsafe { &*Self::ptr_from_raw(raw) }
     }
 
     /// Returns the device whose node `cdev` is.
     ///
     /// # Safety
     ///
-    /// As for [`Device::from_raw`].
+    /// `cdev` must be in a device that [`Device::new`] made, and that lives for `'a`.
     pub(crate) unsafe fn from_cdev<'a>(cdev: *mut bindings::cdev) -> &'a Self {
-        // SAFETY: By the safety requirements.
+        // SAFETY: The caller promises that `cdev` is in a device that lives for `'a`.
         unsafe { Self::from_raw(container_of!(cdev, bindings::fwctl_device, cdev)) }
     }
 }
@@ -336,21 +366,24 @@ unsafe impl AlwaysRefCounted for Device {
 ///
 /// # Safety
 ///
-/// `dev` must be part of a [`Device`] that has no reference left.
+/// `dev` must be the `struct device` of a [`Device`] that has no reference left.
 unsafe extern "C" fn release(dev: *mut bindings::device) {
-    // SAFETY: By the safety requirements, nobody else uses the device any more.
-    let device = core::ptr::from_ref(unsafe { Device::from_dev(dev) }).cast_mut();
+    // SAFETY: The caller promises that `dev` is in a device, which is not freed before the end of
+    // this function. Only pointers are made here: nobody else may have a reference.
+    let device = unsafe { Device::ptr_from_raw(container_of!(dev, bindings::fwctl_device, dev)) };
+    // SAFETY: The device is valid until it is dropped below.
+    let front = unsafe { (*device).front } as usize;
 
-    // SAFETY: As above. What is dropped has no part in `raw`, which is `Opaque`.
+    // SAFETY: There is no reference left, so nobody else uses the device. `raw` is `Opaque`: its
+    // drop does nothing.
     unsafe { core::ptr::drop_in_place(device) };
 
-    // SAFETY: By the type invariant, the device is at the start of an allocation of `Kmalloc`. That
-    // does not look at the layout.
+    // SAFETY:
+    // - By the type invariant, the allocation of `Kmalloc` starts `front` bytes before the device.
+    // - `Kmalloc` does not look at the layout.
     unsafe {
-        Kmalloc::free(
-            NonNull::new_unchecked(device.cast()),
-            Layout::new::<Device>(),
-        )
+        let memory = device.cast::<u8>().sub(front);
+        Kmalloc::free(NonNull::new_unchecked(memory), Layout::new::<Device>())
     };
 }
 

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the core asks of a driver, whichever door it came in through.
+//! How the core calls a driver, whichever of the two APIs it uses.
 
 use core::{
     alloc::Layout,
     ptr::NonNull, //
 };
 
-use kernel::{
-    bindings,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 use crate::{
     info::Info,
@@ -22,7 +19,7 @@ use crate::{
     scope::RpcScope, //
 };
 
-/// The functions of a driver that came in through the Rust door.
+/// The functions of a Rust driver.
 ///
 /// All of them may sleep. A `uctx` is the memory of one open context, of the layout that the driver
 /// asked for.
@@ -50,8 +47,8 @@ pub(crate) struct Door {
     ) -> Result<Response<'a>>,
 }
 
-/// Expands to a call of the function `$function` of a driver; the C door is called directly and
-/// inlined, as on a core in C.
+/// Expands to a call of the function `$function` of a driver. The glue of a C driver is inlined, so
+/// a C driver is called as directly as by a core in C.
 ///
 /// # Safety
 ///
@@ -72,16 +69,6 @@ pub(crate) struct Driver {
     pub(crate) device_type: u32,
     /// What a context needs in memory.
     pub(crate) uctx: Layout,
-    /// What the Rust door keeps, if it came in through that; the C door needs nothing.
-    pub(crate) binding: Option<Binding>,
-}
-
-/// What the Rust door keeps in a device: where to find the driver.
-pub(crate) struct Binding {
-    /// The functions, valid for as long as the driver may be called.
-    pub(crate) door: NonNull<Door>,
-    /// The bus device, bound for as long as the driver may be called.
-    pub(crate) host: NonNull<bindings::device>,
-    /// The `Operations::Data` of the registration.
-    pub(crate) data: NonNull<c_void>,
+    /// The functions of a Rust driver, valid while the driver may be called; [`None`] for C.
+    pub(crate) door: Option<NonNull<Door>>,
 }

@@ -19,15 +19,22 @@ use core::{
 use kernel::{
     bindings,
     error::to_result,
-    page::PAGE_SIZE,
-    pr_warn_once,
     prelude::*,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        }, //
+    }, //
 };
 
 use crate::{
     buffer::Buffer,
-    device::Device,
+    device::{
+        kmalloc_align,
+        Device, //
+    },
     door::Driver,
     info::Info,
     registration::Callable,
@@ -39,7 +46,8 @@ use crate::{
 ///
 /// `size` is that of the driver's structure, in bytes. Returns null if there is no memory or number
 /// left, if the subsystem is not there, if `ops` is null or asks for contexts too large for memory,
-/// or if `size` is less than that of `struct fwctl_device`. To be freed with `fwctl_put()`; the last one sleeps. May sleep.
+/// or if `size` is less than that of `struct fwctl_device`. To be freed with `fwctl_put()`, in any
+/// context. May sleep.
 ///
 /// # Safety
 ///
@@ -78,7 +86,7 @@ unsafe fn allocate(
     let driver = Driver {
         device_type: known.device_type,
         uctx: uctx_layout(known)?,
-        binding: None,
+        door: None,
     };
 
     // SAFETY:
@@ -130,7 +138,7 @@ pub(crate) unsafe extern "C" fn fwctl_unregister(fwctl: *mut bindings::fwctl_dev
         let device = unsafe { Device::from_raw(fwctl) };
         dev_err!(
             device.as_ref(),
-            "is unregistered without being registered\n"
+            "fwctl_unregister() called on a device that is not registered\n"
         );
     }
 }
@@ -149,9 +157,7 @@ fn uctx_layout(ops: &bindings::fwctl_ops) -> Result<Layout> {
     let size = ops.uctx_size.max(size_of::<bindings::fwctl_uctx>());
 
     // As `kmalloc(size)` would be aligned: `kernel::fwctl`, for one, rounds its sizes up for that.
-    let align = (1 << size.trailing_zeros()).clamp(bindings::ARCH_KMALLOC_MINALIGN, PAGE_SIZE);
-
-    Layout::from_size_align(size, align).map_err(|_| EINVAL)
+    Layout::from_size_align(size, kmalloc_align(size)).map_err(|_| EINVAL)
 }
 
 /// # Safety
@@ -190,7 +196,8 @@ pub(crate) unsafe fn info(uctx: NonNull<u8>, callable: Callable<'_>, info: &mut 
         return Ok(());
     };
 
-    let mut len = info.room();
+    // The driver has to set the length. One that does not has told us of no bytes.
+    let mut len = 0;
     // SAFETY: `uctx` is open, and `len` valid.
     let data = checked(unsafe { op(uctx.cast().as_ptr(), &raw mut len) })?;
     let Some(data) = NonNull::new(data.cast::<u8>()) else {
@@ -198,8 +205,7 @@ pub(crate) unsafe fn info(uctx: NonNull<u8>, callable: Callable<'_>, info: &mut 
     };
 
     // SAFETY: The driver returned `len` bytes from `kmalloc()`, which `kvfree()` frees as well.
-    let data = unsafe { Buffer::from_raw(data, len) };
-    info.write_all(&data)
+    info.replace(unsafe { Buffer::from_raw(data, len) })
 }
 
 /// # Safety
@@ -233,7 +239,7 @@ pub(crate) unsafe fn fw_rpc(
     if reply.cast() == request.as_mut_ptr() {
         // More than the request had would be whatever lies behind it.
         if len > request.len() {
-            warn_of_claim();
+            warn_of_claim(callable.device());
             return Err(EINVAL);
         }
         return Ok(Answer::InPlace(len));
@@ -261,7 +267,15 @@ fn checked(ptr: *mut c_void) -> Result<*mut c_void> {
     }
 }
 
+/// Warns that the driver of `device` claimed more than it can have written, once.
 #[cold]
-fn warn_of_claim() {
-    pr_warn_once!("a driver claimed a reply longer than the request's buffer\n");
+fn warn_of_claim(device: &Device) {
+    static HAS_WARNED: Atomic<bool> = Atomic::new(false);
+
+    if !HAS_WARNED.xchg(true, Relaxed) {
+        dev_warn!(
+            device.as_ref(),
+            "driver claims a reply longer than the request's buffer\n"
+        );
+    }
 }

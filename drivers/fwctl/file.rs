@@ -10,9 +10,7 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::from_result,
-    fs::File,
     prelude::*,
-    sync::poll::PollTable,
     ModuleMetadata, //
 };
 
@@ -122,18 +120,19 @@ unsafe extern "C" fn poll(
     file: *mut bindings::file,
     table: *mut bindings::poll_table_struct,
 ) -> bindings::__poll_t {
-    // SAFETY: By the safety requirements.
+    // SAFETY: The caller promises that the file is open.
     let device = unsafe { uctx(file) }.device();
-    // SAFETY: By the safety requirements. No `fdget_pos()` region is active in an operation.
-    let file = unsafe { File::from_raw_file(file) };
-    // SAFETY: By the safety requirements.
-    let table = unsafe { PollTable::from_raw(table) };
 
-    // First register, then look: so nothing that happens in between is missed.
-    table.register_wait(file, &device.gone);
-    if device.is_gone() {
-        bindings::POLLHUP | bindings::POLLERR
-    } else {
+    // First register, then look, so nothing that happens in between is missed.
+    //
+    // SAFETY:
+    // - The caller promises that `file` is valid, and `table` null or valid.
+    // - A poller leaves the queue before the file is released, and so long the file holds the
+    //   device.
+    unsafe { bindings::poll_wait(file, device.removed.as_raw(), table) };
+    if device.calls.is_active() {
         ALWAYS_READY
+    } else {
+        bindings::POLLHUP | bindings::POLLERR
     }
 }

@@ -2,10 +2,14 @@
 
 //! `FWCTL_INFO`: what a device is.
 
-use kernel::prelude::*;
+use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
+    prelude::*, //
+};
 
 use crate::{
-    uctx::Session,
+    buffer::Buffer,
+    uctx::Uctx,
     user, //
 };
 
@@ -35,25 +39,44 @@ const _: () = {
     );
 };
 
-/// What a driver tells user space about itself: the device data of `FWCTL_INFO`.
+/// The device data of `FWCTL_INFO`: what a driver tells user space about the device.
 ///
-/// What the driver writes goes straight to user space, as far as there is room. The rest of the
-/// user's buffer is filled with zeros by the core.
+/// The core copies them to the caller's buffer when the driver has returned, and fills the rest of
+/// the buffer with zeros.
 pub struct Info {
-    to: UserPtr,
-    room: usize,
+    /// The size of the caller's buffer, in bytes.
+    size: usize,
+    /// The length of the device data, in bytes. Those that do not fit the buffer are not kept.
     len: usize,
-    /// Nothing is left to be filled with zeros.
-    is_filled: bool,
+    data: Data,
+}
+
+/// Where the device data are.
+enum Data {
+    /// Here. It takes what the drivers have.
+    Short([u8; Info::SHORT]),
+    /// Moved, as there were too many.
+    Long(KVVec<u8>),
+    /// In memory of a C driver.
+    Foreign(Buffer),
 }
 
 impl Info {
+    const SHORT: usize = 64;
+
+    fn new(size: usize) -> Self {
+        Self {
+            size,
+            len: 0,
+            data: Data::Short([0; Self::SHORT]),
+        }
+    }
+
     /// Appends `bytes` to the device data.
     ///
-    /// What does not fit the user's buffer counts for the length that user space is told, so that a
-    /// driver always writes all it has. Fails with [`EFAULT`] if the buffer cannot be written (a
-    /// part may have been), which the driver should pass on, and with [`EOVERFLOW`] if the data
-    /// would have 4 GiB or more. May sleep.
+    /// Bytes that do not fit the caller's buffer only count for the length that the caller is told,
+    /// so a driver always writes all it has. Fails with [`EOVERFLOW`] if the data would have 4 GiB
+    /// or more, and with [`ENOMEM`]. May sleep.
     pub fn write(&mut self, bytes: &[u8]) -> Result {
         let end = self
             .len
@@ -61,82 +84,150 @@ impl Info {
             .filter(|&end| u32::try_from(end).is_ok())
             .ok_or(EOVERFLOW)?;
 
-        let fitting = &bytes[..bytes.len().min(self.room.saturating_sub(self.len))];
+        let fitting = &bytes[..bytes.len().min(self.size.saturating_sub(self.len))];
         if !fitting.is_empty() {
-            user::write_bytes(self.to.wrapping_byte_add(self.len), fitting)?;
+            self.keep(fitting)?;
         }
         self.len = end;
         Ok(())
     }
 
-    /// Writes `bytes`, which are all of the device data, and fills the rest of the user's buffer.
-    ///
-    /// Fails as [`Info::write`].
-    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result {
-        u32::try_from(bytes.len()).map_err(|_| EOVERFLOW)?;
-
-        if self.room > 0 {
-            user::write_padded(self.to, bytes, self.room)?;
+    /// Keeps `bytes`, which fit the caller's buffer, behind those that are kept already.
+    #[inline]
+    fn keep(&mut self, bytes: &[u8]) -> Result {
+        if let Data::Short(short) = &mut self.data {
+            if let Some(to) = short.get_mut(self.len..self.len + bytes.len()) {
+                to.copy_from_slice(bytes);
+                return Ok(());
+            }
         }
-        self.len = bytes.len();
-        self.is_filled = true;
+        self.keep_long(bytes)
+    }
+
+    #[cold]
+    fn keep_long(&mut self, bytes: &[u8]) -> Result {
+        let mut long = match core::mem::replace(&mut self.data, Data::Long(KVVec::new())) {
+            Data::Long(long) => long,
+            Data::Short(short) => copy_of(&short[..self.len])?,
+            Data::Foreign(buffer) => copy_of(&buffer)?,
+        };
+
+        let kept = long.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT);
+        self.data = Data::Long(long);
+        Ok(kept?)
+    }
+
+    /// Makes `buffer` the device data.
+    ///
+    /// Fails with [`EOVERFLOW`] if it has 4 GiB or more.
+    pub(crate) fn replace(&mut self, buffer: Buffer) -> Result {
+        u32::try_from(buffer.len()).map_err(|_| EOVERFLOW)?;
+
+        self.len = buffer.len();
+        self.data = Data::Foreign(buffer);
         Ok(())
     }
 
-    /// Returns the size of the user's buffer, in bytes.
-    pub(crate) fn room(&self) -> usize {
-        self.room
-    }
+    /// Returns the bytes that are kept: those of the device data that fit the caller's buffer.
+    fn kept(&self) -> &[u8] {
+        let kept = self.len.min(self.size);
 
-    /// Fills what is left of the user's buffer with zeros.
-    fn finish(&self) -> Result {
-        match self.room.checked_sub(self.len) {
-            None | Some(0) => Ok(()),
-            Some(_) if self.is_filled => Ok(()),
-            Some(left) => user::clear(self.to.wrapping_byte_add(self.len), left),
+        match &self.data {
+            Data::Short(short) => short.get(..kept),
+            Data::Long(long) => long.get(..kept),
+            Data::Foreign(buffer) => buffer.get(..kept),
         }
+        .unwrap_or(&[])
     }
 }
 
+fn copy_of(bytes: &[u8]) -> Result<KVVec<u8>> {
+    let mut copy = KVVec::new();
+
+    copy.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?;
+    Ok(copy)
+}
+
 /// Executes `FWCTL_INFO` and writes the structure back to `arg`.
-pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, command: &mut Command) -> Result {
+pub(crate) fn execute(uctx: &Uctx, arg: UserPtr, command: &mut Command) -> Result {
     if command.flags != 0 {
         return Err(EOPNOTSUPP);
     }
 
-    let room = command.device_data_len as usize;
-    command.out_device_type = session.device().driver.device_type;
-    let known = if room == 0 {
-        session.known_info_len()
-    } else {
-        None
-    };
-    command.device_data_len = match known {
-        Some(len) => len,
-        None => ask(
-            session,
-            UserPtr::from_addr(command.out_device_data as usize),
-            room,
-        )?,
-    };
-    if room == 0 {
-        session.remember_info_len(command.device_data_len);
+    let size = command.device_data_len as usize;
+    let mut info = Info::new(size);
+    uctx.enter()?.info(&mut info)?;
+
+    if size > 0 {
+        let to = UserPtr::from_addr(command.out_device_data as usize);
+        user::write_padded(to, info.kept(), size)?;
     }
+    command.out_device_type = uctx.device().driver.device_type;
+    // CAST: `Info` keeps the length below 4 GiB.
+    command.device_data_len = info.len as u32;
     user::write(arg, command)
 }
 
-/// Has the driver write its device data to the `room` bytes at `to`; returns how many there are.
-#[inline]
-fn ask(session: &Session<'_>, to: UserPtr, room: usize) -> Result<u32> {
-    let mut info = Info {
-        to,
-        room,
-        len: 0,
-        is_filled: false,
-    };
+#[kunit_tests(rust_fwctl_info)]
+mod tests {
+    use super::*;
 
-    session.info(&mut info)?;
-    info.finish()?;
-    // CAST: `Info::write()` keeps the length below 4 GiB.
-    Ok(info.len as u32)
+    /// The bytes of the device data for a buffer of `size` bytes, and their length.
+    fn written(size: usize, parts: &[&[u8]]) -> Result<(KVVec<u8>, usize)> {
+        let mut info = Info::new(size);
+
+        for part in parts {
+            info.write(part)?;
+        }
+        Ok((copy_of(info.kept())?, info.len))
+    }
+
+    #[test]
+    fn short_data_are_kept() -> Result {
+        let (bytes, len) = written(16, &[b"abcd", b"efgh"])?;
+
+        assert_eq!(&*bytes, b"abcdefgh");
+        assert_eq!(len, 8);
+        Ok(())
+    }
+
+    #[test]
+    fn the_length_counts_what_does_not_fit() -> Result {
+        let (bytes, len) = written(6, &[b"abcd", b"efgh", b"ijkl"])?;
+
+        assert_eq!(&*bytes, b"abcdef");
+        assert_eq!(len, 12);
+        let (bytes, len) = written(0, &[b"abcd"])?;
+        assert!(bytes.is_empty());
+        assert_eq!(len, 4);
+        Ok(())
+    }
+
+    #[test]
+    fn long_data_move_to_memory() -> Result {
+        for first in [1, Info::SHORT - 1, Info::SHORT, Info::SHORT + 1] {
+            let mut info = Info::new(4096);
+
+            for value in 0..first {
+                info.write(&[value as u8])?;
+            }
+            info.write(&[0xff; 200])?;
+            assert_eq!(info.kept().len(), first + 200);
+            for (value, byte) in info.kept()[..first].iter().enumerate() {
+                assert_eq!(*byte, value as u8);
+            }
+            assert!(info.kept()[first..].iter().all(|&byte| byte == 0xff));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn memory_of_a_driver_is_cut_to_the_size() -> Result {
+        let mut info = Info::new(2);
+
+        info.replace(Buffer::copy_of(b"abcd")?)?;
+        assert_eq!(info.kept(), b"ab");
+        assert_eq!(info.len, 4);
+        Ok(())
+    }
 }

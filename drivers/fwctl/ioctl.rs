@@ -26,10 +26,7 @@ use kernel::{
 use crate::{
     info,
     rpc,
-    uctx::{
-        Session,
-        Uctx, //
-    },
+    uctx::Uctx,
     user, //
 };
 
@@ -40,10 +37,10 @@ const FWCTL_RPC: u32 = _IO(bindings::FWCTL_TYPE, bindings::FWCTL_CMD_RPC);
 
 /// Executes the ioctl `number` with the structure at `arg`.
 ///
-/// Fails with [`ENOTTY`] if there is no such ioctl, with what [`read`] fails with, with [`ENODEV`]
-/// if the device is gone, and with what the ioctl fails with. Then the structure is as it was, but
-/// for an [`EFAULT`] from writing it back, which may leave its first part written; by then an RPC
-/// has been executed.
+/// Fails with [`ENOTTY`] if there is no such ioctl, with the errors of [`read`], with [`ENODEV`] if
+/// the device is being unregistered, and with the errors of the ioctl. Then the structure is as it
+/// was, but for an [`EFAULT`] from writing it back, which may leave its first part written; by then
+/// an RPC has been executed.
 #[inline]
 pub(crate) fn dispatch(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
     match number {
@@ -58,7 +55,7 @@ pub(crate) fn dispatch(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
 fn run<T>(
     uctx: &Uctx,
     arg: UserPtr,
-    execute: impl FnOnce(&Session<'_>, UserPtr, &mut T) -> Result,
+    execute: impl FnOnce(&Uctx, UserPtr, &mut T) -> Result,
 ) -> Result
 where
     T: FromBytes + IntoBytes + zerocopy::Immutable,
@@ -66,7 +63,9 @@ where
     let mut command = MaybeUninit::uninit();
     let command = read(arg, &mut command)?;
 
-    execute(&uctx.enter()?, arg, command)
+    // Before the work that a removed device would make futile, and before the policy.
+    uctx.device().check_live()?;
+    execute(uctx, arg, command)
 }
 
 /// Reads the structure at `arg`, to `command`.

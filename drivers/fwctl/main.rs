@@ -6,7 +6,7 @@
 //! safe: `/dev/fwctl/fwctlN` with two ioctls, `FWCTL_INFO` and `FWCTL_RPC`. The user's view is in
 //! `Documentation/userspace-api/fwctl/`.
 //!
-//! A driver comes in through one of two doors:
+//! There are two APIs for drivers:
 //!
 //! - Rust drivers implement [`Operations`] and call [`register`]; `samples/fwctl/` has one to copy.
 //! - C drivers use `include/linux/fwctl.h`, see `export.rs`.
@@ -20,26 +20,26 @@
 //! - `info.rs`, `rpc.rs`: one ioctl each, and what a driver sees of it;
 //! - `scope.rs`: who may do what: capability and taint;
 //! - `trace.rs`: the trace events around an RPC;
-//! - `uctx.rs`: what the core keeps for an open file;
-//! - `registration.rs`: from when until when a driver may be called, the only file that knows the
-//!   locks and their order;
-//! - `device.rs`: the device itself, its memory, name and number;
-//! - `door.rs`: what the core asks of a driver, whichever door it came in through;
-//! - `operations.rs`, `export.rs`: the Rust door and the C door.
+//! - `uctx.rs`: per-open-file state;
+//! - `registration.rs`: when the core may call into a driver, with the locks and their order;
+//! - `binding.rs`: what ends the registration of a Rust driver;
+//! - `device.rs`, `class.rs`: the device itself, its memory, name and number, and its class;
+//! - `door.rs`: how the core calls a driver, whichever API it uses;
+//! - `operations.rs`, `export.rs`: the Rust API and the C API.
 //!
-//! At the bottom, `request.rs` and `buffer.rs` (memory for requests and replies), `user.rs` (user space
-//! memory), `readers.rs` (who is under way) and `shim.rs` (what only C can express, implemented in
-//! `shim.c`).
+//! At the bottom, `request.rs` and `buffer.rs` (memory for requests and replies), `user.rs` (user
+//! space memory) and `shim.rs` (C helpers, implemented in `shim.c`).
 
 #![crate_name = "fwctl"]
 
 use kernel::{
     chrdev,
-    class,
     prelude::*, //
 };
 
+mod binding;
 mod buffer;
+mod class;
 mod device;
 mod door;
 mod export;
@@ -47,7 +47,6 @@ mod file;
 mod info;
 mod ioctl;
 mod operations;
-mod readers;
 mod registration;
 mod request;
 mod rpc;
@@ -58,12 +57,15 @@ mod uctx;
 mod user;
 
 pub use crate::{
+    device::Device,
     info::Info,
     operations::{
         register,
         Context,
         DeviceType,
-        Operations, //
+        Operations,
+        Registration,
+        UnregisteredDevice, //
     },
     rpc::{
         Reply,
@@ -74,21 +76,28 @@ pub use crate::{
     scope::RpcScope, //
 };
 
-/// The subsystem as long as it is there: the class and the device numbers.
+/// The subsystem, while it is there: the class, the device numbers, and what ends registrations.
 struct Subsystem {
-    // Dropped in this order: no device is left when a module goes, since each driver's module uses
-    // ours and each device holds its number.
+    // Dropped in this order. No device is left when the module goes: each driver's module uses ours,
+    // and each device holds its number.
     _class: class::Registration,
     _numbers: device::Numbers,
+    _notifiers: Pin<KBox<binding::Notifiers>>,
 }
 
 impl Subsystem {
-    fn new() -> Result<Self> {
+    /// # Safety
+    ///
+    /// Must be called at most once.
+    unsafe fn new() -> Result<Self> {
+        // SAFETY: The caller promises that this is the only call.
+        let notifiers = KBox::try_pin_init(unsafe { binding::Notifiers::new() }, GFP_KERNEL)?;
         let numbers = device::Numbers::new(chrdev::Region::new(device::MAX_DEVICES, c"fwctl")?)?;
 
         Ok(Self {
             _class: device::CLASS.register()?,
             _numbers: numbers,
+            _notifiers: notifiers,
         })
     }
 }
@@ -100,7 +109,8 @@ impl Subsystem {
 #[cfg(not(MODULE))]
 #[no_mangle]
 extern "C" fn fwctl_early_init() -> kernel::ffi::c_int {
-    match Subsystem::new() {
+    // SAFETY: This function is called once, and `Module::init()` leaves it to us.
+    match unsafe { Subsystem::new() } {
         Ok(subsystem) => {
             // What is built in is never taken down.
             core::mem::forget(subsystem);
@@ -117,7 +127,8 @@ struct Module {
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let subsystem = if cfg!(MODULE) {
-            Some(Subsystem::new()?)
+            // SAFETY: A module is initialised once, and is no built-in core.
+            Some(unsafe { Subsystem::new() }?)
         } else {
             None
         };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The Rust door: what a driver in Rust implements and calls.
+//! The Rust driver API.
 
 use core::{
     alloc::Layout,
@@ -14,17 +14,24 @@ use kernel::{
         self,
         AsBusDevice,
         Bound,
+        Core,
         DeviceContext, //
     },
-    devres,
     prelude::*,
-    sync::aref::ARef, //
+    sync::aref::ARef,
+    time::{
+        msecs_to_jiffies,
+        Delta, //
+    }, //
 };
 
 use crate::{
+    binding::{
+        self,
+        Erased, //
+    },
     device::Device,
     door::{
-        Binding,
         Door,
         Driver, //
     },
@@ -39,28 +46,24 @@ use crate::{
 
 /// The kind of a device, which tells user space what the bytes of an RPC mean.
 ///
-/// `enum fwctl_device_type` of `include/uapi/fwctl/fwctl.h`.
+/// `enum fwctl_device_type` of `include/uapi/fwctl/fwctl.h`. A new kind of device needs a number
+/// there first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceType(u32);
 
 impl DeviceType {
-    /// NVIDIA ConnectX and BlueField, `include/uapi/fwctl/mlx5.h`.
-    pub const MLX5: Self = Self(1);
-    /// CXL memory, `include/uapi/fwctl/cxl.h`.
-    pub const CXL: Self = Self(2);
-    /// Broadcom NetXtreme, `include/uapi/fwctl/bnxt.h`.
-    pub const BNXT: Self = Self(3);
-    /// AMD Pensando, `include/uapi/fwctl/pds.h`.
-    pub const PDS: Self = Self(4);
-
-    /// Returns a type for a driver that has no number in the uapi, be it that it will never have
-    /// one, as a sample, or not yet.
+    /// None: a sample or a test, whose RPCs are no interface to rely on.
     ///
-    /// These numbers start at 0x80000000, where the uapi will not get in a lifetime.
-    pub const fn unassigned(number: u16) -> Self {
-        // CAST: It widens.
-        Self(0x8000_0000 | number as u32)
-    }
+    /// Programs see `FWCTL_DEVICE_TYPE_ERROR`, which stands for no device.
+    pub const NONE: Self = Self(bindings::fwctl_device_type_FWCTL_DEVICE_TYPE_ERROR);
+    /// NVIDIA ConnectX and BlueField, `include/uapi/fwctl/mlx5.h`.
+    pub const MLX5: Self = Self(bindings::fwctl_device_type_FWCTL_DEVICE_TYPE_MLX5);
+    /// CXL memory, `include/uapi/fwctl/cxl.h`.
+    pub const CXL: Self = Self(bindings::fwctl_device_type_FWCTL_DEVICE_TYPE_CXL);
+    /// Broadcom NetXtreme, `include/uapi/fwctl/bnxt.h`.
+    pub const BNXT: Self = Self(bindings::fwctl_device_type_FWCTL_DEVICE_TYPE_BNXT);
+    /// AMD Pensando, `include/uapi/fwctl/pds.h`.
+    pub const PDS: Self = Self(bindings::fwctl_device_type_FWCTL_DEVICE_TYPE_PDS);
 
     /// Returns the number.
     pub const fn number(self) -> u32 {
@@ -71,32 +74,34 @@ impl DeviceType {
 /// A driver of firmware that user space can talk to.
 ///
 /// The type that implements it is the context of one open file (*uctx*): made by [`open`], dropped
-/// after [`close`]. None of its functions runs before the registration or after its end, which
-/// waits for those that run: so let none of them wait for longer than it must, as unbind and the
-/// removal of the device wait with it.
+/// after [`close`]. Callbacks run only while the device is registered. Unregistration waits for
+/// callbacks in flight, so a callback that blocks also blocks unbind and device removal: wait by
+/// [`Context::wait`], and call [`Context::check`] between the steps of something long.
 ///
 /// # Locking
 ///
 /// All functions may sleep. RPCs of one file can run at the same time, and so can those of several.
-/// The core holds a read side of SRCU around each call; around the `close` of a context that is
-/// still open when the registration ends, it holds its mutex of open contexts. So none of them may
-/// take a lock that is held while the host is unbound, such as its device lock.
+/// When the registration ends, contexts that are still open are closed with a mutex of the core
+/// held. No function may take a lock that is held while the registration ends, such as the device
+/// lock of the host; lockdep reports it.
 ///
 /// # Examples
 ///
-/// A firmware that reverses what it is sent; `samples/fwctl/` has one that can be loaded.
+/// A firmware that reverses what it is sent; `samples/fwctl/` has a driver that can be loaded.
 ///
 /// ```ignore
 /// struct Reverser;
 ///
 /// impl fwctl::Operations for Reverser {
-///     const DEVICE_TYPE: DeviceType = DeviceType::unassigned(7);
+///     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 ///
 ///     type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+///     type Args = ();
 ///     type Data<'bound> = ();
 ///
 ///     fn bind<'bound>(
 ///         _host: &'bound auxiliary::Device<Bound>,
+///         _args: (),
 ///     ) -> impl PinInit<(), Error> + 'bound {
 ///         Ok(())
 ///     }
@@ -118,8 +123,15 @@ impl DeviceType {
 ///     }
 /// }
 ///
-/// fn probe(adev: &auxiliary::Device<Bound>) -> Result {
-///     fwctl::register::<Reverser>(adev, adev.as_ref())
+/// impl auxiliary::Driver for ReverserDriver {
+///     type Data<'bound> = fwctl::Registration;
+///
+///     fn probe<'bound>(
+///         adev: &'bound auxiliary::Device<Core<'_>>,
+///         _info: &'bound (),
+///     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+///         fwctl::register::<Reverser>(adev, adev.as_ref(), ())
+///     }
 /// }
 /// ```
 ///
@@ -129,35 +141,44 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// What the device is.
     const DEVICE_TYPE: DeviceType;
 
-    /// The bus device that the driver is bound to; the registration ends when it is unbound.
+    /// The bus device that the driver is bound to. The registration ends before it is unbound.
     type Host<Ctx: DeviceContext>: AsBusDevice<Ctx>;
 
-    /// What the driver keeps for the device as long as it is registered.
+    /// What the driver's probe hands to [`Operations::bind`].
     ///
-    /// It can borrow from the host, for `'bound`. A driver that is registered this way keeps its
-    /// state here rather than in the data of its bus driver, which is dropped *before* the
-    /// registration ends.
+    /// It owns what it has: a borrow that is good enough for probe may end before the registration.
+    type Args: 'static;
+
+    /// What the driver keeps for the device while it is registered.
+    ///
+    /// It can borrow from the host, for `'bound`. It is dropped when the registration ends, while
+    /// the host is still bound.
     type Data<'bound>: Send + Sync + 'bound;
 
-    /// Makes the data, before the device is visible. What it fails with, [`register`] fails with.
+    /// Makes the data, before the device is visible.
+    ///
+    /// Errors are returned from [`register`].
     fn bind<'bound>(
         host: &'bound Self::Host<Bound>,
+        args: Self::Args,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
 
-    /// Makes the context of a file that is being opened. What it fails with, open(2) fails with.
+    /// Makes the context of a file that is being opened.
+    ///
+    /// Errors are returned from open(2).
     fn open(cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error>;
 
-    /// Says goodbye to the firmware, before the context is dropped.
+    /// Tells the firmware that a context ends, before it is dropped.
     ///
-    /// Called when the file is closed, or when the registration ends, whichever is first.
+    /// Called when the file is closed, or when the registration ends, whichever is first. In the
+    /// second case [`Context::check`] and [`Context::wait`] fail with [`ENODEV`].
     fn close(self: Pin<&mut Self>, cx: Context<'_, '_, Self>) {
         let _ = cx;
     }
 
-    /// Writes the device data of `FWCTL_INFO`. What it fails with, the ioctl fails with.
+    /// Writes the device data of `FWCTL_INFO`.
     ///
-    /// Their length is the same each time: if a program asks for nothing but that, once more in the
-    /// same context, it learns what it was told before.
+    /// Errors are returned from the ioctl.
     fn info(self: Pin<&Self>, cx: Context<'_, '_, Self>, info: &mut Info) -> Result {
         let _ = (cx, info);
         Ok(())
@@ -165,9 +186,9 @@ pub trait Operations: Sized + Send + Sync + 'static {
 
     /// Delivers an RPC to the firmware and returns its reply.
     ///
-    /// The core has seen to it that user space may use `scope`. Whether the scope is enough for
-    /// this request is for the driver to decide, before anything reaches the firmware. An error
-    /// says that the RPC was not delivered; the refusal of a firmware is a reply.
+    /// The core has checked that the caller may use `scope`. The driver has to decide whether the
+    /// scope allows this request, before anything reaches the firmware. An error means that the RPC
+    /// was not delivered. If the firmware refuses it, that is a reply.
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
@@ -176,14 +197,14 @@ pub trait Operations: Sized + Send + Sync + 'static {
     ) -> Result<Response<'rpc>>;
 }
 
-/// What every function of [`Operations`] can use: the devices and the driver's data.
+/// What every function of [`Operations`] can use: the devices, the driver's data, and ways to wait.
 ///
 /// It has two lifetimes on purpose. What the data borrow lives for `'bound`; what a function gets
-/// from here lives for `'cx`, so that it cannot be stored in the data.
+/// from here lives for `'cx`, so it cannot be stored in the data.
 ///
 /// # Invariants
 ///
-/// `callable` is of a device that [`register`] made for `T`.
+/// `callable` is of a device that was registered for `T`.
 pub struct Context<'cx, 'bound, T: Operations> {
     // One word, so that it passes in a register; what is not asked for is not looked up.
     callable: Callable<'cx>,
@@ -200,7 +221,8 @@ impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
     where
         T::Host<Bound>: Sync,
     {
-        let host = self.binding().host;
+        // SAFETY: By the type invariant, the device is one of a Rust driver.
+        let host = unsafe { self.callable.binding() }.host;
 
         // SAFETY:
         // - By the type invariant, it is the device of a `T::Host<Bound>`.
@@ -218,22 +240,56 @@ impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
     /// Returns what [`Operations::bind`] made.
     #[inline]
     pub fn data(&self) -> Pin<&'cx T::Data<'bound>> {
-        let data = self.binding().data.cast::<T::Data<'bound>>();
+        // SAFETY: By the type invariant, the device is one of a Rust driver.
+        let data = unsafe { self.callable.binding() }.data();
+        let data = data.cast::<T::Data<'bound>>();
 
         // SAFETY:
         // - By the type invariant, these are a `T::Data<'_>`, pinned, that lives until the
         //   registration has ended, which it has not by the invariant of `callable`.
         // - They were made for the lifetime of a bound host. `'bound` stands for that one: functions
-        //   of `Operations` are written for any `'bound`, so that they can rely on no other
-        //   lifetime to be as long or as short, and store nothing that does not come from the data
-        //   itself, or is `'static`.
+        //   of `Operations` are written for any `'bound`, so they can rely on no other lifetime to
+        //   be as long or as short, and store nothing that does not come from the data itself, or
+        //   is `'static`.
         unsafe { Pin::new_unchecked(data.as_ref()) }
     }
 
-    #[inline]
-    fn binding(&self) -> &'cx Binding {
-        // SAFETY: By the type invariant: `register()` stored it.
-        unsafe { self.callable.binding().unwrap_unchecked() }
+    /// Returns whether to go on with something long.
+    ///
+    /// Fails with [`ENODEV`] once the device is being unregistered, and with [`EINTR`] if the
+    /// caller is killed. Nothing more should be started then, and what was started be undone.
+    pub fn check(&self) -> Result {
+        self.callable.check()
+    }
+
+    /// Sleeps until `condition` returns `true`.
+    ///
+    /// What makes the condition true has to call [`Device::notify`], or [`Context::notify`],
+    /// afterwards. `condition` must not sleep. Fails as [`Context::check`], also if that only
+    /// happens during the sleep.
+    pub fn wait(&self, mut condition: impl FnMut() -> bool) -> Result {
+        self.callable.wait(None, &mut condition).map(|_| ())
+    }
+
+    /// Sleeps until `condition` returns `true`, but not for longer than `timeout`; returns whether
+    /// it did.
+    ///
+    /// Otherwise as [`Context::wait`].
+    pub fn wait_timeout(
+        &self,
+        timeout: Delta,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result<bool> {
+        let msecs = timeout.as_millis().clamp(0, c_uint::MAX.into());
+        // CAST: It was clamped.
+        let jiffies = msecs_to_jiffies(msecs as c_uint);
+
+        self.callable.wait(Some(jiffies), &mut condition)
+    }
+
+    /// Makes the calls that wait by [`Context::wait`] check their conditions again.
+    pub fn notify(&self) {
+        self.callable.device().notify();
     }
 
     /// # Safety
@@ -241,7 +297,7 @@ impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
     /// `callable` must be of a device that was registered for `T`.
     #[inline]
     unsafe fn new(callable: Callable<'cx>) -> Self {
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: The caller promises it.
         Self {
             callable,
             _host: PhantomData,
@@ -250,41 +306,142 @@ impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
     }
 }
 
-/// Registers a device for `host`, which appears below `parent` in sysfs. Each call makes another.
+/// A device before its registration.
 ///
-/// When this returns, the node is there; the functions of `T` may be called before. The device is
-/// unregistered when `host` is unbound, or when its probe fails, by `devres`: there is nothing to
-/// keep and nothing to forget. This is the last thing for a probe to do.
-///
-/// `parent` tells user space where the firmware is: the PCI function for a network card, the memdev
-/// for CXL. It must stay in the driver model until `host` is unbound.
-///
-/// May sleep. Fails with what [`Operations::bind`] fails with, with [`ENODEV`] if the subsystem is
-/// not there, with [`ENOSPC`] if there are 4096 devices already, with [`ENOMEM`], and with what the
-/// driver core fails with.
-pub fn register<T: Operations>(host: &T::Host<Bound>, parent: &device::Device) -> Result {
-    let data = KBox::pin_init(T::bind(host), GFP_KERNEL)?;
+/// It has its name already, for messages, and references to it can be kept: an interrupt handler,
+/// for one, needs [`Device::notify`].
+pub struct UnregisteredDevice<T: Operations> {
+    device: ARef<Device>,
+    // The device points to it until it is registered.
+    _parent: ARef<device::Device>,
+    _operations: PhantomData<fn() -> T>,
+}
 
-    // SAFETY: The data are not moved out of: `Erased` only ever drops them in place.
-    let data = KBox::into_raw(unsafe { Pin::into_inner_unchecked(data) });
-    let data = Erased {
-        // SAFETY: The pointer of a `KBox` is never null.
-        data: unsafe { NonNull::new_unchecked(data) }.cast(),
-        drop: drop_data::<T>,
-    };
+impl<T: Operations> UnregisteredDevice<T> {
+    /// Makes a device that will appear below `parent` in sysfs.
+    ///
+    /// `parent` tells user space where the firmware is: the PCI function for a network card, the
+    /// memdev for CXL. It must be in the driver model until the registration ends.
+    ///
+    /// May sleep. Fails with [`ENODEV`] if the subsystem is not there, with [`ENOSPC`] if there are
+    /// 4096 devices already, and with [`ENOMEM`].
+    pub fn new(parent: &device::Device) -> Result<Self> {
+        let driver = Driver {
+            device_type: T::DEVICE_TYPE.number(),
+            uctx: Layout::new::<T>(),
+            door: Some(NonNull::from(&Vtable::<T>::DOOR)),
+        };
 
-    // SAFETY:
-    // - The door calls the functions of `T`, with the host and the data that are given here.
-    // - `data` came from a `KBox` just now.
-    unsafe {
-        register_erased(
-            host.as_ref(),
-            parent,
-            T::DEVICE_TYPE,
-            Layout::new::<T>(),
-            &Vtable::<T>::DOOR,
-            data,
-        )
+        // SAFETY:
+        // - The parent is valid while there is an `UnregisteredDevice`, which has a reference.
+        // - The functions are in the driver's module. It does not go before the registration has
+        //   ended: see `binding.rs`. They can be called because `register()` binds the device to a
+        //   host and data of `T`.
+        let device = unsafe { new_erased(parent, driver) }?;
+
+        Ok(Self {
+            device,
+            _parent: parent.into(),
+            _operations: PhantomData,
+        })
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Registers the device for `host`, in the probe of its driver.
+    ///
+    /// See [`register`].
+    pub fn register(self, host: &T::Host<Core<'_>>, args: T::Args) -> Result<Registration> {
+        let host: &device::Device<Core<'_>> = host.as_ref();
+        let bound: &device::Device<Bound> = host;
+        // SAFETY: It is the device of a `T::Host`, which is bound as the context says.
+        let bound = unsafe { T::Host::<Bound>::from_device(bound) };
+        let data = KBox::pin_init(T::bind(bound, args), GFP_KERNEL)?;
+
+        // SAFETY: The data are not moved out of: `Erased` only ever drops them in place.
+        let data = KBox::into_raw(unsafe { Pin::into_inner_unchecked(data) });
+        // SAFETY:
+        // - The pointer of a `KBox` is never null.
+        // - `drop_data()` takes it, once, and the data are `Send`.
+        let data = unsafe { Erased::new(NonNull::new_unchecked(data).cast(), drop_data::<T>) };
+
+        // SAFETY:
+        // - The device was made by `new()`, with functions that take a host and data of `T`. We
+        //   own it, so nothing else registers it.
+        // - `bind()` made the data for a host that stays bound as long as it likes. So they borrow
+        //   nothing that ends before the host is unbound.
+        unsafe { binding::register(&self.device, host, data) }?;
+        Ok(Registration {
+            device: self.device,
+        })
+    }
+}
+
+/// The part of [`UnregisteredDevice::new`] that is the same for all drivers, compiled once.
+///
+/// # Safety
+///
+/// Those of [`Device::new`].
+#[inline(never)]
+unsafe fn new_erased(parent: &device::Device, driver: Driver) -> Result<ARef<Device>> {
+    // A `Device` is a transparent wrapper of the C structure.
+    let parent = NonNull::from(parent).cast::<bindings::device>();
+
+    // SAFETY: The caller promises what `Device::new()` requires.
+    unsafe { Device::new(parent.as_ptr(), driver, size_of::<bindings::fwctl_device>()) }
+}
+
+/// Registers a device for `host`, in the probe of its driver. It appears below `parent` in sysfs,
+/// see [`UnregisteredDevice::new`]. Each call makes another device.
+///
+/// When this returns, the node is there; the functions of `T` may be called before.
+///
+/// The device is unregistered when the returned guard is dropped. A driver that needs an order
+/// keeps the guard in its data and drops it first. If it is not dropped, even if it is forgotten,
+/// the core unregisters the device when the host is about to be unbound, or its probe fails: before
+/// the driver's `unbind()`, before the data of the bus driver are dropped, and before devres
+/// releases anything. So while functions of `T` run, the host is bound and the driver complete.
+///
+/// The `Core` context proves that the caller is the host's own driver. A host whose driver never
+/// sees that context, such as a faux device, cannot be used; `samples/fwctl/bus.rs` shows how a
+/// driver without hardware gets auxiliary devices.
+///
+/// May sleep. Fails with the errors of [`Operations::bind`], with [`EBUSY`] if the host is bound
+/// already, so that this is not its probe, with [`ENODEV`] if the subsystem is not there, with
+/// [`ENOSPC`] if there are 4096 devices already, with [`ENOMEM`], and with the errors of the driver
+/// core.
+pub fn register<T: Operations>(
+    host: &T::Host<Core<'_>>,
+    parent: &device::Device,
+    args: T::Args,
+) -> Result<Registration> {
+    UnregisteredDevice::<T>::new(parent)?.register(host, args)
+}
+
+/// A registered device, which is unregistered when this is dropped.
+///
+/// Dropping it waits for the calls into the driver that are in flight, closes the contexts that are
+/// open, and drops the [`Operations::Data`]. It does nothing if the registration has ended already,
+/// see [`register`]. May sleep. Must not be dropped by a function of [`Operations`] of the same
+/// device, which would wait for itself; lockdep reports it.
+#[must_use = "the device is unregistered when this is dropped"]
+pub struct Registration {
+    device: ARef<Device>,
+}
+
+impl Registration {
+    /// Returns the device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        binding::end(&self.device);
     }
 }
 
@@ -292,101 +449,15 @@ pub fn register<T: Operations>(host: &T::Host<Bound>, parent: &device::Device) -
 ///
 /// # Safety
 ///
-/// `data` must be from `KBox::<T::Data<'_>>::into_raw()`, pinned, and used by nobody any more.
+/// `data` must be from `KBox::<T::Data<'_>>::into_raw()`, pinned, and not used any more.
 unsafe fn drop_data<T: Operations>(data: NonNull<c_void>) {
-    // SAFETY: By the safety requirements. That the lifetime is another one makes no difference to
-    // memory, and its drop, like all code, is the same for all lifetimes.
+    // SAFETY: The caller promises that it is from a `KBox` of this type, and not used any more. That
+    // the lifetime is another one makes no difference to memory, and its drop, like all code, is the
+    // same for all lifetimes.
     drop(unsafe { Pin::new_unchecked(KBox::<T::Data<'_>>::from_raw(data.cast().as_ptr())) });
 }
 
-/// The data of a registration, of whatever type, dropped with it.
-///
-/// # Invariants
-///
-/// `drop` can be called with `data`, which are pinned.
-struct Erased {
-    data: NonNull<c_void>,
-    drop: unsafe fn(NonNull<c_void>),
-}
-
-impl Drop for Erased {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant; this is the only call.
-        unsafe { (self.drop)(self.data) };
-    }
-}
-
-/// A registered device, which is unregistered on drop.
-struct Registration {
-    device: ARef<Device>,
-    // Dropped after the registration has ended.
-    _data: Erased,
-}
-
-// SAFETY: The data of a registration are `Send`, and a device can be unregistered from any thread.
-unsafe impl Send for Registration {}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.device.unregister();
-    }
-}
-
-/// The part of [`register`] that is the same for all drivers, so that it is compiled once.
-///
-/// # Safety
-///
-/// - `door` must be one that can be called with `host` and `data` in the [`Binding`], and with
-///   contexts of the layout `uctx`.
-/// - `data` must be those of the door's driver: they are for the lifetime of `host` being bound.
-#[inline(never)]
-unsafe fn register_erased(
-    host: &device::Device<Bound>,
-    parent: &device::Device,
-    device_type: DeviceType,
-    uctx: Layout,
-    door: &'static Door,
-    data: Erased,
-) -> Result {
-    let driver = Driver {
-        device_type: device_type.number(),
-        uctx,
-        binding: Some(Binding {
-            door: NonNull::from(door),
-            host: as_raw(host),
-            data: data.data,
-        }),
-    };
-
-    // SAFETY:
-    // - `parent` is valid for as long as this function runs. If it returns without a registration,
-    //   the device is freed.
-    // - `door` is in the driver's module, which cannot go before its devices are unbound.
-    // - By the safety requirements it leads to a driver.
-    let device = unsafe {
-        Device::new(
-            as_raw(parent).as_ptr(),
-            driver,
-            size_of::<bindings::fwctl_device>(),
-        )
-    }?;
-    device.register()?;
-
-    // From here on it is unregistered in any case.
-    let registration = Registration {
-        device,
-        _data: data,
-    };
-    devres::register(host, registration, GFP_KERNEL)
-}
-
-/// Returns the C device.
-fn as_raw<Ctx: DeviceContext>(device: &device::Device<Ctx>) -> NonNull<bindings::device> {
-    // A `Device` is a transparent wrapper of the C structure.
-    NonNull::from(device).cast()
-}
-
-/// The door of the drivers in Rust: calls the functions of `T`.
+/// The functions of a Rust driver: they call those of `T`.
 struct Vtable<T: Operations>(PhantomData<T>);
 
 impl<T: Operations> Vtable<T> {

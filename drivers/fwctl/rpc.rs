@@ -23,7 +23,7 @@ use crate::{
         RpcScope, //
     },
     trace,
-    uctx::Session,
+    uctx::Uctx,
     user, //
 };
 
@@ -228,26 +228,26 @@ impl From<KVVec<u8>> for Reply {
 ///
 /// An [`EFAULT`] may come when the firmware has executed the request already.
 #[inline]
-pub(crate) fn execute(session: &Session<'_>, arg: UserPtr, command: &mut Command) -> Result {
+pub(crate) fn execute(uctx: &Uctx, arg: UserPtr, command: &mut Command) -> Result {
     let rpc = trace::rpc_start(
-        session.device(),
+        uctx.device(),
         command.scope,
         command.in_len,
         command.out_len,
     );
 
-    let result = transfer(session, command).and_then(|reply_len| {
+    let result = transfer(uctx, command).and_then(|reply_len| {
         command.out_len = reply_len;
         user::write(arg, command)?;
         Ok(reply_len)
     });
-    rpc.done(session.device(), &result);
+    rpc.done(uctx.device(), &result);
     result.map(|_| ())
 }
 
 /// Carries out an RPC; returns the length of the reply.
 #[inline]
-fn transfer(session: &Session<'_>, command: &Command) -> Result<u32> {
+fn transfer(uctx: &Uctx, command: &Command) -> Result<u32> {
     let in_len = command.in_len as usize;
     let out_len = command.out_len as usize;
 
@@ -255,30 +255,26 @@ fn transfer(session: &Session<'_>, command: &Command) -> Result<u32> {
         return Err(EMSGSIZE);
     }
     let scope = RpcScope::try_from(command.scope)?;
-    scope::authorize(scope, session.device())?;
+    scope::authorize(scope, uctx.device())?;
 
-    let mut request = session.read_request(UserPtr::from_addr(command.request as usize), in_len)?;
-    let reply_len = deliver(session, scope, &mut request, command);
+    let mut request = uctx.read_request(UserPtr::from_addr(command.request as usize), in_len)?;
+    // The call ends here: user memory is only touched before and after it.
+    let answer = uctx.enter()?.fw_rpc(scope, &mut request, out_len)?;
+    let reply_len = write_reply(&request, &answer, command);
     drop(request);
     reply_len
 }
 
-/// Has the driver answer `request`, and writes the reply; returns its length.
+/// Writes the reply to user space; returns its length.
 #[inline]
-fn deliver(
-    session: &Session<'_>,
-    scope: RpcScope,
-    request: &mut [u8],
-    command: &Command,
-) -> Result<u32> {
+fn write_reply(request: &[u8], answer: &Answer, command: &Command) -> Result<u32> {
     let out_len = command.out_len as usize;
-    let answer = session.fw_rpc(scope, request, out_len)?;
-    let reply = match &answer {
+    let reply = match answer {
         Answer::InPlace(len) => request.get(..*len).ok_or(EINVAL)?,
         Answer::New(bytes) => bytes,
     };
 
-    // Checked before anything is written, so that a length that cannot be told leaves no reply
+    // Checked before anything is written, so a length that cannot be reported leaves no reply
     // behind.
     let reply_len = u32::try_from(reply.len()).map_err(|_| EOVERFLOW)?;
     let visible = &reply[..reply.len().min(out_len)];

@@ -11,8 +11,8 @@
 #include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/srcu.h>
 #include <linux/uaccess.h>
 #include <linux/unaligned.h>
 
@@ -128,24 +128,9 @@ fault:
 	return false;
 }
 
-unsigned long fwctl_shim_clear_user(void __user *to, unsigned long len)
+bool fwctl_shim_is_killed(void)
 {
-	return clear_user(to, len);
-}
-
-int fwctl_shim_readers_init(struct srcu_struct *calls)
-{
-	return init_srcu_struct_fast(calls);
-}
-
-struct srcu_ctr __percpu *fwctl_shim_readers_enter(struct srcu_struct *calls)
-{
-	return srcu_read_lock_fast(calls);
-}
-
-void fwctl_shim_readers_leave(struct srcu_struct *calls, struct srcu_ctr __percpu *counter)
-{
-	srcu_read_unlock_fast(calls, counter);
+	return fatal_signal_pending(current);
 }
 
 struct cdev *fwctl_shim_inode_cdev(struct inode *inode)
@@ -158,7 +143,7 @@ void fwctl_shim_comm(char *comm)
 	strscpy(comm, current->comm, TASK_COMM_LEN);
 }
 
-/* The C door, in export.rs */
+/* The C API, in export.rs */
 EXPORT_SYMBOL_NS_GPL(_fwctl_alloc_device, "FWCTL");
 EXPORT_SYMBOL_NS_GPL(fwctl_register, "FWCTL");
 EXPORT_SYMBOL_NS_GPL(fwctl_unregister, "FWCTL");

@@ -8,8 +8,6 @@
 struct cdev;
 struct ida;
 struct inode;
-struct srcu_ctr;
-struct srcu_struct;
 
 extern struct ida fwctl_shim_ida;
 
@@ -21,10 +19,7 @@ bool fwctl_shim_read_32(void *to, const void __user *from);
 bool fwctl_shim_write_24(void __user *to, const void *from);
 bool fwctl_shim_write_32(void __user *to, const void *from);
 bool fwctl_shim_write_padded(void __user *to, const void *from, size_t len, size_t room);
-unsigned long fwctl_shim_clear_user(void __user *to, unsigned long len);
-int fwctl_shim_readers_init(struct srcu_struct *calls);
-struct srcu_ctr __percpu *fwctl_shim_readers_enter(struct srcu_struct *calls);
-void fwctl_shim_readers_leave(struct srcu_struct *calls, struct srcu_ctr __percpu *counter);
+bool fwctl_shim_is_killed(void);
 struct cdev *fwctl_shim_inode_cdev(struct inode *inode);
 void fwctl_shim_comm(char *comm);
 

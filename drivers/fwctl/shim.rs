@@ -8,8 +8,6 @@ use kernel::{
     bindings,
     ffi::{
         c_char,
-        c_int,
-        c_ulong,
         c_void, //
     },
     types::Opaque, //
@@ -68,31 +66,8 @@ extern "C" {
         room: usize,
     ) -> bool;
 
-    /// Writes zeros to `len` bytes of user space from `to` on. May sleep.
-    ///
-    /// Returns how many bytes could not be written.
-    pub(crate) fn fwctl_shim_clear_user(to: *mut c_void, len: c_ulong) -> c_ulong;
-
-    /// Initialises SRCU of the fast flavour. Returns 0 or a negative errno.
-    ///
-    /// # Safety
-    ///
-    /// `calls` must be valid for a write, and not move until `cleanup_srcu_struct()`.
-    pub(crate) fn fwctl_shim_readers_init(calls: *mut bindings::srcu_struct) -> c_int;
-
-    /// Enters a read side; returns what to leave it with.
-    ///
-    /// # Safety
-    ///
-    /// `calls` must be initialised.
-    pub(crate) fn fwctl_shim_readers_enter(calls: *mut bindings::srcu_struct) -> *mut c_void;
-
-    /// Leaves a read side.
-    ///
-    /// # Safety
-    ///
-    /// `counter` must be from this task's [`fwctl_shim_readers_enter`] of `calls`, not left before.
-    pub(crate) fn fwctl_shim_readers_leave(calls: *mut bindings::srcu_struct, counter: *mut c_void);
+    /// Returns whether a fatal signal is pending for the current task.
+    pub(crate) fn fwctl_shim_is_killed() -> bool;
 
     /// Returns the character device that `inode` stands for.
     ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the core keeps for an open file.
+//! Per-open-file state.
 
 use core::{
     cell::UnsafeCell,
@@ -9,11 +9,7 @@ use core::{
 
 use kernel::{
     bindings,
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
+    prelude::*, //
 };
 
 use crate::{
@@ -21,7 +17,10 @@ use crate::{
     door::call_driver,
     export,
     info::Info,
-    registration::Calls,
+    registration::{
+        Callable,
+        Calls, //
+    },
     request::{
         Request,
         Spare, //
@@ -50,22 +49,22 @@ pub(crate) struct Uctx {
     device: NonNull<Device>,
     driver: NonNull<u8>,
     spare: Spare,
-    info_len: InfoLen,
     links: UnsafeCell<Links>,
 }
 
 impl Uctx {
     /// Opens a context.
     ///
-    /// Fails with [`ENODEV`] if the device is gone, with [`ENOMEM`], and with what the driver fails
-    /// with. The memory is charged to the memory cgroup of the current task. May sleep.
+    /// Fails with [`ENODEV`] if the device is being unregistered, with [`ENOMEM`], and with the
+    /// errors of the driver. The memory is charged to the memory cgroup of the current task. May
+    /// sleep.
     ///
     /// # Safety
     ///
-    /// `device` must be that of a file which is being opened; who opens it has to close the context
-    /// in its release.
+    /// `device` must be that of a file which is being opened. The caller has to close the context
+    /// when the file is released.
     pub(crate) unsafe fn open(device: &Device) -> Result<NonNull<Self>> {
-        let calls = device.enter()?;
+        device.check_live()?;
 
         // SAFETY: The function has no requirement. It aligns as the size is, which is a multiple of
         // the alignment; and it zeroes the driver's part, while ours is written below.
@@ -80,37 +79,51 @@ impl Uctx {
             device: NonNull::from(device),
             driver,
             spare: Spare::new(),
-            info_len: InfoLen::new(),
             links: UnsafeCell::new(Links::default()),
         };
         // SAFETY: The memory is large enough, aligned, and ours.
         unsafe { uctx.write(value) };
 
-        // SAFETY:
-        // - The device was made with this door.
-        // - `driver` is the part of the allocation that has the layout, zeroed.
-        if let Err(error) = unsafe { call_driver!(calls.callable(), open(driver)) } {
-            // SAFETY: The context was made above, nobody else knows it, and it is not open.
+        // SAFETY: `driver` is the part of the allocation for the driver of `device`, zeroed, in
+        // which nothing was opened.
+        if let Err(error) = unsafe { Self::open_driver(device, uctx, driver) } {
+            // SAFETY: The context was made above. It was not published, and the driver did not open
+            // it.
             unsafe { Self::free(uctx) };
             return Err(error);
         }
-
-        device.add_context(&calls, uctx);
         Ok(uctx)
     }
 
-    /// Closes a context, whether or not its device is still there. May sleep.
+    /// Makes the driver open its side.
     ///
     /// # Safety
     ///
-    /// `uctx` must be from [`Uctx::open`], and nobody may use it any more.
+    /// `uctx` must be a new context of `device`, and `driver` the driver's part of it, zeroed.
+    #[inline]
+    unsafe fn open_driver(device: &Device, uctx: NonNull<Self>, driver: NonNull<u8>) -> Result {
+        let calls = device.enter()?;
+
+        // SAFETY:
+        // - `call_driver!` calls the functions that the device was made with.
+        // - The caller promises that `driver` is what they need, zeroed.
+        unsafe { call_driver!(calls.callable(), open(driver)) }?;
+        device.add_context(calls.callable(), uctx);
+        Ok(())
+    }
+
+    /// Closes a context, whether or not its device is still registered. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `uctx` must be from [`Uctx::open`], and not be used any more.
     pub(crate) unsafe fn close(uctx: NonNull<Self>) {
         // SAFETY:
-        // - By the safety requirements, it is valid.
-        // - `open()` added it, and nobody uses it any more.
+        // - The caller promises that it is from `open()`, so it is valid, and was added once.
+        // - The caller promises that it is not used any more, so no call is in flight.
         unsafe { uctx.as_ref().device().close_context(uctx) };
 
-        // SAFETY: It is closed, and nobody uses it any more.
+        // SAFETY: It is from `open()`, closed, and not used any more.
         unsafe { Self::free(uctx) };
     }
 
@@ -118,9 +131,9 @@ impl Uctx {
     ///
     /// # Safety
     ///
-    /// `uctx` must be from [`Uctx::open`], not open, and nobody may use it any more.
+    /// `uctx` must be from [`Uctx::open`], not open, and not be used any more.
     unsafe fn free(uctx: NonNull<Self>) {
-        // SAFETY: By the safety requirements. The driver has dropped its part.
+        // SAFETY: The caller promises that it is not used any more. The driver has dropped its part.
         unsafe { core::ptr::drop_in_place(uctx.as_ptr()) };
         // SAFETY: It is from `kmalloc()`.
         unsafe { bindings::kfree(uctx.as_ptr().cast()) };
@@ -129,35 +142,49 @@ impl Uctx {
     /// Returns the device.
     #[inline]
     pub(crate) fn device(&self) -> &Device {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant, the device is valid while there is a context.
         unsafe { self.device.as_ref() }
     }
 
-    /// Returns the right to call the driver in this context; fails with [`ENODEV`] if it is gone.
+    /// Begins a call into the driver in this context; fails with [`ENODEV`] if the device is being
+    /// unregistered.
     #[inline]
     pub(crate) fn enter(&self) -> Result<Session<'_>> {
         // INVARIANT: The calls are of the device of `self`. They show that the unregistration has
-        // not closed the context, and `close()` is not called as long as there is a reference.
+        // not closed the context, and `close()` is not called while there is a reference.
         Ok(Session {
             uctx: self,
             calls: self.device().enter()?,
         })
     }
 
+    /// Copies a request from user space, into the buffer that the file caches if it is large enough
+    /// and not in use.
+    ///
+    /// Fails as [`Request::from_user`].
+    #[inline]
+    pub(crate) fn read_request(&self, from: UserPtr, len: usize) -> Result<Request<'_>> {
+        Request::from_user(&self.spare, from, len)
+    }
+
     /// Calls the driver to close its side.
     ///
     /// # Safety
     ///
-    /// - `calls` must be of the same device.
+    /// - `callable` must be of the same device.
     /// - The context must be open, and this the only time that it is closed.
-    /// - No call in this context may be under way or start.
-    pub(crate) unsafe fn close_driver(&self, calls: &Calls<'_>) {
-        // SAFETY: By the safety requirements.
-        unsafe { call_driver!(calls.callable(), close(self.driver)) };
+    /// - No call in this context may be in flight or begin.
+    pub(crate) unsafe fn close_driver(&self, callable: Callable<'_>) {
+        // SAFETY:
+        // - `call_driver!` calls the functions that the device was made with.
+        // - The caller promises that the context is open, and that nothing else runs in it.
+        unsafe { call_driver!(callable, close(self.driver)) };
     }
 }
 
-/// The right to call the driver in one context, which lasts as long as this does.
+/// A call into the driver in one context, counted until this is dropped.
+///
+/// No user memory may be touched while there is one: see `registration.rs`.
 ///
 /// # Invariants
 ///
@@ -167,41 +194,16 @@ pub(crate) struct Session<'a> {
     calls: Calls<'a>,
 }
 
-impl<'a> Session<'a> {
-    /// Returns the device.
-    #[inline]
-    pub(crate) fn device(&self) -> &'a Device {
-        self.uctx.device()
-    }
-
+impl Session<'_> {
     /// Calls the driver for `FWCTL_INFO`.
     pub(crate) fn info(&self, info: &mut Info) -> Result {
-        // SAFETY: By the type invariant.
+        // SAFETY:
+        // - `call_driver!` calls the functions that the device was made with.
+        // - By the type invariant, the context is open.
         unsafe { call_driver!(self.calls.callable(), info(self.uctx.driver, info)) }
     }
 
-    /// Returns how long the device data are, if a program has asked for that in this context.
-    #[inline]
-    pub(crate) fn known_info_len(&self) -> Option<u32> {
-        self.uctx.info_len.get()
-    }
-
-    /// Keeps how long the device data are.
-    #[inline]
-    pub(crate) fn remember_info_len(&self, len: u32) {
-        self.uctx.info_len.set(len);
-    }
-
-    /// Copies a request from user space, into the memory that the file keeps for it if there is
-    /// enough and no other RPC uses it.
-    ///
-    /// Fails as [`Request::from_user`].
-    #[inline]
-    pub(crate) fn read_request(&self, from: UserPtr, len: usize) -> Result<Request<'a>> {
-        Request::from_user(&self.uctx.spare, from, len)
-    }
-
-    /// Calls the driver for `FWCTL_RPC`, with `out_len` bytes of room for the reply.
+    /// Calls the driver for `FWCTL_RPC`; the caller has `out_len` bytes for the reply.
     #[inline]
     pub(crate) fn fw_rpc(
         &self,
@@ -213,36 +215,17 @@ impl<'a> Session<'a> {
         let uctx = self.uctx.driver;
 
         match callable.door() {
-            // SAFETY: By the type invariant.
+            // SAFETY:
+            // - These are the functions that the device was made with.
+            // - By the type invariant, the context is open.
             Some(door) => Exchange::run(request, out_len, |rpc| unsafe {
                 (door.fw_rpc)(uctx, callable, scope, rpc)
             }),
-            // SAFETY: By the type invariant.
+            // SAFETY:
+            // - The device was made without such functions, so its driver is in C.
+            // - By the type invariant, the context is open.
             None => unsafe { export::fw_rpc(uctx, callable, scope, request, out_len) },
         }
-    }
-}
-
-/// The length of the device data, if a program has asked for no more than that, as it does before
-/// it makes room for them. The driver need not make the data for that more than once.
-struct InfoLen(Atomic<u64>);
-
-impl InfoLen {
-    /// No length: those have 32 bits.
-    const UNKNOWN: u64 = u64::MAX;
-
-    const fn new() -> Self {
-        Self(Atomic::new(Self::UNKNOWN))
-    }
-
-    #[inline]
-    fn get(&self) -> Option<u32> {
-        self.0.load(Relaxed).try_into().ok()
-    }
-
-    #[inline]
-    fn set(&self, len: u32) {
-        self.0.store(len.into(), Relaxed);
     }
 }
 

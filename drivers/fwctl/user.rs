@@ -2,9 +2,9 @@
 
 //! User space memory, as the ioctls need it.
 //!
-//! [`kernel::uaccess`] has readers and writers for whole slices. Here is what it lacks: clearing
-//! and checking for zeros; and copies of a size known at compile time without the bookkeeping of a
-//! reader, since an RPC that fits a cache line pays for every call.
+//! [`kernel::uaccess`] has readers and writers for whole slices. It lacks checking for zeros, and
+//! copies of a size known at compile time without the bookkeeping of a reader: an RPC that fits a
+//! cache line pays for every call.
 
 use core::mem::MaybeUninit;
 
@@ -117,10 +117,10 @@ pub(crate) fn write<T: IntoBytes + zerocopy::Immutable>(to: UserPtr, value: &T) 
     }
 }
 
-/// Writes `bytes` to user space, and zeros behind them, `room` bytes in all.
+/// Writes `bytes` to user space, and zeros behind them, `size` bytes in all.
 ///
 /// Fails with [`EFAULT`] if not all of it can be written; a part may have been.
-pub(crate) fn write_padded(to: UserPtr, bytes: &[u8], room: usize) -> Result {
+pub(crate) fn write_padded(to: UserPtr, bytes: &[u8], size: usize) -> Result {
     // SAFETY:
     // - `bytes` is valid for a read of `bytes.len()` bytes.
     // - `to` may be any address: the function checks that it lies in user space.
@@ -128,26 +128,12 @@ pub(crate) fn write_padded(to: UserPtr, bytes: &[u8], room: usize) -> Result {
         shim::fwctl_shim_write_padded(
             to.as_mut_ptr(),
             bytes.as_ptr().cast(),
-            bytes.len().min(room),
-            room,
+            bytes.len().min(size),
+            size,
         )
     };
 
     if is_written {
-        Ok(())
-    } else {
-        Err(EFAULT)
-    }
-}
-
-/// Writes `len` zeros to user space.
-///
-/// Fails with [`EFAULT`] if not all of it can be written; a part may have been.
-pub(crate) fn clear(to: UserPtr, len: usize) -> Result {
-    // SAFETY: `to` may be any address: the function checks that it lies in user space.
-    let left = unsafe { shim::fwctl_shim_clear_user(to.as_mut_ptr(), len as c_ulong) };
-
-    if left == 0 {
         Ok(())
     } else {
         Err(EFAULT)

@@ -10,6 +10,17 @@ use kernel::{
     prelude::*, //
 };
 
+/// The number of a character device, major and minor number in one: `dev_t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceNumber(bindings::dev_t);
+
+impl DeviceNumber {
+    /// Returns the number as a `dev_t` of the kernel.
+    pub const fn as_raw(self) -> u32 {
+        self.0
+    }
+}
+
 /// A range of character device numbers under a major number that the kernel chose.
 ///
 /// The numbers are given back when the value is dropped.
@@ -66,9 +77,9 @@ impl Region {
     }
 
     /// Returns the device number at `index`, or [`None`] if it lies outside of the range.
-    pub fn number(&self, index: u32) -> Option<bindings::dev_t> {
-        // A range never crosses a major number, so that the sum cannot overflow.
-        (index < self.count).then(|| self.first + index)
+    pub fn number(&self, index: u32) -> Option<DeviceNumber> {
+        // A range never crosses a major number, so the sum cannot overflow.
+        (index < self.count).then(|| DeviceNumber(self.first + index))
     }
 }
 

@@ -19,6 +19,7 @@ use fwctl::{
     DeviceType,
     Info,
     Operations,
+    Registration,
     Reply,
     Response,
     Rpc,
@@ -68,18 +69,18 @@ kernel::auxiliary_device_table!(
 
 impl auxiliary::Driver for Loopback {
     type IdInfo = ();
-    // All that the driver keeps for a device is in `Operations::Data`.
-    type Data<'bound> = ();
+    // The device is unregistered when this is dropped, or before the device is unbound.
+    type Data<'bound> = Registration;
 
     const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &ID_TABLE;
 
     fn probe<'bound>(
         adev: &'bound auxiliary::Device<Core<'_>>,
         _info: &'bound Self::IdInfo,
-    ) -> impl PinInit<(), Error> + 'bound {
+    ) -> impl PinInit<Registration, Error> + 'bound {
         // In sysfs the device appears below the second argument. For real hardware that is what
         // people know it by: the PCI function, say.
-        fwctl::register::<Uctx>(adev, adev.as_ref())
+        fwctl::register::<Uctx>(adev, adev.as_ref(), ())
     }
 }
 
@@ -95,13 +96,15 @@ struct Uctx {
 }
 
 impl Operations for Uctx {
-    const DEVICE_TYPE: DeviceType = DeviceType::unassigned(1);
+    const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 
     type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Args = ();
     type Data<'bound> = Firmware;
 
     fn bind<'bound>(
         _host: &'bound auxiliary::Device<Bound>,
+        _args: (),
     ) -> impl PinInit<Firmware, Error> + 'bound {
         Ok(Firmware {
             open_uctx: Atomic::new(0),

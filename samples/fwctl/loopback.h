@@ -13,8 +13,8 @@
 
 #include <linux/types.h>
 
-/* fwctl_info::out_device_type.  Not a number of the uapi: the samples are not for the tree's users. */
-#define FWCTL_DEVICE_TYPE_LOOPBACK 0x80000001u
+/* fwctl_info::out_device_type.  The samples have no number of their own in the uapi. */
+#define FWCTL_DEVICE_TYPE_LOOPBACK 0u /* FWCTL_DEVICE_TYPE_ERROR */
 
 #define FWCTL_LOOPBACK_MAGIC 0x70306c66u
 

@@ -17,6 +17,7 @@ use fwctl::{
     Context,
     DeviceType,
     Operations,
+    Registration,
     Reply,
     Response,
     Rpc,
@@ -63,8 +64,7 @@ kernel::auxiliary_device_table!(
 
 impl auxiliary::Driver for CxlFwctl {
     type IdInfo = ();
-    /// Nothing: what the driver knows of a device is the registration's, and goes with it.
-    type Data<'bound> = ();
+    type Data<'bound> = Registration;
 
     const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &AUX_TABLE;
 
@@ -76,7 +76,7 @@ impl auxiliary::Driver for CxlFwctl {
         // a device that need not be bound.
         let unbound: &auxiliary::Device = adev;
 
-        fwctl::register::<Uctx>(adev, unbound.parent())
+        fwctl::register::<Uctx>(adev, unbound.parent(), ())
     }
 }
 
@@ -96,10 +96,12 @@ impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::CXL;
 
     type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Args = ();
     type Data<'bound> = Memdev<'bound>;
 
     fn bind<'bound>(
         host: &'bound auxiliary::Device<Bound>,
+        _args: (),
     ) -> impl PinInit<Memdev<'bound>, Error> + 'bound {
         Memdev::new(host)
     }

@@ -19,6 +19,7 @@ use fwctl::{
     DeviceType,
     Info,
     Operations,
+    Registration,
     Response,
     Rpc,
     RpcScope, //
@@ -60,18 +61,17 @@ kernel::auxiliary_device_table!(
 
 impl auxiliary::Driver for Mlx5Fwctl {
     type IdInfo = ();
-    // What the driver knows of a device is the registration's, and goes with it.
-    type Data<'bound> = ();
+    type Data<'bound> = Registration;
 
     const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &ID_TABLE;
 
     fn probe<'bound>(
         adev: &'bound auxiliary::Device<Core<'_>>,
         _info: &'bound Self::IdInfo,
-    ) -> impl PinInit<(), Error> + 'bound {
+    ) -> impl PinInit<Registration, Error> + 'bound {
         // The parent is the PCI function, whose driver, `mlx5_core`, takes the device away before
         // it goes itself.
-        fwctl::register::<Uctx>(adev, adev.parent())
+        fwctl::register::<Uctx>(adev, adev.parent(), ())
     }
 }
 
@@ -88,10 +88,12 @@ impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::MLX5;
 
     type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Args = ();
     type Data<'bound> = CoreDev<'bound>;
 
     fn bind<'bound>(
         host: &'bound auxiliary::Device<Bound>,
+        _args: (),
     ) -> impl PinInit<CoreDev<'bound>, Error> + 'bound {
         CoreDev::new(host)
     }

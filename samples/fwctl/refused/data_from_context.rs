@@ -8,6 +8,7 @@ use fwctl::{
     Context,
     DeviceType,
     Operations,
+    Registration,
     Response,
     Rpc,
     RpcScope, //
@@ -16,6 +17,7 @@ use kernel::{
     auxiliary,
     device::{
         Bound,
+        Core,
         DeviceContext, //
     },
     new_mutex,
@@ -32,13 +34,15 @@ struct Data<'bound> {
 struct Uctx;
 
 impl Operations for Uctx {
-    const DEVICE_TYPE: DeviceType = DeviceType::unassigned(2);
+    const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 
     type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Args = ();
     type Data<'bound> = Data<'bound>;
 
     fn bind<'bound>(
         _host: &'bound auxiliary::Device<Bound>,
+        _args: (),
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         try_pin_init!(Data {
             hosts <- new_mutex!(KVec::new()),
@@ -60,7 +64,7 @@ impl Operations for Uctx {
     }
 }
 
-/// What a probe does last.
-pub fn probe(host: &auxiliary::Device<Bound>) -> Result {
-    fwctl::register::<Uctx>(host, host.as_ref())
+/// What a probe does.
+pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
+    fwctl::register::<Uctx>(host, host.as_ref(), ())
 }

@@ -10,7 +10,6 @@ pub use kernel::*;
 
 pub mod capability;
 pub mod chrdev;
-pub mod class;
 pub mod taint;
 
 /// The kernel's own synchronisation primitives, and ours.

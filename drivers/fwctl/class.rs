@@ -12,19 +12,21 @@ use kernel::{
 
 /// The function that frees a device of a class once its last reference is gone.
 ///
-/// It is called wherever that happens: if it sleeps, no reference may be dropped in atomic context.
-pub type ReleaseFn = unsafe extern "C" fn(dev: *mut bindings::device);
+/// It runs in the context in which that happens, which may be atomic.
+pub(crate) type ReleaseFn = unsafe extern "C" fn(dev: *mut bindings::device);
 
-/// The function that names the node of a device: memory from `kmalloc()`, or null for the device's
-/// own name. `mode` is null, or where the permissions of the node can be stored.
-pub type DevnodeFn =
+/// The function that names the node of a device.
+///
+/// Returns memory from `kmalloc()`, or null for the device's own name. `mode` is null, or points to
+/// where the permissions of the node can be stored.
+pub(crate) type DevnodeFn =
     unsafe extern "C" fn(dev: *const bindings::device, mode: *mut bindings::umode_t) -> *mut c_char;
 
 /// A class of devices.
 ///
-/// Meant for a `static`: devices point to their class for as long as they live.
+/// Meant for a `static`: devices point to their class while they live.
 #[repr(transparent)]
-pub struct Class(bindings::class);
+pub(crate) struct Class(bindings::class);
 
 // SAFETY: The C side takes a `const struct class`; what changes it keeps in memory of its own.
 unsafe impl Sync for Class {}
@@ -37,7 +39,11 @@ impl Class {
     /// - `release` must be safe to call, once, with a device of this class without a reference
     ///   left.
     /// - `devnode` must be safe to call with any registered device of this class.
-    pub const unsafe fn new(name: &'static CStr, release: ReleaseFn, devnode: DevnodeFn) -> Self {
+    pub(crate) const unsafe fn new(
+        name: &'static CStr,
+        release: ReleaseFn,
+        devnode: DevnodeFn,
+    ) -> Self {
         Self(bindings::class {
             name: kernel::str::as_char_ptr_in_const_context(name),
             dev_release: Some(release),
@@ -50,8 +56,8 @@ impl Class {
     ///
     /// May sleep. Fails with [`EEXIST`], and a message in the log, if a class of this name is
     /// there already, and with [`ENOMEM`].
-    pub fn register(&'static self) -> Result<Registration> {
-        // SAFETY: `self.0` is a fully initialised class that lives for ever.
+    pub(crate) fn register(&'static self) -> Result<Registration> {
+        // SAFETY: `self.0` is a fully initialised class in a static.
         to_result(unsafe { bindings::class_register(self.as_raw()) })?;
 
         // INVARIANT: `class_register()` succeeded just now.
@@ -59,7 +65,7 @@ impl Class {
     }
 
     /// Returns the C class, for `struct device::class`.
-    pub const fn as_raw(&'static self) -> *const bindings::class {
+    pub(crate) const fn as_raw(&'static self) -> *const bindings::class {
         &raw const self.0
     }
 }
@@ -70,7 +76,7 @@ impl Class {
 ///
 /// `class` is registered.
 #[must_use = "the class is unregistered when this is dropped"]
-pub struct Registration {
+pub(crate) struct Registration {
     class: &'static Class,
 }
 

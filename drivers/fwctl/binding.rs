@@ -130,8 +130,9 @@ global_lock! {
 
 /// Registers `device` for `host`, whose driver is being probed.
 ///
-/// Fails with [`EBUSY`] if the host is already bound: so this is not its probe. Fails with
-/// [`ENOMEM`], and as [`Device::register`]. If this fails, `data` are dropped. May sleep.
+/// Fails with [`EBUSY`] if the host is already bound, so this is not its probe, and with [`EINVAL`]
+/// if the parent of the device is neither the host nor above it. Fails with [`ENOMEM`], and as
+/// [`Device::register`]. If this fails, `data` are dropped. May sleep.
 ///
 /// # Safety
 ///
@@ -152,7 +153,9 @@ pub(crate) unsafe fn register(
     }
     // SAFETY: The device is valid, and has a bus and a driver while that is probed.
     let (bus, driver) = unsafe { ((*raw.as_ptr()).bus, (*raw.as_ptr()).driver) };
-    if driver.is_null() {
+    // SAFETY: A device that is being probed is registered.
+    let is_placed = unsafe { is_at_or_above(device.parent(), raw.as_ptr()) };
+    if driver.is_null() || !is_placed {
         return Err(EINVAL);
     }
     watch(bus)?;
@@ -206,6 +209,22 @@ pub(crate) unsafe fn register(
     binding.busy.store(0, Release);
     device.removed.wake_all();
     Ok(())
+}
+
+/// Returns whether `ancestor` is `dev` or one of the devices above it.
+///
+/// Those are in the driver model for longer than `dev`.
+///
+/// # Safety
+///
+/// `dev` must be registered.
+unsafe fn is_at_or_above(ancestor: *mut bindings::device, mut dev: *mut bindings::device) -> bool {
+    while !dev.is_null() && dev != ancestor {
+        // SAFETY: The caller promises that the first one is registered. A registered device has a
+        // reference to its parent, which stays registered for longer.
+        dev = unsafe { (*dev).parent };
+    }
+    !dev.is_null()
 }
 
 /// Returns a number that stands for the current task.
@@ -367,6 +386,8 @@ fn watch(watched: *const bindings::bus_type) -> Result {
                 unsafe {
                     slot.write(bindings::notifier_block {
                         notifier_call: Some(at_bus_event),
+                        // First, since a notifier can keep an event from those after it.
+                        priority: c_int::MAX,
                         ..pin_init::zeroed()
                     });
                     to_result(bindings::bus_register_notifier(watched, slot))

@@ -307,6 +307,12 @@ impl Device {
         self.raw.0.get()
     }
 
+    /// Returns the parent that the device was made with, which may be gone once it is unregistered.
+    pub(crate) fn parent(&self) -> *mut bindings::device {
+        // SAFETY: By the type invariant, `raw.dev` is initialised. Its parent does not change.
+        unsafe { (*self.as_raw()).dev.parent }
+    }
+
     /// Returns the device that `raw` is a part of, as a pointer.
     ///
     /// # Safety

@@ -321,7 +321,7 @@ impl<T: Operations> UnregisteredDevice<T> {
     /// Makes a device that will appear below `parent` in sysfs.
     ///
     /// `parent` tells user space where the firmware is: the PCI function for a network card, the
-    /// memdev for CXL. It must be in the driver model until the registration ends.
+    /// memdev for CXL. It has to be the host or a device above it.
     ///
     /// May sleep. Fails with [`ENODEV`] if the subsystem is not there, with [`ENOSPC`] if there are
     /// 4096 devices already, and with [`ENOMEM`].
@@ -410,9 +410,9 @@ unsafe fn new_erased(parent: &device::Device, driver: Driver) -> Result<ARef<Dev
 /// driver without hardware gets auxiliary devices.
 ///
 /// May sleep. Fails with the errors of [`Operations::bind`], with [`EBUSY`] if the host is bound
-/// already, so that this is not its probe, with [`ENODEV`] if the subsystem is not there, with
-/// [`ENOSPC`] if there are 4096 devices already, with [`ENOMEM`], and with the errors of the driver
-/// core.
+/// already, so this is not its probe, with [`EINVAL`] if `parent` is neither the host nor a device
+/// above it, with [`ENODEV`] if the subsystem is not there, with [`ENOSPC`] if there are 4096 devices
+/// already, with [`ENOMEM`], and with the errors of the driver core.
 pub fn register<T: Operations>(
     host: &T::Host<Core<'_>>,
     parent: &device::Device,

@@ -682,6 +682,7 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ("selftest.sh", include_str!("../guest/selftest.sh")),
     ("conformance.sh", include_str!("../guest/conformance.sh")),
     ("bench.sh", include_str!("../guest/bench.sh")),
+    ("removal.sh", include_str!("../guest/removal.sh")),
     ("threads.sh", include_str!("../guest/threads.sh")),
     ("kunit.sh", include_str!("../guest/kunit.sh")),
     ("load-unload.sh", include_str!("../guest/load-unload.sh")),

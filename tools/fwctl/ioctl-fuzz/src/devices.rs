@@ -8,7 +8,7 @@ use fwctl_uapi::{device_type, scope};
 use std::collections::HashMap;
 
 /// The device type of the loopback samples.
-pub const LOOPBACK: u32 = 0x8000_0001;
+pub const LOOPBACK: u32 = 0;
 /// How a request of theirs begins.
 pub const LOOPBACK_MAGIC: u32 = 0x7030_6c66;
 /// The one errno that they are asked for.

@@ -321,6 +321,6 @@ fn carries_addresses(device_type: DeviceType, request: &[u8]) -> bool {
             [low, high, ..] => bnxt::DMA_REQUEST_TYPES.contains(&u16::from_le_bytes([*low, *high])),
             _ => false,
         },
-        DeviceType::Mlx5 | DeviceType::Cxl | DeviceType::Other(_) => false,
+        DeviceType::Mlx5 | DeviceType::Cxl | DeviceType::None | DeviceType::Other(_) => false,
     }
 }

@@ -8,6 +8,8 @@ use std::fmt;
 /// Whose messages a device speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceType {
+    /// None: the device of a sample or a test, whose messages are no interface.
+    None,
     /// NVIDIA ConnectX and BlueField.
     Mlx5,
     /// CXL memory device.
@@ -24,6 +26,7 @@ impl DeviceType {
     /// The type with this number in the ABI.
     pub const fn from_number(number: u32) -> DeviceType {
         match number {
+            device_type::ERROR => DeviceType::None,
             device_type::MLX5 => DeviceType::Mlx5,
             device_type::CXL => DeviceType::Cxl,
             device_type::BNXT => DeviceType::Bnxt,
@@ -35,6 +38,7 @@ impl DeviceType {
     /// The number in the ABI.
     pub const fn number(self) -> u32 {
         match self {
+            DeviceType::None => device_type::ERROR,
             DeviceType::Mlx5 => device_type::MLX5,
             DeviceType::Cxl => device_type::CXL,
             DeviceType::Bnxt => device_type::BNXT,
@@ -47,12 +51,13 @@ impl DeviceType {
 impl fmt::Display for DeviceType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            DeviceType::None => f.pad("none"),
             DeviceType::Mlx5 => f.pad("mlx5"),
             DeviceType::Cxl => f.pad("cxl"),
             DeviceType::Bnxt => f.pad("bnxt"),
             DeviceType::Pds => f.pad("pds"),
             DeviceType::Other(number @ 0..=0xffff) => f.pad(&format!("type-{number}")),
-            // Made up rather than given out: a pattern of bits.
+            // Not from the list in fwctl.h, which counts from 1: more likely a pattern of bits.
             DeviceType::Other(number) => f.pad(&format!("type-{number:#x}")),
         }
     }
@@ -68,7 +73,7 @@ mod tests {
         let names: Vec<String> = (0..=5)
             .map(|n| DeviceType::from_number(n).to_string())
             .collect();
-        assert_eq!(names, ["type-0", "mlx5", "cxl", "bnxt", "pds", "type-5"]);
+        assert_eq!(names, ["none", "mlx5", "cxl", "bnxt", "pds", "type-5"]);
         assert_eq!(
             DeviceType::Other(0x8000_0001).to_string(),
             "type-0x80000001"

@@ -73,7 +73,7 @@ impl DriverInfo {
                 })
             }
             DeviceType::Cxl if data.is_empty() => DriverInfo::Cxl,
-            DeviceType::Cxl | DeviceType::Other(_) => DriverInfo::Bytes,
+            DeviceType::Cxl | DeviceType::None | DeviceType::Other(_) => DriverInfo::Bytes,
         }
     }
 

@@ -56,7 +56,7 @@ impl FirmwareStatus {
                     syndrome: None,
                 }
             }
-            DeviceType::Other(_) => return None,
+            DeviceType::None | DeviceType::Other(_) => return None,
         };
         (status.code != 0).then_some(status)
     }

@@ -35,6 +35,8 @@ pub const MAX_RPC_LEN: u32 = 2 * 1024 * 1024;
 
 /// Values of [`FwctlInfo::out_device_type`]: whose message format the RPCs of a device have.
 pub mod device_type {
+    /// No device type: samples and tests, whose messages are no interface.
+    pub const ERROR: u32 = 0;
     /// NVIDIA ConnectX and BlueField; messages are mlx5 firmware commands.
     pub const MLX5: u32 = 1;
     /// CXL memory devices; messages are CXL mailbox commands.

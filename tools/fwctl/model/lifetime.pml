@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * From when until when a driver may be called: the protocol of drivers/fwctl/registration.rs and what lies around it, as a
- * model for spin, which tries every order in which its steps can happen.
+ * When a driver may be called: the protocol of drivers/fwctl/registration.rs and binding.rs, as a model for spin, which
+ * tries every order in which its steps can happen.
  *
- * Four threads of user space open two files, use them, also the one file in two threads, poll, and close, again and again.
- * Meanwhile one device is probed, perhaps in vain, unbound, and its driver's module and then the core's are unloaded.
- * README.md says which part of the model stands for which code.  With -DNAME, for a NAME of the file "variants", one step
- * is missing or comes at the wrong time: spin must find that.
+ * Four threads of user space open two files, use them (two threads share one file), poll, and close, again and again.
+ * Meanwhile one driver is probed, perhaps in vain, and unbound, another task may drop the driver's guard, and the modules
+ * of the driver and of the core are unloaded.  README.md says which part of the model stands for which code.  With -DNAME,
+ * for a NAME of the file "variants", one step is missing or comes at the wrong time: spin must find that.
  */
 
 #define USERS 4
@@ -14,35 +14,63 @@
 /* Users 0 and 1 share file 0, user 2 has file 1, user 3 polls file 0. */
 #define FILE_OF(user) ((user) == 2 -> 1 : 0)
 
+/* The tasks that can register a device or end its registration. */
+#define TASKS 4
+#define BUS 1
+#define GUARD 2
+#define LOADER 3
+
 /* device.rs: one struct Device */
 mtype:state = { New, Live, Gone };
 mtype:state state = New;
 byte device_refs = 0;
-bool device_is_freed = false;
+bool device_is_freed = true;
 
-/* The cdev in it, whose parent is the device: its node can be found as long as it is mapped, or cached in an inode. */
+/* The cdev in it, whose parent is the device: its node can be found while it is mapped, or cached in an inode. */
 byte cdev_refs = 0;
 bool is_mapped = false;
 bool is_cached = false;
 
-/* SRCU: who is reading, and for whom synchronize() still waits. */
-bool is_reading[USERS];
-bool is_awaited[USERS];
+/* Device::calls, an ActiveCount, with the tasks that sleep on its queue. */
+#define INACTIVE (-100)
+short count = INACTIVE;
+#define is_active (count >= 0)
+bool drainer_sleeps = false;
+bool call_sleeps[USERS];
 
 /* The mutex Device::contexts, and the list of contexts in it. */
 bool contexts_are_locked = false;
 bool is_listed[FILES];
 
-/* The driver model's lock of the device that the driver is bound to. */
-bool host_is_locked = false;
+/* Device::removed: the tasks that sleep on it. */
+bool poller_sleeps = false;
+bool ender_sleeps[TASKS];
 
-/* What the driver's functions need: the data of the binding, and the text of its module. */
+/* binding.rs: struct Binding, the entry of the list BINDINGS, and the action in the host's list of devres */
+byte busy = 0;
+bool has_ended = false;
+bool is_entered = false;
+bool has_action = false;
+
+/* Which part of the driver owns the guard: fwctl::Registration. */
+mtype:owner = { Undecided, Nothing, BusData, Data, Task, Forgotten };
+mtype:owner guard = Undecided;
+
+/* The driver model's lock of the host, whether its driver is bound, and whether the driver's own teardown has begun. */
+bool host_is_locked = false;
+bool is_bound = false;
+bool teardown_has_begun = false;
+
+/* What the driver's functions need: Operations::Data, and the text of the driver's module. */
 bool has_data = false;
 bool has_driver = true;
-/* The text of the core, and who keeps it: the driver's module, and for each file its cdev and its operations. */
+/* The text of the core, and what keeps it: the driver's module, and for each file its cdev and its operations. */
 bool has_core = true;
 bool core_is_going = false;
 byte core_refs = 1;
+/* The notifier of the bus: there until the core goes, which waits while it runs. */
+bool has_notifier = true;
+bool notifier_runs = false;
 
 /* uctx.rs: one struct Uctx for each file. */
 mtype:uctx = { None, Allocated, Open, Closed };
@@ -51,15 +79,17 @@ mtype:uctx uctx[FILES] = None;
 byte file_refs[FILES];
 bool has_fd[FILES];
 
+/* A task is in end(), and what that has returned. */
+bool asks_to_end[TASKS];
+bool has_returned_true[TASKS];
+
 /* What the properties talk about. */
-bool is_probed = false;
 bool is_unregistering = false;
 bool is_unregistered = false;
 byte running[FILES];
-byte waking = 0;
-bool poller_sleeps = false;
+bool program_is_stuck = false;
 
-/* Whoever runs code of the core, or touches the device. */
+/* Code of the core runs, or touches the device. */
 #define in_core assert(has_core)
 #define device_is_there assert(has_core && !device_is_freed)
 
@@ -74,10 +104,10 @@ inline put_device() {
 		device_refs--;
 		if
 		:: device_refs == 0 ->
-			/* release() of device.rs, and what the members ask of their drop */
+			/* release() of device.rs, and what the members require of their drop */
 			assert(!is_listed[0] && !is_listed[1]);
-			assert(!is_reading[0] && !is_reading[1] && !is_reading[2] && !is_reading[3]);
-			assert(!contexts_are_locked && !is_mapped && !is_cached);
+			assert(count == INACTIVE && !drainer_sleeps && !poller_sleeps);
+			assert(!contexts_are_locked && !is_mapped && !is_cached && !is_entered);
 			device_is_freed = true
 		:: else
 		fi
@@ -100,15 +130,19 @@ inline put_cdev(last) {
 	:: last -> put_device()
 #endif
 	:: else
-	fi
+	fi;
+	last = false
 }
 
 inline cdev_device_add(failed) {
 	/* cdev_add() */
-	d_step { device_is_there; is_mapped = true }
+	d_step {
+		device_is_there;
+		is_mapped = true;
 #ifndef CDEV_WITHOUT_PARENT
-	d_step { device_is_there; device_refs++ }
+		device_refs++
 #endif
+	}
 	/* device_add() */
 	if
 	:: failed = false
@@ -124,22 +158,105 @@ inline cdev_device_del() {
 	put_cdev(is_last)
 }
 
-/* SRCU, as weakly as it promises: synchronize() waits for those who were reading when it began, once each. */
-inline srcu_read_lock(who) { d_step { device_is_there; assert(!is_reading[who]); is_reading[who] = true } }
-inline srcu_read_unlock(who) { d_step { device_is_there; is_reading[who] = false; is_awaited[who] = false } }
+/*
+ * rust/kernel/sync/active.rs
+ */
 
-inline srcu_synchronize() {
-#ifdef WAIT_UNTIL_NOBODY_READS
-	!is_reading[0] && !is_reading[1] && !is_reading[2] && !is_reading[3]
+/* try_enter() */
+inline enter(who, may_call) {
+#ifdef LOOK_BEFORE_COUNT
+	d_step { device_is_there; may_call = is_active }
+	d_step { device_is_there; count++ }
 #else
 	d_step {
 		device_is_there;
-		is_awaited[0] = is_reading[0];
-		is_awaited[1] = is_reading[1];
-		is_awaited[2] = is_reading[2];
-		is_awaited[3] = is_reading[3]
+#ifdef DO_NOT_LOOK
+		may_call = true;
+#else
+		may_call = is_active;
+#endif
+		count++
 	}
-	!is_awaited[0] && !is_awaited[1] && !is_awaited[2] && !is_awaited[3]
+#endif
+	if
+	:: may_call
+#ifdef REFUSED_STAYS_COUNTED
+	:: else
+#else
+	/* Counted for a moment, though refused. */
+	:: else -> leave()
+#endif
+	fi
+}
+
+inline leave() {
+	d_step { device_is_there; count--; wakes = (count == INACTIVE) }
+	if
+#ifndef LEAVE_DOES_NOT_WAKE
+	:: wakes -> wake_calls()
+#endif
+	:: else
+	fi;
+	wakes = false
+}
+
+inline wake_calls() {
+	d_step {
+		device_is_there;
+		drainer_sleeps = false;
+		call_sleeps[0] = false; call_sleeps[1] = false; call_sleeps[2] = false
+	}
+}
+
+inline activate() { d_step { device_is_there; assert(!is_active); count = count - INACTIVE } }
+
+inline deactivate() {
+	d_step { device_is_there; assert(is_active); count = count + INACTIVE }
+#ifndef WAITER_NOT_WOKEN
+	wake_calls()
+#endif
+}
+
+inline drain() {
+	do
+#ifdef DRAIN_LOOKS_BEFORE_IT_SLEEPS
+	:: if
+	   :: count == INACTIVE -> break
+	   :: else -> drainer_sleeps = true;
+		!drainer_sleeps
+	   fi
+#else
+	:: atomic { device_is_there; drainer_sleeps = true }
+	   if
+#ifdef DEACTIVATE_AFTER_DRAIN
+	   :: d_step { count == 0 -> drainer_sleeps = false }; break
+#endif
+	   :: d_step { count == INACTIVE -> drainer_sleeps = false }; break
+	   :: else -> !drainer_sleeps
+	   fi
+#endif
+	od;
+	/* spin wants no break straight to a d_step. */
+	skip
+}
+
+/* Context::wait(), for a firmware that never answers */
+inline wait_for_firmware(who) {
+#ifdef LOOK_BEFORE_WAIT
+	if
+	:: !is_active
+	:: else -> d_step { device_is_there; call_sleeps[who] = true }
+		!call_sleeps[who]
+	fi
+#else
+	do
+	:: atomic { device_is_there; call_sleeps[who] = true }
+	   if
+	   :: atomic { !is_active -> call_sleeps[who] = false }; break
+	   :: else -> !call_sleeps[who]
+	   fi
+	od;
+	skip
 #endif
 }
 
@@ -150,7 +267,7 @@ inline unlock_contexts() { d_step { device_is_there; contexts_are_locked = false
  * The driver: each call is two steps, between which all else can happen
  */
 
-#define driver_is_there assert(has_core && has_driver && has_data && !device_is_freed)
+#define driver_is_there assert(has_core && has_driver && has_data && !device_is_freed && !teardown_has_begun)
 
 /* open(): it may fail, and then has nothing to close */
 inline driver_open(file, failed) {
@@ -162,11 +279,14 @@ inline driver_open(file, failed) {
 }
 
 /* info() and fw_rpc() */
-inline driver_call(file) {
+inline driver_call(who, file) {
 	d_step { driver_is_there; assert(uctx[file] == Open); running[file]++ }
 #ifdef DRIVER_TAKES_THE_HOSTS_LOCK
 	atomic { !host_is_locked -> host_is_locked = true }
 	host_is_locked = false;
+#endif
+#ifdef WITH_WAITS
+	wait_for_firmware(who);
 #endif
 	d_step { driver_is_there; assert(uctx[file] == Open); running[file]-- }
 }
@@ -181,37 +301,15 @@ inline driver_close(file) {
  * registration.rs
  */
 
-inline enter(who, may_call) {
-#ifdef LOOK_BEFORE_READ_LOCK
-	d_step { device_is_there; may_call = (state == Live) }
-	srcu_read_lock(who);
-#else
-	srcu_read_lock(who);
-#ifdef DO_NOT_LOOK
-	may_call = true;
-#else
-	d_step { device_is_there; may_call = (state == Live) }
-#endif
-#endif
-	if
-	:: may_call
-	:: else -> srcu_read_unlock(who)
-	fi
+inline wake_removed() {
+	d_step {
+		device_is_there;
+		poller_sleeps = false;
+		ender_sleeps[BUS] = false; ender_sleeps[GUARD] = false; ender_sleeps[LOADER] = false
+	}
 }
 
-inline set_gone() {
-#ifdef WAKE_BEFORE_GONE
-	wake_pollers();
-	d_step { device_is_there; state = Gone }
-#else
-	d_step { device_is_there; state = Gone }
-	wake_pollers();
-#endif
-}
-
-inline wake_pollers() { d_step { device_is_there; poller_sleeps = false } }
-
-/* By the loop below, in the order of the list, which matters to nobody. */
+/* By the loop below, in the order of the list, which makes no difference. */
 inline close_all() {
 	do
 	:: is_listed[0] || is_listed[1] ->
@@ -236,27 +334,34 @@ inline close_all() {
 }
 
 inline shut_down() {
-#ifdef GONE_AFTER_SYNCHRONIZE
-	srcu_synchronize();
-	set_gone();
+#ifdef DEACTIVATE_AFTER_DRAIN
+	drain();
+	deactivate();
+	wake_removed();
 #else
-	set_gone();
-#ifdef MUTEX_BEFORE_SYNCHRONIZE
+#ifdef WAKE_BEFORE_DEACTIVATE
+	wake_removed();
+	deactivate();
+#else
+	deactivate();
+	wake_removed();
+#endif
+#ifdef MUTEX_BEFORE_DRAIN
 	lock_contexts();
-	srcu_synchronize();
+	drain();
 #else
-#ifdef CLOSE_ALL_BEFORE_SYNCHRONIZE
+#ifdef CLOSE_ALL_BEFORE_DRAIN
 	lock_contexts();
 	close_all();
 	unlock_contexts();
 #endif
-#ifndef DO_NOT_SYNCHRONIZE
-	srcu_synchronize();
+#ifndef DO_NOT_DRAIN
+	drain();
 #endif
 #endif
 #endif
-#if !defined(CLOSE_NOTHING) && !defined(CLOSE_ALL_BEFORE_SYNCHRONIZE)
-#ifndef MUTEX_BEFORE_SYNCHRONIZE
+#if !defined(CLOSE_NOTHING) && !defined(CLOSE_ALL_BEFORE_DRAIN)
+#ifndef MUTEX_BEFORE_DRAIN
 	lock_contexts();
 #endif
 	close_all();
@@ -266,10 +371,11 @@ inline shut_down() {
 
 inline register(failed) {
 	d_step { device_is_there; assert(state == New); state = Live }
+	activate();
 	cdev_device_add(failed);
 	if
-	:: failed ->
-#ifndef FORGET_WHO_OPENED_BEFORE_THE_FAILURE
+	:: failed -> state = Gone;
+#ifndef FAILED_REGISTRATION_STAYS_ACTIVE
 		shut_down();
 #endif
 		d_step { nothing_runs(); is_unregistered = true }
@@ -277,13 +383,17 @@ inline register(failed) {
 	fi
 }
 
+/* Returns at once if the device is not registered, or if another task has begun this. */
 inline unregister() {
-	d_step { assert(state == Live); is_unregistering = true }
+	if
+	:: d_step { state == Live -> device_is_there; state = Gone; is_unregistering = true }
 #ifndef LEAVE_THE_NODE
-	cdev_device_del();
+		cdev_device_del();
 #endif
-	shut_down();
-	d_step { nothing_runs(); is_unregistered = true }
+		shut_down();
+		d_step { nothing_runs(); is_unregistered = true }
+	:: else
+	fi
 }
 
 /* What unregister() promises. */
@@ -292,7 +402,7 @@ inline nothing_runs() {
 	assert(uctx[0] != Open && uctx[1] != Open);
 }
 
-/* Nobody sees the list without the mutex, so that what is done to it in one go is one step. */
+/* Nothing sees the list without the mutex, so what is done to it with the mutex held is one step. */
 inline add_context(file) {
 	atomic {
 		!contexts_are_locked ->
@@ -331,7 +441,7 @@ inline close_context(who, file, may_call, was_listed) {
 #endif
 		:: else
 		fi;
-		srcu_read_unlock(who)
+		leave()
 	:: else ->
 		lock_contexts();
 		d_step { was_listed = is_listed[file]; is_listed[file] = false }
@@ -355,25 +465,225 @@ inline close_context(who, file, may_call, was_listed) {
 }
 
 /*
+ * binding.rs
+ */
+
+/* WaitQueue::wait() on Device::removed, as end() uses it */
+inline await_removed(me) {
+	do
+#ifdef LOOK_BEFORE_ENDER_SLEEPS
+	:: if
+	   :: has_ended || busy == 0 -> break
+	   :: else -> ender_sleeps[me] = true;
+		!ender_sleeps[me]
+	   fi
+#else
+	:: atomic { device_is_there; ender_sleeps[me] = true }
+	   if
+	   :: d_step { has_ended || busy == 0 -> ender_sleeps[me] = false }; break
+	   :: else -> !ender_sleeps[me]
+	   fi
+#endif
+	od;
+	skip
+}
+
+/* ended: whether the registration has ended; if not, this task is about to end it. */
+inline end(me, ended) {
+	ended = false;
+	do
+	:: d_step { has_ended -> device_is_there; ended = true }; break
+	:: else ->
+		d_step {
+			device_is_there;
+			won = (busy == 0);
+#ifdef END_WITHOUT_BUSY
+			won = true;
+#endif
+			if
+			:: won -> busy = me
+			:: else
+			fi
+		}
+		if
+		:: won ->
+			won = false;
+#ifdef DATA_BEFORE_DRAIN
+			drop_data(me);
+			unregister();
+			finish(me)
+#else
+			unregister();
+			drop_data(me);
+			finish(me)
+#endif
+		:: !won && busy == me -> break
+#ifdef END_DOES_NOT_WAIT
+		:: !won && busy != me -> break
+#else
+		:: !won && busy != me -> await_removed(me)
+#endif
+		fi
+	od;
+#ifdef END_DOES_NOT_WAIT
+	skip
+#else
+	assert(has_ended || busy == me)
+#endif
+}
+
+inline ask_to_end(me, ended) {
+	asks_to_end[me] = true;
+	d_step { !asks_to_end[me] -> ended = has_returned_true[me]; has_returned_true[me] = false }
+}
+
+/* They may own the guard, whose drop is then within end() of the same task. */
+inline drop_data(me) {
+	d_step {
+#ifndef DATA_BEFORE_DRAIN
+		assert(has_data && has_driver && running[0] == 0 && running[1] == 0);
+#endif
+		has_data = false
+	}
+	if
+	:: guard == Data ->
+#ifdef RE_ENTRY_WAITS
+		await_removed(me);
+#else
+		assert(!has_ended && busy == me);
+#endif
+		d_step { assert(device_refs > 1); device_refs--; guard = Nothing }
+	:: else
+	fi
+}
+
+/* The rest of finish(): devres, the list, and whoever waits. */
+inline finish(me) {
+	/* devm_remove_action_nowarn(): if it is not there, it has run or is about to. */
+	d_step {
+		device_is_there;
+		if
+		:: has_action -> has_action = false; assert(device_refs > 1); device_refs--
+		:: else
+		fi
+	}
+	/* The reference of the entry is dropped last. */
+	d_step { assert(is_entered); is_entered = false }
+	has_ended = true;
+#ifndef ENDER_NOT_WOKEN
+	wake_removed();
+#endif
+	put_device()
+}
+
+/* binding::register(), with the device that UnregisteredDevice::new() has made */
+inline register_for_host(me, failed) {
+	if
+#ifndef REGISTER_WITHOUT_LOOKING
+	:: is_bound -> failed = true
+#endif
+	:: else ->
+		d_step {
+			device_is_freed = false;
+			/* That of the guard, and that of the entry. */
+			device_refs = 2;
+			cdev_refs = 1;
+			has_data = true;
+			busy = me;
+			is_entered = true
+		}
+		if
+		/* devm_add_action_or_reset() */
+		:: d_step { has_action = true; device_refs++ }
+			register(failed)
+		/* It fails, calls the action, and that returns at once, as this task is busy. */
+		:: failed = true
+		fi;
+		if
+		:: failed ->
+			drop_data(me);
+			finish(me);
+			put_device()
+		:: else ->
+			busy = 0;
+			wake_removed()
+		fi
+	fi
+}
+
+/* at_release(): devres first moves all its actions to a list of its own, then runs them. */
+inline devres(me, ended) {
+	d_step { is_released = has_action; has_action = false }
+	if
+	:: is_released ->
+		in_core;
+		ask_to_end(me, ended);
+#ifndef ACTION_WITHOUT_REFERENCE
+		put_device();
+#endif
+	:: else
+	fi;
+	d_step { is_released = false; ended = false }
+}
+
+/* end_all(), for the one entry that there can be */
+inline end_all(me, ended) {
+	do
+	:: d_step { is_entered -> device_is_there; device_refs++ }
+		ask_to_end(me, ended);
+		put_device();
+		if
+		:: !ended -> break
+		:: else
+		fi
+	:: else -> break
+	od;
+	ended = false
+}
+
+/* at_bus_event(): BUS_NOTIFY_UNBIND_DRIVER and BUS_NOTIFY_DRIVER_NOT_BOUND */
+inline bus_notifier(me, ended) {
+	atomic {
+		if
+		:: has_notifier -> notifier_runs = true
+		:: else
+		fi
+	}
+	if
+	:: notifier_runs -> end_all(me, ended); notifier_runs = false
+	:: else
+	fi
+}
+
+/*
  * uctx.rs
  */
 
 inline uctx_open(who, file, opened, may_call, failed) {
-	enter(who, may_call);
+	d_step { device_is_there; may_call = is_active }
 	if
 	:: may_call ->
-		assert(!is_late);
-		d_step { device_is_there; assert(uctx[file] == None); uctx[file] = Allocated; device_refs++ }
-		driver_open(file, failed);
+		d_step { device_is_there; assert(uctx[file] == None); uctx[file] = Allocated }
+		enter(who, may_call);
 		if
-		:: failed -> uctx_free(file)
+		:: may_call ->
+			assert(!is_late);
+			driver_open(file, failed);
+			if
+			:: failed
 #ifdef LIST_AFTER_THE_CALL
-		:: else -> srcu_read_unlock(who); add_context(file); srcu_read_lock(who); opened = true
+			:: else -> leave(); add_context(file); d_step { count++; opened = true }
 #else
-		:: else -> add_context(file); opened = true
+			:: else -> add_context(file); opened = true
 #endif
+			fi;
+			leave()
+		:: else
 		fi;
-		srcu_read_unlock(who)
+		if
+		:: !opened -> uctx_free(file)
+		:: else
+		fi
 	:: else
 	fi;
 	d_step { may_call = false; failed = false }
@@ -381,14 +691,11 @@ inline uctx_open(who, file, opened, may_call, failed) {
 
 inline uctx_free(file) {
 	d_step { assert(uctx[file] == Allocated || uctx[file] == Closed); assert(!is_listed[file]); uctx[file] = None }
-	put_device()
 }
 
 inline uctx_close(who, file, may_call, was_listed) {
-	d_step { in_core; device_refs++ }
 	close_context(who, file, may_call, was_listed);
-	uctx_free(file);
-	put_device()
+	uctx_free(file)
 }
 
 /*
@@ -433,7 +740,6 @@ inline put_file(who) {
 #ifndef FILES_DO_NOT_HOLD_THE_CORE
 	d_step { assert(core_refs >= 2); core_refs = core_refs - 2 }
 #endif
-	is_last = false
 }
 
 inline fget(file, has_it) {
@@ -458,14 +764,42 @@ inline fput(who, file) {
 	goes = false
 }
 
+/* A program whose memory is slow to arrive, by userfaultfd or FUSE: perhaps it never does. */
+inline copy_from_user() {
+#ifdef WITH_SLOW_PROGRAM
+	if
+	:: true
+	:: program_is_stuck = true;
+end_stuck:	false
+	fi
+#else
+	skip
+#endif
+}
+
 inline ioctl(who, file) {
 	d_step { in_core; is_late = is_unregistered }
-	enter(who, may_call);
+#ifdef NO_CHECK_LIVE
+	may_call = true;
+#else
+	d_step { device_is_there; may_call = is_active }
+#endif
 	if
 	:: may_call ->
-		assert(!is_late);
-		driver_call(file);
-		srcu_read_unlock(who)
+#ifndef USER_MEMORY_IN_A_CALL
+		copy_from_user();
+#endif
+		enter(who, may_call);
+		if
+		:: may_call ->
+			assert(!is_late);
+#ifdef USER_MEMORY_IN_A_CALL
+			copy_from_user();
+#endif
+			driver_call(who, file);
+			leave()
+		:: else
+		fi
 	:: else
 	fi;
 	d_step { may_call = false; is_late = false }
@@ -487,14 +821,14 @@ inline close(who, file) {
 inline poll_for_the_end(file) {
 #ifdef LOOK_BEFORE_POLL_WAIT
 	if
-	:: state == Gone
+	:: !is_active
 	:: else -> d_step { device_is_there; poller_sleeps = true }
 		!poller_sleeps
 	fi
 #else
 	d_step { device_is_there; poller_sleeps = true }
 	if
-	:: d_step { state == Gone -> device_is_there; poller_sleeps = false }
+	:: d_step { !is_active -> device_is_there; poller_sleeps = false }
 	:: d_step { else -> device_is_there }
 		!poller_sleeps
 	fi
@@ -502,15 +836,15 @@ inline poll_for_the_end(file) {
 }
 
 /*
- * Who does all this
+ * The processes
  */
 
 proctype user(byte me) {
 	bool found = false, opened = false, failed = false, may_call = false, was_listed = false;
-	bool is_last = false, goes = false, has_it = false, is_late = false;
+	bool is_last = false, goes = false, has_it = false, is_late = false, wakes = false;
 
 	do
-	/* Of those who share a file, one opens it. */
+	/* Of the users that share a file, one opens it. */
 	:: (me == 0 || me == 2) && !is_unregistered && file_refs[FILE_OF(me)] == 0 && uctx[FILE_OF(me)] == None ->
 		open(me, FILE_OF(me))
 	:: has_fd[FILE_OF(me)] && me != 3 ->
@@ -530,7 +864,7 @@ proctype user(byte me) {
 	:: has_fd[FILE_OF(me)] -> close(me, FILE_OF(me))
 	:: break
 	od;
-	/* Whoever opens after all that: ENODEV or ENXIO. */
+	/* An open after all that: ENODEV or ENXIO. */
 	if
 	:: me == 2 && is_unregistered && uctx[1] == None && !core_is_going -> open(me, 1)
 	:: else
@@ -538,18 +872,145 @@ proctype user(byte me) {
 	close(me, FILE_OF(me))
 }
 
-/* The bus: probe, then unbind, by sysfs or because the module goes. */
+/* What a task does in end(): a process, so the code is there once. */
+proctype ending(byte me) {
+	bool ended = false, won = false, is_last = false;
+	byte one = 0;
+
+end_idle:
+	do
+	:: asks_to_end[me] ->
+		end(me, ended);
+		d_step { has_returned_true[me] = ended; ended = false; asks_to_end[me] = false }
+	od
+}
+
+/* A task of the driver that drops the guard, at any time. */
+proctype guardian() {
+	bool ended = false;
+
+	guard != Undecided;
+	if
+	:: guard == Task -> ask_to_end(GUARD, ended); put_device(); guard = Nothing
+	:: else
+	fi
+}
+
+inline lock_host() { atomic { !host_is_locked -> host_is_locked = true } }
+inline unlock_host() { host_is_locked = false }
+
+/* Drops the guard, if it is among the data of the bus driver. */
+inline drop_bus_data(me, ended) {
+	if
+	:: guard == BusData -> ask_to_end(me, ended); put_device(); guard = Nothing
+	:: else
+	fi;
+	ended = false
+}
+
+/* really_probe() */
 inline probe() {
-	d_step { has_data = true; device_refs = 1; cdev_refs = 1 }
+	lock_host();
+#ifdef WITH_LATE_REGISTRATION
+	is_bound = true;
+#else
+	register_for_host(BUS, failed);
+	if
+	:: failed -> guard = Nothing
+	:: else ->
+		if
+#ifdef WITH_GUARDS
+		:: guard = Data
+		:: guard = Task
+		:: guard = Forgotten
+#endif
+#ifdef WITH_HOST_LEFT_BOUND
+		:: guard = Forgotten
+#else
+		:: guard = BusData
+#endif
+		fi;
+#ifndef WITH_HOST_LEFT_BOUND
+		if
+		:: is_bound = true
+		/* The driver's probe fails after all. */
+		:: true -> drop_bus_data(BUS, ended);
+#ifndef NO_NOTIFIER_FOR_A_FAILED_PROBE
+			bus_notifier(BUS, ended);
+#endif
+			teardown_has_begun = true;
+			devres(BUS, ended);
+			assert(!has_data)
+		fi
+#else
+		is_bound = true
+#endif
+	fi;
+#endif
+	unlock_host()
+}
+
+/* device_release_driver() */
+inline unbind() {
+	lock_host();
+	if
+	:: is_bound ->
+#ifdef WITH_TEST_REMOVE
+		/* DEBUG_TEST_DRIVER_REMOVE, within the probe: no event for the notifier */
+#else
+#ifdef BUS_NOTIFIER_AFTER_UNBIND
+		teardown_has_begun = true;
+#endif
+#ifndef NO_BUS_NOTIFIER
+		bus_notifier(BUS, ended);
+#endif
+		/* The driver's unbind() */
+		teardown_has_begun = true;
+#endif
+#ifdef WITH_LATE_REGISTRATION
+		register_for_host(BUS, failed);
+		if
+		:: failed -> guard = Nothing
+		:: else -> guard = Forgotten
+		fi;
+#endif
+		drop_bus_data(BUS, ended);
+		devres(BUS, ended);
+		assert(!has_data);
+		is_bound = false
+	:: else
+	fi;
+	unlock_host()
+}
+
+/* The driver's exit() has run. */
+inline module_notifier(me, ended) {
+#ifdef NO_MODULE_NOTIFIER
+	skip
+#else
+#ifdef HOST_OF_ANOTHER_DRIVER
+	/* The entry has the module of the host's driver. */
+	skip
+#else
+	end_all(me, ended)
+#endif
+#endif
+}
+
+/* A C driver, which calls fwctl_register() and fwctl_unregister() itself. */
+inline probe_in_c() {
+	lock_host();
+	d_step { device_is_freed = false; has_data = true; device_refs = 1; cdev_refs = 1 }
 	register(failed);
 	if
 	:: failed -> put_device(); has_data = false
 	:: else -> is_bound = true
-	fi
+	fi;
+	unlock_host()
 }
 
-/* By devres. */
-inline unbind() {
+inline unbind_in_c() {
+	lock_host();
 	if
 	:: is_bound ->
 #ifdef DATA_BEFORE_REGISTRATION
@@ -565,35 +1026,73 @@ inline unbind() {
 		has_data = false;
 		is_bound = false
 	:: else
-	fi
+	fi;
+	unlock_host()
 }
 
+#ifdef WITH_HOST_LEFT_BOUND
+/* The host is unbound at any time, or never: its driver is another one, or what should have unbound it was forgotten. */
+proctype bus() {
+	bool ended = false, failed = false, is_released = false;
+
+	guard != Undecided;
+	if
+	:: unbind()
+	:: true
+	fi
+}
+#endif
+
 proctype modules() {
-	bool is_bound = false, failed = false, is_last = false;
+	bool ended = false, is_last = false, failed = false, is_released = false;
 	byte one = 0;
 
-	atomic { !host_is_locked -> host_is_locked = true }
+#ifdef WITH_C_DRIVER
+	probe_in_c();
+	unbind_in_c();
+#else
 	probe();
-	host_is_locked = false;
-	is_probed = true;
-
-	atomic { !host_is_locked -> host_is_locked = true }
+#ifndef WITH_HOST_LEFT_BOUND
 	unbind();
-	host_is_locked = false;
+#endif
+#ifdef WITH_HOST_LEFT_BOUND
+	module_notifier(LOADER, ended);
+#else
+	module_notifier(BUS, ended);
+#endif
+	/* The driver sees to it that its own tasks are done. */
+	guard != Task;
+#endif
 
-	/* The driver's module: nothing asks whether files are open. */
-	d_step { has_driver = false; core_refs-- }
+	/* The driver's module: open files do not hold it. */
+	d_step { assert(!has_data && !is_entered); has_driver = false; core_refs-- }
 
-	/* The core's, once nobody holds it. */
-	atomic { core_refs == 0 -> core_is_going = true }
-	has_core = false;
-	/* And nothing was left behind. */
-	assert(device_is_freed)
+	/* The core's, when nothing holds it any more. */
+	do
+	:: atomic { core_refs == 0 -> core_is_going = true }
+		atomic { !notifier_runs -> has_notifier = false }
+		has_core = false;
+		/* Nothing was left behind, except by a driver that has forgotten its guard. */
+		assert(device_is_freed || guard == Forgotten);
+		break
+	:: program_is_stuck -> break
+	od
 }
 
 init {
 	atomic {
 		run modules();
+#ifndef WITH_C_DRIVER
+		run ending(BUS);
+#endif
+#ifdef WITH_HOST_LEFT_BOUND
+		run bus();
+		run ending(LOADER);
+#endif
+#ifdef WITH_GUARDS
+		run guardian();
+		run ending(GUARD);
+#endif
 		run user(0);
 #ifdef WITH_THREADS
 		run user(1);

@@ -28,7 +28,7 @@ const ADDRESS_SPACE: usize = 1 << 16;
 #[repr(transparent)]
 pub(crate) struct Uuid(pub(crate) [u8; 16]);
 
-/// A status that a device gave a command, section 8.2.8.4.5.1.
+/// A status that a device gave a command, section 8.2.9.4.5.1.
 ///
 /// The reply of an RPC carries it as `retval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl RpcOut {
     }
 }
 
-/// Input of Get Supported Features, section 8.2.9.6.1.
+/// Input of Get Supported Features, section 8.2.10.6.1.
 #[derive(FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct GetSupportedIn {
@@ -195,7 +195,7 @@ impl FeatureEntry {
     }
 }
 
-/// Input of Get Feature, section 8.2.9.6.2.
+/// Input of Get Feature, section 8.2.10.6.2.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct GetFeatureIn {
@@ -226,7 +226,7 @@ impl GetFeatureIn {
     }
 }
 
-/// Input of Set Feature, section 8.2.9.6.3; data follows.
+/// Input of Set Feature, section 8.2.10.6.3; data follows.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct SetFeatureIn {

@@ -12,7 +12,7 @@
 //! - [`device`]: the function and the life of a command;
 //! - [`counters`]: for the control socket and the report at the end.
 //!
-//! Section numbers are those of the CXL specification, revision 3.1, unless they name another one.
+//! Section numbers are those of the CXL specification, revision 3.2, unless they name another one.
 //! Layouts were written from it and from the numbers in drivers/cxl/{cxl,cxlmem,cxlpci}.h and
 //! include/uapi/{linux/pci_regs,cxl/features}.h of Linux 7.3.
 
@@ -69,7 +69,7 @@ effect: status=N (return code)  late=MS  never  garble[=FROM]  truncate=LEN
         exit (of the process)  health[=BITS] (1 fatal, 2 firmware halt)",
 };
 
-/// Sizes that a mailbox's payload can have (8.2.8.4.3): a power of two.
+/// Sizes that a mailbox's payload can have (8.2.9.4.3): a power of two.
 pub const PAYLOAD_SIZES: std::ops::RangeInclusive<u32> = 256..=1 << 20;
 
 /// What can be chosen about the device.
@@ -81,7 +81,7 @@ pub struct Options {
     pub payload_size: u32,
     /// There is a command Set Feature.
     pub has_set: bool,
-    /// How long it waits for the next part of a Feature (8.2.9.6.3: 30 s).
+    /// How long it waits for the next part of a Feature (8.2.10.6.3: 30 s).
     pub part_timeout: Duration,
     /// Log each command.
     pub is_verbose: bool,

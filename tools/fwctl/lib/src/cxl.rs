@@ -2,7 +2,7 @@
 
 //! CXL memory devices: the features of a device, and their values.
 //!
-//! Messages and tables are those of CXL 3.2, sections 8.2.9.6.1 to 8.2.9.6.3, in the envelope of `include/uapi/fwctl/cxl.h`.
+//! Messages and tables are those of CXL 3.2, sections 8.2.10.6.1 to 8.2.10.6.3, in the envelope of `include/uapi/fwctl/cxl.h`.
 //!
 //! ```
 //! use fwctl::{cxl::{CxlDevice, GetFeature, Selection}, replay::Replay, Device};

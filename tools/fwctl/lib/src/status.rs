@@ -76,7 +76,7 @@ fn field<const N: usize>(reply: &[u8], at: usize) -> Option<[u8; N]> {
     reply.get(at..at + N)?.try_into().ok()
 }
 
-/// Return codes of the mailbox: CXL 3.2, table 8-34.
+/// Return codes of the mailbox: CXL 3.2, table 8-46.
 fn cxl_name(code: u32) -> &'static str {
     const NAMES: [&str; 31] = [
         "success",
@@ -177,7 +177,7 @@ mod tests {
         FirmwareStatus::of_reply(device_type, reply).map(|status| status.to_string())
     }
 
-    // struct fwctl_rpc_cxl_out, include/uapi/fwctl/cxl.h; CXL 3.2 table 8-34.
+    // struct fwctl_rpc_cxl_out, include/uapi/fwctl/cxl.h; CXL 3.2 table 8-46.
     #[test]
     fn cxl_return_codes() {
         let reply = |code: u32| [0u32.to_ne_bytes(), code.to_ne_bytes()].concat();

@@ -10,11 +10,11 @@ use core::mem::size_of;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{AsBytes, FromBytes, FromZeroes, Unaligned};
 
-/// Mailbox opcode of Get Supported Features (section 8.2.9.6.1).
+/// Mailbox opcode of Get Supported Features (section 8.2.10.6.1).
 pub const OPCODE_GET_SUPPORTED_FEATURES: u32 = 0x0500;
-/// Mailbox opcode of Get Feature (section 8.2.9.6.2).
+/// Mailbox opcode of Get Feature (section 8.2.10.6.2).
 pub const OPCODE_GET_FEATURE: u32 = 0x0501;
-/// Mailbox opcode of Set Feature (section 8.2.9.6.3).
+/// Mailbox opcode of Set Feature (section 8.2.10.6.3).
 pub const OPCODE_SET_FEATURE: u32 = 0x0502;
 
 /// Start of every request: `struct fwctl_rpc_cxl` without its union.
@@ -37,7 +37,7 @@ pub struct RpcHeader {
 pub struct ReplyHeader {
     /// Bytes of payload behind this header.
     pub size: u32,
-    /// The mailbox's return code (section 8.2.8.4.5.1, table 8-34); 0 is success.
+    /// The mailbox's return code (section 8.2.9.4.5.1, table 8-46); 0 is success.
     pub retval: u32,
 }
 
@@ -89,7 +89,7 @@ pub struct FeatureEntry {
     pub reserved: [u8; 18],
 }
 
-/// Payload of a Get Feature request (table 8-99).
+/// Payload of a Get Feature request (table 8-111).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
 pub struct GetFeatureIn {
@@ -103,7 +103,7 @@ pub struct GetFeatureIn {
     pub selection: u8,
 }
 
-/// Start of a Set Feature request's payload (table 8-101); the feature's data follows.
+/// Start of a Set Feature request's payload (table 8-113); the feature's data follows.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
 pub struct SetFeatureIn {

@@ -226,7 +226,7 @@ TEST_F(cxl, flags_and_reserved_fields_are_zero)
 }
 
 /*
- * Get Supported Features, 8.2.9.6.1
+ * Get Supported Features, 8.2.10.6.1
  */
 
 TEST_F(cxl, list_is_complete)
@@ -336,7 +336,7 @@ TEST_F(cxl, exclusive_features_are_listed_as_unchangeable)
 }
 
 /*
- * Get Feature, 8.2.9.6.2
+ * Get Feature, 8.2.10.6.2
  */
 
 /* Reads all of a Feature; its bytes are in reply.out.payload. */
@@ -597,7 +597,7 @@ TEST_F_TIMEOUT(cxl, get_at_the_same_time, 120)
 }
 
 /*
- * Set Feature, 8.2.9.6.3
+ * Set Feature, 8.2.10.6.3
  */
 
 /* Not even in the scope that may do everything else. */

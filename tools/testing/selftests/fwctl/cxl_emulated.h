@@ -8,7 +8,7 @@
 
 #include "cxl_utils.h"
 
-/* Return codes, 8.2.8.4.5.1 */
+/* Return codes, 8.2.9.4.5.1 */
 #define RC_BACKGROUND 1
 #define RC_INTERNAL 4
 #define RC_BUSY 6

@@ -36,7 +36,7 @@ FIXTURE_TEARDOWN(features)
 
 /*
  * The least scope that may set each Feature, and its effects as the device has to list them, CXL
- * specification 3.1, 8.2.9.6.1.
+ * specification 3.2, 8.2.10.6.1.
  */
 static const struct {
 	uint32_t scope;

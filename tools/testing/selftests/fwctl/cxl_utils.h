@@ -15,7 +15,7 @@
 #define BIT(bit) (1u << (bit))
 #include <fwctl/cxl.h>
 
-/* Opcodes and return codes, 8.2.9.6 and 8.2.8.4.5.1 */
+/* Opcodes and return codes, 8.2.10.6 and 8.2.9.4.5.1 */
 #define OP_GET_SUPPORTED 0x0500
 #define OP_GET 0x0501
 #define OP_SET 0x0502

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cxl features`, `get` and `set`. Bytes: CXL 3.2, sections 8.2.9.6.1 to 8.2.9.6.3, in the envelope of include/uapi/fwctl/cxl.h.
+//! `cxl features`, `get` and `set`. Bytes: CXL 3.2, sections 8.2.10.6.1 to 8.2.10.6.3, in the envelope of include/uapi/fwctl/cxl.h.
 
 use crate::machine::Machine;
 

@@ -5,7 +5,7 @@
 use crate::machine::Machine;
 use std::process::Stdio;
 
-/// Get Supported Features for no entries: struct fwctl_rpc_cxl, CXL 3.2 section 8.2.9.6.1.
+/// Get Supported Features for no entries: struct fwctl_rpc_cxl, CXL 3.2 section 8.2.10.6.1.
 const REQUEST: &str = "00050000 00000000 08000000 00000000 08000000 0000 0000";
 
 fn request() -> Vec<u8> {

@@ -9,7 +9,7 @@
 use super::opcodes::effect;
 use super::payloads::{SupportedFeature, Uuid};
 
-/// Flags of a Supported Feature Entry (8.2.9.6.1).
+/// Flags of a Supported Feature Entry (8.2.10.6.1).
 pub mod flag {
     /// It can be changed.
     pub const CHANGEABLE: u32 = 1 << 0;
@@ -19,7 +19,7 @@ pub mod flag {
     pub const SAVED_SELECTION: u32 = 1 << 6;
 }
 
-/// Patrol scrub control (8.2.9.9.11.1): 96dad7d6-fde8-482b-a733-75774e06db8a.
+/// Patrol scrub control (8.2.10.9.11.1): 96dad7d6-fde8-482b-a733-75774e06db8a.
 pub const PATROL_SCRUB: Uuid = 0x96da_d7d6_fde8_482b_a733_7577_4e06_db8au128.to_be_bytes();
 
 /// Version of the data of each Feature.

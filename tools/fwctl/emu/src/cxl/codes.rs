@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Return codes of mailbox commands (8.2.8.4.5.1).
+//! Return codes of mailbox commands (8.2.9.4.5.1).
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Event logs (8.2.9.2): one for each severity.
+//! Event logs (8.2.10.2): one for each severity.
 
 use super::codes::ReturnCode;
 use super::memory::EVENT_LOG;
@@ -19,7 +19,7 @@ mod flag {
     pub const MORE: u8 = 1 << 1;
 }
 
-/// Interrupt settings (8.2.9.2.4): mode in bits 1:0, vector in bits 7:4.
+/// Interrupt settings (8.2.10.2.4): mode in bits 1:0, vector in bits 7:4.
 const MODE: u8 = 0b11;
 const MODE_MSI: u8 = 1;
 

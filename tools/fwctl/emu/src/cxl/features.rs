@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Features (8.2.9.6): their values, and what a reset makes of them.
+//! Features (8.2.10.6): their values, and what a reset makes of them.
 
 use super::catalogue::{flag, Definition, CATALOGUE, VERSION};
 use super::codes::ReturnCode;
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// Selections of Get Feature (8.2.9.6.2, table 8-99).
+/// Selections of Get Feature (8.2.10.6.2, table 8-111).
 mod selection {
     pub const CURRENT: u8 = 0;
     pub const DEFAULT: u8 = 1;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Logs (8.2.9.5): the Command Effects Log is the only one.
+//! Logs (8.2.10.5): the Command Effects Log is the only one.
 
 use super::codes::ReturnCode;
 use super::opcodes::{COMMANDS, SET_FEATURE};
 use super::payloads::{CommandEffects, GetLogIn, SupportedLog, SupportedLogsHead, Uuid};
 use zerocopy::IntoBytes;
 
-/// Command Effects Log (8.2.9.5.2.1): 0da9c0b5-bf41-4b78-8f79-96b1623b3f17.
+/// Command Effects Log (8.2.10.5.2.1): 0da9c0b5-bf41-4b78-8f79-96b1623b3f17.
 pub const COMMAND_EFFECTS: Uuid = 0x0da9_c0b5_bf41_4b78_8f79_96b1_623b_3f17u128.to_be_bytes();
 
 /// The Command Effects Log; whether with Set Feature.

@@ -53,7 +53,7 @@ pub fn health() -> Health {
     }
 }
 
-/// The clock: nanoseconds since 1970, once it was set (8.2.9.4).
+/// The clock: nanoseconds since 1970, once it was set (8.2.10.4).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock(Option<(u64, Instant)>);
 

@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which commands there are, and what they have an effect on (8.2.9).
+//! Which commands there are, and what they have an effect on (8.2.10).
 
-/// Get Event Records (8.2.9.2.2).
+/// Get Event Records (8.2.10.2.2).
 pub const GET_EVENT_RECORDS: u16 = 0x0100;
-/// Clear Event Records (8.2.9.2.3).
+/// Clear Event Records (8.2.10.2.3).
 pub const CLEAR_EVENT_RECORDS: u16 = 0x0101;
-/// Get Event Interrupt Policy (8.2.9.2.4).
+/// Get Event Interrupt Policy (8.2.10.2.4).
 pub const GET_EVENT_INTERRUPT_POLICY: u16 = 0x0102;
-/// Set Event Interrupt Policy (8.2.9.2.5).
+/// Set Event Interrupt Policy (8.2.10.2.5).
 pub const SET_EVENT_INTERRUPT_POLICY: u16 = 0x0103;
-/// Get Timestamp (8.2.9.4.1).
+/// Get Timestamp (8.2.10.4.1).
 pub const GET_TIMESTAMP: u16 = 0x0300;
-/// Set Timestamp (8.2.9.4.2).
+/// Set Timestamp (8.2.10.4.2).
 pub const SET_TIMESTAMP: u16 = 0x0301;
-/// Get Supported Logs (8.2.9.5.1).
+/// Get Supported Logs (8.2.10.5.1).
 pub const GET_SUPPORTED_LOGS: u16 = 0x0400;
-/// Get Log (8.2.9.5.2).
+/// Get Log (8.2.10.5.2).
 pub const GET_LOG: u16 = 0x0401;
-/// Get Supported Features (8.2.9.6.1).
+/// Get Supported Features (8.2.10.6.1).
 pub const GET_SUPPORTED_FEATURES: u16 = 0x0500;
-/// Get Feature (8.2.9.6.2).
+/// Get Feature (8.2.10.6.2).
 pub const GET_FEATURE: u16 = 0x0501;
-/// Set Feature (8.2.9.6.3).
+/// Set Feature (8.2.10.6.3).
 pub const SET_FEATURE: u16 = 0x0502;
-/// Identify Memory Device (8.2.9.9.1.1).
+/// Identify Memory Device (8.2.10.9.1.1).
 pub const IDENTIFY_MEMORY_DEVICE: u16 = 0x4000;
-/// Get Partition Info (8.2.9.9.2.1).
+/// Get Partition Info (8.2.10.9.2.1).
 pub const GET_PARTITION_INFO: u16 = 0x4100;
-/// Get Health Info (8.2.9.9.3.1).
+/// Get Health Info (8.2.10.9.3.1).
 pub const GET_HEALTH_INFO: u16 = 0x4200;
 
-/// Bits of a command's effect (8.2.9.5.2.1), and of the effects of a Set Feature (8.2.9.6.1).
+/// Bits of a command's effect (8.2.10.5.2.1), and of the effects of a Set Feature (8.2.10.6.1).
 pub mod effect {
     /// Configuration, after a cold reset.
     pub const CONFIGURATION_COLD_RESET: u16 = 1 << 0;

@@ -26,7 +26,7 @@ macro_rules! layouts {
 }
 
 layouts! {
-    /// Before the records of Get Event Records (8.2.9.2.2).
+    /// Before the records of Get Event Records (8.2.10.2.2).
     EventRecordsHead(32) {
         /// [`super::events`]: overflow, more.
         flags: u8,
@@ -44,7 +44,7 @@ layouts! {
         reserved_22: [u8; 10],
     }
 
-    /// An event (8.2.9.2.1).
+    /// An event (8.2.10.2.1).
     EventRecord(128) {
         /// What its data mean.
         kind: Uuid,
@@ -64,7 +64,7 @@ layouts! {
         data: [u8; 80],
     }
 
-    /// Before the handles of Clear Event Records (8.2.9.2.3).
+    /// Before the handles of Clear Event Records (8.2.10.2.3).
     ClearEventRecordsHead(6) {
         /// Which log.
         log: u8,
@@ -76,7 +76,7 @@ layouts! {
         reserved: [u8; 3],
     }
 
-    /// Before the entries of Get Supported Logs (8.2.9.5.1).
+    /// Before the entries of Get Supported Logs (8.2.10.5.1).
     SupportedLogsHead(8) {
         /// Entries that follow.
         count: U16,
@@ -84,7 +84,7 @@ layouts! {
         reserved: [u8; 6],
     }
 
-    /// A log (8.2.9.5.1).
+    /// A log (8.2.10.5.1).
     SupportedLog(20) {
         /// Which.
         uuid: Uuid,
@@ -92,7 +92,7 @@ layouts! {
         size: U32,
     }
 
-    /// Input of Get Log (8.2.9.5.2).
+    /// Input of Get Log (8.2.10.5.2).
     GetLogIn(24) {
         /// Which.
         uuid: Uuid,
@@ -102,7 +102,7 @@ layouts! {
         length: U32,
     }
 
-    /// An entry of the Command Effects Log (8.2.9.5.2.1).
+    /// An entry of the Command Effects Log (8.2.10.5.2.1).
     CommandEffects(4) {
         /// Which command.
         opcode: U16,
@@ -110,7 +110,7 @@ layouts! {
         effects: U16,
     }
 
-    /// Input of Get Supported Features (8.2.9.6.1).
+    /// Input of Get Supported Features (8.2.10.6.1).
     GetSupportedIn(8) {
         /// Bytes of output that are wanted, head included.
         count: U32,
@@ -120,7 +120,7 @@ layouts! {
         reserved: [u8; 2],
     }
 
-    /// Before the entries of Get Supported Features (8.2.9.6.1).
+    /// Before the entries of Get Supported Features (8.2.10.6.1).
     SupportedHead(8) {
         /// Entries that follow.
         count: U16,
@@ -130,7 +130,7 @@ layouts! {
         reserved: [u8; 4],
     }
 
-    /// Supported Feature Entry (8.2.9.6.1).
+    /// Supported Feature Entry (8.2.10.6.1).
     SupportedFeature(48) {
         /// Which.
         uuid: Uuid,
@@ -152,7 +152,7 @@ layouts! {
         reserved: [u8; 18],
     }
 
-    /// Input of Get Feature (8.2.9.6.2, table 8-99).
+    /// Input of Get Feature (8.2.10.6.2, table 8-111).
     GetFeatureIn(21) {
         /// Which.
         uuid: Uuid,
@@ -164,7 +164,7 @@ layouts! {
         selection: u8,
     }
 
-    /// Before the data of Set Feature (8.2.9.6.3, table 8-101).
+    /// Before the data of Set Feature (8.2.10.6.3, table 8-113).
     SetFeatureHead(32) {
         /// Which.
         uuid: Uuid,
@@ -178,7 +178,7 @@ layouts! {
         reserved: [u8; 9],
     }
 
-    /// Output of Identify Memory Device (8.2.9.9.1.1).
+    /// Output of Identify Memory Device (8.2.10.9.1.1).
     Identify(69) {
         /// Version of the firmware.
         firmware: [u8; 16],
@@ -206,7 +206,7 @@ layouts! {
         dynamic_capacity_log: U16,
     }
 
-    /// Output of Get Partition Info (8.2.9.9.2.1).
+    /// Output of Get Partition Info (8.2.10.9.2.1).
     PartitionInfo(32) {
         /// Now.
         volatile: U64,
@@ -218,7 +218,7 @@ layouts! {
         next_persistent: U64,
     }
 
-    /// Output of Get Health Info (8.2.9.9.3.1).
+    /// Output of Get Health Info (8.2.10.9.3.1).
     Health(18) {
         /// What is needed.
         status: u8,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Device registers (8.2.8): the capability array, device status, the primary mailbox, and the
+//! Device registers (8.2.9): the capability array, device status, the primary mailbox, and the
 //! status of the memory device.
 
 use super::codes::ReturnCode;
 use super::PAYLOAD_SIZES;
 use std::ops::Range;
 
-/// Capability identifiers (8.2.8.2.1).
+/// Capability identifiers (8.2.9.2.1).
 mod capability {
     pub const DEVICE_STATUS: u16 = 0x0001;
     pub const PRIMARY_MAILBOX: u16 = 0x0002;
@@ -21,19 +21,19 @@ mod at {
     pub const DEVICE_STATUS: Range<u64> = 0x080..0x088;
     pub const MEMORY_DEVICE_STATUS: Range<u64> = 0x090..0x098;
     pub const MAILBOX: u64 = 0x100;
-    // In the mailbox (8.2.8.4.2).
+    // In the mailbox (8.2.9.4.2).
     pub const CONTROL: u64 = MAILBOX + 0x04;
     pub const COMMAND: Range<u64> = MAILBOX + 0x08..MAILBOX + 0x10;
     pub const PAYLOAD: u64 = MAILBOX + 0x20;
 }
 
-/// Mailbox Control (8.2.8.4.4).
+/// Mailbox Control (8.2.9.4.4).
 mod control {
     pub const DOORBELL: u8 = 1 << 0;
     pub const BACKGROUND_INTERRUPT: u8 = 1 << 2;
 }
 
-/// Mailbox Capabilities (8.2.8.4.3).
+/// Mailbox Capabilities (8.2.9.4.3).
 mod capabilities {
     pub const BACKGROUND_INTERRUPT: u32 = 1 << 6;
     pub const INTERRUPT_NUMBER: u32 = 7;
@@ -41,7 +41,7 @@ mod capabilities {
     pub const TYPE: u32 = 1 << 19;
 }
 
-/// Memory Device Status (8.2.8.5.1.1).
+/// Memory Device Status (8.2.9.5.1.1).
 mod memory_device {
     pub const MEDIA_READY: u8 = 1 << 2;
     pub const MAILBOX_READY: u8 = 1 << 4;
@@ -49,7 +49,7 @@ mod memory_device {
 
 /// Vector of the interrupt at the end of what was in the background.
 pub const BACKGROUND_VECTOR: u8 = 1;
-/// Largest number in the length field of the command register: 21 bits (8.2.8.4.5).
+/// Largest number in the length field of the command register: 21 bits (8.2.9.4.5).
 pub const MAX_LENGTH: u32 = (1 << 21) - 1;
 
 /// What the command register says.
@@ -63,7 +63,7 @@ pub struct Command {
 
 /// The registers.
 pub struct Registers {
-    /// Events that wait, a bit for each log (8.2.8.3.1).
+    /// Events that wait, a bit for each log (8.2.9.3.1).
     pub event_status: u8,
     /// Fatal, firmware halt: the lowest bits of the status of the memory device.
     pub health: u8,
@@ -146,7 +146,7 @@ impl Registers {
         self.control &= !control::DOORBELL;
     }
 
-    /// How far the background operation is (8.2.8.4.7): `code` once it is at its end.
+    /// How far the background operation is (8.2.9.4.7): `code` once it is at its end.
     pub fn set_background(&mut self, opcode: u16, percent: u8, code: Option<ReturnCode>) {
         let result = code.map_or(0, |code| code.0);
         self.background =
@@ -227,7 +227,7 @@ impl Registers {
         value.to_le_bytes()[(at - first) as usize]
     }
 
-    /// Entry `n` of the capability array (8.2.8.1, 8.2.8.2); the first is its header.
+    /// Entry `n` of the capability array (8.2.9.1, 8.2.9.2); the first is its header.
     fn array(&self, n: u64) -> (u64, u64) {
         let capability = |id: u16, version: u64, range: Range<u64>| {
             let low = u64::from(id) | version << 16 | range.start << 32;

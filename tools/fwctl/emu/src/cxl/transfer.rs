@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Set Feature in parts (8.2.9.6.3, table 8-101): one transfer at a time, its parts in ascending
+//! Set Feature in parts (8.2.10.6.3, table 8-113): one transfer at a time, its parts in ascending
 //! order without gaps, each within a time after the one before.  A part may be sent again at once.
 
 use super::codes::ReturnCode;

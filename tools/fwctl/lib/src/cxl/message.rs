@@ -69,7 +69,7 @@ impl FromStr for Selection {
 #[error("not a selection: use current, default or saved")]
 pub struct UnknownSelection;
 
-/// A Get Feature command (CXL 3.2, section 8.2.9.6.2).
+/// A Get Feature command (CXL 3.2, section 8.2.10.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetFeature {
     /// The feature.
@@ -95,7 +95,7 @@ impl GetFeature {
     }
 }
 
-/// A Set Feature command (CXL 3.2, section 8.2.9.6.3).
+/// A Set Feature command (CXL 3.2, section 8.2.10.6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetFeature<'a> {
     /// The feature.
@@ -231,7 +231,7 @@ mod tests {
     mod golden {
         use super::*;
 
-        // CXL 3.2, section 8.2.9.6.1.
+        // CXL 3.2, section 8.2.10.6.1.
         #[test]
         fn get_supported_features() {
             assert_eq!(
@@ -240,7 +240,7 @@ mod tests {
             );
         }
 
-        // CXL 3.2, table 8-99.
+        // CXL 3.2, table 8-111.
         #[test]
         fn get_feature() {
             let get = GetFeature {
@@ -255,7 +255,7 @@ mod tests {
             assert_eq!(get.request(), expected);
         }
 
-        // CXL 3.2, table 8-101.
+        // CXL 3.2, table 8-113.
         #[test]
         fn set_feature() {
             let set = SetFeature {

@@ -23,8 +23,9 @@ enum Effect {
 
 /// The effects by their bits, CXL specification 3.2, table 8-87.
 ///
-/// What changes at once can pull something away from under the kernel and takes the highest scope;
-/// what waits for a reset can only be prepared.
+/// What changes at once can pull something away from under the kernel and takes the highest scope.
+/// So does the security state, which decides who may read and erase the memory. What waits for a
+/// reset can only be prepared.
 const EFFECTS: [Effect; 16] = {
     use Effect::*;
 
@@ -34,11 +35,11 @@ const EFFECTS: [Effect; 16] = {
         Needs(RpcScope::DebugWriteFull), // Data, at once.
         Needs(RpcScope::DebugWriteFull), // Policy, at once.
         Needs(RpcScope::DebugWriteFull), // Log, at once.
-        Neutral,                         // Security state.
+        Needs(RpcScope::DebugWriteFull), // Security state.
         Refused,                         // In the background: nobody knows for how long.
-        Neutral,                         // What is in the background can be aborted.
         Neutral,                         // Also on the secondary mailbox.
-        Neutral,                         // The bits for resets below are valid.
+        Neutral,                         // What is in the background can be aborted.
+        Neutral,                         // `RESETS_ARE_VALID`.
         Needs(RpcScope::DebugWrite),     // Configuration, at a conventional reset.
         Needs(RpcScope::DebugWrite),     // Configuration, at a CXL reset.
         Refused,                         // Reserved, like those that follow: nobody knows
@@ -48,11 +49,21 @@ const EFFECTS: [Effect; 16] = {
     ]
 };
 
+/// The effect bit without which [`RESETS`] mean nothing.
+const RESETS_ARE_VALID: u16 = 1 << 9;
+
+/// The effects at a conventional reset and at a CXL reset.
+const RESETS: u16 = 1 << 10 | 1 << 11;
+
 /// Returns the scope that setting a Feature with these effects needs.
 ///
 /// `None` if no scope is enough: for an effect that is not available, and where there is none at
 /// all. A Feature that is set and has no effect is a bug in the device.
 fn needed_scope(effects: u16) -> Option<RpcScope> {
+    let effects = match effects & RESETS_ARE_VALID {
+        0 => effects & !RESETS,
+        _ => effects,
+    };
     let mut needed = None;
 
     for (bit, effect) in EFFECTS.iter().enumerate() {
@@ -108,14 +119,14 @@ mod tests {
     /// The policy once more, by masks instead of by bits.
     fn expected(effects: u16, scope: RpcScope) -> bool {
         const BACKGROUND_AND_RESERVED: u16 = 0xf040;
-        const IMMEDIATE: u16 = 0x001e;
-        const RESET: u16 = 0x0c01;
+        const IMMEDIATE_AND_SECURITY: u16 = 0x003e;
+        const COLD_RESET: u16 = 0x0001;
 
         if effects & BACKGROUND_AND_RESERVED != 0 {
             false
-        } else if effects & IMMEDIATE != 0 {
+        } else if effects & IMMEDIATE_AND_SECURITY != 0 {
             scope == RpcScope::DebugWriteFull
-        } else if effects & RESET != 0 {
+        } else if effects & COLD_RESET != 0 || matches!(effects >> 9, 0b011 | 0b101 | 0b111) {
             scope == RpcScope::DebugWrite || scope == RpcScope::DebugWriteFull
         } else {
             false

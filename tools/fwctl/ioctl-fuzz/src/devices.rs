@@ -147,11 +147,18 @@ impl Feature {
     fn least_scope(&self) -> Option<u32> {
         /// In the background, and reserved.
         const NEVER: u16 = 0xf040;
-        /// At once.
-        const FULL: u16 = 0x001e;
+        /// At once, and the security state.
+        const FULL: u16 = 0x003e;
         /// At a reset.
         const WRITE: u16 = 0x0c01;
-        match self.effects {
+        /// At a reset, but only with the bit that makes them valid.
+        const QUALIFIED: u16 = 0x0c00;
+        const VALID: u16 = 0x0200;
+        let effects = match self.effects & VALID {
+            0 => self.effects & !QUALIFIED,
+            _ => self.effects,
+        };
+        match effects {
             _ if !self.is_changeable => None,
             effects if effects & NEVER != 0 => None,
             effects if effects & FULL != 0 => Some(scope::DEBUG_WRITE_FULL),
@@ -408,11 +415,13 @@ mod tests {
     fn scopes_of_features() {
         for (is_changeable, effects, least) in [
             (true, 0x0001, Some(2)),
-            (true, 0x0800, Some(2)),
+            (true, 0x0a00, Some(2)),
+            (true, 0x0c00, None),
+            (true, 0x0020, Some(3)),
             (true, 0x0401 | 0x0010, Some(3)),
             (true, 0x0001 | 0x0040, None),
             (true, 0x0002 | 0x8000, None),
-            (true, 0x03a0, None),
+            (true, 0x0380, None),
             (false, 0x0001, None),
         ] {
             let feature = Feature {

@@ -160,9 +160,12 @@ pub mod effects {
     pub const SECURITY_STATE_CHANGE: u16 = 1 << 5;
     /// The command continues in the background.
     pub const BACKGROUND: u16 = 1 << 6;
-    /// The background command can be aborted.
-    pub const BACKGROUND_ABORT: u16 = 1 << 7;
-    /// Bits 10 and 11 mean something.
+    /// The command is supported on the secondary mailbox as well.
+    pub const SECONDARY_MAILBOX: u16 = 1 << 7;
+    /// Request Abort Background Operation is supported for the command. `include/uapi/cxl/features.h` gives bit 7 a name like
+    /// that; the specification says bit 8.
+    pub const BACKGROUND_ABORT: u16 = 1 << 8;
+    /// Bits 10 and 11 mean something; without it they do not.
     pub const EFFECTS_VALID: u16 = 1 << 9;
     /// Configuration changes after a conventional reset.
     pub const CONFIG_CHANGE_CONVENTIONAL_RESET: u16 = 1 << 10;

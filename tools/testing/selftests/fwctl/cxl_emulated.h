@@ -42,6 +42,7 @@ enum feature {
 	CURRENT_ONLY,
 	LIMITED,
 	PATROL_SCRUB,
+	RESETS_NOT_VALID,
 	FEATURES,
 };
 

@@ -52,11 +52,11 @@ static const struct {
 	[ANY_RESET] = { FWCTL_RPC_DEBUG_WRITE, 0x0e01 },
 	[IMMEDIATE_AND_RESET] = { FWCTL_RPC_DEBUG_WRITE_FULL, 0x0003 },
 	[NONE] = { NEVER, 0x0000 },
-	[SECURITY_STATE] = { NEVER, 0x0020 },
+	[SECURITY_STATE] = { FWCTL_RPC_DEBUG_WRITE_FULL, 0x0020 },
 	[RESETS_VALID] = { NEVER, 0x0200 },
-	[SECURITY_AND_RESET] = { FWCTL_RPC_DEBUG_WRITE, 0x0021 },
-	[ABORTABLE_AND_RESET] = { FWCTL_RPC_DEBUG_WRITE, 0x0081 },
-	[SECONDARY_AND_RESET] = { FWCTL_RPC_DEBUG_WRITE, 0x0101 },
+	[SECURITY_AND_RESET] = { FWCTL_RPC_DEBUG_WRITE_FULL, 0x0021 },
+	[ABORTABLE_AND_RESET] = { FWCTL_RPC_DEBUG_WRITE, 0x0101 },
+	[SECONDARY_AND_RESET] = { FWCTL_RPC_DEBUG_WRITE, 0x0081 },
 	[BACKGROUND] = { NEVER, 0x0042 },
 	[RESERVED_12] = { NEVER, 0x1002 },
 	[RESERVED_13] = { NEVER, 0x2002 },
@@ -69,6 +69,8 @@ static const struct {
 	[LIMITED] = { FWCTL_RPC_DEBUG_WRITE_FULL, 0x0002 },
 	/* EPERM, see below */
 	[PATROL_SCRUB] = { NEVER, 0x0008 },
+	/* Bits 10 and 11 without bit 9 */
+	[RESETS_NOT_VALID] = { NEVER, 0x0c00 },
 };
 
 /* The device is the one that the tests think it is. */
@@ -112,7 +114,7 @@ TEST_F_TIMEOUT(features, every_effect_in_every_scope, PATIENCE)
 	static uint8_t before[3][MAX_VALUE], after[3][MAX_VALUE];
 
 	for (enum feature i = 0; i < FEATURES; i++) {
-		bool is_at_once = policy[i].effects & 0x1e;
+		bool is_at_once = policy[i].effects & 0x3e;
 
 		for (uint32_t scope = 0; scope < 4; scope++) {
 			uint8_t value[MAX_VALUE];

@@ -124,7 +124,7 @@ pub const CATALOGUE: &[Definition] = &[
         "immediate-and-reset",
         effect::IMMEDIATE_CONFIGURATION | COLD,
     ),
-    // Effects that need nothing, alone and with one that does.
+    // Effects that need nothing, alone and with one that does; the security state needs a scope.
     small("none", 0),
     small("security-state", effect::SECURITY_STATE),
     small("resets-valid", effect::RESETS_ARE_VALID),
@@ -166,6 +166,11 @@ pub const CATALOGUE: &[Definition] = &[
         uuid: Some(PATROL_SCRUB),
         ..small("patrol-scrub", effect::IMMEDIATE_POLICY)
     },
+    // Effects without the bit that makes them count.
+    small(
+        "resets-not-valid",
+        effect::CONFIGURATION_CONVENTIONAL_RESET | effect::CONFIGURATION_CXL_RESET,
+    ),
 ];
 
 #[cfg(test)]

@@ -93,14 +93,17 @@ impl Feature {
 
     /// Whether a change takes effect at such a reset, and not before any.
     fn waits_for(&self, reset: Reset) -> bool {
-        let at = |bit: u16, least: Reset| self.definition.effects & bit != 0 && reset >= least;
-        self.definition.effects & effect::IMMEDIATE == 0
-            && (at(effect::CONFIGURATION_CXL_RESET, Reset::Cxl)
-                || at(
-                    effect::CONFIGURATION_CONVENTIONAL_RESET,
-                    Reset::Conventional,
-                )
-                || at(effect::CONFIGURATION_COLD_RESET, Reset::Cold))
+        let effects = self.definition.effects;
+        let at = |bit: u16, least: Reset| effects & bit != 0 && reset >= least;
+        let resets_count = effects & effect::RESETS_ARE_VALID != 0;
+        effects & effect::IMMEDIATE == 0
+            && (at(effect::CONFIGURATION_COLD_RESET, Reset::Cold)
+                || resets_count
+                    && (at(effect::CONFIGURATION_CXL_RESET, Reset::Cxl)
+                        || at(
+                            effect::CONFIGURATION_CONVENTIONAL_RESET,
+                            Reset::Conventional,
+                        )))
     }
 
     fn reset(&mut self, reset: Reset) {

@@ -43,23 +43,26 @@ pub mod effect {
     pub const IMMEDIATE_POLICY: u16 = 1 << 3;
     /// Log, at once.
     pub const IMMEDIATE_LOG: u16 = 1 << 4;
-    /// Security state.
+    /// Security state, at once.
     pub const SECURITY_STATE: u16 = 1 << 5;
     /// It goes on in the background.
     pub const BACKGROUND: u16 = 1 << 6;
-    /// What is in the background can be aborted.
-    pub const BACKGROUND_ABORT: u16 = 1 << 7;
     /// The secondary mailbox has it as well.
-    pub const SECONDARY_MAILBOX: u16 = 1 << 8;
-    /// The two bits that follow mean something.
+    pub const SECONDARY_MAILBOX: u16 = 1 << 7;
+    /// What is in the background can be aborted.
+    pub const BACKGROUND_ABORT: u16 = 1 << 8;
+    /// The two bits that follow mean something; without it they do not.
     pub const RESETS_ARE_VALID: u16 = 1 << 9;
     /// Configuration, after a conventional reset.
     pub const CONFIGURATION_CONVENTIONAL_RESET: u16 = 1 << 10;
     /// Configuration, after a CXL reset.
     pub const CONFIGURATION_CXL_RESET: u16 = 1 << 11;
     /// Anything at once.
-    pub const IMMEDIATE: u16 =
-        IMMEDIATE_CONFIGURATION | IMMEDIATE_DATA | IMMEDIATE_POLICY | IMMEDIATE_LOG;
+    pub const IMMEDIATE: u16 = IMMEDIATE_CONFIGURATION
+        | IMMEDIATE_DATA
+        | IMMEDIATE_POLICY
+        | IMMEDIATE_LOG
+        | SECURITY_STATE;
 }
 
 /// One command.

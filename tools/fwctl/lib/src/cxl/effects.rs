@@ -19,7 +19,7 @@ const fn effect(mask: u16, name: &'static str, words: &'static str) -> Effect {
     Effect { mask, name, words }
 }
 
-const EFFECTS: [Effect; 11] = [
+const EFFECTS: [Effect; 12] = [
     effect(
         effects::CONFIG_CHANGE_COLD_RESET,
         "config-cold-reset",
@@ -52,6 +52,11 @@ const EFFECTS: [Effect; 11] = [
     ),
     effect(effects::BACKGROUND, "background", "in the background"),
     effect(
+        effects::SECONDARY_MAILBOX,
+        "secondary-mailbox",
+        "also on the secondary mailbox",
+    ),
+    effect(
         effects::BACKGROUND_ABORT,
         "background-abort",
         "can be aborted",
@@ -73,15 +78,27 @@ const EFFECTS: [Effect; 11] = [
 pub(super) const IMMEDIATE: u16 = effects::CONFIG_CHANGE_IMMEDIATE
     | effects::DATA_CHANGE_IMMEDIATE
     | effects::POLICY_CHANGE_IMMEDIATE
-    | effects::LOG_CHANGE_IMMEDIATE;
+    | effects::LOG_CHANGE_IMMEDIATE
+    | effects::SECURITY_STATE_CHANGE;
+
+/// Effects that count only with [`effects::EFFECTS_VALID`].
+const QUALIFIED: u16 = effects::CONFIG_CHANGE_CONVENTIONAL_RESET | effects::CONFIG_CHANGE_CXL_RESET;
 
 /// Effects that change something at the next reset.
-pub(super) const AFTER_RESET: u16 = effects::CONFIG_CHANGE_COLD_RESET
-    | effects::CONFIG_CHANGE_CONVENTIONAL_RESET
-    | effects::CONFIG_CHANGE_CXL_RESET;
+pub(super) const AFTER_RESET: u16 = effects::CONFIG_CHANGE_COLD_RESET | QUALIFIED;
 
-/// The effects in a word, lowest bit first. Bits 8 and 9 say something about the word, not about the feature.
+/// A word without the bits that mean nothing in it.
+pub(super) fn valid(word: u16) -> u16 {
+    match word & effects::EFFECTS_VALID {
+        0 => word & !QUALIFIED,
+        _ => word,
+    }
+}
+
+/// The effects in a word, lowest bit first. Bit 9 says something about the word, not about the feature: without it, bits 10 and 11
+/// are no effects.
 pub fn effect_names(word: u16) -> Vec<Effect> {
+    let word = valid(word);
     EFFECTS
         .into_iter()
         .filter(|effect| word & effect.mask != 0)
@@ -103,10 +120,13 @@ mod tests {
         assert_eq!(names(0), [""; 0]);
         assert_eq!(names(0x0203), ["config-cold-reset", "config-immediate"]);
         assert_eq!(names(0x8000), ["reserved"]);
+        assert_eq!(names(0x0180), ["secondary-mailbox", "background-abort"]);
+        assert_eq!(names(0x0c01), ["config-cold-reset"]);
+        assert_eq!(names(0x0a00), ["config-cxl-reset"]);
         assert_eq!(names(0xffff).len(), EFFECTS.len());
         assert_eq!(
             EFFECTS.iter().fold(0, |all, effect| all ^ effect.mask),
-            0xfcff
+            0xfdff
         );
     }
 }

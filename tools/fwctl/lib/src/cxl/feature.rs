@@ -2,7 +2,7 @@
 
 //! Features: what the device says about them, and what the kernel lets user space do with them.
 
-use super::effects::{AFTER_RESET, IMMEDIATE};
+use super::effects::{valid, AFTER_RESET, IMMEDIATE};
 use crate::{Scope, Uuid};
 use fwctl_uapi::cxl::{effects, feature_flags, FeatureEntry};
 use std::fmt;
@@ -170,15 +170,16 @@ impl Feature {
 
     /// What the kernel asks of a program that sets it.
     pub fn set_policy(&self) -> SetPolicy {
+        let word = valid(self.effects);
         let never = if self.is_kernel_exclusive() {
             Some(Verdict::KernelExclusive)
         } else if !self.is_changeable() {
             Some(Verdict::NotChangeable)
-        } else if self.effects & effects::RESERVED != 0 {
+        } else if word & effects::RESERVED != 0 {
             Some(Verdict::ReservedEffects)
-        } else if self.effects & effects::BACKGROUND != 0 {
+        } else if word & effects::BACKGROUND != 0 {
             Some(Verdict::Background)
-        } else if self.effects & (IMMEDIATE | AFTER_RESET) == 0 {
+        } else if word & (IMMEDIATE | AFTER_RESET) == 0 {
             Some(Verdict::NoEffects)
         } else {
             None
@@ -248,10 +249,16 @@ mod tests {
             (1 << 4, SetPolicy::Scope(Scope::DebugWriteFull)),
             ((1 << 0) | (1 << 4), SetPolicy::Scope(Scope::DebugWriteFull)),
             (1 << 0, SetPolicy::Scope(Scope::DebugWrite)),
-            (1 << 10, SetPolicy::Scope(Scope::DebugWrite)),
+            ((1 << 10) | (1 << 9), SetPolicy::Scope(Scope::DebugWrite)),
             ((1 << 11) | (1 << 9), SetPolicy::Scope(Scope::DebugWrite)),
             (0, SetPolicy::Never(Verdict::NoEffects)),
-            (1 << 5, SetPolicy::Never(Verdict::NoEffects)),
+            (1 << 10, SetPolicy::Never(Verdict::NoEffects)),
+            (1 << 11, SetPolicy::Never(Verdict::NoEffects)),
+            ((1 << 11) | (1 << 0), SetPolicy::Scope(Scope::DebugWrite)),
+            (1 << 7, SetPolicy::Never(Verdict::NoEffects)),
+            (1 << 8, SetPolicy::Never(Verdict::NoEffects)),
+            (1 << 5, SetPolicy::Scope(Scope::DebugWriteFull)),
+            ((1 << 5) | (1 << 0), SetPolicy::Scope(Scope::DebugWriteFull)),
             ((1 << 6) | (1 << 1), SetPolicy::Never(Verdict::Background)),
             (
                 (1 << 12) | (1 << 1),

@@ -171,7 +171,7 @@ fn get<'a>(memdev: &Memdev<'_>, input: &GetFeatureIn, rpc: Rpc<'a>) -> Result<Re
     }
 
     let mut reply = Reply::zeroed(PAYLOAD + input.count())?;
-    let read = transfer::get(&mut memdev.lock(), input, &mut reply[PAYLOAD..]);
+    let read = transfer::get(&mut memdev.lock()?, input, &mut reply[PAYLOAD..]);
     let len = match read {
         Ok(len) => len,
         Err(Failure::Refused(code)) => return status(rpc, code),
@@ -204,7 +204,7 @@ fn set<'a>(
     }
 
     let command = rpc.request_mut().get_mut(command).ok_or(EINVAL)?;
-    let written = transfer::set(&mut memdev.lock(), input, command);
+    let written = transfer::set(&mut memdev.lock()?, input, command);
     match written {
         Ok(()) => status(rpc, ReturnCode::SUCCESS),
         Err(Failure::Refused(code)) => status(rpc, code),

@@ -37,17 +37,6 @@ pub(crate) struct ReturnCode(pub(crate) u16);
 impl ReturnCode {
     /// The command was executed.
     pub(crate) const SUCCESS: Self = Self(0);
-    /// The command was begun, and had not ended when the kernel gave up waiting for it.
-    pub(crate) const BACKGROUND: Self = Self(1);
-    /// The command failed, and is to be sent again.
-    pub(crate) const RETRY_REQUIRED: Self = Self(5);
-    /// Something else is going on, in the background.
-    pub(crate) const BUSY: Self = Self(6);
-
-    /// Does it say nothing of the command itself, which may be taken a little later?
-    pub(crate) fn is_temporary(self) -> bool {
-        matches!(self, Self::RETRY_REQUIRED | Self::BUSY)
-    }
 }
 
 /// Why a command has no result.
@@ -76,11 +65,10 @@ pub(crate) trait Mailbox {
     fn get(&mut self, input: &GetFeatureIn, out: &mut [u8]) -> Result<usize, Failure>;
 
     /// Sends one Set Feature command: a [`SetFeatureIn`] and its data.
+    ///
+    /// If a part of a transfer fails, the transfer has been aborted, or will be before the next one
+    /// begins: `cxl_core` does that for all users of the mailbox.
     fn set(&mut self, input: &mut [u8]) -> Result<(), Failure>;
-
-    /// Returns the transfer that failed and that the device may still wait for the rest of, for
-    /// whoever has the lock next.
-    fn unfinished(&mut self) -> &mut Option<SetFeatureIn>;
 }
 
 /// Before each request, `struct fwctl_rpc_cxl`.
@@ -253,14 +241,10 @@ impl SetFeatureIn {
     ///
     /// Fails with [`EINVAL`] if no Feature is that large.
     pub(crate) fn part(&self, action: Transfer, skip: usize) -> Result<Self> {
-        // Mainline saves whatever user space changes, asked to or not.
-        let flags = match action {
-            Transfer::Abort => action as u32,
-            _ => action as u32 | Self::SAVED,
-        };
-
         Ok(Self {
-            flags: U32::new(flags),
+            // Every value is saved, asked to or not: mainline does so, and programs that leave the
+            // bit out would lose what they set at the next reset.
+            flags: U32::new(action as u32 | Self::SAVED),
             offset: offset_after(self.offset, skip)?,
             ..*self
         })
@@ -268,6 +252,8 @@ impl SetFeatureIn {
 }
 
 /// What a Set Feature command is to a transfer, bits 0 to 2 of its `flags`.
+///
+/// Aborting one, action 4, is up to `cxl_core`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Transfer {
@@ -279,8 +265,6 @@ pub(crate) enum Transfer {
     Continue = 2,
     /// The last part of it.
     Finish = 3,
-    /// The end of a transfer that is to have no effect.
-    Abort = 4,
 }
 
 // The layouts of the C headers, all of them without padding.

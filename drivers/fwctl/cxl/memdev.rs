@@ -6,7 +6,6 @@
 //! [`include/cxl/features.h`](srctree/include/cxl/features.h).
 
 use core::{
-    cell::UnsafeCell,
     marker::PhantomData,
     ptr::{
         self,
@@ -19,6 +18,7 @@ use kernel::{
     auxiliary,
     bindings,
     device::Bound,
+    error::to_result,
     prelude::*,
     types::NotThreadSafe, //
 };
@@ -29,7 +29,6 @@ use crate::mailbox::{
     GetFeatureIn,
     Mailbox,
     ReturnCode,
-    SetFeatureIn,
     Uuid, //
 };
 
@@ -44,21 +43,18 @@ const _: () = {
 ///
 /// # Invariants
 ///
-/// - `features` is from `cxl_fwctl_to_cxlfs()`, for an auxiliary device that stays bound to this
-///   driver for `'bound`.
-/// - `unfinished` belongs to the [`Locked`] of this `Memdev`.
+/// `features` is from `cxl_fwctl_to_cxlfs()`, for an auxiliary device that stays bound to this
+/// driver for `'bound`.
 pub(crate) struct Memdev<'bound> {
     features: NonNull<bindings::cxl_features_state>,
     entries: &'bound [FeatureEntry],
-    unfinished: UnsafeCell<Option<SetFeatureIn>>,
     _host: PhantomData<&'bound auxiliary::Device<Bound>>,
 }
 
 // SAFETY: The functions of `cxl_core` can be called from any thread.
 unsafe impl Send for Memdev<'_> {}
 // SAFETY: The functions of `cxl_core` that need no lock only read what does not change any more.
-// Those that need one are called by `Locked`, of which there is at most one at a time, and which
-// alone uses `unfinished`.
+// Those that need one are called by `Locked`, of which there is at most one at a time.
 unsafe impl Sync for Memdev<'_> {}
 
 impl<'bound> Memdev<'bound> {
@@ -89,13 +85,10 @@ impl<'bound> Memdev<'bound> {
         //   before the end of `'bound`.
         let entries = unsafe { slice::from_raw_parts(entries, count) };
 
-        // INVARIANT:
-        // - `features` is what `cxl_core` returned for `host`, which is bound for `'bound`.
-        // - There is no `Locked` yet, and nothing else uses `unfinished`.
+        // INVARIANT: `features` is what `cxl_core` returned for `host`, which is bound for `'bound`.
         Ok(Self {
             features,
             entries,
-            unfinished: UnsafeCell::new(None),
             _host: PhantomData,
         })
     }
@@ -120,16 +113,17 @@ impl<'bound> Memdev<'bound> {
 
     /// Locks the mailbox against other transfers of Features, those of the kernel included.
     ///
-    /// May sleep, for as long as another transfer takes. Not to be called by who has the lock.
-    pub(crate) fn lock(&self) -> Locked<'_> {
+    /// Sleeps until they are done; fails with [`EINTR`] if the current task is killed meanwhile.
+    /// Must not be called with the lock held.
+    pub(crate) fn lock(&self) -> Result<Locked<'_>> {
         // SAFETY: `features` is valid by the type invariant.
-        unsafe { bindings::cxl_fwctl_lock(self.features.as_ptr()) };
+        to_result(unsafe { bindings::cxl_fwctl_lock(self.features.as_ptr()) })?;
 
         // INVARIANT: The lock was taken above.
-        Locked {
+        Ok(Locked {
             memdev: self,
             _not_send: NotThreadSafe,
-        }
+        })
     }
 }
 
@@ -195,12 +189,6 @@ impl Mailbox for Locked<'_> {
             )
         };
         answer(rc)
-    }
-
-    fn unfinished(&mut self) -> &mut Option<SetFeatureIn> {
-        // SAFETY: By the type invariants it is for this to use, of which there is one as long as
-        // the lock is held, and what is returned borrows it.
-        unsafe { &mut *self.memdev.unfinished.get() }
     }
 }
 

@@ -3,7 +3,8 @@
 //! Values that are larger than the mailbox.
 //!
 //! Get Feature takes an offset, so that any part of a value can be asked for. Set Feature has
-//! transfers: the device collects the parts, and the value changes with the last one.
+//! transfers: the device collects the parts, and the value changes with the last one. What becomes
+//! of a transfer that fails is decided in `cxl_core`, for the kernel's own users as well.
 
 use kernel::prelude::*;
 
@@ -11,7 +12,6 @@ use crate::mailbox::{
     Failure,
     GetFeatureIn,
     Mailbox,
-    ReturnCode,
     SetFeatureIn,
     Transfer, //
 };
@@ -44,9 +44,9 @@ pub(crate) fn get<M: Mailbox>(
 
 /// Sets a Feature by `command`: `input`, and behind it the data.
 ///
-/// What is in `command` afterwards is of no use. If it takes several parts, and one of them fails,
-/// the device is told to forget the others, at the latest before the next transfer. Fails with
-/// [`EINVAL`] if there is no data or the mailbox has no room for any.
+/// Clobbers `command`. If it takes several parts, and one of them fails, the device drops the
+/// others, at the latest before the next transfer. Fails with [`EINVAL`] if there is
+/// no data or the mailbox has no room for any.
 pub(crate) fn set<M: Mailbox>(
     mailbox: &mut M,
     input: &SetFeatureIn,
@@ -63,8 +63,6 @@ pub(crate) fn set<M: Mailbox>(
         .filter(|&total| total > 0)
         .ok_or(EINVAL)?;
 
-    settle(mailbox)?;
-
     let mut sent = 0;
     while sent < total {
         let len = room.min(total - sent);
@@ -79,59 +77,10 @@ pub(crate) fn set<M: Mailbox>(
         // were.
         let part = &mut command[sent..sent + HEAD + len];
         write_head(part, input, action, sent)?;
-
-        if let Err(failure) = mailbox.set(part) {
-            // After a part that got no answer, or not its last one, nobody knows how far the device
-            // is.
-            let is_under_way = match (action, &failure) {
-                (Transfer::Full, _) => false,
-                (Transfer::Initiate, Failure::Refused(code)) => *code == ReturnCode::BACKGROUND,
-                _ => true,
-            };
-            if is_under_way {
-                abort(mailbox, input, &mut command[..HEAD]);
-            }
-            return Err(failure);
-        }
+        mailbox.set(part)?;
         sent += len;
     }
     Ok(())
-}
-
-/// Ends a transfer that cannot be completed; `head` is room for the head of a command.
-///
-/// What the RPC reports is what went wrong before. If this does not get through either, as long as
-/// the mailbox is not free or the device is busy, it is left to [`settle`].
-fn abort<M: Mailbox>(mailbox: &mut M, input: &SetFeatureIn, head: &mut [u8]) {
-    if write_head(head, input, Transfer::Abort, 0).is_err() {
-        return;
-    }
-    if send_abort(mailbox, head).is_err() {
-        *mailbox.unfinished() = Some(*input);
-    }
-}
-
-/// Ends a transfer that could not be aborted when it failed: until the device has given it up by
-/// itself, it would refuse any other.
-fn settle<M: Mailbox>(mailbox: &mut M) -> Result<(), Failure> {
-    let Some(input) = *mailbox.unfinished() else {
-        return Ok(());
-    };
-    let mut head = [0; HEAD];
-
-    write_head(&mut head, &input, Transfer::Abort, 0)?;
-    send_abort(mailbox, &mut head)?;
-    *mailbox.unfinished() = None;
-    Ok(())
-}
-
-/// Sends `head`, that of an abort; an error if the transfer may still be open.
-fn send_abort<M: Mailbox>(mailbox: &mut M, head: &mut [u8]) -> Result<(), Failure> {
-    match mailbox.set(head) {
-        // A device that refuses knows of no transfer.
-        Err(Failure::Refused(code)) if !code.is_temporary() => Ok(()),
-        result => result,
-    }
 }
 
 /// Writes the head for the data that lies `skip` bytes behind the first.
@@ -144,9 +93,8 @@ fn write_head(part: &mut [u8], input: &SetFeatureIn, action: Transfer, skip: usi
 
 #[kunit_tests(cxl_fwctl_transfer)]
 mod tests {
-    use core::ops::Range;
-
     use super::*;
+    use crate::mailbox::ReturnCode;
 
     /// The mailbox of a device with one Feature, that keeps a record of the commands.
     ///
@@ -161,9 +109,6 @@ mod tests {
         is_confused: bool,
         /// Which command, counted from 0, gets no or another answer.
         fault: Option<(usize, fn() -> Failure)>,
-        /// Which commands fail, and how.
-        stuck: (Range<usize>, fn() -> Failure),
-        unfinished: Option<SetFeatureIn>,
     }
 
     fn refuse() -> Failure {
@@ -172,14 +117,6 @@ mod tests {
 
     fn lose() -> Failure {
         Failure::Undelivered(ETIMEDOUT)
-    }
-
-    fn begin() -> Failure {
-        Failure::Refused(ReturnCode::BACKGROUND)
-    }
-
-    fn be_busy() -> Failure {
-        Failure::Refused(ReturnCode::BUSY)
     }
 
     impl Fake {
@@ -195,8 +132,6 @@ mod tests {
                 log: KVec::new(),
                 is_confused: false,
                 fault: None,
-                stuck: (0..0, lose),
-                unfinished: None,
             })
         }
 
@@ -207,7 +142,6 @@ mod tests {
                 .push((flags, offset, len), GFP_KERNEL)
                 .map_err(Error::from)?;
             match self.fault {
-                _ if self.stuck.0.contains(&index) => Err(self.stuck.1()),
                 Some((at, failure)) if at == index => Err(failure()),
                 _ => Ok(()),
             }
@@ -217,10 +151,6 @@ mod tests {
     impl Mailbox for Fake {
         fn payload_size(&self) -> usize {
             self.payload_size
-        }
-
-        fn unfinished(&mut self) -> &mut Option<SetFeatureIn> {
-            &mut self.unfinished
         }
 
         fn get(&mut self, input: &GetFeatureIn, out: &mut [u8]) -> Result<usize, Failure> {
@@ -371,26 +301,30 @@ mod tests {
         Ok(())
     }
 
-    struct Set {
+    fn set_input(offset: u16) -> Result<SetFeatureIn> {
+        let mut words = [0; 32];
+        words[..16].fill(7);
+        words[20..22].copy_from_slice(&offset.to_le_bytes());
+        words[22] = 5;
+        SetFeatureIn::read_from_bytes(&words).map_err(|_| EINVAL)
+    }
+
+    struct Set<'a> {
         payload_size: usize,
         len: usize,
         offset: u16,
         fault: Option<(usize, fn() -> Failure)>,
-        commands: &'static [(u32, u16, usize)],
+        commands: &'a [(u32, u16, usize)],
     }
 
     /// Does the driver write as the case says?
-    fn writes(case: Set) -> Result<bool> {
+    fn writes(case: Set<'_>) -> Result<bool> {
         let mut fake = Fake::new(case.payload_size, case.len)?;
         fake.fault = case.fault;
 
-        let mut words = [0; 32];
-        words[..16].fill(7);
-        words[20..22].copy_from_slice(&case.offset.to_le_bytes());
-        words[22] = 5;
-        let input = SetFeatureIn::read_from_bytes(&words).map_err(|_| EINVAL)?;
+        let input = set_input(case.offset)?;
         let mut command = KVec::new();
-        command.extend_from_slice(&words, GFP_KERNEL)?;
+        command.extend_from_slice(input.as_bytes(), GFP_KERNEL)?;
         command.extend_from_slice(&fake.value, GFP_KERNEL)?;
 
         let result = set(&mut fake, &input, &mut command);
@@ -410,7 +344,6 @@ mod tests {
     const INITIATE: u32 = 8 | 1;
     const CONTINUE: u32 = 8 | 2;
     const FINISH: u32 = 8 | 3;
-    const ABORT: u32 = 4;
 
     #[test]
     fn set_splits() -> Result {
@@ -451,102 +384,22 @@ mod tests {
         Ok(())
     }
 
+    /// The rest, and what was begun, is up to `cxl_core`.
     #[test]
-    fn set_aborts_what_it_began() -> Result {
+    fn set_ends_with_the_part_that_fails() -> Result {
+        const PARTS: [(u32, u16, usize); 3] =
+            [(INITIATE, 6, 16), (CONTINUE, 22, 16), (FINISH, 38, 8)];
+
         for failure in [refuse as fn() -> Failure, lose] {
-            assert!(writes(Set {
-                payload_size: 48,
-                len: 16,
-                offset: 0,
-                fault: Some((0, failure)),
-                commands: &[(FULL, 0, 16)],
-            })?);
-            assert!(writes(Set {
-                payload_size: 48,
-                len: 40,
-                offset: 6,
-                fault: Some((1, failure)),
-                commands: &[(INITIATE, 6, 16), (CONTINUE, 22, 16), (ABORT, 6, 0)],
-            })?);
-            assert!(writes(Set {
-                payload_size: 48,
-                len: 40,
-                offset: 0,
-                fault: Some((2, failure)),
-                commands: &[
-                    (INITIATE, 0, 16),
-                    (CONTINUE, 16, 16),
-                    (FINISH, 32, 8),
-                    (ABORT, 0, 0),
-                ],
-            })?);
-        }
-
-        // A device that refuses the first part has not begun.
-        assert!(writes(Set {
-            payload_size: 48,
-            len: 40,
-            offset: 0,
-            fault: Some((0, refuse)),
-            commands: &[(INITIATE, 0, 16)],
-        })?);
-        for failure in [lose as fn() -> Failure, begin] {
-            assert!(writes(Set {
-                payload_size: 48,
-                len: 40,
-                offset: 0,
-                fault: Some((0, failure)),
-                commands: &[(INITIATE, 0, 16), (ABORT, 0, 0)],
-            })?);
-        }
-        Ok(())
-    }
-
-    /// The second part fails like this, and so does the abort, twice; then the device answers the
-    /// third one like that. Is there one before the next transfer, and no other?
-    fn makes_up(failure: fn() -> Failure, answer: Option<fn() -> Failure>) -> Result<bool> {
-        let mut fake = Fake::new(48, 40)?;
-        let mut words = [0; 32];
-        words[..16].fill(7);
-        words[22] = 5;
-        let input = SetFeatureIn::read_from_bytes(&words).map_err(|_| EINVAL)?;
-        let send = |fake: &mut Fake| {
-            let mut command = [0; 32 + 40];
-            command[..32].copy_from_slice(&words);
-            set(fake, &input, &mut command)
-        };
-
-        fake.stuck = (1..4, failure);
-        let fails = |result| match (failure(), result) {
-            (Failure::Undelivered(_), Err(Failure::Undelivered(_))) => true,
-            (Failure::Refused(expected), Err(Failure::Refused(code))) => code == expected,
-            _ => false,
-        };
-        let failed = fails(send(&mut fake)) && fails(send(&mut fake));
-        fake.fault = answer.map(|failure| (4, failure));
-        let passed = send(&mut fake).is_ok() && send(&mut fake).is_ok();
-
-        let all = [
-            (INITIATE, 0, 16),
-            (CONTINUE, 16, 16),
-            (ABORT, 0, 0),
-            (ABORT, 0, 0),
-            (ABORT, 0, 0),
-            (INITIATE, 0, 16),
-            (CONTINUE, 16, 16),
-            (FINISH, 32, 8),
-            (INITIATE, 0, 16),
-            (CONTINUE, 16, 16),
-            (FINISH, 32, 8),
-        ];
-        Ok(failed && passed && *fake.log == all && !fake.is_confused)
-    }
-
-    #[test]
-    fn set_makes_up_for_an_abort() -> Result {
-        for failure in [lose as fn() -> Failure, be_busy] {
-            assert!(makes_up(failure, None)?);
-            assert!(makes_up(failure, Some(refuse))?);
+            for at in 0..PARTS.len() {
+                assert!(writes(Set {
+                    payload_size: 48,
+                    len: 40,
+                    offset: 6,
+                    fault: Some((at, failure)),
+                    commands: &PARTS[..at + 1],
+                })?);
+            }
         }
         Ok(())
     }

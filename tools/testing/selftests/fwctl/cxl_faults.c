@@ -27,7 +27,7 @@ static long emu_counter(const char *pointer)
 	long value = -1;
 	FILE *answer;
 
-	snprintf(line, sizeof(line), "emu -p %s counters 2>/dev/null", pointer);
+	snprintf(line, sizeof(line), "emu -p '%s' counters 2>/dev/null", pointer);
 	answer = popen(line, "r");
 	if (answer) {
 		if (fscanf(answer, "%ld", &value) != 1)
@@ -397,6 +397,49 @@ TEST_F_TIMEOUT(faults, unbind_with_calls_under_way, PATIENCE)
 	}
 }
 
+/* Unbinds the driver and binds it again, and opens the new device. */
+#define bind_again(self, driver, name) do {						\
+	close((self)->fd);								\
+	ASSERT_EQ(0, write_below(driver, "unbind", name));				\
+	ASSERT_EQ(0, write_below(driver, "bind", name));				\
+	(self)->fd = open_anew(&(self)->dev);						\
+	ASSERT_LE(0, (self)->fd);							\
+} while (0)
+
+static int set_large(int fd, uint8_t seed)
+{
+	uint8_t value[LARGE_LEN];
+
+	memset(value, seed, sizeof(value));
+	return set_feature(fd, full, LARGE, 0, value, sizeof(value));
+}
+
+/* Leaves the device in the middle of a transfer, deaf to an abort. */
+#define lose_a_part(self) do {								\
+	fault("op=0x502,nth=3,never");							\
+	ASSERT_EQ(ETIMEDOUT, set_large((self)->fd, 97));				\
+	ASSERT_LT(0, emu_counter("/transfers/open/bytes"));				\
+} while (0)
+
+/* The transfer that could not be aborted is not forgotten with the driver. */
+TEST_F_TIMEOUT(faults, open_transfer_and_unbind, PATIENCE)
+{
+	char driver[PATH_MAX], name[64];
+	uint8_t value[SMALL_LEN] = {};
+
+	ASSERT_TRUE(find_auxiliary(driver, sizeof(driver), name, sizeof(name)));
+	for (int round = 0; round < 2; round++) {
+		long aborted = emu_counter("/transfers/aborted");
+
+		lose_a_part(self);
+		bind_again(self, driver, name);
+		ASSERT_EQ(0, emu_calm());
+		EXPECT_EQ(0, set_feature(self->fd, full, COLD_RESET, 0, value, sizeof(value)));
+		EXPECT_EQ(aborted + 1, emu_counter("/transfers/aborted"));
+		EXPECT_EQ(0, set_large(self->fd, 4));
+	}
+}
+
 /* The PCI function of a memdev, a directory of sysfs. */
 static bool find_function(const struct device *dev, char *function)
 {
@@ -425,6 +468,27 @@ TEST_F_TIMEOUT(faults, remove_with_calls_under_way, PATIENCE)
 		self->fd = open_anew(&self->dev);
 		ASSERT_LE(0, self->fd);
 	}
+}
+
+/* Nor is it when the mailbox itself goes: that is the last chance to abort it. */
+TEST_F_TIMEOUT(faults, open_transfer_and_unbind_of_the_function, PATIENCE)
+{
+	long aborted = emu_counter("/transfers/aborted");
+	uint8_t value[SMALL_LEN] = {};
+	char function[PATH_MAX];
+
+	ASSERT_TRUE(find_function(&self->dev, function));
+	lose_a_part(self);
+	ASSERT_EQ(0, emu_calm());
+	close(self->fd);
+	ASSERT_EQ(0, write_below("/sys/bus/pci/drivers/cxl_pci", "unbind",
+				 strrchr(function, '/') + 1));
+	EXPECT_EQ(aborted + 1, emu_counter("/transfers/aborted"));
+	ASSERT_EQ(0, write_below("/sys/bus/pci/drivers/cxl_pci", "bind",
+				 strrchr(function, '/') + 1));
+	self->fd = open_anew(&self->dev);
+	ASSERT_LE(0, self->fd);
+	EXPECT_EQ(0, set_feature(self->fd, full, COLD_RESET, 0, value, sizeof(value)));
 }
 
 /* Pulled out: the mailbox reads as all ones.  Somebody notices later, and removes it. */

@@ -165,6 +165,31 @@ TEST_F_TIMEOUT(features, selections, PATIENCE)
 	}
 }
 
+/* Of the values of a Feature, one that is set is the saved one as well: the flag does not matter. */
+TEST_F_TIMEOUT(features, saved_whatever_the_flag_says, PATIENCE)
+{
+	uint32_t flags[] = { 0, CXL_SET_FEAT_FLAG_DATA_SAVED_ACROSS_RESET };
+	enum feature sorts[] = { IMMEDIATE_CONFIGURATION, COLD_RESET, LARGE };
+	uint8_t value[LARGE_LEN], saved[LARGE_LEN], uuid[16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(sorts); i++) {
+		for (size_t j = 0; j < ARRAY_SIZE(flags); j++) {
+			uint32_t len = feature_len(sorts[i]);
+
+			fill_pattern(value, len, 2 * i + j);
+			feature_uuid(sorts[i], uuid);
+			make_set(uuid, flags[j], 0, value, len);
+			ASSERT_EQ(0, _send_request(self->fd, FWCTL_RPC_DEBUG_WRITE_FULL, ANY_ROOM));
+			EXPECT_EQ(RC_SUCCESS, reply.out.hdr.retval);
+			EXPECT_EQ(0, get_feature(self->fd, sorts[i], CXL_GET_FEAT_SEL_SAVED_VALUE, 0,
+						 saved, len));
+			EXPECT_EQ(0, memcmp(value, saved, len)) {
+				TH_LOG("feature %u, flags %u", sorts[i], flags[j]);
+			}
+		}
+	}
+}
+
 TEST_F_TIMEOUT(features, read_only, PATIENCE)
 {
 	uint8_t before[SMALL_LEN];

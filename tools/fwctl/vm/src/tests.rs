@@ -330,6 +330,21 @@ const OTHERS: &[Test] = &[
         ..BASE
     },
     Test {
+        name: "cxl/edac",
+        about: "fwctl and the kernel's EDAC controls use the Features of QEMU's type 3 device at once",
+        machine: &machine::CXL,
+        script: &["cxl-selftest.sh", "qemu", "cxl_edac"],
+        reads: Reads::Tap,
+        needs: &[
+            Selftest("cxl_edac"),
+            Module("cxl_pci"),
+            Module("cxl_mem"),
+            Module("cxl_fwctl"),
+        ],
+        limit: 300,
+        ..BASE
+    },
+    Test {
         name: "cxl/unbind-rebind",
         about: "the fwctl device goes with its driver and comes back with it",
         machine: &machine::CXL,

@@ -113,7 +113,8 @@ impl Operations for Uctx {
     /// Fails with [`EINVAL`] for a request that is not well-formed, whose reply has no room, or
     /// that the scope does not allow, with [`EPERM`] for a Set Feature that the kernel keeps to
     /// itself, and if the device gives no answer. If it does, that it refused is for the reply to
-    /// say.
+    /// say. A value that takes several commands is given up between two of them with [`ENODEV`] if
+    /// the device is being unregistered, and with [`EINTR`] if the caller was killed.
     fn fw_rpc<'a>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
@@ -121,11 +122,12 @@ impl Operations for Uctx {
         rpc: Rpc<'a>,
     ) -> Result<Response<'a>> {
         let memdev = cx.data().get_ref();
+        let check = || cx.check();
 
         match Request::parse(rpc.request())? {
             Request::GetSupported(input) => get_supported(memdev, &input, rpc),
-            Request::Get(input) => get(memdev, &input, rpc),
-            Request::Set { input, command } => set(memdev, scope, &input, command, rpc),
+            Request::Get(input) => get(memdev, check, &input, rpc),
+            Request::Set { input, command } => set(memdev, check, scope, &input, command, rpc),
         }
     }
 }
@@ -165,13 +167,18 @@ fn get_supported<'a>(
 }
 
 /// Reads the value of a Feature, or a part of it.
-fn get<'a>(memdev: &Memdev<'_>, input: &GetFeatureIn, rpc: Rpc<'a>) -> Result<Response<'a>> {
+fn get<'a>(
+    memdev: &Memdev<'_>,
+    check: impl Fn() -> Result,
+    input: &GetFeatureIn,
+    rpc: Rpc<'a>,
+) -> Result<Response<'a>> {
     if input.count() > rpc.out_len().checked_sub(PAYLOAD).ok_or(EINVAL)? {
         return Err(EINVAL);
     }
 
     let mut reply = Reply::zeroed(PAYLOAD + input.count())?;
-    let read = transfer::get(&mut memdev.lock()?, input, &mut reply[PAYLOAD..]);
+    let read = transfer::get(&mut memdev.lock()?, check, input, &mut reply[PAYLOAD..]);
     let len = match read {
         Ok(len) => len,
         Err(Failure::Refused(code)) => return status(rpc, code),
@@ -188,6 +195,7 @@ fn get<'a>(memdev: &Memdev<'_>, input: &GetFeatureIn, rpc: Rpc<'a>) -> Result<Re
 /// `command` is where the request has the head that was read as `input`, and the data.
 fn set<'a>(
     memdev: &Memdev<'_>,
+    check: impl Fn() -> Result,
     scope: RpcScope,
     input: &SetFeatureIn,
     command: Range<usize>,
@@ -204,7 +212,7 @@ fn set<'a>(
     }
 
     let command = rpc.request_mut().get_mut(command).ok_or(EINVAL)?;
-    let written = transfer::set(&mut memdev.lock()?, input, command);
+    let written = transfer::set(&mut memdev.lock()?, check, input, command);
     match written {
         Ok(()) => status(rpc, ReturnCode::SUCCESS),
         Err(Failure::Refused(code)) => status(rpc, code),

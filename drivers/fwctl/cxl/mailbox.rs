@@ -69,6 +69,9 @@ pub(crate) trait Mailbox {
     /// If a part of a transfer fails, the transfer has been aborted, or will be before the next one
     /// begins: `cxl_core` does that for all users of the mailbox.
     fn set(&mut self, input: &mut [u8]) -> Result<(), Failure>;
+
+    /// Aborts the transfer whose parts were sent so far, now or before the next one begins.
+    fn abort(&mut self);
 }
 
 /// Before each request, `struct fwctl_rpc_cxl`.

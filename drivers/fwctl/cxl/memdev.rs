@@ -115,6 +115,11 @@ impl<'bound> Memdev<'bound> {
     ///
     /// Sleeps until they are done; fails with [`EINTR`] if the current task is killed meanwhile.
     /// Must not be called with the lock held.
+    ///
+    /// A waiter cannot be told that the device is being unregistered, and need not be: the lock is
+    /// held either by an RPC of this device, which then stops after the part that it is at, or by
+    /// the kernel's own users, whose values take one command. So the caller only has to check
+    /// whether the device is going once it has the lock.
     pub(crate) fn lock(&self) -> Result<Locked<'_>> {
         // SAFETY: `features` is valid by the type invariant.
         to_result(unsafe { bindings::cxl_fwctl_lock(self.features.as_ptr()) })?;
@@ -189,6 +194,11 @@ impl Mailbox for Locked<'_> {
             )
         };
         answer(rc)
+    }
+
+    fn abort(&mut self) {
+        // SAFETY: `features` is valid and locked by the type invariants.
+        unsafe { bindings::cxl_fwctl_abort(self.memdev.features.as_ptr()) };
     }
 }
 

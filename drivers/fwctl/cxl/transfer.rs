@@ -5,6 +5,10 @@
 //! Get Feature takes an offset, so that any part of a value can be asked for. Set Feature has
 //! transfers: the device collects the parts, and the value changes with the last one. What becomes
 //! of a transfer that fails is decided in `cxl_core`, for the kernel's own users as well.
+//!
+//! A value takes up to 64 KiB, a part up to 2 seconds. So before each part, a function of the
+//! caller decides whether to go on: it fails when the device is being unregistered or the program
+//! was killed.
 
 use kernel::prelude::*;
 
@@ -22,9 +26,10 @@ const HEAD: usize = size_of::<SetFeatureIn>();
 /// Reads the part of a Feature that `input` asks for, at most `out` bytes of it.
 ///
 /// Returns how many bytes of `out` are read; the device gives fewer where the Feature ends. If it
-/// refuses any part, there is nothing.
+/// refuses any part, there is nothing. Fails with the error of `check` if that fails before a part.
 pub(crate) fn get<M: Mailbox>(
     mailbox: &mut M,
+    check: impl Fn() -> Result,
     input: &GetFeatureIn,
     out: &mut [u8],
 ) -> Result<usize, Failure> {
@@ -32,6 +37,7 @@ pub(crate) fn get<M: Mailbox>(
     let mut done = 0;
 
     for part in out.chunks_mut(payload_size.max(1)) {
+        check()?;
         let len = mailbox.get(&input.part(done, part.len())?, part)?;
 
         done += len;
@@ -45,10 +51,12 @@ pub(crate) fn get<M: Mailbox>(
 /// Sets a Feature by `command`: `input`, and behind it the data.
 ///
 /// Clobbers `command`. If it takes several parts, and one of them fails, the device drops the
-/// others, at the latest before the next transfer. Fails with [`EINVAL`] if there is
-/// no data or the mailbox has no room for any.
+/// others, at the latest before the next transfer. So it does if `check` fails before a part, whose
+/// error this then fails with. Fails with [`EINVAL`] if there is no data or the mailbox has no room
+/// for any.
 pub(crate) fn set<M: Mailbox>(
     mailbox: &mut M,
+    check: impl Fn() -> Result,
     input: &SetFeatureIn,
     command: &mut [u8],
 ) -> Result<(), Failure> {
@@ -76,7 +84,13 @@ pub(crate) fn set<M: Mailbox>(
         // Each part has its head right before its data, where the last bytes of the part before
         // were.
         let part = &mut command[sent..sent + HEAD + len];
-        write_head(part, input, action, sent)?;
+        if let Err(error) = check().and_then(|()| write_head(part, input, action, sent)) {
+            if sent > 0 {
+                mailbox.abort();
+            }
+            return Err(error.into());
+        }
+
         mailbox.set(part)?;
         sent += len;
     }
@@ -93,6 +107,8 @@ fn write_head(part: &mut [u8], input: &SetFeatureIn, action: Transfer, skip: usi
 
 #[kunit_tests(cxl_fwctl_transfer)]
 mod tests {
+    use core::cell::Cell;
+
     use super::*;
     use crate::mailbox::ReturnCode;
 
@@ -117,6 +133,21 @@ mod tests {
 
     fn lose() -> Failure {
         Failure::Undelivered(ETIMEDOUT)
+    }
+
+    /// Lets `count` parts pass, and no other.
+    fn for_parts(count: usize) -> impl Fn() -> Result {
+        let left = Cell::new(count);
+
+        move || {
+            left.set(left.get().checked_sub(1).ok_or(ENODEV)?);
+            Ok(())
+        }
+    }
+
+    /// Lets all parts pass.
+    fn always() -> Result {
+        Ok(())
     }
 
     impl Fake {
@@ -151,6 +182,10 @@ mod tests {
     impl Mailbox for Fake {
         fn payload_size(&self) -> usize {
             self.payload_size
+        }
+
+        fn abort(&mut self) {
+            self.is_confused |= self.record(ABORT, 0, 0).is_err();
         }
 
         fn get(&mut self, input: &GetFeatureIn, out: &mut [u8]) -> Result<usize, Failure> {
@@ -210,7 +245,7 @@ mod tests {
         out.resize(usize::from(case.count), 0xee, GFP_KERNEL)?;
 
         let input = get_input(case.offset, case.count)?;
-        let done = get(&mut fake, &input, &mut out).map_err(|_| EIO)?;
+        let done = get(&mut fake, always, &input, &mut out).map_err(|_| EIO)?;
         let expected = match case.expected {
             0 => &[],
             len => fake
@@ -293,7 +328,7 @@ mod tests {
             let mut fake = Fake::new(16, 48)?;
             fake.fault = Some((at, refuse));
             assert!(matches!(
-                get(&mut fake, &get_input(0, 48)?, &mut [0; 48]),
+                get(&mut fake, always, &get_input(0, 48)?, &mut [0; 48]),
                 Err(Failure::Refused(ReturnCode(2)))
             ));
             assert_eq!(fake.log.len(), at + 1);
@@ -327,7 +362,7 @@ mod tests {
         command.extend_from_slice(input.as_bytes(), GFP_KERNEL)?;
         command.extend_from_slice(&fake.value, GFP_KERNEL)?;
 
-        let result = set(&mut fake, &input, &mut command);
+        let result = set(&mut fake, always, &input, &mut command);
         let is_expected = match (case.fault, result) {
             (None, Ok(())) => *fake.collected == *fake.value,
             (Some((_, failure)), Err(result)) => {
@@ -344,6 +379,7 @@ mod tests {
     const INITIATE: u32 = 8 | 1;
     const CONTINUE: u32 = 8 | 2;
     const FINISH: u32 = 8 | 3;
+    const ABORT: u32 = 4;
 
     #[test]
     fn set_splits() -> Result {
@@ -404,13 +440,65 @@ mod tests {
         Ok(())
     }
 
+    /// The device is going, or the program was killed.
+    #[test]
+    fn set_gives_up_between_parts() -> Result {
+        let input = set_input(0)?;
+
+        for parts in 0..4 {
+            let mut fake = Fake::new(48, 40)?;
+            let mut command = [0; 32 + 40];
+            let result = set(&mut fake, for_parts(parts), &input, &mut command);
+
+            assert!(!fake.is_confused);
+            match parts {
+                // What is done is done.
+                3 => assert!(result.is_ok()),
+                _ => assert!(matches!(result, Err(Failure::Undelivered(error)) if error == ENODEV)),
+            }
+            match parts {
+                0 => assert!(fake.log.is_empty()),
+                1 => assert_eq!(*fake.log, [(INITIATE, 0, 16), (ABORT, 0, 0)]),
+                2 => assert_eq!(
+                    *fake.log,
+                    [(INITIATE, 0, 16), (CONTINUE, 16, 16), (ABORT, 0, 0)]
+                ),
+                _ => assert_eq!(
+                    *fake.log,
+                    [(INITIATE, 0, 16), (CONTINUE, 16, 16), (FINISH, 32, 8)]
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn get_gives_up_between_parts() -> Result {
+        for parts in 0..4 {
+            let mut fake = Fake::new(16, 48)?;
+            let result = get(
+                &mut fake,
+                for_parts(parts),
+                &get_input(0, 48)?,
+                &mut [0; 48],
+            );
+
+            assert_eq!(fake.log.len(), parts);
+            match parts {
+                3 => assert!(matches!(result, Ok(48))),
+                _ => assert!(matches!(result, Err(Failure::Undelivered(error)) if error == ENODEV)),
+            }
+        }
+        Ok(())
+    }
+
     #[test]
     fn mailbox_without_room() -> Result {
         for payload_size in [0, 1, 31, 32] {
             let mut fake = Fake::new(payload_size, 4)?;
             let input = SetFeatureIn::read_from_bytes(&[7; 32]).map_err(|_| EINVAL)?;
             assert!(matches!(
-                set(&mut fake, &input, &mut [0; 36]),
+                set(&mut fake, always, &input, &mut [0; 36]),
                 Err(Failure::Undelivered(error)) if error == EINVAL
             ));
             assert!(fake.log.is_empty());

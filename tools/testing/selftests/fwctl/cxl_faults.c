@@ -7,6 +7,8 @@
  * control socket, as the machines of tools/fwctl/vm have it.  FWCTL_TEST_DEV names the device
  * (default: the first device below a memdev).
  */
+#include <signal.h>
+
 #include "cxl_emulated.h"
 
 static const uint32_t full = FWCTL_RPC_DEBUG_WRITE_FULL;
@@ -268,6 +270,210 @@ TEST_F_TIMEOUT(faults, unasked_in_the_background, PATIENCE)
 }
 
 /*
+ * A value that takes several commands is given up between two of them
+ */
+
+/* Every command takes that many milliseconds: less than what the kernel waits for. */
+#define SLOWLY "times=forever,late=1500"
+
+/*
+ * Commands that the device may still get once a caller has to stop: one that had begun, one whose
+ * caller had not seen it yet, and the abort.  A transfer of LARGE has eleven.
+ */
+#define COMMANDS_TO_STOP 3
+
+/* Commands that the device got so far, to get or to set Features. */
+static long commands(bool is_setter)
+{
+	long count = emu_counter(is_setter ? "/commands/Set Feature" : "/commands/Get Feature");
+
+	return count < 0 ? 0 : count;
+}
+
+static int set_large(int fd, uint8_t seed)
+{
+	uint8_t value[LARGE_LEN];
+
+	memset(value, seed, sizeof(value));
+	return set_feature(fd, full, LARGE, 0, value, sizeof(value));
+}
+
+static int get_large(int fd)
+{
+	uint8_t value[LARGE_LEN];
+
+	return get_feature(fd, LARGE, 0, 0, value, sizeof(value));
+}
+
+/* A program that gets or sets a value in parts; it exits with 1 if that comes to an end. */
+static pid_t start_program(int fd, bool is_setter)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid)
+		return pid;
+	if (is_setter)
+		set_large(fd, 99);
+	else
+		get_large(fd);
+	_exit(1);
+}
+
+/*
+ * Waits until a second part is on its way since the device had got `before` commands.  Returns
+ * false if the value came to an end before: on a slow host, a part can be late for the kernel.
+ */
+static bool wait_for_parts(bool is_setter, long before, bool (*has_ended)(void *arg), void *arg)
+{
+	while (commands(is_setter) < before + 2) {
+		if (has_ended(arg))
+			return false;
+		usleep(10000);
+	}
+	return !has_ended(arg);
+}
+
+static bool has_exited(void *arg)
+{
+	siginfo_t info = {};
+	pid_t *pid = arg;
+
+	return waitid(P_PID, *pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == *pid;
+}
+
+#define TRIES 20
+
+TEST_F_TIMEOUT(faults, killed_between_parts, PATIENCE)
+{
+	for (int is_setter = 0; is_setter < 2; is_setter++) {
+		bool is_killed = false;
+
+		EXPECT_EQ(0, set_large(self->fd, is_setter));
+		for (int i = 0; i < TRIES && !is_killed; i++) {
+			long before = commands(is_setter), at;
+			int status;
+			pid_t pid;
+
+			fault(SLOWLY);
+			pid = start_program(self->fd, is_setter);
+			ASSERT_LT(0, pid);
+			is_killed = wait_for_parts(is_setter, before, has_exited, &pid);
+			at = commands(is_setter);
+			kill(pid, SIGKILL);
+			ASSERT_EQ(pid, waitpid(pid, &status, 0));
+			if (is_killed) {
+				EXPECT_TRUE(WIFSIGNALED(status));
+				EXPECT_GE(at + COMMANDS_TO_STOP, commands(is_setter));
+			}
+			ASSERT_EQ(0, emu_calm());
+			/* The mailbox is free, and no transfer in the way. */
+			EXPECT_EQ(0, set_large(self->fd, is_setter));
+		}
+		EXPECT_TRUE(is_killed);
+	}
+}
+
+/* A value that a thread gets or sets. */
+struct transfer {
+	pthread_t thread;
+	int fd;
+	bool is_setter, has_ended;
+	int err;
+};
+
+static void *transfer_main(void *arg)
+{
+	struct transfer *transfer = arg;
+
+	transfer->err = transfer->is_setter ? set_large(transfer->fd, 98) : get_large(transfer->fd);
+	__atomic_store_n(&transfer->has_ended, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static bool has_ended(void *arg)
+{
+	struct transfer *transfer = arg;
+
+	return __atomic_load_n(&transfer->has_ended, __ATOMIC_ACQUIRE);
+}
+
+static bool start_transfer(struct transfer *transfer, int fd, bool is_setter)
+{
+	*transfer = (struct transfer) { .fd = fd, .is_setter = is_setter };
+	return !pthread_create(&transfer->thread, NULL, transfer_main, transfer);
+}
+
+/* On a slow host, a part may come too late for the kernel: the test has to try again. */
+static bool was_too_late(int err)
+{
+	return err == ETIMEDOUT || err == EBUSY;
+}
+
+/* A signal that the program handles interrupts no value. */
+static void handle(int signal)
+{
+}
+
+TEST_F_TIMEOUT(faults, handled_signal_between_parts, PATIENCE)
+{
+	struct sigaction action = { .sa_handler = handle };
+	struct transfer transfer;
+
+	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
+	for (int is_setter = 0; is_setter < 2; is_setter++) {
+		fault("times=forever,late=20");
+		ASSERT_TRUE(start_transfer(&transfer, self->fd, is_setter));
+		while (!has_ended(&transfer)) {
+			pthread_kill(transfer.thread, SIGUSR1);
+			usleep(5000);
+		}
+		pthread_join(transfer.thread, NULL);
+		EXPECT_EQ(0, transfer.err);
+		ASSERT_EQ(0, emu_calm());
+	}
+}
+
+/* Whoever waits for the mailbox can be killed as well, however long the other one takes. */
+TEST_F_TIMEOUT(faults, killed_before_the_first_part, PATIENCE)
+{
+	for (int is_setter = 0; is_setter < 2; is_setter++) {
+		bool is_killed = false;
+
+		for (int i = 0; i < TRIES && !is_killed; i++) {
+			struct transfer transfer;
+			bool has_waited, was_first;
+			int status;
+			long before;
+			pid_t pid;
+
+			before = commands(true);
+			fault(SLOWLY);
+			ASSERT_TRUE(start_transfer(&transfer, self->fd, true));
+			while (commands(true) == before)
+				usleep(10000);
+			pid = start_program(self->fd, is_setter);
+			ASSERT_LT(0, pid);
+			has_waited = wait_asleep(pid);
+			kill(pid, SIGKILL);
+			ASSERT_EQ(pid, waitpid(pid, &status, 0));
+			was_first = !has_ended(&transfer);
+			ASSERT_EQ(0, emu("clear"));
+			pthread_join(transfer.thread, NULL);
+			is_killed = !was_too_late(transfer.err);
+			if (is_killed) {
+				EXPECT_EQ(0, transfer.err);
+				/* The other one had some nine parts to go. */
+				EXPECT_TRUE(has_waited && was_first);
+			}
+			ASSERT_EQ(0, emu_calm());
+		}
+		EXPECT_TRUE(is_killed);
+	}
+}
+
+/*
  * The driver or the device goes, while several threads are at it
  */
 
@@ -406,12 +612,46 @@ TEST_F_TIMEOUT(faults, unbind_with_calls_under_way, PATIENCE)
 	ASSERT_LE(0, (self)->fd);							\
 } while (0)
 
-static int set_large(int fd, uint8_t seed)
+/* Those who wait for the mailbox included; afterwards, a Set works at once. */
+TEST_F_TIMEOUT(faults, unbind_between_parts, PATIENCE)
 {
-	uint8_t value[LARGE_LEN];
+	char driver[PATH_MAX], name[64];
 
-	memset(value, seed, sizeof(value));
-	return set_feature(fd, full, LARGE, 0, value, sizeof(value));
+	ASSERT_TRUE(find_auxiliary(driver, sizeof(driver), name, sizeof(name)));
+	for (int is_setter = 0; is_setter < 2; is_setter++) {
+		bool is_unbound = false;
+
+		for (int i = 0; i < TRIES && !is_unbound; i++) {
+			long before = commands(is_setter), at;
+			struct transfer transfer, waiters[3];
+
+			fault(SLOWLY);
+			ASSERT_TRUE(start_transfer(&transfer, self->fd, is_setter));
+			is_unbound = wait_for_parts(is_setter, before, has_ended, &transfer);
+			for (int j = 0; j < 3; j++)
+				ASSERT_TRUE(start_transfer(&waiters[j], self->fd, j & 1));
+			at = commands(is_setter);
+			ASSERT_EQ(0, write_below(driver, "unbind", name));
+			if (is_unbound) {
+				EXPECT_GE(at + COMMANDS_TO_STOP, commands(is_setter));
+			}
+			pthread_join(transfer.thread, NULL);
+			is_unbound = is_unbound && !was_too_late(transfer.err);
+			EXPECT_TRUE(!is_unbound || transfer.err == ENODEV);
+			for (int j = 0; j < 3; j++) {
+				pthread_join(waiters[j].thread, NULL);
+				EXPECT_TRUE(waiters[j].err == ENODEV ||
+					    (!is_unbound && was_too_late(waiters[j].err)));
+			}
+			ASSERT_EQ(0, emu_calm());
+			close(self->fd);
+			ASSERT_EQ(0, write_below(driver, "bind", name));
+			self->fd = open_anew(&self->dev);
+			ASSERT_LE(0, self->fd);
+			EXPECT_EQ(0, set_large(self->fd, 3));
+		}
+		EXPECT_TRUE(is_unbound);
+	}
 }
 
 /* Leaves the device in the middle of a transfer, deaf to an abort. */

@@ -53,6 +53,31 @@ impl InHeader {
     }
 }
 
+/// `access_register_in` without its data.
+#[repr(C)]
+#[derive(FromBytes, Immutable, KnownLayout)]
+pub(crate) struct AccessRegisterIn {
+    /// As in [`InHeader`].
+    pub(crate) opcode: U16,
+    reserved_at_10: [u8; 4],
+    /// 1 reads the register, 0 writes it.
+    pub(crate) op_mod: U16,
+    reserved_at_40: [u8; 2],
+    /// Number of the register.
+    pub(crate) register_id: U16,
+    /// For the register.
+    argument: U32,
+}
+
+impl AccessRegisterIn {
+    /// Splits a command into this and the data of the register.
+    ///
+    /// Fails with [`EMSGSIZE`] if it is shorter than that.
+    pub(crate) fn of(command: &[u8]) -> Result<(&Self, &[u8])> {
+        Self::ref_from_prefix(command).map_err(|_| EMSGSIZE)
+    }
+}
+
 /// What all answers begin with: `mbox_out`, likewise.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -178,6 +203,9 @@ const _: () = {
 
     assert!(size_of::<InHeader>() == 16);
     assert!(offset_of!(InHeader, op_mod) == 6);
+    assert!(size_of::<AccessRegisterIn>() == 16);
+    assert!(offset_of!(AccessRegisterIn, op_mod) == 6);
+    assert!(offset_of!(AccessRegisterIn, register_id) == 10);
     assert!(size_of::<OutHeader>() == 16);
     assert!(offset_of!(OutHeader, syndrome) == 4);
     assert!(size_of::<CreateUctxIn>() == 64);

@@ -111,7 +111,7 @@ impl Operations for Uctx {
     }
 
     /// Fails with [`EMSGSIZE`] if the request or the room for the reply is less than a header, with
-    /// [`EBADMSG`] if the scope does not allow the command, and with what `mlx5_core` fails with if
+    /// [`EBADMSG`] if the policy does not allow the command, and with what `mlx5_core` fails with if
     /// the firmware does not answer. If it does, that it refused is for the reply to say.
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
@@ -130,8 +130,11 @@ impl Operations for Uctx {
         if !opcode::is_allowed(opcode, header.op_mod.get(), scope) {
             return Err(EBADMSG);
         }
-        // Whatever user space wrote there: it speaks for itself.
+        // Never trust the uid in the request: commands must run in this file's own user context.
         header.uid.set(self.uid());
+        if opcode::names_host_memory(rpc.request()) {
+            return Err(EBADMSG);
+        }
 
         // The same memory for both, wherever the reply fits.
         if out_len <= in_len {

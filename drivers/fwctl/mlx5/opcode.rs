@@ -6,9 +6,13 @@
 //! file. Hence there are commands here that ask, and those that set what is no object, see
 //! [`COMMANDS`]; what the table does not have is refused. Beyond that, the firmware itself checks
 //! what the user context may do.
+//!
+//! No command may make the firmware access host memory that user space names: see [`HOST_MEMORY`].
 
 use fwctl::RpcScope;
 use kernel::prelude::*;
+
+use crate::cmd::AccessRegisterIn;
 
 /// What a command takes.
 #[derive(Clone, Copy)]
@@ -131,18 +135,100 @@ const COMMANDS: &[(u16, Takes)] = &[
     (0x8006, DEBUG_READ), // QUERY_SCHED_QUEUE
 ];
 
-const _: () = {
-    let mut i = 1;
+/// The opcode of `ACCESS_REG`.
+const ACCESS_REG: u16 = 0x805;
 
-    while i < COMMANDS.len() {
-        assert!(COMMANDS[i - 1].0 < COMMANDS[i].0);
-        i += 1;
-    }
-};
+/// The opcode of `ACCESS_REGISTER_USER`, which has the same layout.
+const ACCESS_REGISTER_USER: u16 = 0xb0c;
+
+/// The modifier of both that reads a register.
+const READ: u16 = 1;
+
+/// Which accesses to a register in [`HOST_MEMORY`] are allowed.
+#[derive(Clone, Copy)]
+enum Allows {
+    /// None.
+    Nothing,
+    /// Reads, to which the fields that name memory are no input.
+    Reads,
+    /// Accesses whose first word of data, masked with the first value, is the second one.
+    FirstWord(u32, u32),
+}
+
+/// Registers that name host memory, by a DMA address or by a memory key, in ascending order.
+///
+/// The firmware reads or writes that memory. As long as no memory can be registered with this
+/// driver, user space has none that it could rightly name. So such an access is refused in every
+/// scope: no taint and no capability makes it safe.
+///
+/// Of the commands in [`COMMANDS`], none has an address or a key in its input as far as the headers
+/// have a layout for it, but for those that ask about a key (`QUERY_MKEY`).
+const HOST_MEMORY: &[(u16, Allows)] = &[
+    // CORE_DUMP. mlx5_ifc.h has type 0, which dumps to the tracer, and nothing behind the QP
+    // number; the vendor's mlx5ctl has a type that dumps to memory, with key, size and address.
+    (0x402e, Allows::FirstWord(0xff, 0)),
+    // MTRC_CONF: trace_mkey in mlx5_ifc.h.
+    (0x9041, Allows::Reads),
+    // MCDD: DMA addresses of two pages, in the register database of mstflint. The tool reads the
+    // register that way, too; it burns through MCDA (0x9063), which has the data in the command.
+    (0x905c, Allows::Nothing),
+    // MTDC: the address of the tracer's buffer in host memory, in the same database.
+    (0x911d, Allows::Reads),
+    // MORD: like RESOURCE_DUMP, in the same database.
+    (0x9153, Allows::FirstWord(INLINE_DUMP, INLINE_DUMP)),
+    // RESOURCE_DUMP: mkey and address in mlx5_ifc.h, unless inline_dump is set.
+    (0xc000, Allows::FirstWord(INLINE_DUMP, INLINE_DUMP)),
+];
+
+/// The bit `inline_dump` in the first word of `resource_dump`: the reply has the data.
+const INLINE_DUMP: u32 = 1 << 30;
+
+/// Are the opcodes or registers at the front of the entries in ascending order?
+macro_rules! is_sorted {
+    ($table:expr) => {{
+        let mut i = 1;
+
+        while i < $table.len() && $table[i - 1].0 < $table[i].0 {
+            i += 1;
+        }
+        i >= $table.len()
+    }};
+}
+
+const _: () = assert!(is_sorted!(COMMANDS));
+const _: () = assert!(is_sorted!(HOST_MEMORY));
 
 /// Does `scope` allow the command of this opcode and modifier?
 pub(crate) fn is_allowed(opcode: u16, op_mod: u16, scope: RpcScope) -> bool {
     least_scope(opcode, op_mod).is_some_and(|least| scope >= least)
+}
+
+/// Returns whether the command makes the firmware access host memory that it names.
+///
+/// Then no scope allows it. It must have an [`InHeader`](crate::cmd::InHeader); what is too short
+/// to say that it names no memory counts as one that does.
+pub(crate) fn names_host_memory(command: &[u8]) -> bool {
+    let Ok((access, data)) = AccessRegisterIn::of(command) else {
+        return true;
+    };
+    if !matches!(access.opcode.get(), ACCESS_REG | ACCESS_REGISTER_USER) {
+        return false;
+    }
+    let register = access.register_id.get();
+    let Ok(index) = HOST_MEMORY.binary_search_by_key(&register, |&(register, _)| register) else {
+        return false;
+    };
+
+    !match HOST_MEMORY[index].1 {
+        Allows::Nothing => false,
+        Allows::Reads => access.op_mod.get() == READ,
+        Allows::FirstWord(mask, value) => first_word(data).is_some_and(|word| word & mask == value),
+    }
+}
+
+/// Returns the first word of the data of a register.
+fn first_word(data: &[u8]) -> Option<u32> {
+    data.first_chunk().map(|&word| u32::from_be_bytes(word))
 }
 
 /// Returns the least scope that allows the command, if there is one.
@@ -237,5 +323,93 @@ mod tests {
         ] {
             assert!(!is_allowed(opcode, 0, RpcScope::DebugWriteFull));
         }
+    }
+    /// `ACCESS_REG`, or another opcode, on a register whose first word of data is `word`.
+    fn access(opcode: u16, op_mod: u16, register: u16, word: u32) -> [u8; 24] {
+        let mut command = [0; 24];
+
+        command[..2].copy_from_slice(&opcode.to_be_bytes());
+        command[6..8].copy_from_slice(&op_mod.to_be_bytes());
+        command[10..12].copy_from_slice(&register.to_be_bytes());
+        command[16..20].copy_from_slice(&word.to_be_bytes());
+        command
+    }
+
+    const OP_MODS: [u16; 5] = [0, 1, 2, 0x100, 0xffff];
+
+    #[test]
+    fn registers_that_name_host_memory() {
+        // Register, first word, refused for each other modifier, refused for a read.
+        let cases = [
+            (0x905c, 0, true, true),
+            (0x905c, u32::MAX, true, true),
+            (0x9041, 0, true, false),
+            (0x9041, 1, true, false),
+            (0x911d, 0, true, false),
+            (0x402e, 0, false, false),
+            (0x402e, 0xffff_ff00, false, false),
+            (0x402e, 1, true, true),
+            (0x402e, 2, true, true),
+            (0xc000, 0, true, true),
+            (0xc000, 0xbfff_ffff, true, true),
+            (0xc000, 0x4000_0000, false, false),
+            (0xc000, 0xc123_4567, false, false),
+            (0x9153, 0, true, true),
+            (0x9153, 0x4000_0000, false, false),
+        ];
+
+        for (register, word, is_refused, is_read_refused) in cases {
+            for opcode in [ACCESS_REG, ACCESS_REGISTER_USER] {
+                for op_mod in OP_MODS {
+                    let expected = if op_mod == READ {
+                        is_read_refused
+                    } else {
+                        is_refused
+                    };
+                    let command = access(opcode, op_mod, register, word);
+                    assert_eq!(names_host_memory(&command), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_other_registers_pass() {
+        for register in 0..=u16::MAX {
+            if matches!(
+                register,
+                0x402e | 0x9041 | 0x905c | 0x911d | 0x9153 | 0xc000
+            ) {
+                continue;
+            }
+            for op_mod in OP_MODS {
+                for word in [0, u32::MAX] {
+                    assert!(!names_host_memory(&access(
+                        ACCESS_REG, op_mod, register, word
+                    )));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_commands_name_no_register() {
+        for &(opcode, _) in COMMANDS {
+            if !matches!(opcode, ACCESS_REG | ACCESS_REGISTER_USER) {
+                assert!(!names_host_memory(&access(opcode, 0, 0x905c, 0)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_short_to_say_is_refused() {
+        let command = access(ACCESS_REG, 1, 0xc000, INLINE_DUMP);
+
+        for len in 0..20 {
+            assert!(names_host_memory(&command[..len]));
+        }
+        assert!(!names_host_memory(&command[..20]));
+        // A register of no interest needs no data.
+        assert!(!names_host_memory(&access(ACCESS_REG, 1, 0x9020, 0)[..16]));
     }
 }

@@ -64,3 +64,20 @@ ASSERT_FIELD(destroy_uctx_out, syndrome, 4, 32);
 static_assert(sizeof(struct fwctl_info_mlx5) == 8);
 static_assert(offsetof(struct fwctl_info_mlx5, uid) == 0);
 static_assert(offsetof(struct fwctl_info_mlx5, uctx_caps) == 4);
+static_assert(MLX5_CMD_OP_ACCESS_REG == 0x805);
+static_assert(MLX5_ST_SZ_BYTES(access_register_in) == 16);
+ASSERT_FIELD(access_register_in, op_mod, 6, 16);
+ASSERT_FIELD(access_register_in, register_id, 10, 16);
+
+
+/* opcode.rs: registers that name host memory, as far as the headers have them */
+#define ASSERT_BITS(layout, field, offset, bits) \
+	static_assert(__mlx5_bit_off(layout, field) == (offset) && __mlx5_bit_sz(layout, field) == (bits))
+
+static_assert(MLX5_REG_CORE_DUMP == 0x402e);
+ASSERT_BITS(core_dump_reg, core_dump_type, 24, 8);
+static_assert(MLX5_REG_MTRC_CONF == 0x9041);
+ASSERT_BITS(mtrc_conf, trace_mkey, 64, 32);
+static_assert(MLX5_REG_RESOURCE_DUMP == 0xc000);
+ASSERT_BITS(resource_dump, inline_dump, 1, 1);
+ASSERT_BITS(resource_dump, mkey, 256, 32);

@@ -6,8 +6,10 @@
  * it is: "emulated" for that of tools/fwctl/emu, which any command may be sent to; a real one (default) only gets those that
  * ask.  Nobody else may use the device meanwhile.
  *
- * The tests hold for mainline's driver, too.
+ * The tests hold for mainline's driver, too; where it differs, FWCTL_TEST_DRIVER=c says that it is.
  */
+#include <grp.h>
+
 #include "mlx5_utils.h"
 
 /* What mainline's driver lets pass, found out by asking it about every opcode: in any scope, from 1, and from 2 on. */
@@ -326,6 +328,105 @@ TEST_F(mlx5, writing_a_register_takes_configuration)
 
 /* Contexts belong to the driver, and objects to nobody that could clean up after a file. */
 TEST_F(mlx5, no_objects_in_any_scope)
+/* Registers that name host memory, and what is in the way of an access that does. */
+static const struct {
+	uint16_t id, op_mod;
+	/* The first word of data */
+	uint32_t word;
+	bool is_refused;
+} memory_registers[] = {
+	/* MCDD, which mstflint reads as well */
+	{ 0x905c, WRITE_REG, 0, true }, { 0x905c, READ_REG, 0, true }, { 0x905c, 2, 0xffffffff, true },
+	/* MTRC_CONF, MTDC */
+	{ 0x9041, WRITE_REG, 0, true }, { 0x9041, READ_REG, 0, false },
+	{ 0x911d, WRITE_REG, 0, true }, { 0x911d, READ_REG, 0, false },
+	/* CORE_DUMP: to the tracer, and to memory */
+	{ 0x402e, WRITE_REG, 0, false }, { 0x402e, WRITE_REG, 2, true }, { 0x402e, READ_REG, 0xff, true },
+	/* RESOURCE_DUMP and MORD: in the answer, and to memory */
+	{ 0xc000, READ_REG, 0x40000000, false }, { 0xc000, READ_REG, 0, true }, { 0xc000, WRITE_REG, 0xbfffffff, true },
+	{ 0x9153, READ_REG, 0x40000000, false }, { 0x9153, READ_REG, 0, true }, { 0x9153, WRITE_REG, 0, true },
+};
+
+static struct command access_memory_register(uint16_t opcode, size_t i)
+{
+	struct command cmd = command(opcode, memory_registers[i].op_mod);
+	uint32_t word = htobe32(memory_registers[i].word);
+
+	cmd.register_id = htobe16(memory_registers[i].id);
+	memcpy(cmd.data, &word, sizeof(word));
+	return cmd;
+}
+
+TEST_F(mlx5, no_register_names_host_memory)
+{
+	long seen[ARRAY_SIZE(memory_registers)];
+
+	if (is_c_driver())
+		SKIP(return, "mainline's driver leaves it to the firmware");
+
+	for (size_t i = 0; i < ARRAY_SIZE(memory_registers); i++)
+		seen[i] = is_emulated() ? emu_count("/registers/%#x", memory_registers[i].id) : 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(memory_registers); i++) {
+		/* If the driver lets one pass after all, a real device must not get an address: nothing but the header. */
+		uint32_t in_len = is_emulated() ? sizeof(struct command) : HEADER_LEN;
+
+		if (!memory_registers[i].is_refused)
+			continue;
+		for (size_t j = 0; j < ARRAY_SIZE(registers); j++) {
+			struct command cmd = access_memory_register(registers[j], i);
+
+			for (uint32_t scope = 0; scope < SCOPES; scope++) {
+				struct answer answer;
+
+				fwctl_rpc_fails(EBADMSG, self->fd, scope, &cmd, in_len, &answer, sizeof(answer));
+				fwctl_rpc_fails(EBADMSG, self->fd, scope, &cmd, HEADER_LEN, &answer, HEADER_LEN);
+			}
+		}
+	}
+
+	/* An emulated device that counts has seen none of them. */
+	for (size_t i = 0; is_emulated() && i < ARRAY_SIZE(memory_registers); i++)
+		EXPECT_EQ(seen[i], emu_count("/registers/%#x", memory_registers[i].id));
+}
+
+TEST_F(mlx5, registers_that_could_name_host_memory)
+{
+	if (!is_emulated())
+		SKIP(return, "may change the device: set FWCTL_TEST_MLX5=emulated if it is not real");
+
+	for (size_t i = 0; i < ARRAY_SIZE(memory_registers); i++) {
+		struct command cmd = access_memory_register(OP_ACCESS_REG, i);
+		struct answer answer;
+		uint32_t len = sizeof(answer);
+
+		/* What the device makes of it is its own business. */
+		if (!memory_registers[i].is_refused)
+			fwctl_rpc(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, sizeof(cmd), &answer, &len);
+	}
+}
+
+/* A program without privileges got the node from somebody.  Returns the errno of its attempt to write MCDD. */
+static int write_mcdd_without_privileges(void *arg)
+{
+	struct command cmd = access_memory_register(OP_ACCESS_REG, 0);
+	struct answer answer;
+	uint32_t len = HEADER_LEN;
+
+	for (int capability = 0; !prctl(PR_CAPBSET_DROP, capability, 0, 0, 0); capability++)
+		;
+	if (setgroups(0, NULL) || setgid(65534) || setuid(65534))
+		return 255;
+	return _fwctl_rpc(*(int *)arg, FWCTL_RPC_CONFIGURATION, &cmd, HEADER_LEN, &answer, &len);
+}
+
+TEST_F(mlx5, no_address_without_privileges)
+{
+	if (is_c_driver())
+		SKIP(return, "mainline's driver leaves it to the firmware");
+	EXPECT_EQ(EBADMSG, in_child(write_mcdd_without_privileges, &self->fd));
+}
+
 {
 	uint16_t opcodes[] = { 0, OP_CREATE_EQ, OP_CREATE_UCTX, OP_DESTROY_UCTX, 0xd00, 0xffff };
 

@@ -31,36 +31,6 @@ static const struct {
 	{ 0x08, ENOMEM }, { 0x09, EINVAL }, { 0x0a, EINVAL }, { 0x0f, EAGAIN }, { 0x50, EIO }, { 0x51, EIO }, { 0xff, EIO },
 };
 
-static bool is_c_driver(void)
-{
-	const char *driver = getenv("FWCTL_TEST_DRIVER");
-
-	return driver && !strcmp(driver, "c");
-}
-
-/* Tells the device something; the first number of its answer, -1 if there is none, -2 if it did not understand. */
-static long __attribute__((format(printf, 1, 2))) emu(const char *format, ...)
-{
-	char command[256], answer[256] = "";
-	va_list args;
-	size_t len;
-	FILE *pipe;
-
-	len = snprintf(command, sizeof(command), "emu ");
-	va_start(args, format);
-	vsnprintf(command + len, sizeof(command) - len, format, args);
-	va_end(args);
-
-	pipe = popen(command, "r");
-	if (!pipe)
-		return -2;
-	if (!fgets(answer, sizeof(answer), pipe))
-		answer[0] = 0;
-	if (pclose(pipe))
-		return -2;
-	return answer[0] >= '0' && answer[0] <= '9' ? strtol(answer, NULL, 10) : -1;
-}
-
 /* Orders a fault. */
 #define fault(...) ASSERT_EQ(-1, emu("fault " __VA_ARGS__))
 
@@ -73,9 +43,7 @@ static long count_uids(void)
 /* How many commands of a kind the device has seen. */
 static long count_commands(const char *name)
 {
-	long count = emu("-p /commands/%s counters", name);
-
-	return count < 0 ? 0 : count;
+	return emu_count("/commands/%s", name);
 }
 
 FIXTURE(mlx5_faults)

@@ -88,6 +88,59 @@ static inline bool is_emulated(void)
 	return kind && !strcmp(kind, "emulated");
 }
 
+/* Whether the driver under test is mainline's, which does what differences.rst lists. */
+static inline bool is_c_driver(void)
+{
+	const char *driver = getenv("FWCTL_TEST_DRIVER");
+
+	return driver && !strcmp(driver, "c");
+}
+
+/* Tells the emulated device something: the first line of its answer, or false if it did not understand. */
+static inline bool emu_answers(const char *what, char *answer, int size)
+{
+	char command[256];
+	FILE *pipe;
+
+	snprintf(command, sizeof(command), "emu %s", what);
+	pipe = popen(command, "r");
+	if (!pipe)
+		return false;
+	if (!fgets(answer, size, pipe))
+		answer[0] = 0;
+	return !pclose(pipe);
+}
+
+/* The same; the first number of its answer, -1 if there is none, -2 if it did not understand. */
+static inline long __attribute__((format(printf, 1, 2))) emu(const char *format, ...)
+{
+	char what[240], answer[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+
+	if (!emu_answers(what, answer, sizeof(answer)))
+		return -2;
+	return answer[0] >= '0' && answer[0] <= '9' ? strtol(answer, NULL, 10) : -1;
+}
+
+/* How often the emulated device has seen something, by a path into its counters. */
+static inline long __attribute__((format(printf, 1, 2))) emu_count(const char *format, ...)
+{
+	char path[128];
+	va_list args;
+	long count;
+
+	va_start(args, format);
+	vsnprintf(path, sizeof(path), format, args);
+	va_end(args);
+
+	count = emu("-p %s counters 2>/dev/null", path);
+	return count < 0 ? 0 : count;
+}
+
 static inline bool is_same_mgir(const void *answer, const void *other, size_t len)
 {
 	return !memcmp(answer, other, len < MGIR_STABLE_LEN ? len : MGIR_STABLE_LEN);

@@ -226,7 +226,7 @@ impl Error {
         };
         let errno = source.raw_os_error()?;
         let (meaning, remedy) = match operation {
-            Operation::Open => open_advice(errno)?,
+            Operation::Open => open_advice(errno),
             Operation::Info => common_advice(errno)?,
             Operation::Rpc {
                 scope, device_type, ..
@@ -244,8 +244,10 @@ impl Error {
     }
 }
 
-fn open_advice(errno: i32) -> Option<(&'static str, &'static str)> {
-    Some(match errno {
+/// Opening a node can fail in the file system, in the kernel, and in the firmware, in which the mlx5 driver creates a context
+/// for each file. Every errno has a meaning.
+fn open_advice(errno: i32) -> (&'static str, &'static str) {
+    match errno {
         libc::ENOENT => (
             "the device has no node",
             "see that devtmpfs is mounted on /dev, or that udev runs; in a container, pass the node in",
@@ -258,21 +260,57 @@ fn open_advice(errno: i32) -> Option<(&'static str, &'static str)> {
             "something other than the node's mode forbids it, such as a container's device policy",
             "allow the node in the container's or unit's device list",
         ),
+        libc::EROFS | libc::ELOOP | libc::ENOTDIR | libc::EISDIR | libc::ENAMETOOLONG => (
+            "what is at the path of the node is no node",
+            "see what is in /dev/fwctl; udev or devtmpfs makes the nodes",
+        ),
         libc::ENODEV | libc::ENXIO => (
             "the device is gone and only its node is left",
             "see what is there with: fwctl list",
         ),
         libc::EMFILE | libc::ENFILE => ("no file descriptor is free", "close files or raise the limit"),
-        libc::EBUSY | libc::ENOSPC => (
+        libc::ENOMEM => (
+            "the kernel has no memory for the open file, or the firmware has no context left for it",
+            "close other users of the device; see whether memory, or the cgroup's limit, is used up",
+        ),
+        libc::EBUSY | libc::ECANCELED => (
+            "the firmware is busy with the commands of others, and none ended in time, so nothing was sent to it",
+            "try again; if it stays so, the firmware hangs: see the kernel log with dmesg, the device may need a reset",
+        ),
+        libc::EAGAIN => (
+            "too many commands have never been answered by the firmware, or it is not ready, so nothing was sent to it",
+            "try again when the firmware has recovered; see the kernel log with dmesg, the device may need a reset",
+        ),
+        libc::ETIMEDOUT => (
+            "the firmware did not answer in time that it made a context for this open file",
+            "try again; if it stays so, the firmware hangs: see the kernel log with dmesg, the device may need a reset",
+        ),
+        libc::ENOLINK => (
+            "the device is in a fatal state, or was pulled out",
+            "see the kernel log: dmesg; the device's driver may recover it, or it needs a reset",
+        ),
+        libc::EINTR => ("a signal stopped the wait for the firmware", "run it again"),
+        libc::ENOSPC => (
             "the driver could not make a firmware context for this open file",
             "close other users of the device; the kernel log may have more",
+        ),
+        libc::EINVAL | libc::EOPNOTSUPP => (
+            "the firmware does not make contexts for open files, or not with the capability that the driver asks for",
+            "update the firmware, or enable user contexts in its configuration",
+        ),
+        libc::EBADR | libc::EFAULT | libc::ENOMSG => (
+            "the device's command interface could not read the driver's command",
+            "see the kernel log: dmesg; the device may need a reset",
         ),
         libc::EIO | libc::EREMOTEIO => (
             "the driver reached the firmware, and the firmware did not make a context for this open file",
             "see the kernel log: dmesg",
         ),
-        _ => return None,
-    })
+        _ => (
+            "the driver of the device could not open it",
+            "see the kernel log: dmesg; the driver's documentation may list this error",
+        ),
+    }
 }
 
 fn common_advice(errno: i32) -> Option<(&'static str, &'static str)> {
@@ -317,7 +355,19 @@ fn common_advice(errno: i32) -> Option<(&'static str, &'static str)> {
             "the device's mailbox refused or is not there",
             "see the kernel log: dmesg; the device may be in reset or disabled",
         ),
-        libc::EBUSY | libc::EAGAIN => ("the device is busy with another command", "try again"),
+        libc::EBUSY => ("the device is busy with another command", "try again"),
+        libc::EAGAIN | libc::ECANCELED => (
+            "too many commands have never been answered by the firmware, so nothing was sent to it",
+            "try again; if it stays so, see the kernel log with dmesg: the device may need a reset",
+        ),
+        libc::ENOLINK => (
+            "the device is in a fatal state, or was pulled out",
+            "see the kernel log: dmesg; the device's driver may recover it, or it needs a reset",
+        ),
+        libc::EBADR | libc::ENOMSG => (
+            "the device's command interface could not read the driver's command",
+            "see the kernel log: dmesg; the device may need a reset",
+        ),
         _ => return None,
     })
 }
@@ -371,7 +421,6 @@ fn rpc_advice(
     })
 }
 
-/// Text of an I/O error, with the errno's name.
 /// Text of a system error, with the errno's name: `No such device (ENODEV)`.
 pub fn errno_text(error: &io::Error) -> String {
     let Some(errno) = error.raw_os_error() else {
@@ -417,6 +466,13 @@ pub fn errno_name(errno: i32) -> Option<&'static str> {
         libc::EOPNOTSUPP => "EOPNOTSUPP",
         libc::ETIMEDOUT => "ETIMEDOUT",
         libc::EREMOTEIO => "EREMOTEIO",
+        libc::ECANCELED => "ECANCELED",
+        libc::ENOLINK => "ENOLINK",
+        libc::ENOMSG => "ENOMSG",
+        libc::EBADR => "EBADR",
+        libc::EOVERFLOW => "EOVERFLOW",
+        libc::ELOOP => "ELOOP",
+        libc::ENAMETOOLONG => "ENAMETOOLONG",
         _ => return None,
     })
 }
@@ -466,5 +522,53 @@ mod tests {
             source: io::Error::from_raw_os_error(libc::ENODEV),
         };
         assert!(meaning(open).contains("only its node is left"));
+    }
+
+    #[test]
+    fn open_is_explained_whatever_it_fails_with() {
+        for errno in 1..=133 {
+            let open = Error::Call {
+                device: "fwctl0".into(),
+                operation: Operation::Open,
+                source: io::Error::from_raw_os_error(errno),
+            };
+            let advice = open.advice().unwrap();
+            assert!(
+                !advice.meaning.is_empty() && !advice.remedy.is_empty(),
+                "{errno}"
+            );
+        }
+    }
+
+    /// What the table of fwctl-mlx5.rst says that open() fails with, and what the core and the file system add: each has a
+    /// name, and a meaning of its own.
+    #[test]
+    fn known_failures_of_open_have_names_and_meanings() {
+        let anything = open_advice(libc::ENOTBLK);
+        for errno in [
+            libc::EINVAL,
+            libc::ENOMEM,
+            libc::EAGAIN,
+            libc::EBUSY,
+            libc::ECANCELED,
+            libc::EIO,
+            libc::ENOLINK,
+            libc::ETIMEDOUT,
+            libc::ENOMSG,
+            libc::EBADR,
+            libc::EFAULT,
+            libc::EINTR,
+            libc::ENOENT,
+            libc::EACCES,
+            libc::EPERM,
+            libc::ENODEV,
+            libc::ENXIO,
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::EROFS,
+        ] {
+            assert!(errno_name(errno).is_some(), "{errno}");
+            assert_ne!(open_advice(errno), anything, "{errno}");
+        }
     }
 }

@@ -76,6 +76,25 @@ fn a_node_that_may_not_be_opened_is_listed_with_a_guess() {
     );
 }
 
+/// Opening a ConnectX sends its firmware a command.
+#[test]
+fn firmware_that_does_not_answer_is_explained() {
+    for (errno, text) in [
+        (110, "Connection timed out (ETIMEDOUT)"),
+        (11, "Resource temporarily unavailable (EAGAIN)"),
+        (125, "Operation canceled (ECANCELED)"),
+        (67, "Link has been severed (ENOLINK)"),
+        (16, "Device or resource busy (EBUSY)"),
+    ] {
+        let ended = Machine::with_cxl(&format!("open errno {errno}")).run(&["info", "fwctl0"]);
+        let lines: Vec<&str> = ended.stderr.lines().collect();
+        assert_eq!(ended.status, 1);
+        assert!(lines[0].ends_with(text), "{}", ended.stderr);
+        assert!(lines[1].starts_with("  meaning: "), "{}", ended.stderr);
+        assert!(lines[2].starts_with("  remedy:  "), "{}", ended.stderr);
+    }
+}
+
 #[test]
 fn a_node_that_is_open_to_others_is_named() {
     let machine = Machine::with_cxl("info cxl");

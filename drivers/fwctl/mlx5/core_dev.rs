@@ -6,12 +6,9 @@
 //! [`include/linux/mlx5/driver.h`](srctree/include/linux/mlx5/driver.h), or in `shim.c`, which also
 //! has the compiler compare the C declarations with those below.
 
-use core::{
-    marker::PhantomData,
-    ptr::{
-        self,
-        NonNull, //
-    },
+use core::ptr::{
+    self,
+    NonNull, //
 };
 
 use kernel::{
@@ -24,11 +21,7 @@ use kernel::{
         code::EREMOTEIO,
         to_result, //
     },
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    },
+    prelude::*, //
 };
 use zerocopy::FromZeros;
 
@@ -124,13 +117,44 @@ extern "C" {
 /// `'bound`. Until it is unbound, `mlx5_core` does not stop the device, nor free it.
 pub(crate) struct CoreDev<'bound> {
     mdev: NonNull<Mlx5CoreDev>,
-    is_silent: Atomic<bool>,
-    _host: PhantomData<&'bound auxiliary::Device<Bound>>,
+    host: &'bound auxiliary::Device<Bound>,
 }
 
-// SAFETY: The functions of `mlx5_core` that are used here can be called from any thread.
+/// How a command of the driver itself failed.
+pub(crate) enum Failure {
+    /// It did not reach the firmware, or the firmware could not read it: it was not executed.
+    NotExecuted(Error),
+    /// The same, after a wait for a slot that was as long as the wait for an answer.
+    NoSlot(Error),
+    /// There was no answer in time. It may have been executed, or may be later.
+    NoAnswer(Error),
+    /// The firmware refused, or the device is removed or in a fatal state.
+    Refused(Error),
+}
+
+impl Failure {
+    /// Returns the errno.
+    pub(crate) fn error(&self) -> Error {
+        match *self {
+            Self::NotExecuted(error)
+            | Self::NoSlot(error)
+            | Self::NoAnswer(error)
+            | Self::Refused(error) => error,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error()
+    }
+}
+
+// SAFETY: The functions of `mlx5_core` that are used here can be called from any thread. The host
+// can be shared with any.
 unsafe impl Send for CoreDev<'_> {}
-// SAFETY: They can be called at the same time, too: `mlx5_core` has the locks that it takes.
+// SAFETY: They can be called at the same time, too: `mlx5_core` has the locks that it takes. So can
+// those of the host.
 unsafe impl Sync for CoreDev<'_> {}
 
 impl<'bound> CoreDev<'bound> {
@@ -154,9 +178,13 @@ impl<'bound> CoreDev<'bound> {
         // nobody else has this device.
         Ok(Self {
             mdev: NonNull::new(mdev).ok_or(ENODEV)?,
-            is_silent: Atomic::new(false),
-            _host: PhantomData,
+            host,
         })
+    }
+
+    /// Returns the auxiliary device, for messages.
+    pub(crate) fn host(&self) -> &'bound device::Device<Bound> {
+        self.host.as_ref()
     }
 
     /// Returns what user contexts can be given, by bits.
@@ -165,30 +193,19 @@ impl<'bound> CoreDev<'bound> {
         unsafe { mlx5_fwctl_shim_uctx_cap(self.mdev.as_ptr()) }
     }
 
-    /// Did a command of the driver itself wait in vain for the firmware, which has answered none
-    /// since?
-    ///
-    /// Then the next one is likely to wait as long, which is a minute, and to cost another of the
-    /// few slots that `mlx5_core` has for commands: without an answer it does not get them back.
-    ///
-    /// The command of a user that waited in vain does not count: it may be this one command that
-    /// the firmware has no answer to.
-    pub(crate) fn is_silent(&self) -> bool {
-        self.is_silent.load(Relaxed)
-    }
-
     /// Executes a command of the driver itself.
     ///
     /// Fails if the firmware gives no answer, and if it refuses. May sleep.
-    pub(crate) fn run<C: Command>(&self, mut command: C) -> Result<C::Out> {
+    pub(crate) fn run<C: Command>(&self, mut command: C) -> Result<C::Out, Failure> {
         const { assert!(size_of::<C>() >= size_of::<InHeader>()) };
         const { assert!(size_of::<C::Out>() >= size_of::<OutHeader>()) };
 
         let mut out = C::Out::new_zeroed();
         let input = command.as_mut_bytes();
         let output = out.as_mut_bytes();
-        let in_size = c_int::try_from(input.len())?;
-        let out_size = c_int::try_from(output.len())?;
+        // CAST: Commands have some hundred bytes at most.
+        let in_size = const { size_of::<C>() as c_int };
+        let out_size = const { size_of::<C::Out>() as c_int };
 
         let input = input.as_mut_ptr().cast();
         let output = output.as_mut_ptr().cast();
@@ -199,16 +216,19 @@ impl<'bound> CoreDev<'bound> {
         // - So is `output`, and it is initialised.
         let ret = unsafe { mlx5_cmd_do(self.mdev.as_ptr(), input, in_size, output, out_size) };
 
-        // No answer in time, or no slot to send the command in.
-        if let Err(ETIMEDOUT | ECANCELED | EBUSY) = self.answered(ret) {
-            self.is_silent.store(true, Relaxed);
-        }
         // SAFETY:
         // - `mdev` is started and stays so, by the type invariant.
         // - `ret` is from the call above, which does not write to `input`.
         // - `output` is valid for a header, see above.
-        to_result(unsafe { mlx5_cmd_check(self.mdev.as_ptr(), ret, input, output) })?;
-        Ok(out)
+        let checked = unsafe { mlx5_cmd_check(self.mdev.as_ptr(), ret, input, output) };
+
+        match (to_result(checked), to_result(ret)) {
+            (Ok(()), _) => Ok(out),
+            (Err(error), Err(ETIMEDOUT)) => Err(Failure::NoAnswer(error)),
+            (Err(error), Err(EBUSY | ECANCELED)) => Err(Failure::NoSlot(error)),
+            (Err(error), Ok(()) | Err(EREMOTEIO | ENXIO)) => Err(Failure::Refused(error)),
+            (Err(error), Err(_)) => Err(Failure::NotExecuted(error)),
+        }
     }
 
     /// Executes the command `request`, and writes the answer of the firmware to `reply`.
@@ -224,7 +244,7 @@ impl<'bound> CoreDev<'bound> {
         // - `mdev` is started and stays so, by the type invariant.
         // - `request` is valid for `in_size` bytes, which is enough for a header.
         // - So is `reply` for `out_size`, and it is initialised.
-        self.answered(unsafe {
+        answered(unsafe {
             mlx5_cmd_do(
                 self.mdev.as_ptr(),
                 request.as_mut_ptr().cast(),
@@ -253,20 +273,15 @@ impl<'bound> CoreDev<'bound> {
         // - It is valid for `out_size` bytes, which are no more, and enough for a header, too.
         // - All of it is initialised.
         // - The function allows both to be the same memory.
-        self.answered(unsafe { mlx5_cmd_do(self.mdev.as_ptr(), buffer, in_size, buffer, out_size) })
+        answered(unsafe { mlx5_cmd_do(self.mdev.as_ptr(), buffer, in_size, buffer, out_size) })
     }
+}
 
-    /// Reads what `mlx5_cmd_do()` returned: is there an answer of the firmware?
-    fn answered(&self, ret: c_int) -> Result {
-        match to_result(ret) {
-            Err(error) if error != EREMOTEIO => Err(error),
-            _ => {
-                if self.is_silent() {
-                    self.is_silent.store(false, Relaxed);
-                }
-                Ok(())
-            }
-        }
+/// Reads what [`mlx5_cmd_do`] returned: fails if there is no answer of the firmware.
+fn answered(ret: c_int) -> Result {
+    match to_result(ret) {
+        Err(EREMOTEIO) => Ok(()),
+        result => result,
     }
 }
 

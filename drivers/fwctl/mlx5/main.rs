@@ -48,7 +48,10 @@ use crate::{
         debug,
         CoreDev, //
     },
-    uctx::Uctx, //
+    uctx::{
+        Contexts,
+        Uctx, //
+    },
 };
 
 struct Mlx5Fwctl;
@@ -84,41 +87,73 @@ kernel::module_auxiliary_driver! {
     imports_ns: ["FWCTL"],
 }
 
+/// What the driver keeps for a device.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Function<'bound> {
+    core_dev: CoreDev<'bound>,
+    #[pin]
+    contexts: Contexts,
+}
+
+impl<'bound> Function<'bound> {
+    fn new(host: &'bound auxiliary::Device<Bound>) -> impl PinInit<Self, Error> + 'bound {
+        try_pin_init!(Self {
+            core_dev: CoreDev::new(host)?,
+            contexts <- Contexts::new(),
+        }? Error)
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Function<'_> {
+    fn drop(self: Pin<&mut Self>) {
+        // All files are closed.
+        self.contexts.finish(&self.core_dev);
+    }
+}
+
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::MLX5;
 
     type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
     type Args = ();
-    type Data<'bound> = CoreDev<'bound>;
+    type Data<'bound> = Function<'bound>;
 
     fn bind<'bound>(
         host: &'bound auxiliary::Device<Bound>,
         _args: (),
-    ) -> impl PinInit<CoreDev<'bound>, Error> + 'bound {
-        CoreDev::new(host)
+    ) -> impl PinInit<Function<'bound>, Error> + 'bound {
+        Function::new(host)
     }
 
     fn open(cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
-        Self::create(&cx.data(), cx.device())
+        Self::create_for(&cx)
     }
 
     fn close(self: Pin<&mut Self>, cx: Context<'_, '_, Self>) {
-        self.destroy(&cx.data(), cx.device());
+        let function = cx.data();
+        let is_unregistering = cx.check() == Err(ENODEV);
+
+        function
+            .contexts
+            .close(&self, &function.core_dev, cx.device(), is_unregistering);
     }
 
     fn info(self: Pin<&Self>, _cx: Context<'_, '_, Self>, info: &mut Info) -> Result {
         info.write(self.describe().as_bytes())
     }
 
-    /// Fails with [`EMSGSIZE`] if the request or the room for the reply is less than a header, with
-    /// [`EBADMSG`] if the policy does not allow the command, and with what `mlx5_core` fails with if
-    /// the firmware does not answer. If it does, that it refused is for the reply to say.
+    /// Fails with [`EMSGSIZE`] if the request or the reply is shorter than a header, with
+    /// [`EBADMSG`] if the policy does not allow the command, and with the errors of `mlx5_core` if
+    /// the firmware does not answer. A refusal of the firmware is a reply.
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
         scope: RpcScope,
         mut rpc: Rpc<'rpc>,
     ) -> Result<Response<'rpc>> {
+        let function = cx.data();
+        let core_dev = &function.core_dev;
         let in_len = rpc.request().len();
         let out_len = rpc.out_len();
 
@@ -137,22 +172,37 @@ impl Operations for Uctx {
         }
 
         // The same memory for both, wherever the reply fits.
-        if out_len <= in_len {
-            let delivered = cx.data().execute_in_place(rpc.request_mut(), out_len);
+        let response = if out_len <= in_len {
+            let delivered = core_dev.execute_in_place(rpc.request_mut(), out_len);
             self.debug_rpc(&cx, opcode, delivered, rpc.request());
             delivered?;
-            rpc.in_place(out_len)
+            rpc.in_place(out_len)?
         } else {
             let mut reply = fwctl::Reply::zeroed(out_len)?;
-            let delivered = cx.data().execute(rpc.request_mut(), &mut reply);
+            let delivered = core_dev.execute(rpc.request_mut(), &mut reply);
             self.debug_rpc(&cx, opcode, delivered, &reply);
             delivered?;
-            Ok(rpc.reply(reply))
-        }
+            rpc.reply(reply)
+        };
+
+        function.contexts.answered(core_dev, cx.device());
+        Ok(response)
     }
 }
 
 impl Uctx {
+    /// Creates the user context of a file that is being opened.
+    ///
+    /// Fails as [`Uctx::create`].
+    fn create_for(cx: &Context<'_, '_, Self>) -> Result<Self> {
+        let function = cx.data();
+        let core_dev = &function.core_dev;
+        let uctx = Self::create(&function.contexts, core_dev, cx.device())?;
+
+        function.contexts.answered(core_dev, cx.device());
+        Ok(uctx)
+    }
+
     /// Says what came of an RPC, for whoever wants debug messages.
     fn debug_rpc(&self, cx: &Context<'_, '_, Self>, opcode: u16, delivered: Result, reply: &[u8]) {
         let answer = delivered

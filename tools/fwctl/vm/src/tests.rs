@@ -210,10 +210,12 @@ const MLX5: &[Test] = &[
     on_connectx!("mlx5/selftest", "the mlx5 selftest on the emulated ConnectX", CONNECTX, "rust", "mlx5"),
     on_connectx!("mlx5/selftest-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5"),
     Test {
+        limit: 600,
         is_slow: true,
         ..on_connectx!("mlx5/faults", "commands that fail, come late or never, or are noise", CONNECTX_FAULTS, "rust", "mlx5_faults")
     },
     Test {
+        limit: 600,
         is_slow: true,
         ..on_connectx!("mlx5/faults-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5_faults")
     },

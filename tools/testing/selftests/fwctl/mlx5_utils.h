@@ -141,6 +141,19 @@ static inline long __attribute__((format(printf, 1, 2))) emu_count(const char *f
 	return count < 0 ? 0 : count;
 }
 
+/* How many commands the emulated device has not answered. */
+static inline int count_in_flight(void)
+{
+	char answer[256] = "";
+	int count = 0;
+
+	if (!emu_answers("-p /in_flight counters", answer, sizeof(answer)))
+		return -1;
+	for (const char *at = answer; *at; at++)
+		count += *at == ',' || (*at == '[' && at[1] != ']');
+	return count;
+}
+
 static inline bool is_same_mgir(const void *answer, const void *other, size_t len)
 {
 	return !memcmp(answer, other, len < MGIR_STABLE_LEN ? len : MGIR_STABLE_LEN);

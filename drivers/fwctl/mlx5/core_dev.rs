@@ -94,6 +94,21 @@ extern "C" {
     /// `dev` must be a device that `mlx5_core` has started, and must stay one while this runs.
     fn mlx5_fwctl_shim_uctx_cap(dev: *mut Mlx5CoreDev) -> u32;
 
+    /// Returns how many commands the device executes at a time, of all but those for pages.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be a device that `mlx5_core` has started, and must stay one while this runs.
+    fn mlx5_fwctl_shim_slots(dev: *mut Mlx5CoreDev) -> u32;
+
+    /// Returns how many of its slots are taken by commands that timed out and that the firmware has
+    /// not completed since. Takes a spinlock, and does not sleep.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be a device that `mlx5_core` has started, and must stay one while this runs.
+    fn mlx5_fwctl_shim_stalled(dev: *mut Mlx5CoreDev) -> u32;
+
     /// Writes a debug message about `dev`, if those of this module are switched on.
     ///
     /// # Safety
@@ -191,6 +206,19 @@ impl<'bound> CoreDev<'bound> {
     pub(crate) fn uctx_cap(&self) -> u32 {
         // SAFETY: `mdev` is started and stays so, by the type invariant.
         unsafe { mlx5_fwctl_shim_uctx_cap(self.mdev.as_ptr()) }
+    }
+
+    /// Returns how many commands the device executes at a time.
+    pub(crate) fn slots(&self) -> u32 {
+        // SAFETY: `mdev` is started and stays so, by the type invariant.
+        unsafe { mlx5_fwctl_shim_slots(self.mdev.as_ptr()) }
+    }
+
+    /// Returns how many slots are lost to commands that timed out, until the firmware completes
+    /// these. Does not sleep.
+    pub(crate) fn stalled(&self) -> u32 {
+        // SAFETY: `mdev` is started and stays so, by the type invariant.
+        unsafe { mlx5_fwctl_shim_stalled(self.mdev.as_ptr()) }
     }
 
     /// Executes a command of the driver itself.

@@ -9,6 +9,7 @@
 //!
 //! - `cmd.rs`: the words of commands;
 //! - `opcode.rs`: which scope a command takes;
+//! - `slots.rs`: how many commands of user space can be in flight;
 //! - `uctx.rs`: the user context that an open file is for the firmware;
 //! - `core_dev.rs`: the functions of `mlx5_core`, with `shim.c`.
 
@@ -37,6 +38,7 @@ use kernel::{
 mod cmd;
 mod core_dev;
 mod opcode;
+mod slots;
 mod uctx;
 
 use crate::{
@@ -48,6 +50,7 @@ use crate::{
         debug,
         CoreDev, //
     },
+    slots::Share,
     uctx::{
         Contexts,
         Uctx, //
@@ -91,16 +94,25 @@ kernel::module_auxiliary_driver! {
 #[pin_data(PinnedDrop)]
 pub(crate) struct Function<'bound> {
     core_dev: CoreDev<'bound>,
+    rpcs: Share,
+    opens: Share,
     #[pin]
     contexts: Contexts,
 }
 
 impl<'bound> Function<'bound> {
     fn new(host: &'bound auxiliary::Device<Bound>) -> impl PinInit<Self, Error> + 'bound {
-        try_pin_init!(Self {
-            core_dev: CoreDev::new(host)?,
-            contexts <- Contexts::new(),
-        }? Error)
+        pin_init::pin_init_scope(move || {
+            let core_dev = CoreDev::new(host)?;
+            let slots = core_dev.slots();
+
+            Ok(try_pin_init!(Self {
+                core_dev,
+                rpcs: Share::of_rpcs(slots),
+                opens: Share::of_opens(slots),
+                contexts <- Contexts::new(),
+            }? Error))
+        })
     }
 }
 
@@ -144,8 +156,9 @@ impl Operations for Uctx {
     }
 
     /// Fails with [`EMSGSIZE`] if the request or the reply is shorter than a header, with
-    /// [`EBADMSG`] if the policy does not allow the command, and with the errors of `mlx5_core` if
-    /// the firmware does not answer. A refusal of the firmware is a reply.
+    /// [`EBADMSG`] if the policy does not allow the command, as [`Share::run`] if there is no slot
+    /// for it, and with the errors of `mlx5_core` if the firmware does not answer. A refusal of the
+    /// firmware is a reply.
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
@@ -173,13 +186,17 @@ impl Operations for Uctx {
 
         // The same memory for both, wherever the reply fits.
         let response = if out_len <= in_len {
-            let delivered = core_dev.execute_in_place(rpc.request_mut(), out_len);
+            let delivered = function.rpcs.run(&cx, core_dev, || {
+                core_dev.execute_in_place(rpc.request_mut(), out_len)
+            });
             self.debug_rpc(&cx, opcode, delivered, rpc.request());
             delivered?;
             rpc.in_place(out_len)?
         } else {
             let mut reply = fwctl::Reply::zeroed(out_len)?;
-            let delivered = core_dev.execute(rpc.request_mut(), &mut reply);
+            let delivered = function.rpcs.run(&cx, core_dev, || {
+                core_dev.execute(rpc.request_mut(), &mut reply)
+            });
             self.debug_rpc(&cx, opcode, delivered, &reply);
             delivered?;
             rpc.reply(reply)
@@ -193,11 +210,13 @@ impl Operations for Uctx {
 impl Uctx {
     /// Creates the user context of a file that is being opened.
     ///
-    /// Fails as [`Uctx::create`].
+    /// Fails as [`Share::run`] and as [`Uctx::create`].
     fn create_for(cx: &Context<'_, '_, Self>) -> Result<Self> {
         let function = cx.data();
         let core_dev = &function.core_dev;
-        let uctx = Self::create(&function.contexts, core_dev, cx.device())?;
+        let uctx = function.opens.run(cx, core_dev, || {
+            Self::create(&function.contexts, core_dev, cx.device())
+        })?;
 
         function.contexts.answered(core_dev, cx.device());
         Ok(uctx)

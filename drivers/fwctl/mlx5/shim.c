@@ -5,6 +5,7 @@
  * And what Rust says it knows, compared with the headers.
  */
 #include <linux/auxiliary_bus.h>
+#include <linux/bitops.h>
 #include <linux/build_bug.h>
 #include <linux/compiler_types.h>
 #include <linux/container_of.h>
@@ -14,6 +15,7 @@
 #include <linux/mlx5/driver.h>
 #include <linux/mlx5/mlx5_ifc.h>
 #include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <uapi/fwctl/mlx5.h>
 
 #include "shim.h"
@@ -26,6 +28,29 @@ struct mlx5_core_dev *mlx5_fwctl_shim_core_dev(struct auxiliary_device *adev)
 u32 mlx5_fwctl_shim_uctx_cap(struct mlx5_core_dev *dev)
 {
 	return MLX5_CAP_GEN(dev, uctx_cap);
+}
+
+u32 mlx5_fwctl_shim_slots(struct mlx5_core_dev *dev)
+{
+	return dev->cmd.vars.max_reg_cmds;
+}
+
+/* As mlx5_cmd_all_stalled() looks at them, which says only whether it is all. */
+u32 mlx5_fwctl_shim_stalled(struct mlx5_core_dev *dev)
+{
+	struct mlx5_cmd *cmd = &dev->cmd;
+	unsigned long flags;
+	u32 stalled = 0;
+	int i;
+
+	spin_lock_irqsave(&cmd->alloc_lock, flags);
+	for_each_clear_bit(i, &cmd->vars.bitmask, cmd->vars.max_reg_cmds) {
+		if (test_bit(MLX5_CMD_ENT_STATE_TIMEDOUT, &cmd->ent_arr[i]->state))
+			stalled++;
+	}
+	spin_unlock_irqrestore(&cmd->alloc_lock, flags);
+
+	return stalled;
 }
 
 void mlx5_fwctl_shim_debug(const struct device *dev, u16 uid, u16 opcode, int ret, u8 status, u32 syndrome)
@@ -61,14 +86,14 @@ static_assert(MLX5_ST_SZ_BYTES(destroy_uctx_out) == 16);
 ASSERT_FIELD(destroy_uctx_out, status, 0, 8);
 ASSERT_FIELD(destroy_uctx_out, syndrome, 4, 32);
 
-static_assert(sizeof(struct fwctl_info_mlx5) == 8);
-static_assert(offsetof(struct fwctl_info_mlx5, uid) == 0);
-static_assert(offsetof(struct fwctl_info_mlx5, uctx_caps) == 4);
 static_assert(MLX5_CMD_OP_ACCESS_REG == 0x805);
 static_assert(MLX5_ST_SZ_BYTES(access_register_in) == 16);
 ASSERT_FIELD(access_register_in, op_mod, 6, 16);
 ASSERT_FIELD(access_register_in, register_id, 10, 16);
 
+static_assert(sizeof(struct fwctl_info_mlx5) == 8);
+static_assert(offsetof(struct fwctl_info_mlx5, uid) == 0);
+static_assert(offsetof(struct fwctl_info_mlx5, uctx_caps) == 4);
 
 /* opcode.rs: registers that name host memory, as far as the headers have them */
 #define ASSERT_BITS(layout, field, offset, bits) \

@@ -11,6 +11,8 @@ struct mlx5_core_dev;
 
 struct mlx5_core_dev *mlx5_fwctl_shim_core_dev(struct auxiliary_device *adev);
 u32 mlx5_fwctl_shim_uctx_cap(struct mlx5_core_dev *dev);
+u32 mlx5_fwctl_shim_slots(struct mlx5_core_dev *dev);
+u32 mlx5_fwctl_shim_stalled(struct mlx5_core_dev *dev);
 void mlx5_fwctl_shim_debug(const struct device *dev, u16 uid, u16 opcode, int ret, u8 status, u32 syndrome);
 
 #endif

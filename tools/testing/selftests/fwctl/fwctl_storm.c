@@ -110,6 +110,8 @@ struct caller {
 static bool has_vanished(int err)
 {
 	switch (err) {
+	/* Too many commands to a ConnectX have timed out. */
+	case EAGAIN:
 	case EBUSY:
 	case EIO:
 	case ENOLINK:

@@ -7,6 +7,8 @@
  *
  * The tests hold for mainline's driver, too; where it differs, FWCTL_TEST_DRIVER=c says that it is.
  */
+#include <signal.h>
+
 #include "mlx5_utils.h"
 
 /* Statuses, include/linux/mlx5/device.h */
@@ -512,6 +514,183 @@ TEST_F_TIMEOUT(mlx5_faults, close_answered_too_late, 200)
 	EXPECT_EQ(self->uids, count_uids());
 }
 
+/*
+ * RPCs that are never answered
+ */
+
+/* More than the command interface has slots. */
+#define SILENT_CALLERS 40
+
+struct silent {
+	pthread_t thread;
+	int fd;
+	/* -1 while it waits */
+	volatile int err;
+};
+
+static void *silent_main(void *arg)
+{
+	struct silent *silent = arg;
+	struct answer answer;
+
+	silent->err = _read_mgir(silent->fd, &answer);
+	return NULL;
+}
+
+/* Starts RPCs that get no answer, and waits until the device has as many as it gets. */
+static void start_silent(struct silent *silent, int fd)
+{
+	int before = -1, now = 0;
+
+	for (int i = 0; i < SILENT_CALLERS; i++) {
+		silent[i] = (struct silent) { .fd = fd, .err = -1 };
+		if (pthread_create(&silent[i].thread, NULL, silent_main, &silent[i]))
+			abort();
+	}
+	while (!now || now != before) {
+		before = now;
+		usleep(300000);
+		now = count_in_flight();
+	}
+}
+
+static int count_errors(const struct silent *silent, int err)
+{
+	int count = 0;
+
+	for (int i = 0; i < SILENT_CALLERS; i++)
+		count += silent[i].err == err;
+	return count;
+}
+
+/* A command that mlx5_core sends for itself: by its debugfs, QUERY_ISSI.  Returns 0 or an errno. */
+static int command_of_mlx5_core(const struct device *dev)
+{
+	static const char dir[] = "/sys/kernel/debug/mlx5/%s/cmd/%s";
+	static const char query[HEADER_LEN] = { OP_QUERY_ISSI >> 8, OP_QUERY_ISSI & 0xff };
+	char link[PATH_MAX], function[NAME_MAX + 1], path[PATH_MAX];
+	int fd, err = 0;
+
+	snprintf(link, sizeof(link), CLASS_DIR "/%s/device", dev->name);
+	if (link_name(link, function, sizeof(function)))
+		return ENOENT;
+	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
+	snprintf(path, sizeof(path), dir, function, "in");
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, query, sizeof(query)) != sizeof(query))
+		err = errno;
+	close(fd);
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), dir, function, "out_len");
+	err = write_text(path, "112");
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), dir, function, "run");
+	return write_text(path, "go");
+}
+
+TEST_F_TIMEOUT(mlx5_faults, silent_rpcs_leave_half_of_the_slots, 200)
+{
+	struct silent silent[SILENT_CALLERS];
+	int fd = opened(self->dev.node), slots = 31;
+	struct answer answer;
+
+	if (is_c_driver())
+		SKIP(return, "mainline's driver takes them all");
+
+	fault("user,never,times=forever");
+	start_silent(silent, fd);
+	EXPECT_EQ(slots / 2, count_in_flight());
+
+	/* Everybody else goes on, before one of them has given up. */
+	for (int i = 0; i < 3; i++)
+		EXPECT_EQ(0, close(opened(self->dev.node)));
+	EXPECT_EQ(0, command_of_mlx5_core(&self->dev));
+
+	for (int i = 0; i < SILENT_CALLERS; i++)
+		pthread_join(silent[i].thread, NULL);
+	/* Those that were sent, and those for which nothing is left to wait for. */
+	EXPECT_EQ(slots / 2, count_errors(silent, ETIMEDOUT));
+	EXPECT_EQ(SILENT_CALLERS - slots / 2, count_errors(silent, EAGAIN));
+	EXPECT_EQ(slots / 2, count_in_flight());
+
+	/* They have their slots until they are answered. */
+	EXPECT_EQ(-1, emu("clear"));
+	EXPECT_EQ(EAGAIN, _read_mgir(fd, &answer));
+	EXPECT_EQ(0, close(opened(self->dev.node)));
+	EXPECT_EQ(0, command_of_mlx5_core(&self->dev));
+	EXPECT_LE(0, emu("release"));
+	while (count_in_flight())
+		usleep(10000);
+	/* The event of the last one is still on its way. */
+	for (int i = 0; i < 100 && _read_mgir(fd, &answer) == EAGAIN; i++)
+		usleep(10000);
+	read_mgir(fd);
+	close(fd);
+	EXPECT_EQ(self->uids, count_uids());
+}
+
+/* Opening files that the firmware never answers leaves slots to others, too. */
+TEST_F_TIMEOUT(mlx5_faults, silent_opens_leave_slots, 300)
+{
+	pid_t openers[SILENT_CALLERS];
+	int status;
+
+	if (is_c_driver())
+		SKIP(return, "mainline's driver takes them all");
+
+	fault("op=0xa04,never,times=forever");
+	for (int i = 0; i < SILENT_CALLERS; i++) {
+		openers[i] = fork();
+		ASSERT_LE(0, openers[i]);
+		if (!openers[i])
+			_exit(open(self->dev.node, O_RDWR | O_CLOEXEC) < 0 ? errno : 0);
+	}
+	for (int i = 0; i < SILENT_CALLERS; i++) {
+		ASSERT_EQ(openers[i], waitpid(openers[i], &status, 0));
+		ASSERT_TRUE(WIFEXITED(status));
+		EXPECT_TRUE(WEXITSTATUS(status) == ETIMEDOUT || WEXITSTATUS(status) == EAGAIN);
+	}
+	EXPECT_GT(31, count_in_flight());
+	EXPECT_EQ(0, command_of_mlx5_core(&self->dev));
+}
+
+
+TEST_F_TIMEOUT(mlx5_faults, waiting_for_a_slot_is_killable, 200)
+{
+	struct silent silent[SILENT_CALLERS];
+	int fd = opened(self->dev.node), status;
+	bool was_first = false;
+	pid_t child;
+
+	if (is_c_driver())
+		SKIP(return, "mainline's driver does not wait");
+
+	/* Again if this host is so slow that those before it have given up meanwhile. */
+	for (int round = 0; round < 5 && !was_first; round++) {
+		fault("user,never,times=forever");
+		start_silent(silent, fd);
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child)
+			_exit(_read_mgir(fd, &(struct answer) {}));
+		usleep(300000);
+		EXPECT_EQ(0, kill(child, SIGKILL));
+		EXPECT_EQ(child, waitpid(child, &status, 0));
+		was_first = WIFSIGNALED(status) && count_errors(silent, -1) == SILENT_CALLERS;
+
+		EXPECT_EQ(-1, emu("clear"));
+		EXPECT_LE(0, emu("release"));
+		for (int i = 0; i < SILENT_CALLERS; i++)
+			pthread_join(silent[i].thread, NULL);
+		if (was_first)
+			EXPECT_EQ(SILENT_CALLERS, count_errors(silent, 0));
+	}
+	EXPECT_TRUE(was_first);
+	close(fd);
+}
+
 /* Unbind: last, since the device has another number afterwards. */
 TEST_F_TIMEOUT(mlx5_faults, unbind_never_answered, 200)
 {
@@ -530,6 +709,30 @@ TEST_F_TIMEOUT(mlx5_faults, unbind_never_answered, 200)
 		EXPECT_EQ(ENODEV, _read_mgir(fds[i], &(struct answer) {}));
 		EXPECT_EQ(0, close(fds[i]));
 	}
+
+	ASSERT_EQ(0, write_text(DRIVER_DIR "/bind", auxiliary));
+	ASSERT_TRUE(find_device(&self->dev, is_mlx5));
+}
+
+/* Those that wait for a slot end at once; those in flight when mlx5_core gives up. */
+TEST_F_TIMEOUT(mlx5_faults, unbind_ends_waiting_for_a_slot, 200)
+{
+	struct silent silent[SILENT_CALLERS];
+	int fd = opened(self->dev.node);
+	char auxiliary[NAME_MAX + 1];
+
+	if (is_c_driver())
+		SKIP(return, "mainline's driver does not wait");
+
+	ASSERT_TRUE(find_auxiliary(&self->dev, auxiliary, sizeof(auxiliary)));
+	fault("user,never,times=forever");
+	start_silent(silent, fd);
+	ASSERT_EQ(0, write_text(DRIVER_DIR "/unbind", auxiliary));
+	for (int i = 0; i < SILENT_CALLERS; i++)
+		pthread_join(silent[i].thread, NULL);
+	EXPECT_EQ(count_in_flight(), count_errors(silent, ETIMEDOUT));
+	EXPECT_EQ(SILENT_CALLERS - count_in_flight(), count_errors(silent, ENODEV));
+	close(fd);
 
 	ASSERT_EQ(0, write_text(DRIVER_DIR "/bind", auxiliary));
 	ASSERT_TRUE(find_device(&self->dev, is_mlx5));

@@ -2,14 +2,42 @@
 # shellcheck shell=bash
 # A long step, shown: one updating line on a terminal, a line every 20 s elsewhere, the full log in a named file.
 
-# start_logs: one folder of logs per run; the last ten runs are kept.
+# start_logs: makes one folder of logs per run and holds a lock on it for as long as the run lives; deletes all but the last
+# ten folders of runs that have ended.
+# The lock is a flock of the folder itself, by an open descriptor, so it needs no cleaning up after a run that was killed. Children
+# inherit the descriptor, on purpose: a VM that outlives a killed run still writes its logs. A process that such a run leaves behind
+# for good costs one folder more on the disk, and nothing else.
 start_logs() {
 	[[ -z ${LOGS:-} ]] || return 0
-	LOGS=$CACHE/logs/$(date +%Y%m%d-%H%M%S)-$$
-	mkdir -p "$LOGS"
-	ln -sfn "$(basename "$LOGS")" "$CACHE/logs/latest"
-	find "$CACHE/logs" -mindepth 1 -maxdepth 1 -type d | sort | head -n -10 | xargs -r rm -rf
+	local guard name held number=1
+	name=$(date +%Y%m%d-%H%M%S)-$$
+	mkdir -p "$CACHE/logs"
+	# Nobody deletes folders between this run's mkdir and its flock.
+	exec {guard}>"$CACHE/logs/.lock"
+	flock "$guard"
+	# Another container that shares the cache may have the same process ID.
+	while [[ -e $CACHE/logs/$name ]]; do name=${name%.*}.$((number++)); done
+	LOGS=$CACHE/logs/$name
+	mkdir "$LOGS"
+	exec {held}<"$LOGS"
+	flock "$held"
+	ln -sfn "$name" "$CACHE/logs/latest"
+	drop_old_logs
+	exec {guard}>&-
 	export LOGS
+}
+
+# drop_old_logs: by the time of their last new file, not by name: a folder that was made by hand has any name.
+drop_old_logs() {
+	local path fd kept=0
+	while read -r -d '' path; do
+		# One that has been removed by hand meanwhile.
+		exec {fd}<"$path" || continue
+		if flock --exclusive --nonblock "$fd" && ((++kept > 10)); then
+			rm -rf --one-file-system "$path"
+		fi
+		exec {fd}<&-
+	done < <(find "$CACHE/logs" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\0' | sort -z -rn | cut -z -d' ' -f2-)
 }
 
 # run_step NAME TITLE PROBE CMD...: runs CMD with its output in $LOGS/NAME.log. PROBE is a command that prints how far

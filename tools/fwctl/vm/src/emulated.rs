@@ -6,6 +6,7 @@
 //! behind.  QEMU does not survive a process that ends first, so at the end QEMU goes first.
 
 use crate::machine::Emulated;
+use crate::pace::{Clock, Deadline};
 use crate::sys;
 use anyhow::{bail, Context, Result};
 use rustix::process::{kill_process, Pid, Signal};
@@ -14,12 +15,15 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What it says when QEMU can connect.
 const READY: &str = "ready";
+
+/// How soon its end is noticed.
+const TICK: Duration = Duration::from_millis(5);
 
 /// Exit status: a driver left something behind.
 const EXIT_LEAKS: i32 = 3;
@@ -93,7 +97,15 @@ impl Emulator {
             // It never writes to a closed pipe.
             let _ = stdout.read_to_end(&mut Vec::new());
         });
-        match said.recv_timeout(limit) {
+        let mut clock = emulator.clock();
+        let deadline = Deadline::after(clock.now(), limit);
+        let said = loop {
+            match said.recv_timeout(TICK) {
+                Err(RecvTimeoutError::Timeout) if !deadline.is_over(clock.now()) => {}
+                end => break end,
+            }
+        };
+        match said {
             Ok(line) if line.trim_end() == READY => Ok(emulator),
             Ok(_) => {
                 let _ = emulator.child.wait();
@@ -107,6 +119,15 @@ impl Emulator {
                 limit.as_secs()
             ),
         }
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::new(vec![self.process()])
     }
 
     /// Whether it has ended; QEMU and the guest then have no device any more.
@@ -136,12 +157,13 @@ impl Emulator {
             if is_asked {
                 let _ = kill_process(Pid::from_child(&self.child), Signal::Term);
             }
-            let deadline = Instant::now() + patience;
-            while Instant::now() < deadline {
+            let mut clock = self.clock();
+            let deadline = Deadline::after(clock.now(), patience);
+            while !deadline.is_over(clock.now()) {
                 if let Ok(Some(status)) = self.child.try_wait() {
                     return Some(status);
                 }
-                thread::sleep(Duration::from_millis(5));
+                thread::sleep(TICK);
             }
         }
         None

@@ -80,7 +80,8 @@ fn serve() -> Result<()> {
         match request {
             Request::Run(step) => step::run(&step, &mut port)?,
             Request::Shell { term, size } => shell(&term, size, &mut port)?,
-            Request::Resize(_) => {}
+            // The step is over.
+            Request::Resize(_) | Request::Stop { .. } => {}
         }
     }
     Ok(())

@@ -197,6 +197,7 @@ impl Host {
             argv: &argv,
             sockets: &sockets,
             console_log: console_log.clone(),
+            beside: emulators.iter().map(Emulator::process).collect(),
             limit: self.limit(BOOT_LIMIT + firmware),
             silence: self.limit(SILENCE_LIMIT + firmware),
         });

@@ -11,6 +11,7 @@
 //!   [`initramfs`], and [`qemu`]'s command line
 //! * [`session`]: a booted machine that runs steps, on top of [`vm`] (QEMU and its channels),
 //!   [`protocol`] and [`console`]; [`shell`]: our terminal as the guest's
+//! * [`pace`]: how long a machine has had, on a busy host
 //! * [`judge`]: from what happened to an [`outcome`], with [`tap`]
 //! * [`emulated`]: the devices that fwctl-emu plays
 //! * [`guest`]: the same program as the guest's init, and as the command `emu` in it
@@ -28,6 +29,7 @@ mod judge;
 mod kernel;
 mod machine;
 mod outcome;
+mod pace;
 mod protocol;
 mod qemu;
 mod report;

@@ -35,8 +35,6 @@ pub struct Step {
     pub argv: Vec<String>,
     /// Variables to add to the environment.
     pub env: Vec<(String, String)>,
-    /// Time limit in milliseconds.
-    pub limit_ms: u64,
 }
 
 /// What the host asks of the guest's init.
@@ -44,6 +42,11 @@ pub struct Step {
 pub enum Request {
     /// Run a program; answered by output events and one [`Event::End`].
     Run(Step),
+    /// Stop the program of this step: it has had its time, by the host's measure.
+    Stop {
+        /// [`Step::seq`].
+        seq: u32,
+    },
     /// Start a shell on the virtio console; answered by [`Event::ShellEnd`].
     Shell {
         /// Type of the host's terminal.
@@ -80,7 +83,7 @@ pub enum Status {
     Exited(i32),
     /// A signal ended the program.
     Killed(i32),
-    /// The time limit passed; the kernel was asked for its stacks and the program was killed.
+    /// The host stopped it; the kernel was asked for its stacks and the program was killed.
     TimedOut,
     /// The program could not be started.
     NotStarted(String),
@@ -268,7 +271,6 @@ mod tests {
             name: "core/x".into(),
             argv: vec!["sh".into(), "-c".into(), "echo \"\n\"".into()],
             env: vec![("A".into(), "b".into())],
-            limit_ms: 1000,
         };
         let line = serde_json::to_string(&Request::Run(step.clone())).unwrap();
         assert!(!line.contains('\n'));

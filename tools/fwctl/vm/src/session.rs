@@ -3,6 +3,7 @@
 //! A booted machine that runs one step after the other and keeps their kernel messages apart.
 
 use crate::console::{Line, Splitter};
+use crate::pace::{Clock, Deadline, WINDOW};
 use crate::protocol::{
     begin_mark, end_mark, late_mark, Decoder, Event, Message, Request, Status, Step, Stream,
 };
@@ -16,8 +17,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a message may take from the guest's init to the host.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a message may take between the guest's init and the host.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// What to boot.
 pub struct Boot<'a> {
@@ -27,7 +28,9 @@ pub struct Boot<'a> {
     pub sockets: &'a Sockets,
     /// Where to keep the kernel log.
     pub console_log: PathBuf,
-    /// Time until init must be up.
+    /// Processes that the machine waits for: its emulated devices.
+    pub beside: Vec<u32>,
+    /// Time until init must be up.  All limits are in the machine's own time, see [`crate::pace`].
     pub limit: Duration,
     /// Time until the kernel must have said something.
     pub silence: Duration,
@@ -60,6 +63,7 @@ pub struct Session {
     pub boot_time: Duration,
     /// Kernel messages outside of any step.
     pub stray: Vec<Line>,
+    clock: Clock,
     console_log: PathBuf,
     log: File,
     splitter: Splitter,
@@ -123,8 +127,11 @@ impl Session {
         let log = File::create(&boot.console_log)
             .with_context(|| format!("cannot write {}", boot.console_log.display()))?;
         let qemu_log = boot.console_log.with_extension("qemu");
+        let vm = Vm::start(boot.argv, boot.sockets, &qemu_log)?;
+        let processes = boot.beside.into_iter().chain([vm.process()]);
         let mut session = Session {
-            vm: Vm::start(boot.argv, boot.sockets, &qemu_log)?,
+            clock: Clock::new(processes.collect()),
+            vm,
             release: String::new(),
             boot_time: Duration::ZERO,
             stray: Vec::new(),
@@ -135,13 +142,16 @@ impl Session {
             lines: VecDeque::new(),
             seq: 0,
         };
+        let start = session.clock.now();
+        let silence = Deadline::after(start, boot.silence);
+        let limit = Deadline::after(start, boot.limit);
         loop {
-            let limit = if session.stray.is_empty() {
-                boot.silence
+            let deadline = if session.stray.is_empty() {
+                silence
             } else {
-                boot.limit
+                limit
             };
-            match session.news(limit.saturating_sub(started.elapsed()))? {
+            match session.news_before(deadline)? {
                 News::Line(line) => session.stray.push(line),
                 News::Message(Message::Event(Event::Ready { release })) => {
                     session.release = release;
@@ -155,7 +165,14 @@ impl Session {
                         .into())
                 }
                 News::Nothing => {
-                    let what = format!("was not up after {} s", limit.as_secs());
+                    let now = session.clock.now();
+                    let (wall, own) = (now.wall.as_secs(), now.own.as_secs());
+                    let what = match wall - own {
+                        0 => format!("was not up after {wall} s"),
+                        lost => format!(
+                            "was not up after {wall} s, of which it waited {lost} s for a processor"
+                        ),
+                    };
                     return Err(session.no_boot(&what, &qemu_log).into());
                 }
             }
@@ -178,14 +195,19 @@ impl Session {
         }
     }
 
-    /// Runs one step and shows `watch` what happens meanwhile.
-    pub fn run(&mut self, mut step: Step, watch: &mut dyn FnMut(Seen<'_>)) -> Result<Ran> {
+    /// Runs one step for at most `limit` and shows `watch` what happens meanwhile.
+    pub fn run(
+        &mut self,
+        mut step: Step,
+        limit: Duration,
+        watch: &mut dyn FnMut(Seen<'_>),
+    ) -> Result<Ran> {
         self.seq += 1;
         step.seq = self.seq;
         let (begin, end) = (begin_mark(step.seq, &step.name), end_mark(step.seq));
         let late = late_mark(step.seq);
         let started = Instant::now();
-        let mut deadline = started + Duration::from_millis(step.limit_ms) + GRACE;
+        let mut deadline = Deadline::after(self.clock.now(), limit);
         self.vm.send(&Request::Run(step))?;
 
         let mut before = Vec::new();
@@ -193,6 +215,7 @@ impl Session {
         let mut stacks = Vec::new();
         let mut began = false;
         let mut is_late = false;
+        let mut was_stopped = false;
         let mut time = None;
         let mut status = None;
         let mut log_is_complete = false;
@@ -200,8 +223,7 @@ impl Session {
             if let (true, Some(status)) = (log_is_complete, &status) {
                 break Ended::Status(Status::clone(status));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.news(left)? {
+            match self.news_before(deadline)? {
                 News::Line(line) if line.from_user && line.text == begin => began = true,
                 News::Line(line) if line.from_user && line.text == end => log_is_complete = true,
                 News::Line(line) if line.from_user && line.text == late => is_late = true,
@@ -220,10 +242,15 @@ impl Session {
                     time = Some(started.elapsed());
                     status = Some(now);
                     // The console is a slow line and may be behind.
-                    deadline = Instant::now() + GRACE;
+                    deadline = Deadline::after(self.clock.now(), GRACE);
                 }
                 News::Message(_) | News::Tty(_) | News::Keys(_) => {}
                 News::Ended => break Ended::Died,
+                News::Nothing if status.is_none() && !was_stopped => {
+                    was_stopped = true;
+                    self.vm.send(&Request::Stop { seq: self.seq })?;
+                    deadline = Deadline::after(self.clock.now(), GRACE);
+                }
                 News::Nothing => break status.take().map_or(Ended::Hung, Ended::Status),
             }
         };
@@ -240,9 +267,23 @@ impl Session {
         })
     }
 
-    /// Waits for something new.
+    /// Waits for something new for as long as `wait` on the wall.
     pub fn news(&mut self, wait: Duration) -> Result<News> {
         let deadline = Instant::now() + wait;
+        self.news_while(|_| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Waits for something new until `deadline`.
+    pub fn news_before(&mut self, deadline: Deadline) -> Result<News> {
+        self.news_while(|clock| match deadline.is_over(clock.now()) {
+            true => Duration::ZERO,
+            false => WINDOW,
+        })
+    }
+
+    /// Waits for something new until `left` says that no time is left.  What has arrived is taken
+    /// first, so that a busy host does not cost anybody what was there in time.
+    fn news_while(&mut self, left: impl Fn(&mut Clock) -> Duration) -> Result<News> {
         loop {
             if let Some(line) = self.lines.pop_front() {
                 return Ok(News::Line(line));
@@ -250,8 +291,8 @@ impl Session {
             if let Some(message) = self.decoder.next()? {
                 return Ok(News::Message(message));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.vm.next(left)? {
+            let wait = left(&mut self.clock);
+            match self.vm.next(wait)? {
                 Some(Input::Data(Channel::Console, bytes)) => {
                     self.log
                         .write_all(&bytes)
@@ -263,7 +304,11 @@ impl Session {
                 Some(Input::Keys(keys)) => return Ok(News::Keys(Some(keys))),
                 Some(Input::KeysClosed) => return Ok(News::Keys(None)),
                 Some(Input::Opened(..)) => {}
-                None if self.vm.exited().is_none() => return Ok(News::Nothing),
+                None if self.vm.exited().is_none() => {
+                    if wait.is_zero() {
+                        return Ok(News::Nothing);
+                    }
+                }
                 None => match self.splitter.finish() {
                     Some(line) => return Ok(News::Line(line)),
                     None => return Ok(News::Ended),

@@ -209,7 +209,6 @@ impl Suite<'_> {
             name: name.clone(),
             argv: vec!["/bin/sh".into(), format!("{}/{what}.sh", image::SCRIPTS)],
             env: Vec::new(),
-            limit_ms: self.host.limit(limit).as_millis() as u64,
         };
         let mut output = Vec::new();
         let mut watch = |seen: Seen<'_>| {
@@ -217,7 +216,8 @@ impl Suite<'_> {
                 output.extend_from_slice(bytes);
             }
         };
-        let ran = booted.session.run(step, &mut watch)?;
+        let limit = self.host.limit(limit);
+        let ran = booted.session.run(step, limit, &mut watch)?;
         let output = String::from_utf8_lossy(&output);
         let Some(trouble) = trouble(&ran, &output) else {
             return Ok(true);
@@ -250,7 +250,8 @@ impl Suite<'_> {
                 }
             }
         };
-        let ran = booted.session.run(self.step(test), &mut watch);
+        let limit = self.host.limit(test.limit) + Duration::from_secs(self.wishes.extend);
+        let ran = booted.session.run(self.step(test), limit, &mut watch);
         let output = String::from_utf8_lossy(&output).into_owned();
         let mut results = match &ran {
             Ok(ran) => judge(test, ran, &output),
@@ -283,13 +284,11 @@ impl Suite<'_> {
             .cloned()
             .chain([machine, patience])
             .collect();
-        let limit = self.host.limit(test.limit) + Duration::from_secs(self.wishes.extend);
         Step {
             seq: 0,
             name: test.name.into(),
             argv: shell.into_iter().chain([script]).chain(arguments).collect(),
             env,
-            limit_ms: limit.as_millis() as u64,
         }
     }
 

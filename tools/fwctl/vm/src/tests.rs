@@ -33,7 +33,7 @@ pub struct Test {
     pub reads: Reads,
     /// What must have been built.
     pub needs: &'static [Need],
-    /// Time limit in seconds, generous: the machine may be emulated and the host busy.
+    /// Time limit in seconds of the machine's own time, generous: it may be emulated.
     pub limit: u64,
     /// It takes a minute or more: `--quick` leaves it out.
     pub is_slow: bool,

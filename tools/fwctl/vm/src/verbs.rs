@@ -132,13 +132,11 @@ fn step(
     if stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
         env.push(("FWCTL_VM_COLOR".to_string(), "1".to_string()));
     }
-    let limit_ms = host.limit(limit).as_millis() as u64;
     let step = Step {
         seq: 0,
         name: name.into(),
         argv,
         env,
-        limit_ms,
     };
     let mut watch = |seen: Seen<'_>| match seen {
         Seen::Output(Stream::Out, bytes) => {
@@ -152,7 +150,7 @@ fn step(
         Seen::Kernel(line) if line.is_warning() => eprintln!("[kernel] {}", line.text),
         Seen::Kernel(_) => {}
     };
-    let ran = booted.session.run(step, &mut watch)?;
+    let ran = booted.session.run(step, host.limit(limit), &mut watch)?;
     let console = booted.console_log.display();
     let died = |what: &str| {
         let last = ran

@@ -138,6 +138,11 @@ impl Vm {
         });
     }
 
+    /// QEMU's process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// QEMU's exit status, once it has one.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()

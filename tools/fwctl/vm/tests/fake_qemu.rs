@@ -37,8 +37,12 @@ fn fake_qemu() {
     }
     writeln!(console, "<6>[    0.1] Linux version 7.3.fake\r").unwrap();
     writeln!(port, "{{\"Ready\":{{\"release\":\"7.3.fake\"}}}}").unwrap();
-    for line in BufReader::new(port.try_clone().unwrap()).lines() {
+    let mut lines = BufReader::new(port.try_clone().unwrap()).lines();
+    while let Some(line) = lines.next() {
         let line = line.unwrap();
+        if line.starts_with("{\"Stop\"") {
+            continue;
+        }
         let field = |name: &str| {
             let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap();
             rest.split([',', '}'])
@@ -59,6 +63,15 @@ fn fake_qemu() {
         }
         match mode.as_str() {
             "hang" if is_first => std::thread::sleep(Duration::from_secs(600)),
+            "late" if is_first => {
+                // The host says when the step has had its time.
+                let stop = lines.next().unwrap().unwrap();
+                assert_eq!(stop, format!("{{\"Stop\":{{\"seq\":{seq}}}}}"));
+                let end = format!("{{\"End\":{{\"seq\":{seq},\"status\":\"TimedOut\"}}}}");
+                writeln!(port, "{end}").unwrap();
+                writeln!(console, "<13>[    1.2] fwctl-vm: end {seq}\r").unwrap();
+                continue;
+            }
             "interrupt" => std::thread::sleep(Duration::from_secs(600)),
             "die" if is_first => {
                 write!(
@@ -246,6 +259,15 @@ fn a_hang_fails_one_test_and_the_rest_get_a_fresh_machine() {
     assert!(text.contains("the VM hung"), "{text}");
     assert!(world.path("out/logs/cdoor.bnxt.console").is_file());
     assert!(world.path("out/logs/cdoor.pds.console").is_file());
+}
+
+#[test]
+fn a_test_that_takes_too_long_is_stopped() {
+    let world = World::new("late");
+    let (status, text, results) = world.test("0.01");
+    assert_eq!(status, 1, "{text}");
+    assert_eq!(outcomes(&results), ["fail", "pass", "pass"], "{text}");
+    assert!(text.contains("not done after"), "{text}");
 }
 
 #[test]

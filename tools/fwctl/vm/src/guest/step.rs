@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! One program in the guest: start, output, time limit, end.
+//! One program in the guest: start, output, end.  Its time limit is for the host to watch.
 
 use super::{log, Port, ENVIRONMENT};
-use crate::protocol::{begin_mark, end_mark, late_mark, Event, Status, Step, Stream};
+use crate::protocol::{begin_mark, end_mark, late_mark, Event, Request, Status, Step, Stream};
 use crate::sys;
 use anyhow::Result;
 use rustix::event::{poll, PollFd, PollFlags};
@@ -50,7 +50,6 @@ fn start(step: &Step) -> std::io::Result<Child> {
 
 /// Passes the output on until the program has ended, and leaves no process behind.
 fn attend(mut child: Child, step: &Step, port: &mut Port) -> Result<Status> {
-    let deadline = Instant::now() + Duration::from_millis(step.limit_ms);
     let mut pipes = Vec::new();
     pipes.extend(
         child
@@ -65,9 +64,13 @@ fn attend(mut child: Child, step: &Step, port: &mut Port) -> Result<Status> {
             .map(|pipe| (Stream::Err, File::from(OwnedFd::from(pipe)))),
     );
     let mut status = None;
-    while status.is_none() && Instant::now() < deadline {
+    let mut is_stopped = false;
+    while status.is_none() && !is_stopped {
         pump(&mut pipes, port)?;
         status = child.try_wait()?;
+        // A request to stop a step that had ended by itself may come late.
+        let request = port.receive(Some(Duration::ZERO))?;
+        is_stopped = matches!(request, Some(Request::Stop { seq }) if seq == step.seq);
     }
     if status.is_none() {
         log(&late_mark(step.seq));
@@ -76,8 +79,9 @@ fn attend(mut child: Child, step: &Step, port: &mut Port) -> Result<Status> {
         }
     }
     sys::kill_others();
-    // Now nobody holds the pipes, unless he sleeps in the kernel for ever.
-    let patience = Instant::now() + Duration::from_secs(1);
+    // Nobody holds the pipes any more but processes that do not return from the kernel, or that have
+    // had no processor yet to die on.
+    let patience = Instant::now() + Duration::from_secs(5);
     while !pipes.is_empty() && Instant::now() < patience {
         pump(&mut pipes, port)?;
     }

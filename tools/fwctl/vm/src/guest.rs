@@ -6,14 +6,17 @@
 pub mod emu;
 mod step;
 
-use crate::protocol::{Event, Request, Size, PORT};
+use crate::protocol::{Event, Request, Size, MARK, PORT};
 use anyhow::{bail, Context, Result};
 use rustix::event::{poll, PollFd, PollFlags};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::mount::{mount, MountFlags};
 use rustix::system::{reboot, RebootCommand};
 use rustix::termios::{tcsetwinsize, Winsize};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -42,6 +45,9 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("TERM", "dumb"),
     ("LANG", "C.UTF-8"),
 ];
+
+/// Driver of the ports and of the virtio console.
+const DRIVER: &str = "/sys/bus/virtio/drivers/virtio_console";
 
 /// The virtio console.
 const TTY: &str = "/dev/hvc0";
@@ -132,6 +138,12 @@ fn log(text: &str) {
 }
 
 /// The virtio-serial port to the host.
+///
+/// A suspend loses it.  The driver asks the host again whether it has the port open, but at its
+/// resume gives QEMU no memory for the answer until it has asked (7.3, `virtcons_restore()`), so
+/// that the answer is lost and the port looks as if the host had closed it: reads end and writes
+/// block.  Binding the driver again makes it ask again, for all ports of the device, also those to
+/// the emulated devices.
 struct Port {
     file: File,
     unread: Vec<u8>,
@@ -139,19 +151,53 @@ struct Port {
 
 impl Port {
     fn open() -> Result<Port> {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        Ok(Port {
+            file: Port::open_file()?,
+            unread: Vec::new(),
+        })
+    }
+
+    /// Opens the port, once it is there and the host has it open.
+    fn open_file() -> Result<File> {
+        // The host watches how long a boot takes, and knows how much of it was the host's own fault.
+        let deadline = Instant::now() + Duration::from_secs(600);
+        let mut file = None;
         while Instant::now() < deadline {
-            if let Some(path) = Port::find() {
-                let file = OpenOptions::new().read(true).write(true).open(&path);
-                let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-                return Ok(Port {
-                    file,
-                    unread: Vec::new(),
-                });
+            if let (None, Some(path)) = (&file, Port::find()) {
+                let opened = OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .custom_flags(OFlags::NONBLOCK.bits() as i32)
+                    .open(&path);
+                file = Some(opened.with_context(|| format!("cannot open {}", path.display()))?);
             }
-            sleep(Duration::from_millis(5));
+            match file {
+                Some(file) if !is_lost(&file)? => return Ok(file),
+                _ => sleep(Duration::from_millis(5)),
+            }
         }
-        bail!("there is no virtio-serial port {PORT}: the kernel needs VIRTIO_PCI=y, VIRTIO_CONSOLE=y")
+        bail!("there is no virtio-serial port {PORT} that the host has open: the kernel needs VIRTIO_PCI=y, VIRTIO_CONSOLE=y")
+    }
+
+    /// Opens the port again if it was lost.
+    fn keep(&mut self) -> Result<()> {
+        if !is_lost(&self.file)? {
+            return Ok(());
+        }
+        log(&format!("{MARK}the port is lost, binding its driver again"));
+        let port = Port::find().context("the port is gone")?;
+        let port = Path::new("/sys/class/virtio-ports").join(port.file_name().unwrap_or_default());
+        // .../virtio0/virtio-ports/vport0p1
+        let device = port.canonicalize().context("the port has no device")?;
+        let device = device.ancestors().nth(2).and_then(Path::file_name);
+        let device = device.context("the port has no device")?.to_os_string();
+        self.file = File::open("/dev/null").context("cannot close the port")?;
+        for file in ["unbind", "bind"] {
+            fs::write(Path::new(DRIVER).join(file), device.as_encoded_bytes())
+                .with_context(|| format!("cannot {file} the port's driver"))?;
+        }
+        self.file = Port::open_file()?;
+        Ok(())
     }
 
     fn find() -> Option<PathBuf> {
@@ -172,13 +218,35 @@ impl Port {
         self.send_raw(&line)
     }
 
-    fn send_raw(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_all(bytes)
-            .context("cannot write to the host")
+    fn send_raw(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            self.keep()?;
+            match self.file.write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.wait(PollFlags::OUT, None)?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("cannot write to the host"),
+            }
+        }
+        Ok(())
     }
 
-    /// The next request; `None` when `wait` has passed or, without it, when the host is gone.
+    /// Waits until the port is ready, lost, or `wait` has passed; returns whether it is either.
+    fn wait(&self, what: PollFlags, wait: Option<Duration>) -> Result<bool> {
+        let mut fds = [PollFd::new(&self.file, what)];
+        let milliseconds = wait.map_or(-1, |wait| {
+            i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
+        });
+        match poll(&mut fds, milliseconds) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The next request; `None` when `wait` has passed.
     fn receive(&mut self, wait: Option<Duration>) -> Result<Option<Request>> {
         loop {
             if let Some(end) = self.unread.iter().position(|&b| b == b'\n') {
@@ -187,19 +255,31 @@ impl Port {
                     .context("the host talks nonsense")
                     .map(Some);
             }
-            if let Some(wait) = wait {
-                let mut fds = [PollFd::new(&self.file, PollFlags::IN)];
-                let milliseconds = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-                match poll(&mut fds, milliseconds) {
-                    Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(None),
-                    other => other?,
-                };
+            if !self.wait(PollFlags::IN, wait)? && wait.is_some() {
+                return Ok(None);
             }
             let mut buffer = [0; 4096];
-            match self.file.read(&mut buffer)? {
-                0 => return Ok(None),
-                n => self.unread.extend_from_slice(&buffer[..n]),
+            match (self.file.read(&mut buffer), wait) {
+                (Ok(0), None) => self.keep()?,
+                // A shell on the same device would end; the port is opened again when it has.
+                (Ok(0), Some(wait)) => {
+                    sleep(wait);
+                    return Ok(None);
+                }
+                (Ok(count), _) => self.unread.extend_from_slice(&buffer[..count]),
+                (Err(error), _) if error.kind() == ErrorKind::WouldBlock => {}
+                (Err(error), _) => return Err(error).context("cannot read from the host"),
             }
         }
+    }
+}
+
+/// Returns whether the port's other end is not there.
+fn is_lost(port: &File) -> Result<bool> {
+    let mut fds = [PollFd::new(port, PollFlags::empty())];
+    match poll(&mut fds, 0) {
+        Ok(_) => Ok(fds[0].revents().contains(PollFlags::HUP)),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

@@ -68,6 +68,7 @@ fn attend(mut child: Child, step: &Step, port: &mut Port) -> Result<Status> {
     while status.is_none() && !is_stopped {
         pump(&mut pipes, port)?;
         status = child.try_wait()?;
+        port.keep()?;
         // A request to stop a step that had ended by itself may come late.
         let request = port.receive(Some(Duration::ZERO))?;
         is_stopped = matches!(request, Some(Request::Stop { seq }) if seq == step.seq);

@@ -79,7 +79,9 @@ pub struct Options {
     pub serial: u64,
     /// Bytes of the mailbox's payload: one of [`PAYLOAD_SIZES`].
     pub payload_size: u32,
-    /// There is a command Set Feature.
+    /// There are commands for Features.
+    pub has_features: bool,
+    /// There is a command Set Feature among them.
     pub has_set: bool,
     /// How long it waits for the next part of a Feature (8.2.10.6.3: 30 s).
     pub part_timeout: Duration,
@@ -92,6 +94,7 @@ impl Default for Options {
         Options {
             serial: 0x6677_6374_6c00_0001,
             payload_size: 512,
+            has_features: true,
             has_set: true,
             part_timeout: Duration::from_secs(30),
             is_verbose: false,

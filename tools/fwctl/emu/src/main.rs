@@ -90,6 +90,9 @@ struct Cxl {
     /// Bytes that the mailbox takes in one command: a power of two from 256 to 1048576.
     #[arg(long, value_name = "BYTES", value_parser = payload_size, default_value = "512")]
     payload_size: u32,
+    /// A device without Features.
+    #[arg(long)]
+    no_features: bool,
     /// A device without the command Set Feature.
     #[arg(long)]
     no_set: bool,
@@ -130,6 +133,7 @@ impl Cxl {
         let mut device = cxl::Type3::new(cxl::Options {
             serial: self.serial,
             payload_size: self.payload_size,
+            has_features: !self.no_features,
             has_set: !self.no_set,
             part_timeout: Duration::from_millis(self.part_timeout.into()),
             is_verbose: self.common.verbose,

@@ -6,13 +6,14 @@ use super::codes::ReturnCode;
 use super::events::Events;
 use super::features::{Features, Reset, Set};
 use super::memory::{self, Clock};
+use super::opcodes::Offer;
 use super::{logs, opcodes, Options};
 use std::time::Instant;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The state of the device behind its mailbox.
 pub struct Firmware {
-    has_set: bool,
+    offer: Offer,
     clock: Clock,
     /// Event logs.
     pub events: Events,
@@ -35,7 +36,10 @@ impl Firmware {
     /// As it left the factory.
     pub fn new(options: &Options) -> Self {
         Firmware {
-            has_set: options.has_set,
+            offer: Offer {
+                has_features: options.has_features,
+                has_set: options.has_set,
+            },
             clock: Clock::default(),
             events: Events::default(),
             features: Features::new(options.part_timeout),
@@ -67,6 +71,7 @@ impl Firmware {
         at: Circumstances,
     ) -> Result<Vec<u8>, ReturnCode> {
         match opcode {
+            opcode if !self.offer.has(opcode) => Err(ReturnCode::UNSUPPORTED),
             opcodes::GET_EVENT_RECORDS => self.events.get(exact::<u8>(input)?, at.room),
             opcodes::CLEAR_EVENT_RECORDS => self.events.clear(input).map(nothing),
             opcodes::GET_EVENT_INTERRUPT_POLICY => {
@@ -85,12 +90,12 @@ impl Firmware {
             }
             opcodes::GET_SUPPORTED_LOGS => {
                 none(input)?;
-                Ok(logs::supported(self.has_set))
+                Ok(logs::supported(self.offer))
             }
-            opcodes::GET_LOG => logs::get(&exact(input)?, self.has_set, at.room),
+            opcodes::GET_LOG => logs::get(&exact(input)?, self.offer, at.room),
             opcodes::GET_SUPPORTED_FEATURES => self.features.supported(&exact(input)?, at.room),
             opcodes::GET_FEATURE => self.features.get(&exact(input)?, at.room),
-            opcodes::SET_FEATURE if self.has_set => self.set_feature(input, at),
+            opcodes::SET_FEATURE => self.set_feature(input, at),
             opcodes::IDENTIFY_MEMORY_DEVICE => answer(input, &memory::identify()),
             opcodes::GET_PARTITION_INFO => answer(input, &memory::partitions()),
             opcodes::GET_HEALTH_INFO => answer(input, &memory::health()),
@@ -192,6 +197,15 @@ mod tests {
         };
         let refused = execute(&mut Firmware::new(&options), 0x0502, &[0; 40]);
         assert_eq!(refused, Err(ReturnCode::UNSUPPORTED));
+        let options = Options {
+            has_features: false,
+            ..Options::default()
+        };
+        let mut firmware = Firmware::new(&options);
+        for (opcode, length) in [(0x0500, 8), (0x0501, 23), (0x0502, 40)] {
+            let refused = execute(&mut firmware, opcode, &vec![0; length]);
+            assert_eq!(refused, Err(ReturnCode::UNSUPPORTED), "{opcode:#06x}");
+        }
     }
 
     #[test]

@@ -3,18 +3,16 @@
 //! Logs (8.2.10.5): the Command Effects Log is the only one.
 
 use super::codes::ReturnCode;
-use super::opcodes::{COMMANDS, SET_FEATURE};
+use super::opcodes::{Offer, COMMANDS};
 use super::payloads::{CommandEffects, GetLogIn, SupportedLog, SupportedLogsHead, Uuid};
 use zerocopy::IntoBytes;
 
 /// Command Effects Log (8.2.10.5.2.1): 0da9c0b5-bf41-4b78-8f79-96b1623b3f17.
 pub const COMMAND_EFFECTS: Uuid = 0x0da9_c0b5_bf41_4b78_8f79_96b1_623b_3f17u128.to_be_bytes();
 
-/// The Command Effects Log; whether with Set Feature.
-fn command_effects(has_set: bool) -> Vec<u8> {
-    let commands = COMMANDS
-        .iter()
-        .filter(|command| has_set || command.opcode != SET_FEATURE);
+/// The Command Effects Log of a device with these commands.
+fn command_effects(offer: Offer) -> Vec<u8> {
+    let commands = COMMANDS.iter().filter(|command| offer.has(command.opcode));
     let entry = |opcode: u16, effects: u16| CommandEffects {
         opcode: opcode.into(),
         effects: effects.into(),
@@ -25,20 +23,20 @@ fn command_effects(has_set: bool) -> Vec<u8> {
 }
 
 /// Answer of Get Supported Logs.
-pub fn supported(has_set: bool) -> Vec<u8> {
+pub fn supported(offer: Offer) -> Vec<u8> {
     let head = SupportedLogsHead {
         count: 1.into(),
         reserved: [0; 6],
     };
     let log = SupportedLog {
         uuid: COMMAND_EFFECTS,
-        size: (command_effects(has_set).len() as u32).into(),
+        size: (command_effects(offer).len() as u32).into(),
     };
     [head.as_bytes(), log.as_bytes()].concat()
 }
 
 /// Answer of Get Log, at most `room` bytes.
-pub fn get(input: &GetLogIn, has_set: bool, room: usize) -> Result<Vec<u8>, ReturnCode> {
+pub fn get(input: &GetLogIn, offer: Offer, room: usize) -> Result<Vec<u8>, ReturnCode> {
     if input.uuid != COMMAND_EFFECTS {
         return Err(ReturnCode::LOG);
     }
@@ -46,7 +44,7 @@ pub fn get(input: &GetLogIn, has_set: bool, room: usize) -> Result<Vec<u8>, Retu
     if length > room {
         return Err(ReturnCode::INPUT);
     }
-    let log = command_effects(has_set);
+    let log = command_effects(offer);
     let part = offset
         .checked_add(length)
         .and_then(|end| log.get(offset..end));
@@ -57,21 +55,35 @@ pub fn get(input: &GetLogIn, has_set: bool, room: usize) -> Result<Vec<u8>, Retu
 mod tests {
     use super::*;
 
+    const ALL: Offer = Offer {
+        has_features: true,
+        has_set: true,
+    };
+
     fn log(uuid: Uuid, offset: u32, length: u32) -> Result<Vec<u8>, ReturnCode> {
         let input = GetLogIn {
             uuid,
             offset: offset.into(),
             length: length.into(),
         };
-        get(&input, true, 256)
+        get(&input, ALL, 256)
     }
 
     #[test]
     fn golden_bytes() {
-        let logs = supported(true);
+        let logs = supported(ALL);
         assert_eq!(logs[..12], [1, 0, 0, 0, 0, 0, 0, 0, 0x0d, 0xa9, 0xc0, 0xb5]);
         assert_eq!(logs[24..], [56, 0, 0, 0]);
-        assert_eq!(supported(false)[24..], [52, 0, 0, 0]);
+        let some = Offer {
+            has_set: false,
+            ..ALL
+        };
+        assert_eq!(supported(some)[24..], [52, 0, 0, 0]);
+        let none = Offer {
+            has_features: false,
+            ..ALL
+        };
+        assert_eq!(supported(none)[24..], [44, 0, 0, 0]);
         assert_eq!(
             log(COMMAND_EFFECTS, 0, 8).unwrap(),
             [0, 1, 0, 0, 1, 1, 0x10, 0]

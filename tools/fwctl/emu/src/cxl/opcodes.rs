@@ -105,6 +105,26 @@ pub const COMMANDS: &[Command] = &[
     command(GET_HEALTH_INFO, "Get Health Info", 0),
 ];
 
+/// Which of the commands a device has.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// Those for Features.
+    pub has_features: bool,
+    /// Set Feature, if it has those.
+    pub has_set: bool,
+}
+
+impl Offer {
+    /// Returns whether the device has this command, if there is one.
+    pub fn has(&self, opcode: u16) -> bool {
+        match opcode {
+            GET_SUPPORTED_FEATURES | GET_FEATURE => self.has_features,
+            SET_FEATURE => self.has_features && self.has_set,
+            _ => true,
+        }
+    }
+}
+
 /// A name for people.
 pub fn name(opcode: u16) -> String {
     COMMANDS

@@ -129,6 +129,13 @@ health() {
 	echo "$address" >$core/bind || fail "cannot bind $address"
 }
 
+# The driver, by devlink, which ends the fwctl device in between.
+reload() {
+	/selftests/devlink_reload "pci/$address" || fail "devlink does not reload $address"
+	uids=$(emu -p /alive/uids counters)
+	[ "$uids" -le 4 ] || fail "the device has $uids user contexts, and at most 4 files are open"
+}
+
 load_mlx5
 find_function
 for how; do
@@ -139,6 +146,7 @@ for how; do
 	unload) act=unload_module ;;
 	core-unbind) act=core_unbind ;;
 	remove) act=remove ;;
+	reload) act=reload ;;
 	vanish | health)
 		act=$how
 		rounds=2

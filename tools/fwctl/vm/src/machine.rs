@@ -228,6 +228,17 @@ pub static CXL_MAILBOXES: Machine = Machine {
     ..BASE
 };
 
+/// A memory device that fwctl has nothing to do with.
+pub static CXL_FEATURELESS: Machine = Machine {
+    name: "cxl-featureless",
+    about: "one CXL memory device of fwctl-emu without Features",
+    emulated: &[Emulated {
+        arguments: &["--no-features"],
+        ..MEMORY
+    }],
+    ..BASE
+};
+
 /// What `fwctl-vm run` shows.
 pub static BOTH: Machine = Machine {
     name: "both",
@@ -250,6 +261,14 @@ pub static LOCKED: Machine = Machine {
     name: "locked",
     about: "the same, booted with lockdown=integrity",
     cmdline: "kunit.enable=0 lockdown=integrity",
+    ..VENDOR
+};
+
+/// The same under the stricter lockdown.
+pub static CONFIDENTIAL: Machine = Machine {
+    name: "confidential",
+    about: "the same, booted with lockdown=confidentiality",
+    cmdline: "kunit.enable=0 lockdown=confidentiality",
     ..VENDOR
 };
 
@@ -391,9 +410,11 @@ pub static MACHINES: &[&Machine] = &[
     &CONNECTX2,
     &CXL_EMULATED,
     &CXL_MAILBOXES,
+    &CXL_FEATURELESS,
     &BOTH,
     &VENDOR,
     &LOCKED,
+    &CONFIDENTIAL,
     &CXL_TEST,
     &MAINLINE,
     &BUILTIN,

@@ -131,7 +131,7 @@ const SLOW: Test = Test {
     )
 };
 
-/// A test with the vendors' own tools, and the same again on the machine that is locked down.
+/// A test with the vendors' own tools, and the same again on the machines that are locked down.
 macro_rules! with_vendor_tools {
     ($name:literal, $about:literal, [$script:literal $(, $unlocked:literal, $locked:literal)?], [$($need:expr),*]) => {
         [
@@ -153,13 +153,22 @@ macro_rules! with_vendor_tools {
                 limit: 300,
                 ..BASE
             },
+            Test {
+                name: concat!("vendor/confidential-", $name),
+                about: concat!("under lockdown=confidentiality: ", $about),
+                machine: &machine::CONFIDENTIAL,
+                script: &[$script $(, $locked)?],
+                needs: &[Cli, $($need),*],
+                limit: 300,
+                ..BASE
+            },
         ]
     };
 }
 
 /// The vendors' own tools.
 #[rustfmt::skip]
-const VENDOR: &[[Test; 2]] = &[
+const VENDOR: &[[Test; 3]] = &[
     with_vendor_tools!("doors", "the ways past the kernel's drivers are open, or closed", ["vendor-doors.sh", "open", "closed"], [Module("mlx5_core"), Module("mlx5_fwctl"), Module("fwctl_loopback")]),
     with_vendor_tools!("mstflint", "mstflint's query is complete and true", ["vendor-mstflint.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
     with_vendor_tools!("mstfwctrl", "mstfwctrl names the device, its parent and its uid", ["vendor-mstfwctrl.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
@@ -224,6 +233,19 @@ const MLX5: &[Test] = &[
     under_load!("mlx5/core-unbind", "mlx5_core is unbound while RPCs are under way", CONNECTX_FAULTS, "core-unbind"),
     under_load!("mlx5/remove", "the function is removed while RPCs are under way", CONNECTX_FAULTS, "remove"),
     under_load!("mlx5/vanish", "the card is pulled out in the middle of an RPC", CONNECTX_FAULTS, "vanish"),
+    Test {
+        needs: &[Selftest("mlx5_load"), Selftest("devlink_reload"), Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..under_load!("mlx5/reload", "devlink reloads the driver while RPCs are in flight", CONNECTX_FAULTS, "reload")
+    },
+    Test {
+        name: "mlx5/function-reset",
+        about: "a function-level reset: mlx5_core does not survive it, but can be bound again",
+        machine: &machine::CONNECTX_FAULTS,
+        script: &["mlx5-function-reset.sh"],
+        needs: &[Cli, Selftest("fwctl_hold"), Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 400,
+        ..BASE
+    },
     under_load!("mlx5/health", "the card reports fatal health in the middle of an RPC", CONNECTX_FAULTS, "health"),
     Test {
         limit: 600,
@@ -305,6 +327,14 @@ const OTHERS: &[Test] = &[
         machine: &machine::CXL_EMULATED,
         script: &["emu-memory.sh"],
         needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cxl/featureless",
+        about: "a memory device without Features has no fwctl device, and works",
+        machine: &machine::CXL_FEATURELESS,
+        script: &["cxl-featureless.sh"],
+        needs: &[Module("cxl_pci"), Module("cxl_fwctl")],
         ..BASE
     },
     Test {
@@ -728,6 +758,10 @@ pub static SCRIPTS: &[(&str, &str)] = &[
         "cli-memory.session",
         include_str!("../guest/cli-memory.session"),
     ),
+    (
+        "cxl-featureless.sh",
+        include_str!("../guest/cxl-featureless.sh"),
+    ),
     ("vendor.sh", include_str!("../guest/vendor.sh")),
     ("vendor-doors.sh", include_str!("../guest/vendor-doors.sh")),
     (
@@ -775,6 +809,10 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     (
         "mlx5-under-load.sh",
         include_str!("../guest/mlx5-under-load.sh"),
+    ),
+    (
+        "mlx5-function-reset.sh",
+        include_str!("../guest/mlx5-function-reset.sh"),
     ),
     ("cxl-selftest.sh", include_str!("../guest/cxl-selftest.sh")),
     ("cxl-values.sh", include_str!("../guest/cxl-values.sh")),

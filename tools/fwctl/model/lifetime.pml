@@ -618,7 +618,7 @@ inline devres(me, ended) {
 	:: is_released ->
 		in_core;
 		ask_to_end(me, ended);
-#ifndef ACTION_WITHOUT_REFERENCE
+#ifndef ACTION_KEEPS_ITS_REFERENCE
 		put_device();
 #endif
 	:: else

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The rules kept, so that the other cases are known to fail for breaking one: data borrow from the host.
+//! The rules kept, so that the other cases are known to fail for breaking one: data borrow from the
+//! host, and own what probe hands over; the guard is in the data of the bus driver.
 //!
 //! Expected: it compiles.
 
@@ -11,7 +12,8 @@ use fwctl::{
     Registration,
     Response,
     Rpc,
-    RpcScope, //
+    RpcScope,
+    UnregisteredDevice, //
 };
 use kernel::{
     auxiliary,
@@ -22,13 +24,29 @@ use kernel::{
     },
     new_mutex,
     prelude::*,
-    sync::Mutex, //
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
+    time::Delta, //
 };
+
+struct Args {
+    name: &'static CStr,
+    limit: Arc<Mutex<i64>>,
+}
 
 #[pin_data]
 struct Data<'bound> {
     #[pin]
     hosts: Mutex<KVec<&'bound auxiliary::Device<Bound>>>,
+    args: Args,
+    has_answered: Atomic<bool>,
 }
 
 struct Uctx;
@@ -37,12 +55,12 @@ impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 
     type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
-    type Args = ();
+    type Args = Args;
     type Data<'bound> = Data<'bound>;
 
     fn bind<'bound>(
         host: &'bound auxiliary::Device<Bound>,
-        _args: (),
+        args: Args,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
         let mut hosts = KVec::new();
         let pushed = hosts.push(host, GFP_KERNEL);
@@ -52,6 +70,8 @@ impl Operations for Uctx {
                 pushed?;
                 new_mutex!(hosts)
             },
+            args,
+            has_answered: Atomic::new(false),
         })
     }
 
@@ -65,13 +85,45 @@ impl Operations for Uctx {
         _scope: RpcScope,
         rpc: Rpc<'rpc>,
     ) -> Result<Response<'rpc>> {
-        let len = cx.data().hosts.lock().len();
+        let data = cx.data();
+        let limit = Delta::from_millis(*data.args.limit.lock());
+        let has_answered = || data.has_answered.load(Relaxed);
+
+        cx.check()?;
+        if !cx.wait_timeout(limit, has_answered)? {
+            dev_info!(cx.device(), "{} is slow\n", data.args.name);
+            cx.wait(has_answered)?;
+        }
+        cx.notify();
+
+        let len = data.hosts.lock().len();
 
         rpc.in_place(len)
     }
 }
 
+/// What a bus driver keeps.
+pub struct DriverData {
+    device: ARef<fwctl::Device>,
+    _registration: Registration,
+}
+
 /// What a probe does.
-pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
-    fwctl::register::<Uctx>(host, host.as_ref(), ())
+pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<DriverData> {
+    let device = UnregisteredDevice::<Uctx>::new(host.as_ref())?;
+    let args = Args {
+        name: c"firmware",
+        limit: Arc::pin_init(new_mutex!(100), GFP_KERNEL)?,
+    };
+
+    dev_info!(device.device().as_ref(), "not registered yet\n");
+    Ok(DriverData {
+        device: device.device().into(),
+        _registration: device.register(host, args)?,
+    })
+}
+
+/// What an interrupt handler does.
+pub fn has_answered(data: &DriverData) {
+    data.device.notify();
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A context is good for one call: kept, it would call a driver that is gone.
+//!
+//! Expected: lifetime may not live long enough
+
+use fwctl::{
+    Context,
+    DeviceType,
+    Operations,
+    Registration,
+    Response,
+    Rpc,
+    RpcScope, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        Core,
+        DeviceContext, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+
+#[pin_data]
+struct Data<'bound> {
+    #[pin]
+    contexts: Mutex<KVec<Context<'bound, 'bound, Uctx>>>,
+}
+
+struct Uctx;
+
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::NONE;
+
+    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Args = ();
+    type Data<'bound> = Data<'bound>;
+
+    fn bind<'bound>(
+        _host: &'bound auxiliary::Device<Bound>,
+        _args: (),
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        try_pin_init!(Data {
+            contexts <- new_mutex!(KVec::new()),
+        })
+    }
+
+    fn open(_cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        Ok::<Self, Error>(Self)
+    }
+
+    fn fw_rpc<'rpc>(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        _scope: RpcScope,
+        rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        let data = cx.data();
+
+        data.contexts.lock().push(cx, GFP_KERNEL)?;
+        rpc.in_place(0)
+    }
+}
+
+/// What a probe does.
+pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
+    fwctl::register::<Uctx>(host, host.as_ref(), ())
+}

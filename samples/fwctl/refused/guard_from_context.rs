@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A call has no guard to give away, and a device of the class is none.
+//!
+//! Expected: mismatched types
+
+use fwctl::{
+    Context,
+    DeviceType,
+    Operations,
+    Registration,
+    Response,
+    Rpc,
+    RpcScope, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        Core,
+        DeviceContext, //
+    },
+    prelude::*, //
+};
+
+struct Uctx;
+
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::NONE;
+
+    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Args = ();
+    type Data<'bound> = ();
+
+    fn bind<'bound>(
+        _host: &'bound auxiliary::Device<Bound>,
+        _args: (),
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Ok::<(), Error>(())
+    }
+
+    fn open(_cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        Ok::<Self, Error>(Self)
+    }
+
+    fn fw_rpc<'rpc>(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        _scope: RpcScope,
+        rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        let guard: &Registration = cx.device();
+
+        dev_info!(guard.device().as_ref(), "not mine\n");
+        rpc.in_place(0)
+    }
+}
+
+/// What a probe does.
+pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
+    fwctl::register::<Uctx>(host, host.as_ref(), ())
+}

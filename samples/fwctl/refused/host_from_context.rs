@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The host that a call sees is bound during the call, and not for as long as a context is open.
+//!
+//! Expected: borrowed data escapes outside of associated function
+
+use fwctl::{
+    Context,
+    DeviceType,
+    Operations,
+    Registration,
+    Response,
+    Rpc,
+    RpcScope, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        Core,
+        DeviceContext, //
+    },
+    prelude::*, //
+};
+
+struct Uctx(&'static auxiliary::Device<Bound>);
+
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::NONE;
+
+    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Args = ();
+    type Data<'bound> = ();
+
+    fn bind<'bound>(
+        _host: &'bound auxiliary::Device<Bound>,
+        _args: (),
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Ok::<(), Error>(())
+    }
+
+    fn open(cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        Ok::<Self, Error>(Self(cx.host()))
+    }
+
+    fn fw_rpc<'rpc>(
+        self: Pin<&Self>,
+        _cx: Context<'_, '_, Self>,
+        _scope: RpcScope,
+        rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        rpc.in_place(0)
+    }
+}
+
+/// What a probe does.
+pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
+    fwctl::register::<Uctx>(host, host.as_ref(), ())
+}

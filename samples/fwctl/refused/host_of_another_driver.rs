@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The device above the host is another driver's: being bound says nothing of this driver.
+//!
+//! Expected: mismatched types
+
+use fwctl::{
+    Context,
+    DeviceType,
+    Operations,
+    Registration,
+    Response,
+    Rpc,
+    RpcScope, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        Core,
+        DeviceContext, //
+    },
+    pci,
+    prelude::*, //
+};
+
+struct Uctx;
+
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::NONE;
+
+    type Host<Ctx: DeviceContext> = pci::Device<Ctx>;
+    type Args = ();
+    type Data<'bound> = ();
+
+    fn bind<'bound>(
+        _host: &'bound pci::Device<Bound>,
+        _args: (),
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Ok::<(), Error>(())
+    }
+
+    fn open(_cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        Ok::<Self, Error>(Self)
+    }
+
+    fn fw_rpc<'rpc>(
+        self: Pin<&Self>,
+        _cx: Context<'_, '_, Self>,
+        _scope: RpcScope,
+        rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        rpc.in_place(0)
+    }
+}
+
+/// What a probe does.
+pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
+    let host: &auxiliary::Device<Bound> = host;
+    let above: &pci::Device<Bound> = host.parent().try_into()?;
+
+    fwctl::register::<Uctx>(above, above.as_ref(), ())
+}

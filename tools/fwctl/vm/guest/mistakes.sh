@@ -46,7 +46,7 @@ debug) ;;
 *) fail "no such kernel: $1" ;;
 esac
 
-echo "1..16"
+echo "1..19"
 # KASAN's first report switches lockdep off: these two come before.
 sees atomic_sleep 'BUG: sleeping function called from invalid context at .*mistakes_c\.c:' mistakes_c mistake=sleep_with_a_spinlock
 sees lockdep 'possible circular locking dependency detected' mistakes_c mistake=locks_in_both_orders
@@ -58,6 +58,13 @@ sees kasan_rust_heap 'BUG: KASAN: slab-out-of-bounds in .*\[mistakes_rust\]' mis
 sees kasan_rust_freed 'BUG: KASAN: slab-use-after-free in .*\[mistakes_rust\]' mistakes_rust mistake=2
 sees kasan_rust_vmalloc 'BUG: KASAN: vmalloc-out-of-bounds in .*\[mistakes_rust\]' mistakes_rust mistake=3
 sees kasan_rust_static 'BUG: KASAN: global-out-of-bounds in .*\[mistakes_rust\]' mistakes_rust mistake=4
+
+# A request has as many bytes as the program said, whatever an earlier one left behind them.
+for length in 4 43 4096; do
+	dmesg -c >/dev/null
+	FWCTL_TEST_OVERREAD=$length /selftests/fwctl_careless -t overread >/dev/null
+	result "kasan_request_$length" 'BUG: KASAN: slab-out-of-bounds in .*\[fwctl_careless_c\]'
+done
 
 make_mistake mistakes_c mistake=spoiled_heap
 echo 1 >/sys/kernel/slab/kmalloc-64/validate

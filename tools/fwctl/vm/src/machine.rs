@@ -350,6 +350,20 @@ pub static CORES: Machine = Machine {
     ..BASE
 };
 
+/// Where lockdep reports a seeded bug, and then nothing more.
+pub static SEEDED: Machine = Machine {
+    name: "seeded",
+    about: "the same, for bugs that lockdep reports",
+    ..CORES
+};
+
+/// Where the auxiliary bus cannot be used afterwards.
+pub static FORGETFUL: Machine = Machine {
+    name: "forgetful",
+    about: "no devices, for a module that forgets its driver",
+    ..BASE
+};
+
 /// What an ioctl costs, in instructions.
 pub static BENCH: Machine = Machine {
     name: "bench",
@@ -433,6 +447,8 @@ pub static MACHINES: &[&Machine] = &[
     &STOCK_LOCKED,
     &STOCK_SECURE,
     &CORES,
+    &SEEDED,
+    &FORGETFUL,
     &BENCH,
     &BENCH_CONNECTX,
     &BENCH_MEMORY,

@@ -86,12 +86,14 @@ const LOOPBACK: &[Test] = &[
     on_loopback!("core/selftest-rpc-rust", "FWCTL_RPC, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_rpc"),
     on_loopback!("core/selftest-files-rust", "open files, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_files"),
     on_loopback!("core/selftest-teardown-rust", "devices that go, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_teardown"),
+    on_loopback!("core/selftest-userfault-rust", "user memory that nobody serves, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_userfault"),
     on_loopback!("core/selftest-modules-rust", "modules that go, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_modules", "-T", "all_numbers_are_taken"),
     on_loopback!("core/selftest-fail-nth-rust", "memory runs out at every point, on the Rust sample", PLAIN, "rust", "fwctl_loopback", "fwctl_fail_nth"),
     on_loopback!("core/selftest-c", "the ABI, on the sample's C twin, through the C door", PLAIN, "c", "fwctl_loopback_c", "fwctl"),
     on_loopback!("core/selftest-rpc-c", "FWCTL_RPC, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_rpc"),
     on_loopback!("core/selftest-files-c", "open files, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_files"),
     on_loopback!("core/selftest-teardown-c", "devices that go, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_teardown"),
+    on_loopback!("core/selftest-userfault-c", "user memory that nobody serves, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_userfault"),
     on_loopback!("core/selftest-modules-c", "modules that go, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_modules", "-T", "all_numbers_are_taken"),
     on_loopback!("core/selftest-fail-nth-c", "memory runs out at every point, on the C twin", PLAIN, "c", "fwctl_loopback_c", "fwctl_fail_nth"),
     on_loopback!("core/selftest-32bit", "the ABI, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_32"),
@@ -252,6 +254,54 @@ const MLX5: &[Test] = &[
         is_slow: true,
         ..under_load!("mlx5/leaks", "kmemleak finds nothing after most of that", CONNECTX_LEAKS, "unbind", "unload", "core-unbind", "remove", "vanish")
     },
+];
+
+/// A selftest that loads its drivers itself.
+macro_rules! with_test_driver {
+    ($name:literal, $about:literal, $machine:ident, $module:literal, $program:literal $(, $argument:literal)*) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["lifetime.sh", $program $(, $argument)*],
+            reads: Reads::Tap,
+            needs: &[Selftest($program), Module("fwctl"), Module($module)],
+            limit: 600,
+            ..BASE
+        }
+    };
+}
+
+/// A seeded bug of a C driver, on one of the two cores.
+macro_rules! seeded {
+    ($name:literal, $about:literal, $core:literal, $case:literal, $report:literal) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::SEEDED,
+            script: &["seeded.sh", $core, $case, $report],
+            needs: &[
+                Selftest("fwctl_careless"),
+                Module("fwctl"),
+                Module("fwctl_careless_c"),
+            ],
+            // The first report of lockdep is its last.
+            wants_fresh: true,
+            tolerates: &[$report],
+            ..BASE
+        }
+    };
+}
+
+/// Drivers that do what they should not.
+#[rustfmt::skip]
+const TEST_DRIVERS: &[Test] = &[
+    with_test_driver!("core/lifetime", "the registration of a Rust driver ends in time, whatever that does with it", PLAIN, "fwctl_lifetime", "fwctl_lifetime", "-T", "driver_is_forgotten"),
+    with_test_driver!("core/lifetime-leaks", "the same, and nothing is leaked", PLAIN_LEAKS, "fwctl_lifetime", "fwctl_lifetime", "-T", "driver_is_forgotten"),
+    with_test_driver!("core/lifetime-forgotten", "a Rust module is unloaded that has forgotten its driver and its devices", FORGETFUL, "fwctl_lifetime", "fwctl_lifetime", "-t", "driver_is_forgotten"),
+    with_test_driver!("core/careless", "what a C driver can leave to the core", PLAIN, "fwctl_careless_c", "fwctl_careless", "-T", "overread", "-T", "deadlock"),
+    seeded!("core/deadlock-ours", "lockdep reports a mutex that RPCs take and unregistration is called with, on our core", "ours", "deadlock", "possible circular locking dependency detected"),
+    seeded!("core/deadlock-mainline", "the same on mainline's core", "mainline", "deadlock", "possible circular locking dependency detected"),
 ];
 
 /// All other tests, in the order in which they run on a machine.
@@ -656,8 +706,14 @@ const CHECKERS: &[Test] = &[
         machine: &machine::MISTAKES,
         script: &["mistakes.sh", "debug"],
         reads: Reads::Tap,
+        needs: &[
+            Selftest("fwctl_careless"),
+            Module("fwctl"),
+            Module("fwctl_careless_c"),
+        ],
         limit: 300,
         tolerates: &[
+            "[fwctl_careless_c]",
             "[mistakes_c]",
             "mistakes_c.c:",
             "[mistakes_rust]",
@@ -728,6 +784,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
     LOOPBACK
         .iter()
         .chain(MLX5)
+        .chain(TEST_DRIVERS)
         .chain(OTHERS)
         .chain(FAULTS)
         .chain(STORMS)
@@ -809,6 +866,8 @@ pub static SCRIPTS: &[(&str, &str)] = &[
     ),
     ("storm.sh", include_str!("../guest/storm.sh")),
     ("mistakes.sh", include_str!("../guest/mistakes.sh")),
+    ("lifetime.sh", include_str!("../guest/lifetime.sh")),
+    ("seeded.sh", include_str!("../guest/seeded.sh")),
     ("checkers.sh", include_str!("../guest/checkers.sh")),
     ("fuzz.sh", include_str!("../guest/fuzz.sh")),
     (

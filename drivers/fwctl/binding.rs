@@ -47,6 +47,7 @@ use kernel::{
             Acquire,
             Atomic,
             Full,
+            Relaxed,
             Release, //
         },
         global_lock, //
@@ -107,8 +108,21 @@ impl Drop for Erased {
     }
 }
 
+/// Stands for a registration, also when that has ended. No two registrations have the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Id(i64);
+
+impl Id {
+    fn new() -> Self {
+        static NEXT: Atomic<i64> = Atomic::new(0);
+
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
+}
+
 /// A registration that has not ended.
 struct Entry {
+    id: Id,
     device: ARef<Device>,
     host: ARef<device::Device>,
     /// The module of the host's driver; null if that is built in.
@@ -128,7 +142,7 @@ global_lock! {
     unsafe(uninit) static BUSES: Mutex<KVec<Pin<KBox<BusNotifier>>>> = KVec::new();
 }
 
-/// Registers `device` for `host`, whose driver is being probed.
+/// Registers `device` for `host`, whose driver is being probed; returns what stands for it.
 ///
 /// Fails with [`EBUSY`] if the host is already bound, so this is not its probe, and with [`EINVAL`]
 /// if the parent of the device is neither the host nor above it. Fails with [`ENOMEM`], and as
@@ -143,7 +157,7 @@ pub(crate) unsafe fn register(
     device: &ARef<Device>,
     host: &device::Device<device::Core<'_>>,
     data: Erased,
-) -> Result {
+) -> Result<Id> {
     // A `Device` is a transparent wrapper of the C structure.
     let raw = NonNull::from(host).cast::<bindings::device>();
 
@@ -170,7 +184,9 @@ pub(crate) unsafe fn register(
     // nobody reads it.
     unsafe { *device.binding.get() = MaybeUninit::new(binding) };
 
+    let id = Id::new();
     let entry = Entry {
+        id,
         device: device.clone(),
         host: {
             let host: &device::Device = host;
@@ -208,7 +224,7 @@ pub(crate) unsafe fn register(
     let binding = unsafe { (*device.binding.get()).assume_init_ref() };
     binding.busy.store(0, Release);
     device.removed.wake_all();
-    Ok(())
+    Ok(id)
 }
 
 /// Returns whether `ancestor` is `dev` or one of the devices above it.
@@ -236,7 +252,7 @@ fn me() -> usize {
 ///
 /// Returns when it has ended. Returns `false` at once if the current task is about to end it: what
 /// is dropped on the way may own the registration. May sleep.
-pub(crate) fn end(device: &Device) -> bool {
+fn end(device: &Device) -> bool {
     // SAFETY: This is called for devices that `register()` has given a binding.
     let binding = unsafe { (*device.binding.get()).assume_init_ref() };
 
@@ -321,6 +337,11 @@ unsafe extern "C" fn at_release(data: *mut c_void) {
 
     // If `register()` could not add the action, this does nothing: the current task is busy there.
     end(&device);
+}
+
+/// Ends the registration that `id` stands for, if it has not ended. May sleep.
+pub(crate) fn end_one(id: Id) {
+    end_all(|entry| entry.id == id);
 }
 
 /// Ends the registrations that `matches` selects.
@@ -495,6 +516,8 @@ impl PinnedDrop for Notifiers {
             bindings::unregister_module_notifier(self.module.get())
         };
 
+        // There is no entry left, but the memory for them.
+        drop(core::mem::replace(&mut *BINDINGS.lock(), KVec::new()));
         // Outside of the lock, as a notifier must not be removed with it held.
         let buses = core::mem::replace(&mut *BUSES.lock(), KVec::new());
         drop(buses);

@@ -373,10 +373,8 @@ impl<T: Operations> UnregisteredDevice<T> {
         //   own it, so nothing else registers it.
         // - `bind()` made the data for a host that stays bound as long as it likes. So they borrow
         //   nothing that ends before the host is unbound.
-        unsafe { binding::register(&self.device, host, data) }?;
-        Ok(Registration {
-            device: self.device,
-        })
+        let id = unsafe { binding::register(&self.device, host, data) }?;
+        Ok(Registration { id })
     }
 }
 
@@ -429,19 +427,13 @@ pub fn register<T: Operations>(
 /// device, which would wait for itself; lockdep reports it.
 #[must_use = "the device is unregistered when this is dropped"]
 pub struct Registration {
-    device: ARef<Device>,
-}
-
-impl Registration {
-    /// Returns the device.
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
+    // Not a reference, so one that is forgotten keeps no device.
+    id: binding::Id,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        binding::end(&self.device);
+        binding::end_one(self.id);
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! Only registering gives a guard, so nobody ends the registration of another driver.
 //!
-//! Expected: field `device` of struct `fwctl::Registration` is private
+//! Expected: field `id` of struct `fwctl::Registration` is private
 
 use fwctl::{
     Context,
@@ -56,9 +56,7 @@ impl Operations for Uctx {
 
 /// What a probe does.
 pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
-    let device = UnregisteredDevice::<Uctx>::new(host.as_ref())?;
+    let _device = UnregisteredDevice::<Uctx>::new(host.as_ref())?;
 
-    Ok(Registration {
-        device: device.device().into(),
-    })
+    Ok(Registration { id: unreachable!() })
 }

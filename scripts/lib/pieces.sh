@@ -54,7 +54,7 @@ key_of() {
 	selftests) paths=(tools/testing/selftests/fwctl include samples patches scripts/selftests scripts/lib/staging.sh scripts/tree) ;;
 	kernel-stock) paths=(drivers/fwctl rust/kernel samples/fwctl scripts/deb/build scripts/deb/fwctl-dkms scripts/stock) ;;
 	kernel-* | mistakes-*) paths=(drivers include rust samples tools/testing/cxl patches scripts/series/removed scripts/lib/coverage.sh
-		scripts/lib/staging.sh scripts/tree)
+		scripts/lib/outside.sh scripts/lib/staging.sh scripts/tree)
 		# Another flavour's configuration is none of its business, unless that is on top of it.
 		for path in "$REPO"/scripts/kernel/*; do
 			case ${path##*/} in

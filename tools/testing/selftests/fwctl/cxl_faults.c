@@ -672,8 +672,9 @@ TEST_F_TIMEOUT(faults, open_transfer_and_unbind, PATIENCE)
 		long aborted = emu_counter("/transfers/aborted");
 
 		lose_a_part(self);
-		bind_again(self, driver, name);
+		/* The new device is found by a command. */
 		ASSERT_EQ(0, emu_calm());
+		bind_again(self, driver, name);
 		EXPECT_EQ(0, set_feature(self->fd, full, COLD_RESET, 0, value, sizeof(value)));
 		EXPECT_EQ(aborted + 1, emu_counter("/transfers/aborted"));
 		EXPECT_EQ(0, set_large(self->fd, 4));

@@ -21,9 +21,15 @@ enum { SCRUB, ECS };
 #define ECS_HEAD 1
 #define ECS_FRU 4
 
+/* What the tests change. */
+static const char *const controls[] = {
+	"scrub0/current_cycle_duration", "scrub0/enable_background", "ecs_fru0/threshold",
+};
+
 FIXTURE(edac)
 {
 	struct device dev;
+	long before[ARRAY_SIZE(controls)];
 	int fd;
 	/* Directory of the memdev's controls */
 	char dir[PATH_MAX];
@@ -60,10 +66,17 @@ FIXTURE_SETUP(edac)
 		SKIP(return, "no scrub and ECS controls of the memory device");
 	self->fd = open(self->dev.node, O_RDWR);
 	ASSERT_LE(0, self->fd);
+	for (size_t i = 0; i < ARRAY_SIZE(controls); i++) {
+		self->before[i] = read_number(self->dir, controls[i]);
+		ASSERT_LE(0, self->before[i]);
+	}
 }
 
+/* The device is as it was for those that come after this. */
 FIXTURE_TEARDOWN(edac)
 {
+	for (size_t i = 0; i < ARRAY_SIZE(controls); i++)
+		EXPECT_EQ(0, write_number(self->dir, controls[i], self->before[i]));
 	close(self->fd);
 }
 

@@ -241,11 +241,11 @@ const MLX5: &[Test] = &[
     },
     Test {
         name: "mlx5/function-reset",
-        about: "a function-level reset: mlx5_core does not survive it, but can be bound again",
+        about: "a function-level reset between unbind and bind, with a file open",
         machine: &machine::CONNECTX_FAULTS,
         script: &["mlx5-function-reset.sh"],
         needs: &[Cli, Selftest("fwctl_hold"), Module("mlx5_core"), Module("mlx5_fwctl")],
-        limit: 400,
+        limit: 100,
         ..BASE
     },
     under_load!("mlx5/health", "the card reports fatal health in the middle of an RPC", CONNECTX_FAULTS, "health"),

@@ -88,7 +88,7 @@ mod tests {
             log(COMMAND_EFFECTS, 0, 8).unwrap(),
             [0, 1, 0, 0, 1, 1, 0x10, 0]
         );
-        assert_eq!(log(COMMAND_EFFECTS, 40, 4).unwrap(), [2, 5, 0x5f, 0x0e]);
+        assert_eq!(log(COMMAND_EFFECTS, 40, 4).unwrap(), [2, 5, 0x7f, 0x0e]);
         assert_eq!(log(COMMAND_EFFECTS, 56, 0), Ok(Vec::new()));
     }
 

@@ -272,15 +272,6 @@ pub static CONFIDENTIAL: Machine = Machine {
     ..VENDOR
 };
 
-/// The machine that is suspended.
-pub static ASLEEP: Machine = Machine {
-    name: "asleep",
-    about: "both devices, and a kernel log that goes on while the machine suspends",
-    // Of what hangs in a suspend nothing would be seen otherwise.
-    cmdline: "kunit.enable=0 no_console_suspend",
-    ..BOTH
-};
-
 /// The kernel's mock CXL topology.
 pub static CXL_TEST: Machine = Machine {
     name: "cxl-test",
@@ -438,7 +429,6 @@ pub static MACHINES: &[&Machine] = &[
     &VENDOR,
     &LOCKED,
     &CONFIDENTIAL,
-    &ASLEEP,
     &CXL_TEST,
     &MAINLINE,
     &BUILTIN,

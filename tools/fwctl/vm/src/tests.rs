@@ -388,22 +388,6 @@ const OTHERS: &[Test] = &[
         ..BASE
     },
     Test {
-        name: "core/suspend",
-        about: "the machine suspends with files open: the loopback's and CXL's go on, the ConnectX's end",
-        machine: &machine::ASLEEP,
-        script: &["suspend.sh"],
-        needs: &[
-            Cli,
-            Selftest("mlx5_load"),
-            Selftest("fwctl_hold"),
-            Module("fwctl_loopback"),
-            Module("mlx5_fwctl"),
-            Module("cxl_fwctl"),
-        ],
-        limit: 300,
-        ..BASE
-    },
-    Test {
         name: "core/kunit",
         about: "the KUnit suites of the core and its drivers",
         machine: &machine::KUNIT,
@@ -831,7 +815,6 @@ pub static SCRIPTS: &[(&str, &str)] = &[
         "cli-memory.session",
         include_str!("../guest/cli-memory.session"),
     ),
-    ("suspend.sh", include_str!("../guest/suspend.sh")),
     (
         "cxl-featureless.sh",
         include_str!("../guest/cxl-featureless.sh"),

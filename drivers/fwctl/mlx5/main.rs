@@ -94,7 +94,9 @@ kernel::module_auxiliary_driver! {
 #[pin_data(PinnedDrop)]
 pub(crate) struct Function<'bound> {
     core_dev: CoreDev<'bound>,
+    #[pin]
     rpcs: Share,
+    #[pin]
     opens: Share,
     #[pin]
     contexts: Contexts,
@@ -108,8 +110,8 @@ impl<'bound> Function<'bound> {
 
             Ok(try_pin_init!(Self {
                 core_dev,
-                rpcs: Share::of_rpcs(slots),
-                opens: Share::of_opens(slots),
+                rpcs <- Share::of_rpcs(slots),
+                opens <- Share::of_opens(slots),
                 contexts <- Contexts::new(),
             }? Error))
         })

@@ -17,11 +17,15 @@
 
 use fwctl::Context;
 use kernel::{
+    new_spinlock,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        SpinLock, //
     },
 };
 
@@ -30,9 +34,14 @@ use crate::{
     uctx::Uctx, //
 };
 
-/// A share of the slots, and who uses it.
+/// A share of the slots, and how many are in use.
+#[pin_data]
 pub(crate) struct Share {
-    in_flight: Atomic<u32>,
+    /// Commands in flight. A command that times out is counted here and as stalled for a moment, but
+    /// never as neither.
+    #[pin]
+    in_flight: SpinLock<u32>,
+    /// Callers that wait for a slot.
     waiting: Atomic<u32>,
     /// Most commands in flight.
     limit: u32,
@@ -52,25 +61,25 @@ enum Attempt {
 
 impl Share {
     /// Returns the share of RPCs, for a device with that many slots.
-    pub(crate) const fn of_rpcs(slots: u32) -> Self {
+    pub(crate) fn of_rpcs(slots: u32) -> impl PinInit<Self> {
         let half = at_least_one(slots / 2);
 
         Self::new(half, half)
     }
 
     /// Returns the share of commands by which files are opened.
-    pub(crate) const fn of_opens(slots: u32) -> Self {
+    pub(crate) fn of_opens(slots: u32) -> impl PinInit<Self> {
         // At least one more than RPCs can take.
         Self::new(at_least_one(slots / 4), slots / 2 + at_least_one(slots / 4))
     }
 
-    const fn new(limit: u32, limit_with_stalled: u32) -> Self {
-        Self {
-            in_flight: Atomic::new(0),
+    fn new(limit: u32, limit_with_stalled: u32) -> impl PinInit<Self> {
+        pin_init!(Self {
+            in_flight <- new_spinlock!(0),
             waiting: Atomic::new(0),
             limit,
             limit_with_stalled,
-        }
+        })
     }
 
     /// Runs `command` with a slot for it.
@@ -84,12 +93,12 @@ impl Share {
         core_dev: &CoreDev<'_>,
         command: impl FnOnce() -> Result<R>,
     ) -> Result<R> {
-        let mut attempt = self.attempt(core_dev.stalled());
+        let mut attempt = self.attempt(|| core_dev.stalled());
 
         if attempt == Attempt::Full {
             self.waiting.fetch_add(1, Full);
             let waited = cx.wait(|| {
-                attempt = self.attempt(core_dev.stalled());
+                attempt = self.attempt(|| core_dev.stalled());
                 attempt != Attempt::Full
             });
             self.waiting.fetch_sub(1, Relaxed);
@@ -108,28 +117,27 @@ impl Share {
         result
     }
 
-    /// Tries to take a slot while `stalled` slots are lost.
-    fn attempt(&self, stalled: u32) -> Attempt {
+    /// Tries to take a slot. `stalled` returns how many slots are lost to commands that timed out.
+    fn attempt(&self, stalled: impl FnOnce() -> u32) -> Attempt {
+        let mut in_flight = self.in_flight.lock();
+        // Counted after `in_flight` was read: a command that gave its slot back because it timed out
+        // is among them.
+        let stalled = stalled();
+
         if stalled >= self.limit_with_stalled {
             return Attempt::Stalled;
         }
-        let limit = self.limit.min(self.limit_with_stalled - stalled);
-        let mut in_flight = self.in_flight.load(Relaxed);
-
-        while in_flight < limit {
-            match self.in_flight.cmpxchg(in_flight, in_flight + 1, Full) {
-                Ok(_) => return Attempt::Taken,
-                Err(now) => in_flight = now,
-            }
+        if *in_flight >= self.limit.min(self.limit_with_stalled - stalled) {
+            return Attempt::Full;
         }
-        Attempt::Full
+        *in_flight += 1;
+        Attempt::Taken
     }
 
     /// Gives a slot back. Returns whether there may be callers that wait for it.
     fn give_back(&self) -> bool {
-        // Both are fully ordered: either this sees that a caller waits, or that caller sees, when it
-        // looks before it sleeps, that the slot is free.
-        self.in_flight.fetch_sub(1, Full);
+        *self.in_flight.lock() -= 1;
+        // A caller that found no slot before that has counted itself before it took the lock.
         self.waiting.load(Relaxed) != 0
     }
 }
@@ -151,7 +159,7 @@ mod tests {
         let mut taken = 0;
 
         loop {
-            match share.attempt(stalled) {
+            match share.attempt(|| stalled) {
                 Attempt::Taken => taken += 1,
                 end => return (taken, end),
             }
@@ -159,46 +167,67 @@ mod tests {
     }
 
     #[test]
-    fn rpcs_take_half() {
+    fn rpcs_take_half() -> Result {
         for (slots, half) in [(1, 1), (3, 1), (7, 3), (15, 7), (31, 15)] {
             for stalled in 0..half {
-                let share = Share::of_rpcs(slots);
+                let share = KBox::pin_init(Share::of_rpcs(slots), GFP_KERNEL)?;
                 assert_eq!(take_all(&share, stalled), (half - stalled, Attempt::Full));
             }
             for stalled in half..=slots {
-                let share = Share::of_rpcs(slots);
+                let share = KBox::pin_init(Share::of_rpcs(slots), GFP_KERNEL)?;
                 assert_eq!(take_all(&share, stalled), (0, Attempt::Stalled));
             }
         }
+        Ok(())
     }
 
     #[test]
-    fn opens_go_on_when_rpcs_cannot() {
+    fn opens_go_on_when_rpcs_cannot() -> Result {
         for (slots, half, quarter) in [(1, 0, 1), (3, 1, 1), (7, 3, 1), (15, 7, 3), (31, 15, 7)] {
-            let share = Share::of_opens(slots);
+            let share = KBox::pin_init(Share::of_opens(slots), GFP_KERNEL)?;
             assert_eq!(take_all(&share, half), (quarter, Attempt::Full));
             for stalled in 0..quarter {
-                let share = Share::of_opens(slots);
+                let share = KBox::pin_init(Share::of_opens(slots), GFP_KERNEL)?;
                 let taken = take_all(&share, half + stalled);
                 assert_eq!(taken, (quarter - stalled, Attempt::Full));
             }
-            let share = Share::of_opens(slots);
+            let share = KBox::pin_init(Share::of_opens(slots), GFP_KERNEL)?;
             assert_eq!(take_all(&share, half + quarter), (0, Attempt::Stalled));
         }
+        Ok(())
     }
 
     #[test]
-    fn a_slot_that_comes_back_can_be_taken() {
-        let share = Share::of_rpcs(7);
+    fn a_slot_that_comes_back_can_be_taken() -> Result {
+        let share = KBox::pin_init(Share::of_rpcs(7), GFP_KERNEL)?;
 
         assert_eq!(take_all(&share, 0), (3, Attempt::Full));
         assert!(!share.give_back());
         assert_eq!(take_all(&share, 0), (1, Attempt::Full));
         // What was stalled is completed, while others wait.
-        assert_eq!(share.attempt(3), Attempt::Stalled);
+        assert_eq!(share.attempt(|| 3), Attempt::Stalled);
         share.waiting.fetch_add(1, Full);
         assert!(share.give_back());
-        assert_eq!(share.attempt(1), Attempt::Full);
-        assert_eq!(share.attempt(0), Attempt::Taken);
+        assert_eq!(share.attempt(|| 1), Attempt::Full);
+        assert_eq!(share.attempt(|| 0), Attempt::Taken);
+        Ok(())
+    }
+
+    /// Commands that time out during an attempt are counted once at least, whatever the moment.
+    #[test]
+    fn a_timeout_during_an_attempt_frees_no_slot() -> Result {
+        let share = KBox::pin_init(Share::of_rpcs(7), GFP_KERNEL)?;
+
+        assert_eq!(take_all(&share, 0), (3, Attempt::Full));
+        // Times out before the attempt counts what is stalled.
+        assert_eq!(share.attempt(|| 1), Attempt::Full);
+        // Gives its slot back; nobody can do so between the two counts.
+        share.give_back();
+        let attempt = share.attempt(|| {
+            assert!(share.in_flight.try_lock().is_none());
+            1
+        });
+        assert_eq!(attempt, Attempt::Full);
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! - [`bits`]: command queue entry, mailbox block, event; [`fields`]: the commands' own layouts;
 //! - [`opcodes`]: which commands there are, and who may use them when;
-//! - [`cmds`]: bytes to a request, or a refusal;
+//! - [`cmds`]: bytes to a request, or a [`refusal`];
 //! - [`queue`]: fetching commands from guest memory, and delivering answers;
 //! - [`device`]: the function and the life of a command, with [`iseg`], the registers in BAR 0;
 //! - [`exec`]: executing one; [`query`]: what QUERY commands answer; [`caps`]: capability pages;
@@ -31,6 +31,7 @@ pub mod opcodes;
 pub mod pages;
 pub mod query;
 pub mod queue;
+pub mod refusal;
 pub mod registers;
 pub mod uctx;
 

@@ -2,9 +2,9 @@
 
 //! Capability pages: what QUERY_HCA_CAP shows and SET_HCA_CAP changes.
 
-use super::cmds::{Refusal, Status, Syndrome};
 use super::eq;
 use super::fields::hca_cap as layout;
+use super::refusal::{Refusal, Status, Syndrome};
 use super::Options;
 
 /// Kinds of capabilities (`enum mlx5_cap_type`, include/linux/mlx5/device.h).

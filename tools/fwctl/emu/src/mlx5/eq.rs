@@ -3,8 +3,8 @@
 //! Event queues: rings of 64-byte events in guest memory, and the interrupts for them.
 
 use super::bits::{event, Eqe};
-use super::cmds::{Refusal, Status, Syndrome};
 use super::fields::{eq as layout, output};
+use super::refusal::{Refusal, Status, Syndrome};
 use crate::device::Bus;
 use std::collections::BTreeMap;
 use zerocopy::IntoBytes;

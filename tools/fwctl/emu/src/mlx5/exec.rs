@@ -3,7 +3,7 @@
 //! The function: what commands change, and what they answer.
 
 use super::caps::Capabilities;
-use super::cmds::{self, Header, PageNeed, Refusal, Request, Status, Syndrome};
+use super::cmds::{self, Header, PageNeed, Request};
 use super::counters::Counters;
 use super::eq::{self, EventQueues};
 use super::fields::{issi, output, uar};
@@ -11,6 +11,7 @@ use super::management::Management;
 use super::opcodes::{self, Stage};
 use super::pages::Pages;
 use super::query::{self, Congestion};
+use super::refusal::{Refusal, Status, Syndrome};
 use super::uctx::Contexts;
 use super::{registers, Options};
 use std::collections::BTreeSet;

@@ -7,9 +7,9 @@
 //! `prm_dbs/hca/ext/register_access_table.adb`, whose offsets count from the low end of a word. Those of the
 //! configuration are in [`nvconfig`].
 
-use super::cmds::{Refusal, Status, Syndrome};
 use super::fields::Field;
 use super::nvconfig::{self, Nvconfig};
+use super::refusal::{Refusal, Status, Syndrome};
 use super::{identity, registers, Options};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

@@ -7,8 +7,8 @@
 //! `prm_dbs/hca/ext/register_access_table.adb`; those of the items are in its `mlxconfig_dbs/mlxconfig_host.db`.
 //! Both count offsets from the low end of a word.
 
-use super::cmds::{Refusal, Status, Syndrome};
 use super::fields::Field;
+use super::refusal::{Refusal, Status, Syndrome};
 
 const fn field(at: usize, width: usize) -> Field {
     Field::new(at, width)

@@ -2,7 +2,7 @@
 
 //! The commands that the device knows, who may use them, and when.
 
-use super::cmds::{Refusal, Status, Syndrome};
+use super::refusal::{Refusal, Status, Syndrome};
 
 /// How far a driver has brought the function up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,9 +2,10 @@
 
 //! The device's page supply: pages of 4 KiB that the driver lends it.
 
-use super::cmds::{PageNeed, PageOp, Refusal, Status, Syndrome};
+use super::cmds::{PageNeed, PageOp};
 use super::fields::{output, pages as layout};
 use super::opcodes::Stage;
+use super::refusal::{Refusal, Status, Syndrome};
 use std::collections::BTreeSet;
 
 /// Most pages that it holds: 1 GiB of the guest.

@@ -2,9 +2,9 @@
 
 //! Answers of QUERY commands whose content does not change.
 
-use super::cmds::{Refusal, Status, Syndrome};
 use super::fields::{adapter, congestion, output, vport, vuid};
 use super::identity;
+use super::refusal::{Refusal, Status, Syndrome};
 use std::collections::BTreeMap;
 
 /// MTU of the port.

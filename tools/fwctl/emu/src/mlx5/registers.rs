@@ -2,9 +2,10 @@
 
 //! Access registers: which there are, and ACCESS_REG (0x805) and ACCESS_REGISTER_USER (0xb0c) on them.
 
-use super::cmds::{Access, Refusal, Status, Syndrome};
+use super::cmds::Access;
 use super::fields::register as layout;
 use super::management::Management;
+use super::refusal::{Refusal, Status, Syndrome};
 
 /// One register.
 #[derive(Clone, Copy, Debug)]

@@ -2,8 +2,8 @@
 
 //! User contexts: what a uid stands for.
 
-use super::cmds::{Refusal, Status, Syndrome};
 use super::fields::{output, uctx as layout};
+use super::refusal::{Refusal, Status, Syndrome};
 use std::collections::BTreeMap;
 
 /// The uid of resources that all contexts share (`MLX5_SHARED_RESOURCE_UID`).

@@ -7,13 +7,13 @@ use super::cmds::{self, Header, PageNeed, Request};
 use super::counters::Counters;
 use super::eq::{self, EventQueues};
 use super::fields::{issi, output, uar};
-use super::management::Management;
+use super::management::{self, Management};
 use super::opcodes::{self, Stage};
 use super::pages::Pages;
 use super::query::{self, Congestion};
 use super::refusal::{Refusal, Status, Syndrome};
 use super::uctx::Contexts;
-use super::{registers, Options};
+use super::Options;
 use std::collections::BTreeSet;
 
 /// BAR pages that can be given out as UARs: the first holds the initialisation segment's tail.
@@ -186,7 +186,7 @@ impl Function {
                 data,
             } => {
                 Counters::count(&mut counters.registers, id);
-                registers::access(&mut self.management, id, access, data)
+                management::access(&mut self.management, id, access, data)
             }
             Request::QueryCongStatus { priority, protocol } => {
                 self.congestion.query(priority, protocol)

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Content of the access registers.
+//! Content of the access registers, and ACCESS_REG (0x805) and ACCESS_REGISTER_USER (0xb0c) on them.
 //!
 //! Layouts: `mcam_reg`, `pcam_reg`, `mcqs_reg`, `mcqi_reg`, `mcc_reg`, `mfrl_reg`, `mrtc_reg`, `mtcap_reg`,
 //! `mtmp_reg`, `dtor_reg` of mlx5_ifc.h; `mgir_ext` and `mqis_reg_ext` of mstflint's
 //! `prm_dbs/hca/ext/register_access_table.adb`, whose offsets count from the low end of a word. Those of the
 //! configuration are in [`nvconfig`].
 
-use super::fields::Field;
+use super::cmds::Access;
+use super::fields::{register as layout, Field};
 use super::nvconfig::{self, Nvconfig};
 use super::refusal::{Refusal, Status, Syndrome};
 use super::{identity, registers, Options};
@@ -203,6 +204,34 @@ impl Management {
         });
         Ok(())
     }
+}
+
+/// Executes an access: the answer.
+///
+/// A caller may have more room than the register is long (mstflint reads each with 1 KiB) and
+/// gets as much back, but not less.
+pub fn access(
+    content: &mut Management,
+    id: u16,
+    access: Access,
+    data: &[u8],
+) -> Result<Vec<u8>, Refusal> {
+    let register =
+        registers::find(id).ok_or(Refusal(Status::BAD_PARAM, Syndrome::UNKNOWN_REGISTER))?;
+    if access == Access::Write && !register.is_writable {
+        return Err(Refusal(Status::BAD_PARAM, Syndrome::READ_ONLY_REGISTER));
+    }
+    if data.len() < register.len {
+        return Err(Refusal(Status::BAD_IN_LEN, Syndrome::SHORT_INPUT));
+    }
+    let mut answer = vec![0; layout::DATA];
+    answer.extend_from_slice(data);
+    let body = &mut answer[layout::DATA..];
+    match access {
+        Access::Read => content.read(id, body)?,
+        Access::Write => content.write(id, body)?,
+    }
+    Ok(answer)
 }
 
 fn put16(body: &mut [u8], at: usize, value: u16) {
@@ -428,5 +457,32 @@ mod tests {
         let body = read(registers::MQIS, &ask).unwrap();
         assert_eq!(body[4..12], [0, 0, 0, 7, 0, 4, 0, 3]);
         assert_eq!(&body[0x10..0x13], b"CX7");
+    }
+
+    #[test]
+    fn each_register_at_each_length() {
+        let mut content = Management::new(&Options::default());
+        for register in registers::REGISTERS {
+            for len in [0, 1, 3, 4, register.len - 1] {
+                let short = access(&mut content, register.id, Access::Read, &vec![0; len]);
+                assert_eq!(
+                    short,
+                    Err(Refusal(Status::BAD_IN_LEN, Syndrome::SHORT_INPUT)),
+                    "{}",
+                    register.name
+                );
+            }
+            for len in [register.len, register.len + 1, 1024] {
+                for fill in [0, 0xff, 0x5a] {
+                    let data = vec![fill; len];
+                    if let Ok(answer) = access(&mut content, register.id, Access::Read, &data) {
+                        assert_eq!(answer.len(), 16 + len);
+                    }
+                    let written = access(&mut content, register.id, Access::Write, &data);
+                    assert!(register.is_writable || written.is_err());
+                }
+            }
+        }
+        assert!(access(&mut content, 0x9021, Access::Read, &[0; 64]).is_err());
     }
 }

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Access registers: which there are, and ACCESS_REG (0x805) and ACCESS_REGISTER_USER (0xb0c) on them.
-
-use super::cmds::Access;
-use super::fields::register as layout;
-use super::management::Management;
-use super::refusal::{Refusal, Status, Syndrome};
+//! The table of access registers; [`super::management`] has their content.
 
 /// One register.
 #[derive(Clone, Copy, Debug)]
@@ -98,37 +93,9 @@ pub fn mask(first: u16) -> [u8; 16] {
     mask.to_be_bytes()
 }
 
-/// Executes an access: the answer.
-///
-/// A caller may have more room than the register is long (mstflint reads each with 1 KiB) and
-/// gets as much back, but not less.
-pub fn access(
-    content: &mut Management,
-    id: u16,
-    access: Access,
-    data: &[u8],
-) -> Result<Vec<u8>, Refusal> {
-    let register = find(id).ok_or(Refusal(Status::BAD_PARAM, Syndrome::UNKNOWN_REGISTER))?;
-    if access == Access::Write && !register.is_writable {
-        return Err(Refusal(Status::BAD_PARAM, Syndrome::READ_ONLY_REGISTER));
-    }
-    if data.len() < register.len {
-        return Err(Refusal(Status::BAD_IN_LEN, Syndrome::SHORT_INPUT));
-    }
-    let mut answer = vec![0; layout::DATA];
-    answer.extend_from_slice(data);
-    let body = &mut answer[layout::DATA..];
-    match access {
-        Access::Read => content.read(id, body)?,
-        Access::Write => content.write(id, body)?,
-    }
-    Ok(answer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mlx5::Options;
 
     #[test]
     fn table_is_sorted() {
@@ -150,32 +117,5 @@ mod tests {
             "only PCAM itself"
         );
         assert_eq!(mask(0x9100), [0; 16]);
-    }
-
-    #[test]
-    fn each_register_at_each_length() {
-        let mut content = Management::new(&Options::default());
-        for register in REGISTERS {
-            for len in [0, 1, 3, 4, register.len - 1] {
-                let short = access(&mut content, register.id, Access::Read, &vec![0; len]);
-                assert_eq!(
-                    short,
-                    Err(Refusal(Status::BAD_IN_LEN, Syndrome::SHORT_INPUT)),
-                    "{}",
-                    register.name
-                );
-            }
-            for len in [register.len, register.len + 1, 1024] {
-                for fill in [0, 0xff, 0x5a] {
-                    let data = vec![fill; len];
-                    if let Ok(answer) = access(&mut content, register.id, Access::Read, &data) {
-                        assert_eq!(answer.len(), 16 + len);
-                    }
-                    let written = access(&mut content, register.id, Access::Write, &data);
-                    assert!(register.is_writable || written.is_err());
-                }
-            }
-        }
-        assert!(access(&mut content, 0x9021, Access::Read, &[0; 64]).is_err());
     }
 }

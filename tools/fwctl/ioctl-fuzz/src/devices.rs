@@ -2,7 +2,7 @@
 
 //! What each kind of device makes of a request: fwctl-mlx5.rst, fwctl-cxl.rst, and `samples/fwctl/loopback.h`, once more.
 
-use crate::model::{word, Answer, Reply};
+use crate::answer::{word, Answer, Reply};
 use anyhow::{ensure, Result};
 use fwctl_uapi::{device_type, scope};
 use std::collections::HashMap;

@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod answer;
 mod case;
 mod coverage;
 mod devices;

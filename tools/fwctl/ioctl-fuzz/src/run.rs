@@ -6,9 +6,10 @@
 //! - An error leaves the structure as it was, and all else too; but for `EFAULT`, after which a part of the room may be written.
 //! - Success changes the output fields of the structure, what the reply fills of its room, and nothing else.
 
+use crate::answer::word;
 use crate::case::{Buffer, Call, Case, Place};
 use crate::devices::{Device, Uuid};
-use crate::model::{word, Attempt, Prediction, Success, INFO_LEN, RPC_LEN};
+use crate::model::{Attempt, Prediction, Success, INFO_LEN, RPC_LEN};
 use crate::sys::{set_privileged, Memory, Node, Role, Spot};
 use anyhow::{bail, Context, Result};
 use fwctl_uapi::{FWCTL_INFO, FWCTL_RPC};

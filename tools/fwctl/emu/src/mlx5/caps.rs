@@ -13,6 +13,11 @@ mod kind {
     pub const GENERAL_2: u16 = 0x20;
 }
 
+/// The unit of `log_uar_page_sz`: 4 KiB (`MLX5_ADAPTER_PAGE_SHIFT`, include/linux/mlx5/device.h).
+pub const ADAPTER_PAGE: u64 = 1 << 12;
+/// Largest `log_uar_page_sz`: 256 KiB, the largest page of a Linux architecture.
+const MAX_LOG_UAR_PAGE: u64 = 6;
+
 /// Capabilities of a function.
 #[derive(Clone, Debug)]
 pub struct Capabilities {
@@ -56,6 +61,12 @@ impl Capabilities {
         }
     }
 
+    /// log2 of the UAR page in units of [`ADAPTER_PAGE`], as the driver has set it. `uar_4k`, by which UARs stay at 4 KiB whatever
+    /// the page size is, is not offered.
+    pub fn log_uar_page_size(&self) -> u64 {
+        layout::LOG_UAR_PAGE_SZ.get(&self.current)
+    }
+
     /// QUERY_HCA_CAP: the answer.
     pub fn query(&self, which: u16, is_current: bool) -> Result<Vec<u8>, Refusal> {
         let capability = match (which, is_current) {
@@ -69,10 +80,13 @@ impl Capabilities {
         Ok(answer)
     }
 
-    /// SET_HCA_CAP.  What user contexts may do is not the driver's to change.
+    /// SET_HCA_CAP. The driver cannot change the capabilities of user contexts.
     pub fn set(&mut self, which: u16, capability: &[u8]) -> Result<(), Refusal> {
         match which {
             kind::GENERAL => {
+                if layout::LOG_UAR_PAGE_SZ.get(capability) > MAX_LOG_UAR_PAGE {
+                    return Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_VALUE));
+                }
                 self.current.copy_from_slice(capability);
                 for field in [layout::UCTX_CAP, layout::LOG_MAX_UCTX] {
                     field.set(&mut self.current, field.get(&self.max));
@@ -117,11 +131,24 @@ mod tests {
     fn current_can_be_set_but_not_uctx() {
         let mut caps = Capabilities::new(&Options::default());
         let mut page = vec![0xff; layout::LEN];
+        layout::LOG_UAR_PAGE_SZ.set(&mut page, 0);
         caps.set(0, &page).unwrap();
         page = caps.query(0, true).unwrap();
         assert_eq!((page[0x10], page[0x10 + 0xd7]), (0xff, 7));
         assert_eq!(caps.query(0, false).unwrap()[0x10], 0);
         assert!(caps.query(1, true).is_err() && caps.query(0x7fff, true).is_err());
         assert!(caps.set(1, &[0; layout::LEN]).is_err());
+    }
+
+    #[test]
+    fn uar_page_size_is_bounded() {
+        let mut caps = Capabilities::new(&Options::default());
+        assert_eq!(caps.log_uar_page_size(), 0);
+        for (log, is_accepted) in [(0, true), (4, true), (6, true), (7, false), (0xffff, false)] {
+            let mut page = vec![0; layout::LEN];
+            layout::LOG_UAR_PAGE_SZ.set(&mut page, log);
+            assert_eq!(caps.set(0, &page).is_ok(), is_accepted, "{log}");
+        }
+        assert_eq!(caps.log_uar_page_size(), 6, "of the last one accepted");
     }
 }

@@ -3,7 +3,7 @@
 //! The card: BAR 0, resets, and the control socket.  `flight.rs` has the life of a command.
 
 use super::counters::Counters;
-use super::exec::{self, Function, VECTORS};
+use super::exec::{Function, BAR0, VECTORS};
 use super::iseg::{self, Effect, Health, Iseg};
 use super::{identity, Options, FAULTS};
 use crate::control;
@@ -14,13 +14,11 @@ use flight::InFlight;
 use serde_json::{json, Value};
 use std::time::Instant;
 
-/// Bytes of BAR 0.
-const BAR0: u64 = 32 << 20;
 /// Where QEMU keeps the MSI-X table and the pending bits; accesses there do not reach us.
 const MSIX_TABLE: u32 = 0x3000;
 const MSIX_PENDING: u32 = 0x4000;
-/// Bytes of a UAR, and its doorbells: arm, and only the consumer index (include/linux/mlx5/device.h, `MLX5_EQ_DOORBEL_OFFSET`; eq.c).
-const UAR: u64 = 0x1000;
+/// Event queue doorbells in a UAR (`MLX5_EQ_DOORBELL_OFFSET`, eq.c): the first arms the queue as well, the second only updates its
+/// consumer index.
 const DOORBELL_ARM: u64 = 0x40;
 const DOORBELL_UPDATE: u64 = 0x48;
 /// Command slots.
@@ -184,12 +182,13 @@ impl Device for ConnectX {
             }
             return;
         }
-        let uar = (offset / UAR) as u32;
-        let doorbell = offset % UAR;
+        let Some((uar, doorbell)) = self.function.uar_at(offset) else {
+            return;
+        };
         let Ok(word) = data.try_into().map(u32::from_be_bytes) else {
             return;
         };
-        if exec::UARS.contains(&uar) && matches!(doorbell, DOORBELL_ARM | DOORBELL_UPDATE) {
+        if matches!(doorbell, DOORBELL_ARM | DOORBELL_UPDATE) {
             self.function
                 .eqs
                 .doorbell(bus, uar, word, doorbell == DOORBELL_ARM);

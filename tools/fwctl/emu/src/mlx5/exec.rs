@@ -2,7 +2,7 @@
 
 //! The function: what commands change, and what they answer.
 
-use super::caps::Capabilities;
+use super::caps::{Capabilities, ADAPTER_PAGE};
 use super::cmds::{self, Header, PageNeed, Request};
 use super::counters::Counters;
 use super::eq::{self, EventQueues};
@@ -15,9 +15,12 @@ use super::refusal::{Refusal, Status, Syndrome};
 use super::uctx::Contexts;
 use super::Options;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-/// BAR pages that can be given out as UARs: the first holds the initialisation segment's tail.
-pub const UARS: std::ops::Range<u32> = 16..1024;
+/// Size of BAR 0.
+pub const BAR0: u64 = 32 << 20;
+/// Numbers of the UARs while a UAR page is 4 KiB. Page 0 has the start of the initialisation segment.
+const UARS: Range<u32> = 16..1024;
 /// MSI-X vectors.
 pub const VECTORS: u16 = 8;
 /// ISSI that is offered besides 0 (`supported_issi_dw0`, bit 1).
@@ -158,7 +161,9 @@ impl Function {
             }
             Request::QueryEq(number) => self.eqs.query(number),
             Request::AllocUar => {
-                let free = UARS.clone().find(|number| !self.uars.contains(number));
+                let free = self
+                    .uar_numbers()
+                    .find(|number| !self.uars.contains(number));
                 let number = free.ok_or(Refusal(Status::LIMIT, Syndrome::TOO_MANY))?;
                 self.uars.insert(number);
                 let mut answer = vec![0; output::LEN];
@@ -243,6 +248,25 @@ impl Function {
         self.alive()
             .into_iter()
             .for_each(|what| counters.leak(format!("{what} alive {when}")));
+    }
+
+    /// Size of a UAR page: UAR n is at n times this size in BAR 0 (`uar2pfn()`, uar.c).
+    fn uar_page(&self) -> u64 {
+        ADAPTER_PAGE << self.caps.log_uar_page_size()
+    }
+
+    /// Numbers of the UARs: those whose page is in BAR 0.
+    fn uar_numbers(&self) -> Range<u32> {
+        UARS.start..UARS.end.min((BAR0 / self.uar_page()) as u32)
+    }
+
+    /// The UAR and the offset in it of an offset in BAR 0, or `None` if no UAR is there.
+    pub fn uar_at(&self, offset: u64) -> Option<(u32, u64)> {
+        let page = self.uar_page();
+        let number = u32::try_from(offset / page).ok()?;
+        self.uar_numbers()
+            .contains(&number)
+            .then_some((number, offset % page))
     }
 
     /// Number of UARs.

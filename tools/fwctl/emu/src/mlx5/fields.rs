@@ -314,6 +314,7 @@ mod tests {
             (hca_cap::UCTX_CAP.within(hca_cap::CAPABILITY), 0xe4),
             (hca_cap::LOG_MAX_UCTX, 0x8c),
             (hca_cap::MAX_NUM_EQS, 0x8e),
+            (hca_cap::LOG_UAR_PAGE_SZ, 0x92),
             (vport::NIC_MTU, 0x36),
             (vport::NIC_MAC_HIGH, 0x106),
             (vuid::NUM_OF_ENTRIES, 0x3e),

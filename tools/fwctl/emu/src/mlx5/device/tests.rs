@@ -3,7 +3,7 @@
 //! The card through its BAR and guest memory, as a driver has it.
 
 use super::super::bits::event;
-use super::super::fields::{eq as eq_layout, input, uctx};
+use super::super::fields::{eq as eq_layout, hca_cap, input, uctx};
 use super::super::opcodes as op;
 use super::super::queue::test::{read_answer, write_command};
 use super::*;
@@ -45,14 +45,19 @@ impl Machine {
     fn with_events() -> Self {
         let mut machine = Machine::new();
         machine.ok(op::ENABLE_HCA, &[0; 4]);
-        machine.ok(op::INIT_HCA, &[0; 8]);
-        let uar = machine.ok(op::ALLOC_UAR, &[0; 8])[0x0b];
+        machine.create_command_eq();
+        machine
+    }
+
+    /// Initialises an enabled card and gives it a queue for command events.
+    fn create_command_eq(&mut self) {
+        self.ok(op::INIT_HCA, &[0; 8]);
+        let uar = self.ok(op::ALLOC_UAR, &[0; 8])[0x0b];
         let mut eq = vec![0; eq_layout::PAS - input::HEADER];
         (eq[0x14], eq[0x17]) = (5, uar);
         eq[eq_layout::MASK - input::HEADER + 6] = 1 << (event::COMMAND - 8);
         eq.extend(EQ_PAGE.to_be_bytes());
-        machine.ok(op::CREATE_EQ, &eq);
-        machine
+        self.ok(op::CREATE_EQ, &eq);
     }
 
     fn write(&mut self, offset: u64, word: u32) {
@@ -109,6 +114,32 @@ fn the_queue_that_is_being_made_does_not_hear_of_it() {
     assert_eq!(kind[1], event::COMMAND);
     machine.ok(op::DESTROY_EQ, &[0, 0, 0, 1, 0, 0, 0, 0]);
     assert_eq!(machine.events(), 1, "nor does the one that has gone");
+}
+
+#[test]
+fn doorbells_are_found_with_each_page_size() {
+    for log in [0, 2, 4] {
+        let mut machine = Machine::new();
+        machine.ok(op::ENABLE_HCA, &[0; 4]);
+        let mut caps = vec![0; 8 + hca_cap::LEN];
+        hca_cap::LOG_UAR_PAGE_SZ.within(8).set(&mut caps, log);
+        machine.ok(op::SET_HCA_CAP, &caps);
+        machine.create_command_eq();
+        machine.ok(op::NOP, &[0; 8]);
+        let interrupts = |machine: &mut Machine| {
+            let counters = machine.control("counters", "");
+            counters["events"]["interrupts"].as_u64().unwrap()
+                + counters["events"]["lost_interrupts"].as_u64().unwrap()
+        };
+        let before = interrupts(&mut machine);
+        // Arms queue 1 at consumer index 0, behind which an event is.
+        machine.write((16 << (12 + log)) + DOORBELL_ARM, 1 << 24);
+        assert_eq!(interrupts(&mut machine), before + 1, "{log}");
+        assert_eq!(
+            machine.control("counters", "")["events"]["stray_doorbells"],
+            0
+        );
+    }
 }
 
 #[test]

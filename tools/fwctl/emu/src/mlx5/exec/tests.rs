@@ -109,6 +109,42 @@ fn up_and_down() {
     );
 }
 
+/// mlx5_core sets `log_uar_page_sz` to `PAGE_SHIFT - 12`, and maps UAR n at page n of the BAR.
+#[test]
+fn uars_are_placed_by_the_page_size_of_the_driver() {
+    for (log, last) in [(0, 1023), (2, 1023), (4, 511)] {
+        let mut card = Card::new();
+        card.ok(op::ENABLE_HCA, 0, &[]);
+        card.give(&[1, 2, 3]);
+        let mut caps = card.ok(op::QUERY_HCA_CAP, 1, &[]);
+        hca_cap::LOG_UAR_PAGE_SZ
+            .within(hca_cap::CAPABILITY)
+            .set(&mut caps, log);
+        card.ok(op::SET_HCA_CAP, 0, &caps[8..]);
+        card.ok(op::INIT_HCA, 0, &[0; 16]);
+        let page = 4096 << log;
+        for number in 16..=last {
+            let answer = card.ok(op::ALLOC_UAR, 0, &[]);
+            assert_eq!(uar::NUMBER.get(&answer), number);
+            let offset = number * page;
+            assert!(offset + page <= BAR0, "{number}");
+            let found = card.function.uar_at(offset + 0x48);
+            assert_eq!(found, Some((number as u32, 0x48)));
+            let found = card.function.uar_at(offset + page - 4);
+            assert_eq!(found, Some((number as u32, page - 4)));
+        }
+        assert_eq!(
+            card.send(op::ALLOC_UAR, 0, 0, &[]),
+            Err(Refusal(Status::LIMIT, Syndrome::TOO_MANY))
+        );
+        for offset in [0, 15 * page, BAR0, u64::MAX] {
+            assert_eq!(card.function.uar_at(offset), None, "{offset:#x}");
+        }
+        card.ok(op::DISABLE_HCA, 0, &[]);
+        assert_eq!(card.function.uar_at(16 << 12), Some((16, 0)), "reset");
+    }
+}
+
 #[test]
 fn uids_are_checked_before_anything_else() {
     let mut card = Card::initialised();

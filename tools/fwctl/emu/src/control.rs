@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The control socket: one command per line, one line of JSON for each.
+//! The control socket: one command per line, answered by one line of JSON.
 //!
-//! `{"ok":true,"result":...}` or `{"ok":false,"error":"..."}`.  The answer to a command that starts with `@TAG ` has a
-//! `"tag"` as well, for those who share a connection.  [`VERBS`] are understood by each device; a device adds its own.
+//! `{"ok":true,"result":...}` or `{"ok":false,"error":"..."}`. The answer to a command that starts
+//! with `@TAG ` also has a `"tag"`, for clients that share a connection. All devices understand
+//! [`VERBS`]; a device adds its own.
 
 use crate::fault::{Dialect, Faults};
 use serde_json::{json, Value};
@@ -11,30 +12,30 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 
-/// Longest line.
+/// Maximum length of a line.
 const MAX_LINE: u64 = 4096;
 
-/// Verbs that each device understands.
+/// Verbs that all devices understand.
 pub const VERBS: &[&str] = &[
     "help",
     "counters",
     "fault SPEC",
     "faults",
-    "clear (no more faults)",
-    "vanish (the device is gone: it reads as all ones)",
-    "return (it is back, as after power on)",
-    "exit (the process ends at once)",
+    "clear (removes all faults)",
+    "vanish (removes the device: it reads as all ones)",
+    "return (undoes vanish, as after power on)",
+    "exit (exits at once)",
 ];
 
 /// Answers one command.
 pub type Answer = dyn Fn(&str, &str) -> Result<Value, String> + Send + Sync;
 
-/// Serves `listener` on threads of its own until the process ends.
+/// Serves `listener` on separate threads until the process exits.
 pub fn serve(listener: UnixListener, answer: Arc<Answer>) {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let answer = answer.clone();
-            // A client that breaks off ends its thread and nothing else.
+            // An error ends only the thread of this client.
             std::thread::spawn(move || drop(talk(&stream, &*answer)));
         }
     });
@@ -73,7 +74,8 @@ fn first_word(line: &str) -> (&str, &str) {
     (first, rest.trim())
 }
 
-/// The verbs about faults, for [`crate::device::Device::control`]; nothing if `verb` is another.
+/// The fault verbs, for [`crate::device::Device::control`]. Returns `None` if `verb` is not one of
+/// them.
 pub fn faults(
     faults: &mut Faults,
     dialect: &Dialect,

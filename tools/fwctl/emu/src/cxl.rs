@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A CXL type 3 memory device: as much of one as cxl_pci of Linux 7.3 makes a memdev of, with
-//! Features of every kind.  There is no memory behind it.
+//! A CXL type 3 memory device: the parts that cxl_pci of Linux 7.3 needs to create a memdev, and
+//! Features of all kinds. It has no memory.
 //!
-//! - [`config`]: its DVSECs; [`component`]: component registers in BAR 0;
-//! - [`registers`]: device registers in BAR 2, with the mailbox;
-//! - [`opcodes`], [`codes`], [`payloads`]: the mailbox's numbers and layouts;
-//! - [`firmware`]: executes a command, with [`logs`], [`events`], [`memory`];
-//! - [`catalogue`]: which Features there are; [`features`]: their values; [`transfer`]: values that
-//!   come in parts;
+//! - [`config`]: DVSECs in configuration space; [`component`]: component registers in BAR 0;
+//! - [`registers`]: device registers in BAR 2, and the mailbox;
+//! - [`opcodes`], [`codes`], [`payloads`]: numbers and layouts of the mailbox;
+//! - [`firmware`]: executes a command, by [`logs`], [`events`], [`memory`];
+//! - [`catalogue`]: the list of Features; [`features`]: their values; [`transfer`]: values set in
+//!   parts;
 //! - [`device`]: the function and the life of a command;
-//! - [`counters`]: for the control socket and the report at the end.
+//! - [`counters`]: counters for the control socket and the final report.
 //!
 //! Section numbers are those of the CXL specification, revision 3.2, unless they name another one.
-//! Layouts were written from it and from the numbers in drivers/cxl/{cxl,cxlmem,cxlpci}.h and
+//! Layouts are written from it and from the numbers in drivers/cxl/{cxl,cxlmem,cxlpci}.h and
 //! include/uapi/{linux/pci_regs,cxl/features}.h of Linux 7.3.
 
 use crate::fault::Dialect;
@@ -38,7 +38,7 @@ pub mod transfer;
 
 pub use device::Type3;
 
-/// Faults of the device.
+/// Supported faults.
 pub const FAULTS: Dialect = Dialect {
     keys: &[
         "op",
@@ -69,21 +69,21 @@ effect: status=N (return code)  late=MS  never  garble[=FROM]  truncate=LEN
         exit (of the process)  health[=BITS] (1 fatal, 2 firmware halt)",
 };
 
-/// Sizes that a mailbox's payload can have (8.2.9.4.3): a power of two.
+/// Valid payload sizes of a mailbox (8.2.9.4.3): powers of two.
 pub const PAYLOAD_SIZES: std::ops::RangeInclusive<u32> = 256..=1 << 20;
 
-/// What can be chosen about the device.
+/// Options of the device.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Serial number, which names it.
+    /// Serial number: distinguishes devices.
     pub serial: u64,
-    /// Bytes of the mailbox's payload: one of [`PAYLOAD_SIZES`].
+    /// Payload size of the mailbox: one of [`PAYLOAD_SIZES`].
     pub payload_size: u32,
-    /// There are commands for Features.
+    /// Whether the device supports Features.
     pub has_features: bool,
-    /// There is a command Set Feature among them.
+    /// Whether the device supports Set Feature.
     pub has_set: bool,
-    /// How long it waits for the next part of a Feature (8.2.10.6.3: 30 s).
+    /// Maximum time between the parts of a Feature (8.2.10.6.3: 30 s).
     pub part_timeout: Duration,
     /// Log each command.
     pub is_verbose: bool,
@@ -102,14 +102,14 @@ impl Default for Options {
     }
 }
 
-/// Names and versions of the device.
+/// Identity of the device.
 pub mod identity {
-    /// The CXL consortium, which makes no devices.
+    /// PCI vendor ID of the CXL Consortium, which makes no devices.
     pub const VENDOR: u16 = 0x1e98;
-    /// What the device and the board call themselves; not anybody's.
+    /// Device and subsystem ID; not those of a real device.
     pub const DEVICE: u16 = 0x7e57;
     /// Memory controller, CXL, memory device (8.1.12.1).
     pub const CLASS: u32 = 0x05_0210;
-    /// Version of the firmware, with its zeroes.
+    /// Firmware version, zero-padded.
     pub const FIRMWARE: &[u8; 16] = b"fwctl-emu 1\0\0\0\0\0";
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a device is to the framework, and what the framework gives it.
+//! The interface between a device and the framework.
 
 use crate::dma::Memory;
 use crate::irq::Vectors;
@@ -10,28 +10,28 @@ use std::time::Instant;
 
 /// A device behind one PCI function.
 ///
-/// Called with the device's lock held, from the connection's thread, the timer and the control
-/// socket.
+/// Called with the lock of the device held, by the threads of the connection, the timer and the
+/// control socket.
 pub trait Device: Send {
     /// Number of MSI-X vectors.
     fn vectors(&self) -> u32;
-    /// Size of each BAR; 0 if it is not there.
+    /// Size of each BAR, or 0 if the BAR does not exist.
     fn bars(&self) -> [u64; 6];
     /// The configuration space.
     fn config(&mut self) -> &mut ConfigSpace;
-    /// The guest reads from a BAR.  `data` is in memory order.
+    /// The guest reads from a BAR. `data` is in memory order.
     fn read(&mut self, bus: &mut Bus, bar: usize, offset: u64, data: &mut [u8]);
     /// The guest writes to a BAR.
     fn write(&mut self, bus: &mut Bus, bar: usize, offset: u64, data: &[u8]);
-    /// The function is reset.
+    /// Resets the function.
     fn reset(&mut self, bus: &mut Bus, reset: Reset);
-    /// When [`Device::run_due`] is to be called, if at all.
+    /// When to call [`Device::run_due`], if at all.
     fn due(&self) -> Option<Instant>;
-    /// Does what is due at `now`.
+    /// Does the work that is due at `now`.
     fn run_due(&mut self, bus: &mut Bus, now: Instant);
-    /// A command of the control socket: the answer, or what is wrong with the command.
+    /// Executes a command of the control socket. Errors are messages for the client.
     fn control(&mut self, bus: &mut Bus, verb: &str, argument: &str) -> Result<Value, String>;
-    /// What is to be said when the connection has ended.
+    /// The report to print when the connection has ended.
     fn report(&self) -> Report;
 }
 
@@ -42,39 +42,39 @@ pub struct Bus {
     pub memory: Memory,
     /// MSI-X.
     pub vectors: Vectors,
-    /// Whether the device is still there.
+    /// Whether the device is present.
     pub presence: Presence,
 }
 
-/// What resets a function.
+/// The cause of a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// The guest, by a function level reset.
+    /// The guest: a function level reset.
     Function,
-    /// The machine, which keeps its power.
+    /// A reset of the machine without loss of power.
     Machine,
-    /// Power comes back.
+    /// Power on.
     PowerOn,
 }
 
-/// Whether a device is there.
+/// Whether the device is present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Presence {
-    /// It is.
+    /// The device is present.
     #[default]
     Here,
-    /// It was pulled out: every read is all ones, writes and interrupts go nowhere.  What QEMU shows
-    /// the guest of a device whose process has died, but without its races.
+    /// The device was removed: reads return all ones, writes and interrupts are dropped. QEMU shows
+    /// the guest the same when the process of a device has died, but with races.
     Gone,
-    /// The process is to end at once, without a word to QEMU.
+    /// Exit at once, without telling QEMU.
     Exit,
 }
 
-/// The state of a device at its end.
+/// The state of a device when the connection ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What is alive, or was left over by a driver that had gone; empty if all is well.
+    /// Resources that a driver has not released. Empty if there are none.
     pub leaks: Vec<String>,
-    /// What happened, for people.
+    /// A summary for people.
     pub lines: Vec<String>,
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Guest memory: what the client mapped for us, read and written by guest physical address.
+//! Guest memory: mapped from the client, accessed by guest physical address.
 //!
-//! Everything unsafe about it is in this file.
+//! All unsafe code for it is in this file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +11,13 @@ use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{fence, Ordering};
 
-/// Most mappings at one time; QEMU has about 20.
+/// Maximum number of mappings; QEMU makes about 20.
 const MAX_REGIONS: usize = 4096;
 
-/// An access that hit no memory, or memory that must not be written.
+/// An access outside of all mappings, or a write to a read-only one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DmaError(
-    /// Where it began.
+    /// Start of the access.
     pub u64,
 );
 
@@ -29,32 +29,34 @@ impl fmt::Display for DmaError {
 
 impl std::error::Error for DmaError {}
 
-/// One mapping of this process.
+/// A mapping in this process.
 ///
 /// # Invariants
 ///
-/// `start` is the start of a mapping of `len` bytes that lives as long as the value, readable, and writable if `is_writable`.
+/// `start` is the start of a mapping of `len` bytes that is valid for the lifetime of the value,
+/// readable, and writable if `is_writable`.
 struct Mapping {
     start: NonNull<u8>,
     len: usize,
     is_writable: bool,
 }
 
-// SAFETY: The mapping belongs to the value alone, and no thread has an affinity to it.
+// SAFETY: Only this value refers to the mapping, and a mapping can be used and unmapped by any
+// thread.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
     fn new(file: &File, offset: u64, len: u64, is_writable: bool) -> std::io::Result<Self> {
         let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
         let end = offset.checked_add(len).ok_or_else(invalid)?;
-        // Beyond the end of the file an access would be a SIGBUS.
+        // An access beyond the end of the file would raise SIGBUS.
         if len == 0 || end > file.metadata()?.len() {
             return Err(invalid());
         }
         let size = usize::try_from(len).map_err(|_| invalid())?;
         let offset = libc::off_t::try_from(offset).map_err(|_| invalid())?;
         let write = if is_writable { libc::PROT_WRITE } else { 0 };
-        // SAFETY: A new mapping at an address of the system's choice touches no memory of ours.
+        // SAFETY: A null address hint without `MAP_FIXED` replaces no existing mapping.
         let start = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -69,7 +71,7 @@ impl Mapping {
             return Err(std::io::Error::last_os_error());
         }
         let start = NonNull::new(start.cast()).ok_or_else(invalid)?;
-        // INVARIANT: The mapping was just made with this length and protection.
+        // INVARIANT: `mmap()` has just made the mapping, of this length and protection.
         Ok(Mapping {
             start,
             len: size,
@@ -80,7 +82,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: By the invariant this is a mapping of ours, and nobody else has its address.
+        // SAFETY: By the type invariant the range is one mapping, which only this value refers to,
+        // and the value is being dropped.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
@@ -88,7 +91,7 @@ impl Drop for Mapping {
 /// The memory of the guest.
 #[derive(Default)]
 pub struct Memory {
-    /// By guest physical address.  They do not overlap.
+    /// Sorted by guest physical address. They do not overlap.
     regions: BTreeMap<u64, Mapping>,
 }
 
@@ -116,7 +119,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Takes the mapping at `address` away.
+    /// Removes the mapping at `address`.
     pub fn unmap(&mut self, address: u64, len: u64) {
         if self
             .regions
@@ -127,12 +130,12 @@ impl Memory {
         }
     }
 
-    /// Takes all mappings away.
+    /// Removes all mappings.
     pub fn unmap_all(&mut self) {
         self.regions.clear();
     }
 
-    /// The mapping of `len` bytes at `address`, which do not cross its end, and the position in it.
+    /// Returns the mapping that has all `len` bytes at `address`, and the offset in it.
     fn find(&self, address: u64, len: usize) -> Result<(&Mapping, usize), DmaError> {
         let error = DmaError(address);
         let (start, region) = self.regions.range(..=address).next_back().ok_or(error)?;
@@ -144,67 +147,72 @@ impl Memory {
         Ok((region, at))
     }
 
-    /// Copies guest memory out.  The guest may write at the same time; what is then read is
-    /// anything, but only bytes.
+    /// Copies from guest memory. If the guest writes at the same time, the bytes read are
+    /// arbitrary.
     pub fn read(&self, address: u64, to: &mut [u8]) -> Result<(), DmaError> {
         let (region, at) = self.find(address, to.len())?;
         // SAFETY:
-        // - `find` says that `at + to.len()` is within the region, which is readable by its invariant;
-        // - `to` is memory of this process alone and does not overlap with a shared mapping.
+        // - `find` returns a region and an offset with `at + to.len() <= len`, and by the type
+        //   invariant the region is readable;
+        // - `to` is private memory of this process and does not overlap with a shared mapping.
         unsafe {
             std::ptr::copy_nonoverlapping(region.start.as_ptr().add(at), to.as_mut_ptr(), to.len())
         };
         Ok(())
     }
 
-    /// Copies into guest memory.
+    /// Copies to guest memory.
     pub fn write(&mut self, address: u64, from: &[u8]) -> Result<(), DmaError> {
         let (region, at) = self.find(address, from.len())?;
         if !region.is_writable {
             return Err(DmaError(address));
         }
-        // SAFETY: As in `read`, and the region is writable.
+        // SAFETY:
+        // - `find` returns a region and an offset with `at + from.len() <= len`, and `is_writable`
+        //   was checked, so by the type invariant the region is writable;
+        // - `from` is private memory of this process and does not overlap with a shared mapping.
         unsafe {
             std::ptr::copy_nonoverlapping(from.as_ptr(), region.start.as_ptr().add(at), from.len())
         };
         Ok(())
     }
 
-    /// Writes one byte, after everything that was written before.
+    /// Writes one byte, ordered after all earlier writes.
     pub fn publish(&mut self, address: u64, byte: u8) -> Result<(), DmaError> {
         let (region, at) = self.find(address, 1)?;
         if !region.is_writable {
             return Err(DmaError(address));
         }
         fence(Ordering::Release);
-        // SAFETY: As in `write`.
+        // SAFETY: `find` returns a region and an offset of a byte in it, and `is_writable` was
+        // checked, so by the type invariant the byte is valid for writes. A byte is always aligned.
         unsafe { region.start.as_ptr().add(at).write_volatile(byte) };
         Ok(())
     }
 }
 
-/// Memory for tests of a device.
+/// Guest memory for tests of a device.
 pub mod test {
     use super::*;
     use std::os::fd::FromRawFd;
 
-    /// `len` bytes of zeroes at guest address `address`.
+    /// Returns memory with `len` zero bytes at guest address `address`.
     pub fn memory(address: u64, len: u64) -> Memory {
         let mut memory = Memory::default();
         memory
             .map(address, &file(len), 0, len, true)
-            .expect("fresh memory can be mapped");
+            .expect("mapping new memory");
         memory
     }
 
-    /// An anonymous file of `len` bytes.
+    /// Returns an anonymous file of `len` bytes.
     pub fn file(len: u64) -> File {
-        // SAFETY: The name is a C string.
+        // SAFETY: The name is a NUL-terminated string.
         let fd = unsafe { libc::memfd_create(c"guest".as_ptr(), libc::MFD_CLOEXEC) };
         assert!(fd >= 0);
-        // SAFETY: The descriptor is new and nobody else's.
+        // SAFETY: `memfd_create()` has just returned the descriptor, so nothing else owns it.
         let file = unsafe { File::from_raw_fd(fd) };
-        file.set_len(len).expect("a memory file grows");
+        file.set_len(len).expect("resizing a memfd");
         file
     }
 }
@@ -242,7 +250,7 @@ mod tests {
         assert!(memory.map(0, &file, u64::MAX, 0x1000, true).is_err());
         assert!(
             memory.map(0, &file, 1, 0x1000, true).is_err(),
-            "the system wants whole pages"
+            "offsets must be page aligned"
         );
         memory.map(0x1000, &file, 0x1000, 0x1000, false).unwrap();
         assert!(memory.map(0x1fff, &file, 0, 0x1000, true).is_err());
@@ -252,7 +260,7 @@ mod tests {
         memory.map(0, &file, 0, 0x1000, true).unwrap();
         assert!(
             memory.read(0xfff, &mut [0; 2]).is_err(),
-            "an access stays in one mapping"
+            "no access crosses mappings"
         );
     }
 }

@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Faults on demand: which commands go wrong, and how.
+//! Fault injection: which commands fail, and how.
 //!
-//! A specification is a list of `key=value`, separated by commas: what a command must be, which
-//! of those it hits, and what happens.  `op=0x805,reg=0x9020,nth=2,times=3,late=500` answers the
-//! second, third and fourth read or write of that register half a second late.  The grammar is one;
-//! what of it means something to a device is the device's [`Dialect`].
+//! A specification is a comma-separated list of `key=value`: which commands match, which of the
+//! matches are hit, and with what effect. `op=0x805,reg=0x9020,nth=2,times=3,late=500` delays the
+//! answers to the second, third and fourth access to that register by half a second. All devices
+//! share the grammar; a device's [`Dialect`] lists the keys that it supports.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Most faults at one time.
+/// Maximum number of faults.
 pub const MAX_FAULTS: usize = 1024;
-/// Longest delay.
+/// Maximum delay.
 const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The part of the grammar that a device understands.
+/// The part of the grammar that a device supports.
 #[derive(Debug)]
 pub struct Dialect {
-    /// Keys that mean something to it.
+    /// Supported keys.
     pub keys: &'static [&'static str],
-    /// Largest status of a command.
+    /// Maximum status of a command.
     pub max_status: u16,
-    /// For `fwctl-emu help` and the control socket.
+    /// Help text for the command line and the control socket.
     pub help: &'static str,
 }
 
 impl Dialect {
-    /// Reads a specification for the device.
+    /// Parses a specification for the device.
     pub fn parse(&self, spec: &str) -> Result<Fault, BadFault> {
         let fault: Fault = spec.parse()?;
         let keys = spec.split(',').map(|word| word.split('=').next());
         for key in keys.flatten().map(str::trim) {
             if !self.keys.contains(&key) {
-                return Err(BadFault(format!("`{key}` is nothing to this device")));
+                return Err(BadFault(format!("`{key}` is not supported by this device")));
             }
         }
         match fault.effects.status {
@@ -46,55 +46,55 @@ impl Dialect {
     }
 }
 
-/// What a fault can be told to look at.
+/// The properties of a command that a fault can match.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Subject {
-    /// The command.
+    /// The opcode.
     pub opcode: u16,
-    /// Its modifier, where the device has one.
+    /// The opcode modifier, if the device has one.
     pub op_mod: Option<u16>,
-    /// The register that it accesses.
+    /// The register that the command accesses.
     pub register: Option<u16>,
-    /// The number of the Feature that it is about.
+    /// The index of the Feature that the command is about.
     pub feature: Option<u16>,
-    /// What it is to a transfer in parts.
+    /// The action of a transfer in parts.
     pub action: Option<u16>,
-    /// It comes from a user context.
+    /// The command comes from a user context.
     pub is_user: bool,
 }
 
-/// What happens to a command.
+/// The effects of a fault on a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// It is not executed but fails with this status and syndrome.
+    /// Fails with this status and syndrome, without being executed.
     pub status: Option<(u16, u32)>,
-    /// It is not executed, and the interface reports a delivery error.
+    /// Fails with this delivery status, without being executed.
     pub delivery: Option<u8>,
-    /// The answer comes that much later.
+    /// Delays the answer.
     pub late: Option<Duration>,
-    /// The answer never comes.
+    /// Never answers.
     pub never: bool,
-    /// The answer's bytes from here on are noise.
+    /// Replaces the answer by noise from this byte on.
     pub garble: Option<usize>,
-    /// Only that many bytes of the answer are written.
+    /// Writes only this many bytes of the answer.
     pub truncate: Option<usize>,
-    /// The answer claims to have that many bytes, whatever it has.
+    /// Reports this length of the answer instead of the real one.
     pub claim: Option<u32>,
-    /// The answer is that it goes on in the background.
+    /// Reports that the command continues in the background.
     pub background: bool,
-    /// The event of the answer raises no interrupt.
+    /// Raises no interrupt for the event of the answer.
     pub silent: bool,
-    /// There is no event of the answer.
+    /// Posts no event for the answer.
     pub lost: bool,
-    /// The device is gone, and reads as all ones.
+    /// Removes the device: reads return all ones.
     pub vanish: bool,
-    /// The process ends.
+    /// Exits.
     pub exit: bool,
-    /// The device reports that it is broken, in this way, and executes nothing any more.
+    /// Reports fatal health with this syndrome and executes no further command.
     pub health: Option<u8>,
 }
 
-/// One specification and its progress.
+/// A fault and its progress.
 #[derive(Clone, Debug)]
 pub struct Fault {
     spec: String,
@@ -104,16 +104,16 @@ pub struct Fault {
     feature: Option<u16>,
     action: Option<u16>,
     is_user: bool,
-    /// Commands to let pass.
+    /// Matches to skip before the first hit.
     pass: u64,
-    /// Commands to hit after that.
+    /// Matches to hit after that.
     times: u64,
-    /// Commands hit.
+    /// Matches hit so far.
     hits: u64,
     effects: Effects,
 }
 
-/// What is wrong with a specification.
+/// Why a specification is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadFault(String);
 
@@ -182,7 +182,7 @@ impl Fault {
             ("delivery", Some(value)) => {
                 let status = number(value)?;
                 if status >= 0x80 {
-                    return Err("has 7 bits".into());
+                    return Err("more than 7 bits".into());
                 }
                 effects.delivery = Some(status);
             }
@@ -201,10 +201,10 @@ impl Fault {
             ("exit", None) => effects.exit = true,
             ("health", None) => effects.health = Some(1),
             ("health", Some(value)) => match number(value)? {
-                0 => return Err("0 is health".into()),
+                0 => return Err("syndrome 0 means healthy".into()),
                 syndrome => effects.health = Some(syndrome),
             },
-            (_, None) => return Err("unknown, or without its value".into()),
+            (_, None) => return Err("unknown, or its value is missing".into()),
             (_, Some(_)) => return Err("unknown".into()),
         }
         Ok(())
@@ -230,32 +230,31 @@ impl fmt::Display for Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     list: Vec<Fault>,
-    /// Commands that something happened to.
+    /// Number of commands hit.
     pub hits: u64,
 }
 
 impl Faults {
-    /// Adds one.
+    /// Adds a fault.
     pub fn add(&mut self, fault: Fault) -> Result<(), BadFault> {
         if self.list.len() >= MAX_FAULTS {
-            return Err(BadFault(format!("there are {MAX_FAULTS} already")));
+            return Err(BadFault(format!("more than {MAX_FAULTS} faults")));
         }
         self.list.push(fault);
         Ok(())
     }
 
-    /// Removes all.
+    /// Removes all faults.
     pub fn clear(&mut self) {
         self.list.clear();
     }
 
-    /// The faults, as specified, and how often each has hit.
+    /// The faults as specified, with the number of hits of each.
     pub fn list(&self) -> Vec<String> {
         self.list.iter().map(Fault::to_string).collect()
     }
 
-    /// Counts a command, and says what is to happen to it.  Of several faults that hit it, the
-    /// first one counts.
+    /// Counts a command and returns the effects on it. If several faults match, the first one wins.
     pub fn strike(&mut self, subject: &Subject) -> Option<Effects> {
         let mut struck = None;
         for fault in self.list.iter_mut().filter(|fault| fault.is_about(subject)) {
@@ -271,10 +270,10 @@ impl Faults {
     }
 }
 
-/// Noise that is the same each time.
+/// A deterministic source of noise.
 #[derive(Clone, Debug)]
 pub struct Noise(
-    /// State; not 0.
+    /// Never 0.
     pub u64,
 );
 
@@ -287,7 +286,7 @@ impl Noise {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// Noise in each byte.
+    /// Fills `bytes` with noise.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
             *byte = (self.number() >> 32) as u8;
@@ -295,13 +294,13 @@ impl Noise {
     }
 }
 
-/// A number, decimal or with `0x`.
+/// Parses a number, decimal or with `0x`.
 pub fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     let parsed = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),
     };
-    let value = parsed.map_err(|_| format!("`{text}` is no number"))?;
+    let value = parsed.map_err(|_| format!("`{text}` is not a number"))?;
     T::try_from(value).map_err(|_| format!("{text} is too large"))
 }
 
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nth_of_its_kind() {
+    fn nth_counts_matches() {
         let mut faults = faults(&["op=0x805,reg=0x9020,nth=2,times=2,status=5/0x1234"]);
         let mgir = Subject {
             opcode: 0x805,
@@ -348,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn first_one_counts() {
+    fn first_match_wins() {
         let mut faults = faults(&["user,times=forever,late=5", "never"]);
         let kernel = Subject::default();
         let user = Subject {
@@ -394,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_device_does_not_understand() {
+    fn unsupported_keys_are_refused() {
         let dialect = Dialect {
             keys: &["op", "nth", "status", "never"],
             max_status: 0xff,
@@ -409,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn invalid_specifications_are_refused() {
         for spec in [
             "",
             "op=1",

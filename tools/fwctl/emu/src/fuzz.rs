@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the hostile guests of all devices are made from.
+//! Input of the hostile guests of all devices.
 
-/// Bytes that are used up; when there are none left, they are zeros.
+/// A sequence of bytes that is consumed. After its end, all bytes are zero.
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl Bytes<'_> {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! MSI-X vectors: the event descriptors that QEMU gives us for them.
+//! MSI-X vectors: the event descriptors that QEMU passes for them.
 
 use std::fs::File;
 use std::io::Write;
 
-/// Most vectors that a function can have (PCI Express 6.0, 7.7.2.2: 11 bits).
+/// Maximum number of vectors of a function (PCI Express 6.0, 7.7.2.2: 11 bits).
 pub const MAX_VECTORS: usize = 2048;
 
 /// The vectors of a function.
@@ -14,15 +14,15 @@ pub struct Vectors {
     events: Vec<Option<File>>,
     /// Interrupts raised.
     pub raised: u64,
-    /// Interrupts for a vector that had no event descriptor.
+    /// Interrupts of vectors without event descriptor.
     pub lost: u64,
 }
 
 impl Vectors {
     /// Attaches `files` to the vectors from `start` on.
     ///
-    /// QEMU adds vectors one by one as the guest unmasks them.  Fewer files than `count` means
-    /// that the rest are taken away, and a count of 0 that all are.
+    /// QEMU adds vectors one by one as the guest unmasks them. If there are fewer files than
+    /// `count`, the remaining vectors are detached; a count of 0 detaches all.
     pub fn set(&mut self, start: u32, count: u32, files: Vec<File>) {
         if count == 0 {
             return self.events.clear();

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Emulated PCI devices with a firmware control interface, which stock QEMU plugs in over vfio-user.
+//! Emulated PCI devices with a firmware control interface, for stock QEMU over vfio-user.
 //!
-//! Framework, the same for each device:
+//! The framework, shared by all devices:
 //!
-//! - [`device`]: what a device is to the framework, and what it gets from it;
-//! - [`server`]: the vfio-user connection, and the threads around a device;
+//! - [`device`]: the interface between a device and the framework;
+//! - [`server`]: the vfio-user connection and the threads around a device;
 //! - [`pci`]: configuration space;
 //! - [`dma`]: guest memory; [`irq`]: MSI-X vectors;
-//! - [`fault`]: which command fails, and how;
-//! - `fuzz`: what the hostile guests of the devices are made from;
-//! - [`control`]: the socket through which a test reads counters and orders faults.
+//! - [`fault`]: fault injection: which command fails, and how;
+//! - `fuzz`: input for the hostile guests of the devices;
+//! - [`control`]: the socket on which a test reads counters and injects faults.
 //!
 //! Devices: [`mlx5`], a ConnectX; [`cxl`], a CXL type 3 memory device.
 //!
-//! A guest may write what it likes: lengths, addresses and indices from it are compared with a
-//! named maximum before they are used, and nothing it does ends the process.
+//! Nothing that a guest writes is trusted: each length, address and index is compared with a named
+//! maximum before it is used, and no input ends the process.
 
 pub mod control;
 pub mod cxl;
@@ -28,7 +28,7 @@ pub mod mlx5;
 pub mod pci;
 pub mod server;
 
-/// Says something on stderr; nobody may be listening any more, and that is no reason to panic.
+/// Logs to stderr. Ignores errors: stderr may be closed, which is no reason to panic.
 macro_rules! say {
     ($($arg:tt)*) => {{
         use std::io::Write;

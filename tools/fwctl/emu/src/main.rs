@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// Emulated devices with a firmware control interface, for stock QEMU over vfio-user.
 ///
-/// Prints `ready` when QEMU can connect, serves one connection, and then reports what is still alive.
-/// Exit status: 0 clean, 1 failed, 2 usage, 3 something was left alive.
+/// Prints `ready` when QEMU can connect, serves one connection, then reports resources that the
+/// driver did not release. Exit status: 0 clean, 1 failed, 2 usage, 3 leaked resources.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -31,10 +31,10 @@ enum Which {
 
 #[derive(Args)]
 struct Common {
-    /// Unix socket on which QEMU's vfio-user-pci connects; must not exist.
+    /// Unix socket to create for QEMU's vfio-user-pci; must not exist.
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
-    /// Unix socket for counters and faults: one command per line, `help` lists them.
+    /// Unix socket to create for counters and faults: one command per line, `help` lists them.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
     /// Log each command to stderr.
@@ -46,32 +46,33 @@ struct Common {
 struct Connectx {
     #[command(flatten)]
     common: Common,
-    /// What goes wrong, for example `op=0x805,reg=0x9020,nth=2,late=500`; can be repeated.
+    /// Fault to inject, for example `op=0x805,reg=0x9020,nth=2,late=500`; can be repeated.
     #[arg(long, value_name = "SPEC", value_parser = |spec: &str| mlx5::FAULTS.parse(spec),
-          long_help = format!("What goes wrong; can be repeated.\n{}", mlx5::FAULTS.help))]
+          long_help = format!("Fault to inject; can be repeated.\n{}", mlx5::FAULTS.help))]
     fault: Vec<Fault>,
     /// PCI device identifier.
     #[arg(long, value_name = "ID", value_parser = number::<u16>, default_value = "0x1021")]
     device_id: u16,
-    /// Distinguishes several devices: part of the MAC address and the VUID.
+    /// Serial number: distinguishes devices by MAC address and VUID.
     #[arg(long, value_name = "N", value_parser = number::<u16>, default_value = "0")]
     serial: u16,
-    /// What user contexts can be allowed to do (uctx_cap); 0 is firmware without user contexts.
+    /// Capabilities that a user context can have (uctx_cap); 0 emulates firmware without user
+    /// contexts.
     #[arg(long, value_name = "BITS", value_parser = number::<u32>, default_value = "7")]
     uctx_caps: u32,
-    /// User contexts at one time.
+    /// Maximum number of user contexts.
     #[arg(long, value_name = "N", value_parser = number::<u16>, default_value = "64")]
     max_uctx: u16,
-    /// Pages that the device asks for before it is initialised.
+    /// Pages that the device requests before INIT_HCA.
     #[arg(long, value_name = "N", value_parser = number::<u16>, default_value = "8")]
     boot_pages: u16,
-    /// Pages that the device asks for to be initialised.
+    /// Pages that the device requests for INIT_HCA.
     #[arg(long, value_name = "N", value_parser = number::<u16>, default_value = "64")]
     init_pages: u16,
-    /// How long the driver is to wait for an answer, instead of its own 60 s.
+    /// Command timeout that the device announces; the driver's default is 60 s.
     #[arg(long, value_name = "MS", value_parser = number::<u32>)]
     cmd_timeout: Option<u32>,
-    /// The driver may not reset the firmware after a fatal error.
+    /// Do not let the driver reset the firmware after a fatal error.
     #[arg(long)]
     no_fw_reset: bool,
 }
@@ -80,23 +81,23 @@ struct Connectx {
 struct Cxl {
     #[command(flatten)]
     common: Common,
-    /// What goes wrong, for example `op=0x502,action=2,nth=2,status=4`; can be repeated.
+    /// Fault to inject, for example `op=0x502,action=2,nth=2,status=4`; can be repeated.
     #[arg(long, value_name = "SPEC", value_parser = |spec: &str| cxl::FAULTS.parse(spec),
-          long_help = format!("What goes wrong; can be repeated.\n{}", cxl::FAULTS.help))]
+          long_help = format!("Fault to inject; can be repeated.\n{}", cxl::FAULTS.help))]
     fault: Vec<Fault>,
-    /// Serial number, which distinguishes several devices.
+    /// Serial number: distinguishes devices.
     #[arg(long, value_name = "N", value_parser = number::<u64>, default_value = "0x667763746c000001")]
     serial: u64,
-    /// Bytes that the mailbox takes in one command: a power of two from 256 to 1048576.
+    /// Payload size of the mailbox: a power of two from 256 to 1048576 bytes.
     #[arg(long, value_name = "BYTES", value_parser = payload_size, default_value = "512")]
     payload_size: u32,
-    /// A device without Features.
+    /// Emulate a device without Features.
     #[arg(long)]
     no_features: bool,
-    /// A device without the command Set Feature.
+    /// Emulate a device without the Set Feature command.
     #[arg(long)]
     no_set: bool,
-    /// How long the device waits for the next part of a Feature.
+    /// How long the device waits for the next part of a Feature before it aborts the transfer.
     #[arg(long, value_name = "MS", value_parser = number::<u32>, default_value = "30000")]
     part_timeout: u32,
 }
@@ -105,7 +106,7 @@ fn payload_size(text: &str) -> Result<u32, String> {
     let size = number::<u32>(text)?;
     match size.is_power_of_two() && cxl::PAYLOAD_SIZES.contains(&size) {
         true => Ok(size),
-        false => Err("no power of two from 256 to 1048576".into()),
+        false => Err("not a power of two from 256 to 1048576".into()),
     }
 }
 

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A ConnectX: as much of one as mlx5_core of Linux 7.3 drives without a network interface.
+//! A ConnectX: the parts that mlx5_core of Linux 7.3 needs without a network interface.
 //!
-//! - [`bits`]: command queue entry, mailbox block, event; [`fields`]: the commands' own layouts;
-//! - [`opcodes`]: which commands there are, and who may use them when;
-//! - [`cmds`]: bytes to a request, or a [`refusal`];
-//! - [`queue`]: fetching commands from guest memory, and delivering answers;
-//! - [`device`]: the function and the life of a command, with [`iseg`], the registers in BAR 0;
-//! - [`exec`]: executing one; [`query`]: what QUERY commands answer; [`caps`]: capability pages;
-//! - [`eq`], [`pages`], [`uctx`]: resources that a driver must give back;
-//! - [`registers`]: access registers; [`management`]: their content; [`nvconfig`]: configuration;
-//! - [`counters`]: for the control socket and the report at the end.
+//! - [`bits`]: command queue entry, mailbox block, event; [`fields`]: layouts of the commands;
+//! - [`opcodes`]: the supported commands, and when and by which contexts they may be used;
+//! - [`cmds`]: parses bytes into a request or a [`refusal`];
+//! - [`queue`]: fetches commands from guest memory and writes answers;
+//! - [`device`]: the card and the life of a command; [`iseg`]: the registers in BAR 0;
+//! - [`exec`]: executes a command; [`query`]: answers of QUERY commands; [`caps`]: capability
+//!   pages;
+//! - [`eq`], [`pages`], [`uctx`]: resources that a driver must release;
+//! - [`registers`]: the access registers; [`management`]: their content; [`nvconfig`]:
+//!   configuration;
+//! - [`counters`]: counters for the control socket and the final report.
 //!
-//! Layouts and numbers are facts from `include/linux/mlx5/{device,mlx5_ifc,driver}.h` of Linux 7.3,
-//! named at each; what is only in mstflint's `register_access_table.adb` says so.
+//! Layouts and numbers are from `include/linux/mlx5/{device,mlx5_ifc,driver}.h` of Linux 7.3,
+//! unless a comment names mstflint's `register_access_table.adb` (`.adb`).
 
 pub mod bits;
 pub mod caps;
@@ -39,7 +41,7 @@ pub use device::ConnectX;
 
 use crate::fault::Dialect;
 
-/// Faults of the device.
+/// Supported faults.
 pub const FAULTS: Dialect = Dialect {
     keys: &[
         "op", "op_mod", "reg", "user", "nth", "times", "status", "delivery", "late", "never",
@@ -54,24 +56,24 @@ effect: status=N[/SYNDROME]  delivery=N  late=MS  never  garble[=FROM]
         vanish (reads as all ones)  exit (of the process)  health[=SYNDROME]",
 };
 
-/// What can be chosen about the device.
+/// Options of the device.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// PCI device identifier, one that mlx5_core knows.
+    /// PCI device ID, one that mlx5_core supports.
     pub device_id: u16,
-    /// Distinguishes devices.
+    /// Serial number: distinguishes devices.
     pub serial: u16,
-    /// Capabilities of user contexts.
+    /// Capabilities that a user context can have.
     pub uctx_caps: u32,
-    /// User contexts at one time.
+    /// Maximum number of user contexts.
     pub max_uctx: u16,
-    /// Pages asked for at boot.
+    /// Pages requested before INIT_HCA.
     pub boot_pages: u16,
-    /// Pages asked for at initialisation.
+    /// Pages requested for INIT_HCA.
     pub init_pages: u16,
     /// Command timeout in ms that the device announces.
     pub cmd_timeout: Option<u32>,
-    /// The driver may reset the firmware.
+    /// Whether the driver may reset the firmware.
     pub has_fw_reset: bool,
     /// Log each command.
     pub is_verbose: bool,
@@ -93,29 +95,29 @@ impl Default for Options {
     }
 }
 
-/// Names and versions of the device.
+/// Identity of the device.
 pub mod identity {
-    /// Mellanox.
+    /// PCI vendor ID.
     pub const VENDOR: u16 = 0x15b3;
-    /// What the board calls itself; not a board of anybody's.
+    /// Subsystem ID; not that of a real board.
     pub const SUBSYSTEM: u16 = 0x7e57;
     /// Firmware version.
     pub const FIRMWARE: (u16, u16, u16) = (28, 45, 1200);
-    /// Day of its build: year, month, day, as in a calendar.
+    /// Build date: year, month, day, binary coded decimal.
     pub const BUILT: (u16, u8, u8) = (0x2025, 0x11, 0x20);
     /// Hardware device: ConnectX-7.
     pub const HW_DEVICE: u16 = 0x0218;
-    /// Parameter set identifier, 16 bytes with its zeroes.
+    /// Parameter set identifier, zero-padded to 16 bytes.
     pub const PSID: &[u8; 16] = b"EMU0000000001\0\0\0";
-    /// Name of the model.
+    /// Model.
     pub const MODEL: &[u8] = b"EMU-CX7";
-    /// What it is.
+    /// Description.
     pub const DESCRIPTION: &[u8] = b"Emulated ConnectX-7 of fwctl-emu";
 
-    /// What mstflint calls vendor specific data.
+    /// Vendor specific data, as mstflint calls it.
     pub const VSD: &[u8] = b"fwctl-emu";
 
-    /// MAC address of a device: locally administered.
+    /// MAC address of a device, locally administered.
     pub fn mac(serial: u16) -> [u8; 6] {
         let [high, low] = serial.to_be_bytes();
         [0x02, 0x00, 0x15, 0xb3, high, low]

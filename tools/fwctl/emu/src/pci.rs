@@ -6,9 +6,9 @@
 
 use std::fmt;
 
-/// Bytes of it (7.2.2).
+/// Size of configuration space (7.2.2).
 pub const SIZE: usize = 4096;
-/// Where extended capabilities begin (7.6.1).
+/// Start of the extended capabilities (7.6.1).
 pub const EXTENDED: usize = 0x100;
 
 /// Register offsets of the type 0 header (7.5.1).
@@ -30,7 +30,7 @@ mod header {
 mod capability {
     pub const EXPRESS: u8 = 0x10;
     pub const MSIX: u8 = 0x11;
-    /// Extended.
+    /// Extended capabilities.
     pub const DVSEC: u16 = 0x23;
 }
 
@@ -38,38 +38,38 @@ mod capability {
 const DEVICE_CONTROL: usize = 0x08;
 const INITIATE_FLR: u16 = 1 << 15;
 
-/// Names of a function.
+/// Identity of a function.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
-    /// Vendor.
+    /// Vendor ID.
     pub vendor: u16,
-    /// Device.
+    /// Device ID.
     pub device: u16,
-    /// Vendor of the board.
+    /// Subsystem vendor ID.
     pub subsystem_vendor: u16,
-    /// The board.
+    /// Subsystem ID.
     pub subsystem: u16,
     /// Class, subclass, programming interface.
     pub class: u32,
-    /// Revision.
+    /// Revision ID.
     pub revision: u8,
 }
 
 /// A memory BAR of 64 bits.
 #[derive(Clone, Copy, Debug)]
 pub struct Bar64 {
-    /// Number of its lower half.
+    /// Index of its lower half.
     pub index: usize,
-    /// Bytes: a power of two.
+    /// Size in bytes, a power of two.
     pub size: u64,
-    /// Reads have no effect.
+    /// Whether the BAR is prefetchable: reads have no side effects.
     pub is_prefetchable: bool,
 }
 
-/// What a write to configuration space asks for.
+/// Side effect of a write to configuration space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing but a new value.
+    /// None.
     None,
     /// A function level reset.
     FunctionReset,
@@ -79,10 +79,10 @@ pub enum Effect {
 pub struct ConfigSpace {
     data: Box<[u8; SIZE]>,
     writable: Box<[u8; SIZE]>,
-    /// The next free byte for a capability, and where its address is to be written.
+    /// The next free byte for a capability, and the byte to write its offset to.
     free: usize,
     link: usize,
-    /// The same for extended capabilities: free byte, header of the last one.
+    /// The same for extended capabilities: the next free byte, and the header of the last one.
     extended_free: usize,
     extended_last: Option<usize>,
     express: Option<usize>,
@@ -95,7 +95,7 @@ impl fmt::Debug for ConfigSpace {
 }
 
 impl ConfigSpace {
-    /// A function without BARs and capabilities.
+    /// Returns the configuration space of a function without BARs and capabilities.
     pub fn new(identity: Identity) -> Self {
         let mut space = ConfigSpace {
             data: Box::new([0; SIZE]),
@@ -131,8 +131,8 @@ impl ConfigSpace {
         self.writable[at] &= 0xf0;
     }
 
-    /// Adds a capability and returns where it is.  `writable` has a bit for each that the guest
-    /// may change.  Both are without identifier and link.
+    /// Adds a capability and returns its offset. `writable` has a bit set for each bit that the
+    /// guest may change. Both start after identifier and link.
     pub fn capability(&mut self, id: u8, body: &[u8], writable: &[u8]) -> usize {
         let at = self.free;
         self.put(self.link, &[at as u8]);
@@ -146,7 +146,7 @@ impl ConfigSpace {
         at
     }
 
-    /// Adds an extended capability and returns where it is.  `body` is what follows the header.
+    /// Adds an extended capability and returns its offset. `body` starts after the header.
     pub fn extended_capability(
         &mut self,
         id: u16,
@@ -168,8 +168,8 @@ impl ConfigSpace {
         at
     }
 
-    /// Adds a designated vendor-specific extended capability (7.9.6).  `body` is what follows its
-    /// identifier, `writable` has a bit for each of that which the guest may change.
+    /// Adds a designated vendor-specific extended capability (7.9.6). `body` starts after its
+    /// identifier. `writable` has a bit set for each bit of `body` that the guest may change.
     pub fn dvsec(&mut self, vendor: u16, revision: u8, id: u16, body: &[u8], writable: &[u8]) {
         const HEADERS: usize = 10;
         let len = (HEADERS + body.len()) as u32;
@@ -208,7 +208,7 @@ impl ConfigSpace {
         self.capability(capability::MSIX, &body, &0xc000u16.to_le_bytes());
     }
 
-    /// Reads; beyond the end there are zeroes.
+    /// Reads. Bytes beyond the end are zero.
     pub fn read(&self, offset: u64, to: &mut [u8]) {
         for (n, byte) in to.iter_mut().enumerate() {
             let at = usize::try_from(offset)
@@ -218,7 +218,7 @@ impl ConfigSpace {
         }
     }
 
-    /// Writes the bits that can be written.
+    /// Writes the writable bits.
     pub fn write(&mut self, offset: u64, from: &[u8]) -> Effect {
         for (n, byte) in from.iter().enumerate() {
             let Some(at) = usize::try_from(offset)
@@ -294,7 +294,7 @@ mod tests {
             (0xfe00_000c, 0xffff_ffff)
         );
         space.write(0, &[0xff; 4]);
-        assert_eq!(word(&space, 0), 0x1021_15b3, "identity cannot be written");
+        assert_eq!(word(&space, 0), 0x1021_15b3, "the identity is read only");
     }
 
     #[test]

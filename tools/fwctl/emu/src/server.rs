@@ -2,9 +2,9 @@
 
 //! The vfio-user connection of a device, and the threads around it.
 //!
-//! The connection's thread, a timer for answers that come later, one thread per control
-//! connection and one for signals share the device through one lock.  The process ends with the
-//! connection: QEMU opens it once.
+//! The thread of the connection, a timer for delayed answers, one thread per control connection and
+//! one for signals share the device under one lock. The process exits when the connection is
+//! closed: QEMU connects only once.
 
 use crate::control;
 use crate::device::{Bus, Device, Presence, Reset};
@@ -24,15 +24,15 @@ use vfio_bindings::bindings::vfio::{
 };
 use vfio_user::{DmaMapFlags, DmaUnmapFlags, IrqInfo, Server, ServerBackend, ServerRegion};
 
-/// Exit status: something was left alive.
+/// Exit status: the driver leaked resources.
 pub const EXIT_LEAKS: u8 = 3;
 
-/// The device, and what its threads share.
+/// The device and the state that its threads share.
 struct Shared {
     state: Mutex<State>,
-    /// The device may be due earlier than the timer thinks.
+    /// Wakes the timer: the device may be due earlier.
     changed: Condvar,
-    /// Files to remove at the end.
+    /// Files to remove on exit.
     sockets: Vec<PathBuf>,
 }
 
@@ -46,7 +46,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `action` on the device, and ends the process if it says so.
+    /// Runs `action` on the device. Exits if the action asks for that.
     fn with<R>(&self, action: impl FnOnce(&mut dyn Device, &mut Bus) -> R) -> R {
         let mut state = self.lock();
         let State { device, bus } = &mut *state;
@@ -59,20 +59,20 @@ impl Shared {
         result
     }
 
-    /// Says how it ended; the exit status.
+    /// Prints the report and returns the exit status.
     fn print_report(&self, state: &State) -> u8 {
         for socket in &self.sockets {
-            // It may be gone already.
+            // It may have been removed already.
             let _ = std::fs::remove_file(socket);
         }
         let report = state.device.report();
         for line in &report.lines {
             crate::say!("{line}");
         }
-        // A driver cannot give back what a device that is gone still holds.
+        // A driver cannot release what a removed device holds.
         let is_gone = state.bus.presence != Presence::Here;
         let word = if is_gone {
-            "held when it vanished"
+            "held when the device was removed"
         } else {
             "leak"
         };
@@ -80,7 +80,7 @@ impl Shared {
             crate::say!("{word}: {leak}");
         }
         if is_gone {
-            crate::say!("the device vanished, as it was told");
+            crate::say!("the device was removed on request");
             return 0;
         }
         if report.leaks.is_empty() {
@@ -91,7 +91,7 @@ impl Shared {
     }
 }
 
-/// What the crate `vfio_user` calls.
+/// The callbacks of the crate `vfio_user`.
 struct Backend(Arc<Shared>);
 
 impl ServerBackend for Backend {
@@ -127,8 +127,8 @@ impl ServerBackend for Backend {
         size: u64,
         fd: Option<File>,
     ) -> io::Result<()> {
-        // Without a descriptor (ROM, BIOS) it is a hole to us.  The crate gives the client no
-        // proper answer to an error, so a mapping that cannot be made becomes a hole as well.
+        // Memory without a descriptor (ROM, BIOS) cannot be mapped. Errors leave memory unmapped,
+        // too: the crate does not report them to the client properly.
         if let Some(file) = fd {
             let is_writable = flags.contains(DmaMapFlags::WRITE);
             let mapped = self
@@ -216,7 +216,7 @@ pub fn run(
     io::stdout().flush()?;
     let served = server.run(&mut Backend(shared.clone()));
     let status = shared.print_report(&shared.lock());
-    // A QEMU that is killed breaks off in the middle of a message.
+    // If QEMU is killed, the connection breaks off in the middle of a message.
     if let Err(error) = served {
         crate::say!("the connection ended with: {error}");
     }
@@ -238,7 +238,7 @@ fn answer(shared: &Shared, verb: &str, argument: &str) -> Result<Value, String> 
     })
 }
 
-/// Runs what is due, for ever.
+/// Runs delayed work. Never returns.
 fn timer(shared: &Shared) {
     let mut state = shared.lock();
     loop {
@@ -305,14 +305,15 @@ fn irqs(device: &dyn Device) -> Vec<IrqInfo> {
     (0..VFIO_PCI_NUM_IRQS).map(irq).collect()
 }
 
-/// SIGTERM and SIGINT end the process with a report.
+/// Handles SIGTERM and SIGINT by exiting with a report.
 mod signals {
-    /// The signals, blocked in this thread and in those it starts.
+    /// The signals, blocked in this thread and in threads started later.
     pub struct Blocked(libc::sigset_t);
 
-    /// Blocks them.
+    /// Blocks the signals.
     pub fn block() -> Blocked {
-        // SAFETY: An all-zero set is a valid value, and the functions only write to it.
+        // SAFETY: An all-zero `sigset_t` is valid, and the functions only write to `set`, which
+        // outlives the calls.
         let set = unsafe {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&mut set);
@@ -325,10 +326,10 @@ mod signals {
     }
 
     impl Blocked {
-        /// Waits for one of them.
+        /// Waits for one of the signals.
         pub fn wait(self) {
             let mut signal = 0;
-            // SAFETY: Both point to values of this frame.
+            // SAFETY: Both pointers are to locals of this function, which outlive the call.
             unsafe { libc::sigwait(&self.0, &mut signal) };
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The program as QEMU and a test see it: sockets, output, exit status.
+//! The program as used by QEMU and tests: sockets, output, exit status.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,7 +13,7 @@ const CONFIG: u32 = 7;
 const BAR0: u32 = 0;
 const MSIX: u32 = 2;
 
-/// A running emulator in a folder of its own.
+/// A running emulator in a separate directory.
 struct Emu {
     child: Child,
     dir: PathBuf,
@@ -57,7 +57,7 @@ impl Emu {
         serde_json::from_str(&answer).unwrap()
     }
 
-    /// Exit status and what it said.
+    /// Waits for the emulator. Returns its exit status and output.
     fn end(mut self) -> (i32, String) {
         let mut said = String::new();
         self.child
@@ -70,7 +70,7 @@ impl Emu {
         assert_eq!(
             std::fs::read_dir(&self.dir).unwrap().count(),
             0,
-            "it removes its sockets"
+            "the sockets are removed"
         );
         std::fs::remove_dir(&self.dir).unwrap();
         (status, said)
@@ -78,7 +78,7 @@ impl Emu {
 }
 
 impl Drop for Emu {
-    /// A test that failed leaves nothing running.
+    /// Kills the emulator if a test failed.
     fn drop(&mut self) {
         let _ = self.child.kill();
     }
@@ -101,7 +101,7 @@ fn what_qemu_does_first() {
     // One vector without a descriptor, then none at all.
     client.set_irqs(MSIX, 0x24, 0, 1, &[]).unwrap();
     client.set_irqs(MSIX, 0x21, 0, 0, &[]).unwrap();
-    // Memory without a descriptor is a hole.
+    // Memory without a descriptor is not mapped.
     client.region_write(BAR0, 0x14, &[0, 0, 0x10, 0]).unwrap();
     client.region_write(BAR0, 0x18, &[0xff; 4]).unwrap();
     let counters = &emu.control("counters")["result"];
@@ -145,7 +145,7 @@ fn cxl() {
     assert_eq!(
         emu.control("fault user,never")["ok"],
         false,
-        "a card's, not a memory device's"
+        "only a ConnectX has this key"
     );
     assert_eq!(emu.control("fault action=1,never")["ok"], true);
     client.shutdown().unwrap();
@@ -158,7 +158,7 @@ fn cxl() {
 }
 
 #[test]
-fn gone_and_back() {
+fn vanish_and_return() {
     let emu = Emu::start("gone", &[]);
     let mut client = emu.connect();
     emu.control("vanish");
@@ -171,7 +171,7 @@ fn gone_and_back() {
     client.shutdown().unwrap();
     let (status, said) = emu.end();
     assert_eq!(status, 0);
-    assert!(said.contains("vanished"), "{said}");
+    assert!(said.contains("removed"), "{said}");
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn exit_on_command_and_on_a_signal() {
 }
 
 #[test]
-fn nobody_listens_to_what_it_says() {
+fn closed_output_is_ignored() {
     let mut emu = Emu::start("deaf", &["--verbose"]);
     drop(emu.child.stderr.take());
     drop(emu.child.stdout.take());

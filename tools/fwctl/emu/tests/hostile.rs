@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Noise for the guests of the fuzz targets, the same each time.  Nothing may panic.
+//! Runs the guests of the fuzz targets on deterministic noise. Nothing may panic.
 
 use fwctl_emu::fault::Noise;
 use serde_json::Value;
 
-/// Guests, unless `FWCTL_EMU_GUESTS` says how many.
+/// Number of guests, unless `FWCTL_EMU_GUESTS` is set.
 const GUESTS: u64 = 3000;
-/// Most bytes that describe one.
+/// Maximum number of bytes for a guest.
 const MAX_LEN: u64 = 4096;
 
 fn guests() -> u64 {
@@ -15,7 +15,7 @@ fn guests() -> u64 {
     asked.map_or(GUESTS, |guests| guests.parse().expect("a number"))
 }
 
-/// The bytes that describe one.
+/// Returns the bytes for a guest.
 fn guest(seed: u64) -> Vec<u8> {
     let mut noise = Noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let len = noise.number() % MAX_LEN;
@@ -30,7 +30,7 @@ fn connectx() {
     let mut seen = [0; 5];
     for seed in 1..=guests {
         let mut bytes = guest(seed);
-        // Most guests begin with a driver that brings the card up.
+        // Most guests start with a driver that initialises the card.
         if let Some(first) = bytes.first_mut().filter(|_| seed % 4 != 0) {
             *first = 0;
         }
@@ -46,7 +46,7 @@ fn connectx() {
         (seen.iter_mut().zip(counts)).for_each(|(sum, count)| *sum += count);
     }
     println!("commands, delivery errors, faults, uids, events: {seen:?}");
-    // They got somewhere.
+    // Check that commands were executed.
     let [commands, delivery_errors, faults, uids, events] = seen;
     assert!(
         commands > 10 * GUESTS && delivery_errors > guests,
@@ -76,7 +76,7 @@ fn cxl() {
         (seen.iter_mut().zip(counts)).for_each(|(sum, count)| *sum += count);
     }
     println!("commands, faults, backgrounds, transfers begun, finished, parts repeated: {seen:?}");
-    // They got somewhere.
+    // Check that commands were executed.
     let [commands, faults, backgrounds, begun, finished, repeated] = seen;
     assert!(commands > 10 * guests && faults > guests, "{seen:?}");
     assert!(

@@ -1,55 +1,55 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which Features the device has: one for each effect that setting one can have, and one for each
-//! other thing that is special about a Feature.
+//! The list of Features: one for each effect of a Set Feature, and one for each other property that
+//! a Feature can have.
 //!
-//! Theirs are the UUIDs 66776374-6c00-4000-8000-0000000000NN ("fwctl"), NN being the number of the
-//! Feature; but for patrol scrub, which has that of the specification.
+//! Their UUIDs are 66776374-6c00-4000-8000-0000000000NN ("fwctl"), where NN is the index of the
+//! Feature. Patrol scrub has the UUID of the specification.
 
 use super::opcodes::effect;
 use super::payloads::{SupportedFeature, Uuid};
 
 /// Flags of a Supported Feature Entry (8.2.10.6.1).
 pub mod flag {
-    /// It can be changed.
+    /// The value can be changed.
     pub const CHANGEABLE: u32 = 1 << 0;
-    /// There is a default value to get.
+    /// The Feature has a default value.
     pub const DEFAULT_SELECTION: u32 = 1 << 5;
-    /// There is a saved value to get, and to save.
+    /// The Feature has a saved value.
     pub const SAVED_SELECTION: u32 = 1 << 6;
 }
 
 /// Patrol scrub control (8.2.10.9.11.1): 96dad7d6-fde8-482b-a733-75774e06db8a.
 pub const PATROL_SCRUB: Uuid = 0x96da_d7d6_fde8_482b_a733_7577_4e06_db8au128.to_be_bytes();
 
-/// Version of the data of each Feature.
+/// Version of the data of all Features.
 pub const VERSION: u8 = 1;
 
-/// One Feature, as it was made.
+/// Description of a Feature.
 #[derive(Debug)]
 pub struct Definition {
-    /// For people.
+    /// Name, for people.
     pub name: &'static str,
-    /// Bytes of its value.
+    /// Size of the value.
     pub size: u16,
-    /// Its UUID, if that is not ours.
+    /// UUID, if it is not derived from the index.
     uuid: Option<Uuid>,
     /// [`flag`].
     pub flags: u32,
     /// [`effect`].
     pub effects: u16,
-    /// Largest value of the first byte.
+    /// Maximum of the first byte.
     pub limit: u8,
 }
 
 impl Definition {
-    /// Its UUID, as number `index`.
+    /// Returns the UUID of the Feature with this index.
     pub fn uuid(&self, index: usize) -> Uuid {
         let ours = 0x6677_6374_6c00_4000_8000_0000_0000_0000u128 + index as u128;
         self.uuid.unwrap_or(ours.to_be_bytes())
     }
 
-    /// Bytes that can be set.
+    /// Number of bytes that can be set.
     pub fn set_size(&self) -> u16 {
         match self.is_changeable() {
             true => self.size,
@@ -57,23 +57,23 @@ impl Definition {
         }
     }
 
-    /// Whether it can be changed.
+    /// Returns whether the value can be changed.
     pub fn is_changeable(&self) -> bool {
         self.flags & flag::CHANGEABLE != 0
     }
 
-    /// Whether there is a saved value.
+    /// Returns whether the Feature has a saved value.
     pub fn is_saved(&self) -> bool {
         self.flags & flag::SAVED_SELECTION != 0
     }
 
-    /// The value with which number `index` left the factory.
+    /// Returns the factory value of the Feature with this index.
     pub fn default_value(&self, index: usize) -> Vec<u8> {
         let byte = |n: u16| (index as u16 ^ n ^ n >> 8) as u8;
         (0..self.size).map(byte).collect()
     }
 
-    /// What Get Supported Features says of it.
+    /// Returns the Supported Feature Entry.
     pub fn entry(&self, index: usize) -> SupportedFeature {
         SupportedFeature {
             uuid: self.uuid(index),
@@ -91,7 +91,7 @@ impl Definition {
 
 const ALL_SELECTIONS: u32 = flag::CHANGEABLE | flag::DEFAULT_SELECTION | flag::SAVED_SELECTION;
 
-/// Four bytes that can be changed, and have all selections.
+/// A value of four bytes that can be changed, with all selections.
 const fn small(name: &'static str, effects: u16) -> Definition {
     Definition {
         name,
@@ -103,14 +103,14 @@ const fn small(name: &'static str, effects: u16) -> Definition {
     }
 }
 
-/// Reset, with the bits that say so.
+/// Effects of a reset, and the bits that make them valid.
 const CONVENTIONAL: u16 = effect::RESETS_ARE_VALID | effect::CONFIGURATION_CONVENTIONAL_RESET;
 const CXL: u16 = effect::RESETS_ARE_VALID | effect::CONFIGURATION_CXL_RESET;
 const COLD: u16 = effect::CONFIGURATION_COLD_RESET;
 
-/// All Features, by number.
+/// All Features, by index.
 pub const CATALOGUE: &[Definition] = &[
-    // Each effect that needs a scope.
+    // Each effect that requires a scope.
     small("immediate-configuration", effect::IMMEDIATE_CONFIGURATION),
     small("immediate-data", effect::IMMEDIATE_DATA),
     small("immediate-policy", effect::IMMEDIATE_POLICY),
@@ -118,20 +118,20 @@ pub const CATALOGUE: &[Definition] = &[
     small("cold-reset", COLD),
     small("conventional-reset", CONVENTIONAL),
     small("cxl-reset", CXL),
-    // Some of them together.
+    // Some of them combined.
     small("any-reset", COLD | CONVENTIONAL | CXL),
     small(
         "immediate-and-reset",
         effect::IMMEDIATE_CONFIGURATION | COLD,
     ),
-    // Effects that need nothing, alone and with one that does; the security state needs a scope.
+    // Effects that require no scope, alone and with one that does; the security state requires one.
     small("none", 0),
     small("security-state", effect::SECURITY_STATE),
     small("resets-valid", effect::RESETS_ARE_VALID),
     small("security-and-reset", effect::SECURITY_STATE | COLD),
     small("abortable-and-reset", effect::BACKGROUND_ABORT | COLD),
     small("secondary-and-reset", effect::SECONDARY_MAILBOX | COLD),
-    // Effects that nobody may have.
+    // Effects that no scope permits.
     small(
         "background",
         effect::BACKGROUND | effect::IMMEDIATE_CONFIGURATION,
@@ -140,7 +140,7 @@ pub const CATALOGUE: &[Definition] = &[
     small("reserved-13", 1 << 13 | effect::IMMEDIATE_CONFIGURATION),
     small("reserved-14", 1 << 14 | effect::IMMEDIATE_CONFIGURATION),
     small("reserved-15", 1 << 15 | effect::IMMEDIATE_CONFIGURATION),
-    // What else there is.
+    // Other properties.
     Definition {
         size: 5000,
         ..small("large", effect::IMMEDIATE_DATA)
@@ -166,7 +166,7 @@ pub const CATALOGUE: &[Definition] = &[
         uuid: Some(PATROL_SCRUB),
         ..small("patrol-scrub", effect::IMMEDIATE_POLICY)
     },
-    // Effects without the bit that makes them count.
+    // Effects without the bit that makes them valid.
     small(
         "resets-not-valid",
         effect::CONFIGURATION_CONVENTIONAL_RESET | effect::CONFIGURATION_CXL_RESET,
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn every_effect_is_there() {
+    fn each_effect_has_a_feature() {
         let all = CATALOGUE
             .iter()
             .fold(0, |all, definition| all | definition.effects);

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// How a command ended.
+/// Return code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReturnCode(pub u16);
 
@@ -14,7 +14,7 @@ macro_rules! codes {
         impl ReturnCode {
             $($(#[$doc])* pub const $name: Self = ReturnCode($number);)*
 
-            /// Its name in the specification, if it has one.
+            /// Name in the specification, if it has one.
             pub fn name(self) -> Option<&'static str> {
                 match self {
                     $(Self::$name => Some($text),)*
@@ -26,31 +26,31 @@ macro_rules! codes {
 }
 
 codes! {
-    /// It was executed.
+    /// Success.
     SUCCESS = 0x00, "Success";
-    /// It goes on in the background.
+    /// The command continues in the background.
     BACKGROUND = 0x01, "Background Command Started";
-    /// A field has a value that it must not have.
+    /// Invalid value of a field.
     INPUT = 0x02, "Invalid Input";
-    /// There is no such command, or nothing of what it names.
+    /// Unsupported command, or unsupported object of it.
     UNSUPPORTED = 0x03, "Unsupported";
     /// The device failed.
     INTERNAL = 0x04, "Internal Error";
-    /// Something else goes on in the background.
+    /// Another command is running in the background.
     BUSY = 0x06, "Busy";
-    /// There is no such event.
+    /// Invalid event record handle.
     HANDLE = 0x0e, "Invalid Handle";
-    /// The input is longer or shorter than it has to be.
+    /// Invalid length of the input.
     PAYLOAD_LENGTH = 0x16, "Invalid Payload Length";
-    /// There is no such log.
+    /// Unsupported log.
     LOG = 0x17, "Invalid Log";
-    /// The Feature has another version.
+    /// Unsupported version of the Feature.
     FEATURE_VERSION = 0x19, "Unsupported Feature Version";
-    /// The Feature has no such value.
+    /// Unsupported selection of the Feature.
     FEATURE_SELECTION = 0x1a, "Unsupported Feature Selection Value";
-    /// Another transfer goes on.
+    /// Another transfer is in progress.
     FEATURE_TRANSFER_IN_PROGRESS = 0x1b, "Feature Transfer in Progress";
-    /// It is not the next part of a transfer.
+    /// Not the next part of the transfer.
     FEATURE_TRANSFER_OUT_OF_ORDER = 0x1c, "Feature Transfer Out of Order";
 }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Configuration space: what makes the function a CXL device (8.1).
+//! Configuration space: the capabilities of a CXL device (8.1).
 
 use super::memory::CAPACITY;
 use super::{identity, Options};
 use crate::pci::{Bar64, ConfigSpace, Identity};
 
-/// MSI-X vectors: events, end of what was in the background.
+/// MSI-X vectors: events, and completion in the background.
 pub const VECTORS: u16 = 2;
-/// Bytes of BAR 0: component registers, and what QEMU keeps for MSI-X.
+/// Size of BAR 0: component registers, and the MSI-X structures, which QEMU emulates.
 pub const BAR0: u64 = 0x2_0000;
 const MSIX_TABLE: u32 = 0x1_0000;
 const MSIX_PENDING: u32 = 0x1_1000;
@@ -26,7 +26,7 @@ mod dvsec {
     pub const FLEX_BUS_PORT: u16 = 7;
     /// Register Locator (8.1.9).
     pub const REGISTER_LOCATOR: u16 = 8;
-    /// Bytes before what is particular to each.
+    /// Length of the header of each.
     pub const HEADER: usize = 0x0a;
 }
 
@@ -36,7 +36,7 @@ mod block {
     pub const DEVICE: u32 = 3;
 }
 
-/// The configuration space of a device with `bar2` bytes of device registers.
+/// Returns the configuration space of a device with `bar2` bytes of device registers.
 pub fn space(options: &Options, bar2: u64) -> ConfigSpace {
     let mut space = ConfigSpace::new(Identity {
         vendor: identity::VENDOR,
@@ -62,7 +62,7 @@ pub fn space(options: &Options, bar2: u64) -> ConfigSpace {
     space
 }
 
-/// Bytes of a DVSEC that are written by their offsets in it.
+/// Builder of a DVSEC, addressed by offsets in the DVSEC.
 struct Body<const N: usize>([u8; N]);
 
 impl<const N: usize> Body<N> {
@@ -83,16 +83,16 @@ impl<const N: usize> Body<N> {
 /// PCIe DVSEC for CXL Devices, revision 2, 3Ch bytes (8.1.3).
 fn device(space: &mut ConfigSpace) {
     let mut body = Body([0; 0x3c - dvsec::HEADER]);
-    // CXL Capability: IO, Mem, memory active from power on, one range.
+    // CXL Capability: IO, Mem, memory active at power on, one range.
     body.u16(0x0a, 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4);
-    // CXL Control: IO is on, Mem can be.
+    // CXL Control: IO is enabled, Mem can be.
     body.u16(0x0c, 1 << 1);
-    // Range 1: its information is valid, the memory is active.
+    // Range 1: information valid, memory active.
     body.u32(0x18, (CAPACITY >> 32) as u32);
     body.u32(0x1c, CAPACITY as u32 | 0b11);
     let mut writable = Body([0; 0x3c - dvsec::HEADER]);
     writable.u16(0x0c, 1 << 2);
-    // Bases of both ranges.
+    // Base addresses of both ranges.
     for base in [0x20, 0x30] {
         writable.u32(base, u32::MAX);
         writable.u32(base + 4, 0xf000_0000);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn as_written_by_hand() {
+    fn golden_space() {
         let space = space(&Options::default(), 0x1000);
         assert_eq!(dword(&space, 0x00), 0x7e57_1e98);
         assert_eq!(dword(&space, 0x08), 0x0502_1000);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guest_may_write() {
+    fn writable_bits() {
         let mut space = space(&Options::default(), 0x1000);
         space.write(0x100, &[0xff; 0x90]);
         assert_eq!(dword(&space, 0x10c + 0x0c), 0x0000_0006, "Mem is on now");

@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the device counts, for the control socket and the report at the end.
+//! Counters for the control socket and the final report.
 
 use super::codes::ReturnCode;
 use super::opcodes;
 use serde_json::{json, Map, Value};
 use std::collections::BTreeMap;
 
-/// Counters since the process started; no reset clears them.
+/// Counters since the process started. Resets do not clear them.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Commands by opcode.
     pub commands: BTreeMap<u16, u64>,
-    /// Commands that were refused, by return code.
+    /// Refused commands, by return code.
     pub refused: BTreeMap<ReturnCode, u64>,
-    /// What went on in the background, and came to its end.
+    /// Background operations completed.
     pub backgrounds: u64,
-    /// Commands that a reset ended.
+    /// Commands that a reset cancelled.
     pub cancelled: u64,
-    /// Resets of the function: machine, FLR, control socket.
+    /// Resets of the function: by machine, FLR or control socket.
     pub resets: u64,
 }
 
 impl Counters {
-    /// Counts one in a map.
+    /// Increments the counter of a key.
     pub fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
         *map.entry(key).or_default() += 1;
     }
 
-    /// Number of commands.
+    /// Number of commands executed.
     pub fn total(&self) -> u64 {
         self.commands.values().sum()
     }
 
-    /// For the control socket.
+    /// Returns the counters for the control socket.
     pub fn json(&self) -> Map<String, Value> {
         let commands = self.commands.iter();
         let refused = self.refused.iter();

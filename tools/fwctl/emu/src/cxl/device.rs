@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The function: its BARs, resets, and the control socket.  `flight.rs` has the life of a command.
+//! The function: BARs, resets, and the control socket. The life of a command is in `flight.rs`.
 
 use super::config::{self, VECTORS};
 use super::counters::Counters;
@@ -23,18 +23,18 @@ pub struct Type3 {
     config: ConfigSpace,
     registers: Registers,
     firmware: Firmware,
-    /// The command whose doorbell is still set.
+    /// The command in flight: the doorbell is set.
     in_flight: Option<InFlight>,
     background: Option<Background>,
     faults: Faults,
-    /// The last command that a fault hit.
+    /// Title of the last command that a fault hit.
     last_hit: Option<String>,
     counters: Counters,
     noise: Noise,
 }
 
 impl Type3 {
-    /// A device as after power on.
+    /// Returns a device after power on.
     pub fn new(options: Options) -> Self {
         let registers = Registers::new(options.payload_size);
         Type3 {
@@ -56,7 +56,7 @@ impl Type3 {
         self.faults.add(fault)
     }
 
-    /// A reset of the function alone, or of the device.
+    /// Resets the function, or the device.
     fn forget(&mut self, kind: Option<Kind>) {
         self.counters.resets += 1;
         self.counters.cancelled += u64::from(self.in_flight.take().is_some());
@@ -89,13 +89,13 @@ impl Type3 {
     }
 }
 
-/// What the control socket of this device understands beyond [`control::VERBS`].
+/// Verbs of the control socket that only this device supports, besides [`control::VERBS`].
 const VERBS: &[&str] = &[
     "features",
-    "feature ID|NAME (with all of its values)",
+    "feature ID|NAME (prints all values)",
     "reset cxl|conventional|cold",
     "event informational|warning|failure|fatal",
-    "release (answers the command, and ends the background operation, that `never` holds back)",
+    "release (completes the command and the background operation that `never` holds back)",
 ];
 
 impl Device for Type3 {
@@ -162,13 +162,13 @@ impl Device for Type3 {
             "features" => return Ok(self.firmware.features.json()),
             "feature" => {
                 let one = self.firmware.features.one(argument);
-                return one.ok_or_else(|| format!("no Feature is called `{argument}`"));
+                return one.ok_or_else(|| format!("unknown Feature `{argument}`"));
             }
             "reset" => self.forget(Some(match argument {
                 "cxl" => Kind::Cxl,
                 "conventional" => Kind::Conventional,
                 "cold" => Kind::Cold,
-                _ => return Err("cxl, conventional or cold".into()),
+                _ => return Err("expected cxl, conventional or cold".into()),
             })),
             "event" => {
                 let log = LOGS.iter().position(|log| *log == argument);
@@ -190,7 +190,7 @@ impl Device for Type3 {
                 }
                 return Ok(json!(count));
             }
-            _ => return Err(format!("unknown: {verb}; `help` lists what there is")),
+            _ => return Err(format!("unknown verb: {verb}; `help` lists the verbs")),
         }
         Ok(Value::Null)
     }
@@ -200,10 +200,7 @@ impl Device for Type3 {
         let transfers = &features.transfers;
         let mut leaks: Vec<String> = features.open_transfer().into_iter().collect();
         if transfers.timed_out > 0 {
-            leaks.push(format!(
-                "{} transfers that nobody ended in time",
-                transfers.timed_out
-            ));
+            leaks.push(format!("{} transfers timed out", transfers.timed_out));
         }
         let line = format!(
             "cxl: {} commands ({} refused), transfers: {} begun, {} finished, {} aborted, {} ended by a reset; \

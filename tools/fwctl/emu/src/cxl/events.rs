@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Event logs (8.2.10.2): one for each severity.
+//! Event logs (8.2.10.2), one per severity.
 
 use super::codes::ReturnCode;
 use super::memory::EVENT_LOG;
@@ -8,9 +8,9 @@ use super::payloads::{ClearEventRecordsHead, EventRecord, EventRecordsHead, Uuid
 use std::collections::VecDeque;
 use zerocopy::{FromBytes, IntoBytes};
 
-/// Logs, in the order of their numbers.
+/// The logs, by number.
 pub const LOGS: [&str; 4] = ["informational", "warning", "failure", "fatal"];
-/// Kind of an event that nobody knows: its data are the vendor's.
+/// Vendor-specific type of event, unknown to drivers.
 const KIND: Uuid = 0x6677_6374_6c00_4000_8000_0000_0000_0e00u128.to_be_bytes();
 
 /// Flags of Get Event Records.
@@ -30,7 +30,7 @@ struct Log {
     overflow: Option<(u16, u64, u64)>,
 }
 
-/// All logs, and whom to tell.
+/// All logs and their interrupt settings.
 #[derive(Debug, Default)]
 pub struct Events {
     logs: [Log; LOGS.len()],
@@ -38,7 +38,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Adds an event to a log; whether the guest wants an interrupt.
+    /// Adds an event to a log. Returns whether to raise an interrupt.
     pub fn add(&mut self, log: usize, time: u64) -> bool {
         let (Some(to), Some(policy)) = (self.logs.get_mut(log), self.policy.get(log)) else {
             return false;
@@ -62,19 +62,19 @@ impl Events {
         policy & MODE == MODE_MSI
     }
 
-    /// Logs that have something, for the event status register.
+    /// Returns a mask of the logs that have events, for the event status register.
     pub fn status(&self) -> u8 {
         let bits = self.logs.iter().enumerate();
         bits.map(|(n, log)| u8::from(!log.records.is_empty()) << n)
             .sum()
     }
 
-    /// Nobody is told any more; what was logged stays.
+    /// Disables the interrupts; the events remain.
     pub fn reset(&mut self) {
         self.policy = Default::default();
     }
 
-    /// Answer of Get Event Records, at most `room` bytes.
+    /// Get Event Records: returns the answer, at most `room` bytes.
     pub fn get(&self, log: u8, room: usize) -> Result<Vec<u8>, ReturnCode> {
         let log = self.logs.get(usize::from(log)).ok_or(ReturnCode::INPUT)?;
         let fitting = room.saturating_sub(size_of::<EventRecordsHead>()) / size_of::<EventRecord>();
@@ -106,7 +106,7 @@ impl Events {
         Ok(answer)
     }
 
-    /// Clear Event Records: in the order in which they came.
+    /// Clear Event Records: accepts handles only in the order of the events.
     pub fn clear(&mut self, input: &[u8]) -> Result<(), ReturnCode> {
         let (head, handles) = ClearEventRecordsHead::read_from_prefix(input)
             .map_err(|_| ReturnCode::PAYLOAD_LENGTH)?;
@@ -140,12 +140,12 @@ impl Events {
         Ok(())
     }
 
-    /// Answer of Get Event Interrupt Policy.
+    /// Get Event Interrupt Policy: returns the answer.
     pub fn policy(&self) -> &[u8] {
         &self.policy
     }
 
-    /// Set Event Interrupt Policy; the vector is for the device to say, and it is 0.
+    /// Set Event Interrupt Policy. The device chooses the vector, which is 0.
     pub fn set_policy(&mut self, input: &[u8]) -> Result<(), ReturnCode> {
         let policy: [u8; LOGS.len()] = input.try_into().map_err(|_| ReturnCode::PAYLOAD_LENGTH)?;
         if policy.iter().any(|setting| setting & MODE == MODE) {
@@ -161,9 +161,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn come_and_go() {
+    fn events_are_logged_and_cleared() {
         let mut events = Events::default();
-        assert!(!events.add(1, 5), "nobody wants to know");
+        assert!(!events.add(1, 5), "the interrupt is disabled");
         events.set_policy(&[0, 1, 0, 0]).unwrap();
         assert!(events.add(1, 6));
         assert_eq!(events.status(), 0b10);
@@ -174,7 +174,7 @@ mod tests {
             answer[32 + 16..32 + 32],
             [128, 1, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]
         );
-        // Room for one of them: there is more.
+        // Capacity for one of them: more remain.
         assert_eq!(events.get(1, 256).unwrap()[0], 0b10);
 
         assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many() {
+    fn overflow_is_counted() {
         let mut events = Events::default();
         for time in 0..20 {
             events.add(3, time);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Features (8.2.10.6): their values, and what a reset makes of them.
+//! Features (8.2.10.6): their values, and the effect of resets on them.
 
 use super::catalogue::{flag, Definition, CATALOGUE, VERSION};
 use super::codes::ReturnCode;
@@ -21,19 +21,19 @@ mod selection {
     pub const SAVED: u8 = 2;
 }
 
-/// In the flags of Set Feature: the value is saved across a reset.
+/// Flag of Set Feature: the value is saved across resets.
 const SAVED: u32 = 1 << 3;
-/// Longest value that `features` of the control socket shows whole.
+/// Longer values are truncated in `features` of the control socket.
 const SHOWN: usize = 32;
 
-/// Resets of the device, the thorough ones last.
+/// Resets of the device, in the order of their depth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reset {
     /// CXL reset (9.7).
     Cxl,
     /// Conventional reset: hot or warm.
     Conventional,
-    /// Power is off and on.
+    /// Cold reset: power off and on.
     Cold,
 }
 
@@ -45,7 +45,7 @@ pub struct Feature {
     default: Vec<u8>,
     current: Vec<u8>,
     saved: Vec<u8>,
-    /// What becomes current at a reset.
+    /// The value that becomes current at a reset.
     pending: Option<Vec<u8>>,
     gets: u64,
     sets: u64,
@@ -66,12 +66,12 @@ impl Feature {
         }
     }
 
-    /// The value that a partial change starts from.
+    /// Returns the value that a partial change modifies.
     fn newest(&self) -> &[u8] {
         self.pending.as_deref().unwrap_or(&self.current)
     }
 
-    /// Gives it a new value, now or at the reset that it waits for.
+    /// Changes the value, now or at the reset that the change requires.
     fn set(&mut self, value: Vec<u8>, is_saved: bool) -> Result<(), ReturnCode> {
         if value
             .first()
@@ -91,7 +91,7 @@ impl Feature {
         Ok(())
     }
 
-    /// Whether a change takes effect at such a reset, and not before any.
+    /// Returns whether a change takes effect only at a reset, and `reset` is sufficient.
     fn waits_for(&self, reset: Reset) -> bool {
         let effects = self.definition.effects;
         let at = |bit: u16, least: Reset| effects & bit != 0 && reset >= least;
@@ -144,12 +144,12 @@ impl Feature {
 #[derive(Debug)]
 pub struct Features {
     list: Vec<Feature>,
-    /// What is being set in parts.
+    /// Transfers in parts.
     pub transfers: Transfers,
 }
 
 impl Features {
-    /// As they left the factory.
+    /// Returns the Features with their factory values.
     pub fn new(part_timeout: Duration) -> Self {
         Features {
             list: CATALOGUE
@@ -161,12 +161,12 @@ impl Features {
         }
     }
 
-    /// The number of a Feature.
+    /// Returns the index of a Feature.
     pub fn index(&self, uuid: &[u8]) -> Option<usize> {
         self.list.iter().position(|feature| feature.uuid == uuid)
     }
 
-    /// Answer of Get Supported Features, at most `room` bytes.
+    /// Get Supported Features: returns the answer, at most `room` bytes.
     pub fn supported(&self, input: &GetSupportedIn, room: usize) -> Result<Vec<u8>, ReturnCode> {
         let head = size_of::<SupportedHead>();
         let wanted = (input.count.get() as usize).min(room);
@@ -189,7 +189,7 @@ impl Features {
         Ok(answer)
     }
 
-    /// Answer of Get Feature, at most `room` bytes; fewer than wanted where the value ends.
+    /// Get Feature: returns the answer, at most `room` bytes, less at the end of the value.
     pub fn get(&mut self, input: &GetFeatureIn, room: usize) -> Result<Vec<u8>, ReturnCode> {
         let index = self.index(&input.uuid).ok_or(ReturnCode::UNSUPPORTED)?;
         let feature = &mut self.list[index];
@@ -211,7 +211,7 @@ impl Features {
         Ok(value[offset..value.len().min(offset + count)].to_vec())
     }
 
-    /// Set Feature: all of a change, or a part of it.
+    /// Set Feature: a complete change, or a part of it.
     pub fn set(&mut self, input: &[u8], now: Instant) -> Result<Set, ReturnCode> {
         let (head, data) =
             SetFeatureHead::read_from_prefix(input).map_err(|_| ReturnCode::PAYLOAD_LENGTH)?;
@@ -252,14 +252,14 @@ impl Features {
         }
     }
 
-    /// The device is reset.
+    /// Resets the values.
     pub fn reset(&mut self, reset: Reset) {
         self.list
             .iter_mut()
             .for_each(|feature| feature.reset(reset));
     }
 
-    /// All, for the control socket: long values are cut.
+    /// Returns all Features for the control socket, long values truncated.
     pub fn json(&self) -> Value {
         let features = self.list.iter().enumerate();
         features
@@ -267,7 +267,7 @@ impl Features {
             .collect()
     }
 
-    /// One, by number or name.
+    /// Returns a Feature by index or name.
     pub fn one(&self, which: &str) -> Option<Value> {
         let index = match which.parse() {
             Ok(index) => index,
@@ -279,7 +279,7 @@ impl Features {
         Some(self.list.get(index)?.json(index, true))
     }
 
-    /// What transfer is open, for people.
+    /// Returns a description of the transfer in progress.
     pub fn open_transfer(&self) -> Option<String> {
         let (index, len) = self.transfers.open()?;
         let name = self.list.get(index)?.definition.name;
@@ -287,26 +287,26 @@ impl Features {
     }
 }
 
-/// What became of a Set Feature that was not refused.
+/// Result of a Set Feature that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
-    /// There is more to come, or it was aborted.
+    /// More parts follow, or the transfer was aborted.
     InParts,
-    /// The Feature has its new value.
+    /// The value has changed.
     Done,
-    /// It will have, soon.
+    /// The value changes in the background.
     Background,
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // To a string it cannot fail.
+        // Writing to a string does not fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// A UUID as it is written.
+/// Returns the text form of a UUID.
 pub fn uuid(bytes: &Uuid) -> String {
     let hex = hex(bytes);
     [

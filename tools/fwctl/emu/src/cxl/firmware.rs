@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What executes a command: bytes in, bytes or a return code out.
+//! Executes commands: input bytes to output bytes or a return code.
 
 use super::codes::ReturnCode;
 use super::events::Events;
@@ -11,7 +11,7 @@ use super::{logs, opcodes, Options};
 use std::time::Instant;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The state of the device behind its mailbox.
+/// The state of the device apart from its registers.
 pub struct Firmware {
     offer: Offer,
     clock: Clock,
@@ -21,19 +21,19 @@ pub struct Firmware {
     pub features: Features,
 }
 
-/// Where and when a command is executed.
+/// Circumstances of the execution of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
-    /// Room for the answer.
+    /// Capacity for the answer.
     pub room: usize,
-    /// Something is going on in the background.
+    /// Whether an operation is running in the background.
     pub is_busy: bool,
-    /// Now.
+    /// Current time.
     pub now: Instant,
 }
 
 impl Firmware {
-    /// As it left the factory.
+    /// Returns the state of a device from the factory.
     pub fn new(options: &Options) -> Self {
         Firmware {
             offer: Offer {
@@ -46,7 +46,7 @@ impl Firmware {
         }
     }
 
-    /// A reset of the function, or of more.
+    /// Resets the function or the device.
     pub fn reset(&mut self, reset: Option<Reset>) {
         self.features.transfers.reset();
         self.events.reset();
@@ -58,12 +58,12 @@ impl Firmware {
         }
     }
 
-    /// Adds an event; whether the guest wants an interrupt.
+    /// Adds an event. Returns whether to raise an interrupt.
     pub fn add_event(&mut self, log: usize, now: Instant) -> bool {
         self.events.add(log, self.clock.get(now))
     }
 
-    /// Executes a command: its answer, or why there is none.
+    /// Executes a command. Returns its answer or return code.
     pub fn execute(
         &mut self,
         opcode: u16,
@@ -118,12 +118,12 @@ fn nothing((): ()) -> Vec<u8> {
     Vec::new()
 }
 
-/// An input of exactly this form.
+/// Parses an input that has exactly this layout.
 fn exact<T: FromBytes + KnownLayout + Immutable>(input: &[u8]) -> Result<T, ReturnCode> {
     T::read_from_bytes(input).map_err(|_| ReturnCode::PAYLOAD_LENGTH)
 }
 
-/// No input.
+/// Checks that the input is empty.
 fn none(input: &[u8]) -> Result<(), ReturnCode> {
     match input.is_empty() {
         true => Ok(()),
@@ -131,7 +131,7 @@ fn none(input: &[u8]) -> Result<(), ReturnCode> {
     }
 }
 
-/// Answers a command that has no input.
+/// Answers a command without input.
 fn answer<T: IntoBytes + Immutable>(input: &[u8], value: &T) -> Result<Vec<u8>, ReturnCode> {
     none(input)?;
     Ok(value.as_bytes().to_vec())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A guest that means harm: bytes become register accesses, commands, parts of Features, resets and
-//! faults.  For the fuzz target, and for `tests/hostile.rs` that feeds it noise.
+//! A hostile guest: turns bytes into register accesses, commands, parts of Features, resets and
+//! faults. Used by the fuzz target, and by `tests/hostile.rs` with noise.
 
 use super::catalogue::{CATALOGUE, VERSION};
 use super::device::Type3;
@@ -12,17 +12,17 @@ use crate::fuzz::Bytes;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// Steps of one run.
+/// Maximum number of steps.
 const MAX_STEPS: usize = 512;
-/// Where the mailbox's registers are.
+/// Offsets of the mailbox registers.
 const CONTROL: u64 = 0x104;
 const COMMAND: u64 = 0x108;
 const PAYLOAD: u64 = 0x120;
 
-/// Bytes before the data of a Set Feature.
+/// Offset of the data in Set Feature.
 const HEAD: usize = 32;
 
-/// Runs the guest that `bytes` describe against a new device, and returns the device's counters.
+/// Runs the guest described by `bytes` against a new device, and returns the device's counters.
 pub fn run(bytes: &[u8]) -> Value {
     let mut bytes = Bytes(bytes);
     let options = Options {
@@ -40,20 +40,20 @@ pub fn run(bytes: &[u8]) -> Value {
         step(&mut device, &mut bus, &mut bytes, &mut part);
         bus.presence = Presence::Here;
     }
-    // Nothing that the guest did keeps these from working.
+    // These must work whatever the guest did.
     for verb in ["release", "features"] {
         let answer = device.control(&mut bus, verb, "");
-        answer.expect("these always work");
+        answer.expect("a verb that cannot fail");
     }
     device.report();
     let counters = device.control(&mut bus, "counters", "");
     device.reset(&mut bus, Reset::Machine);
-    counters.expect("counters can always be read")
+    counters.expect("reading the counters")
 }
 
 fn step(device: &mut Type3, bus: &mut Bus, bytes: &mut Bytes<'_>, part: &mut Vec<u8>) {
     match bytes.u8() & 15 {
-        // Commands of any bytes.
+        // Arbitrary commands.
         0..=2 => {
             let n = usize::from(bytes.u8());
             let opcode = COMMANDS
@@ -68,7 +68,7 @@ fn step(device: &mut Type3, bus: &mut Bus, bytes: &mut Bytes<'_>, part: &mut Vec
             };
             command(device, bus, opcode, claimed, &input);
         }
-        // Those that take a Feature.
+        // Commands on a Feature.
         3..=5 => {
             let mut input = uuid(bytes).to_vec();
             input.extend(bytes.take(5));
@@ -80,11 +80,11 @@ fn step(device: &mut Type3, bus: &mut Bus, bytes: &mut Bytes<'_>, part: &mut Vec
                 &input,
             );
         }
-        // Parts of a Feature, most of them in order, some sent again.
+        // Parts of a Feature, mostly in order, some repeated.
         6..=10 => {
             let (kind, len) = (bytes.u8(), bytes.u8());
             if kind & 0x40 == 0 {
-                // What a fault holds back would keep all others away.
+                // Release what a fault holds back, or no other command would be executed.
                 drop(device.control(bus, "release", ""));
             }
             if kind & 0x3f != 0 {
@@ -92,7 +92,7 @@ fn step(device: &mut Type3, bus: &mut Bus, bytes: &mut Bytes<'_>, part: &mut Vec
             }
             command(device, bus, opcodes::SET_FEATURE, part.len() as u32, part);
         }
-        // Any access.
+        // Arbitrary accesses.
         11..=12 => {
             let region = bytes.u8();
             let offset = match region & 3 {
@@ -121,8 +121,8 @@ fn step(device: &mut Type3, bus: &mut Bus, bytes: &mut Bytes<'_>, part: &mut Vec
             ];
             let effect = EFFECTS[usize::from(bytes.u8()) % EFFECTS.len()];
             let spec = format!("nth={},{effect}", 1 + bytes.u8() % 4);
-            // There may be too many.
-            let _ = device.add_fault(FAULTS.parse(&spec).expect("these are right"));
+            // Fails if there are too many faults.
+            let _ = device.add_fault(FAULTS.parse(&spec).expect("a valid fault"));
         }
         14 => match bytes.u8() % 6 {
             0 => device.reset(bus, Reset::Function),
@@ -139,7 +139,7 @@ fn step(device: &mut Type3, bus: &mut Bus, bytes: &mut Bytes<'_>, part: &mut Vec
     }
 }
 
-/// The input of a Set Feature after `last`.
+/// Returns the input of a Set Feature that follows `last`.
 fn part(kind: u8, len: u8, last: &[u8], bytes: &mut Bytes<'_>) -> Vec<u8> {
     let action = match kind & 7 {
         0 | 1 => 1,
@@ -170,7 +170,7 @@ fn part(kind: u8, len: u8, last: &[u8], bytes: &mut Bytes<'_>) -> Vec<u8> {
     input
 }
 
-/// The UUID of a Feature, or what looks like one.
+/// Returns the UUID of a Feature, or one that may not exist.
 fn uuid(bytes: &mut Bytes<'_>) -> [u8; 16] {
     let n = usize::from(bytes.u8());
     CATALOGUE

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Logs (8.2.10.5): the Command Effects Log is the only one.
+//! Logs (8.2.10.5): the Command Effects Log only.
 
 use super::codes::ReturnCode;
 use super::opcodes::{Offer, COMMANDS};
@@ -10,7 +10,7 @@ use zerocopy::IntoBytes;
 /// Command Effects Log (8.2.10.5.2.1): 0da9c0b5-bf41-4b78-8f79-96b1623b3f17.
 pub const COMMAND_EFFECTS: Uuid = 0x0da9_c0b5_bf41_4b78_8f79_96b1_623b_3f17u128.to_be_bytes();
 
-/// The Command Effects Log of a device with these commands.
+/// Returns the Command Effects Log of a device with these commands.
 fn command_effects(offer: Offer) -> Vec<u8> {
     let commands = COMMANDS.iter().filter(|command| offer.has(command.opcode));
     let entry = |opcode: u16, effects: u16| CommandEffects {
@@ -22,7 +22,7 @@ fn command_effects(offer: Offer) -> Vec<u8> {
         .collect()
 }
 
-/// Answer of Get Supported Logs.
+/// Get Supported Logs: returns the answer.
 pub fn supported(offer: Offer) -> Vec<u8> {
     let head = SupportedLogsHead {
         count: 1.into(),
@@ -35,7 +35,7 @@ pub fn supported(offer: Offer) -> Vec<u8> {
     [head.as_bytes(), log.as_bytes()].concat()
 }
 
-/// Answer of Get Log, at most `room` bytes.
+/// Get Log: returns the answer, at most `room` bytes.
 pub fn get(input: &GetLogIn, offer: Offer, room: usize) -> Result<Vec<u8>, ReturnCode> {
     if input.uuid != COMMAND_EFFECTS {
         return Err(ReturnCode::LOG);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn invalid_requests_are_refused() {
         assert_eq!(log([0; 16], 0, 4), Err(ReturnCode::LOG));
         for (offset, length) in [
             (0, 57),

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the device says of its memory, and its clock.
+//! The device's description of its memory, and its clock.
 
 use super::identity;
 use super::payloads::{Health, Identify, PartitionInfo};
 use std::time::Instant;
 
-/// Bytes of memory that it claims to have, all volatile: one unit of capacity.
+/// Size of the memory that the device reports, all volatile: one unit of capacity.
 pub const CAPACITY: u64 = 256 << 20;
-/// Records in each event log.
+/// Number of records in each event log.
 pub const EVENT_LOG: u16 = 16;
 
-/// Answer of Identify Memory Device.
+/// Identify Memory Device: returns the answer.
 pub fn identify() -> Identify {
     Identify {
         firmware: *identity::FIRMWARE,
@@ -29,7 +29,7 @@ pub fn identify() -> Identify {
     }
 }
 
-/// Answer of Get Partition Info.
+/// Get Partition Info: returns the answer.
 pub fn partitions() -> PartitionInfo {
     PartitionInfo {
         volatile: 1.into(),
@@ -39,7 +39,7 @@ pub fn partitions() -> PartitionInfo {
     }
 }
 
-/// Answer of Get Health Info: it is well, and warm.
+/// Get Health Info: returns the answer of a healthy device.
 pub fn health() -> Health {
     Health {
         status: 0,
@@ -53,17 +53,17 @@ pub fn health() -> Health {
     }
 }
 
-/// The clock: nanoseconds since 1970, once it was set (8.2.10.4).
+/// The clock: nanoseconds since 1970 once it has been set (8.2.10.4).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock(Option<(u64, Instant)>);
 
 impl Clock {
-    /// Sets it.
+    /// Sets the clock.
     pub fn set(&mut self, time: u64, now: Instant) {
         self.0 = Some((time, now));
     }
 
-    /// What time it is; 0 if nobody has said so.
+    /// Returns the time, or 0 if the clock has not been set.
     pub fn get(&self, now: Instant) -> u64 {
         self.0.map_or(0, |(time, then)| {
             let passed = now.saturating_duration_since(then).as_nanos();

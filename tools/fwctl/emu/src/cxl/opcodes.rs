@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which commands there are, and what they have an effect on (8.2.10).
+//! The supported commands and their effects (8.2.10).
 
 /// Get Event Records (8.2.10.2.2).
 pub const GET_EVENT_RECORDS: u16 = 0x0100;
@@ -31,33 +31,33 @@ pub const GET_PARTITION_INFO: u16 = 0x4100;
 /// Get Health Info (8.2.10.9.3.1).
 pub const GET_HEALTH_INFO: u16 = 0x4200;
 
-/// Bits of a command's effect (8.2.10.5.2.1), and of the effects of a Set Feature (8.2.10.6.1).
+/// Effects of a command (8.2.10.5.2.1) and of a Set Feature (8.2.10.6.1).
 pub mod effect {
-    /// Configuration, after a cold reset.
+    /// Configuration change after cold reset.
     pub const CONFIGURATION_COLD_RESET: u16 = 1 << 0;
-    /// Configuration, at once.
+    /// Immediate configuration change.
     pub const IMMEDIATE_CONFIGURATION: u16 = 1 << 1;
-    /// Data, at once.
+    /// Immediate data change.
     pub const IMMEDIATE_DATA: u16 = 1 << 2;
-    /// Policy, at once.
+    /// Immediate policy change.
     pub const IMMEDIATE_POLICY: u16 = 1 << 3;
-    /// Log, at once.
+    /// Immediate log change.
     pub const IMMEDIATE_LOG: u16 = 1 << 4;
-    /// Security state, at once.
+    /// Security state change.
     pub const SECURITY_STATE: u16 = 1 << 5;
-    /// It goes on in the background.
+    /// Background operation.
     pub const BACKGROUND: u16 = 1 << 6;
-    /// The secondary mailbox has it as well.
+    /// Supported by the secondary mailbox.
     pub const SECONDARY_MAILBOX: u16 = 1 << 7;
-    /// What is in the background can be aborted.
+    /// The background operation can be aborted.
     pub const BACKGROUND_ABORT: u16 = 1 << 8;
-    /// The two bits that follow mean something; without it they do not.
+    /// The next two bits are valid.
     pub const RESETS_ARE_VALID: u16 = 1 << 9;
-    /// Configuration, after a conventional reset.
+    /// Configuration change after conventional reset.
     pub const CONFIGURATION_CONVENTIONAL_RESET: u16 = 1 << 10;
-    /// Configuration, after a CXL reset.
+    /// Configuration change after CXL reset.
     pub const CONFIGURATION_CXL_RESET: u16 = 1 << 11;
-    /// Anything at once.
+    /// Any immediate change.
     pub const IMMEDIATE: u16 = IMMEDIATE_CONFIGURATION
         | IMMEDIATE_DATA
         | IMMEDIATE_POLICY
@@ -68,9 +68,9 @@ pub mod effect {
 /// One command.
 #[derive(Debug)]
 pub struct Command {
-    /// Its number.
+    /// The opcode.
     pub opcode: u16,
-    /// For people.
+    /// Name, for people.
     pub name: &'static str,
     /// [`effect`].
     pub effects: u16,
@@ -84,7 +84,7 @@ const fn command(opcode: u16, name: &'static str, effects: u16) -> Command {
     }
 }
 
-/// All commands, by opcode: what the Command Effects Log says.
+/// All commands, sorted by opcode, as in the Command Effects Log.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
     command(GET_EVENT_RECORDS, "Get Event Records", 0),
@@ -105,17 +105,17 @@ pub const COMMANDS: &[Command] = &[
     command(GET_HEALTH_INFO, "Get Health Info", 0),
 ];
 
-/// Which of the commands a device has.
+/// The commands that a device supports.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer {
-    /// Those for Features.
+    /// Whether it supports Features.
     pub has_features: bool,
-    /// Set Feature, if it has those.
+    /// Whether it supports Set Feature, if it supports Features.
     pub has_set: bool,
 }
 
 impl Offer {
-    /// Returns whether the device has this command, if there is one.
+    /// Returns the command if the device supports it.
     pub fn has(&self, opcode: u16) -> bool {
         match opcode {
             GET_SUPPORTED_FEATURES | GET_FEATURE => self.has_features,
@@ -125,7 +125,7 @@ impl Offer {
     }
 }
 
-/// A name for people.
+/// Returns the name of a command, for people.
 pub fn name(opcode: u16) -> String {
     COMMANDS
         .iter()

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Layouts of the commands' inputs and outputs.  All little endian, without padding.
+//! Layouts of inputs and outputs. All little endian, without padding.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// A universally unique identifier, its bytes in the order in which it is written.
+/// A universally unique identifier, in the byte order of its text form.
 pub type Uuid = [u8; 16];
 
 /// Declares layouts, and their sizes.
@@ -26,85 +26,85 @@ macro_rules! layouts {
 }
 
 layouts! {
-    /// Before the records of Get Event Records (8.2.10.2.2).
+    /// Header of the output of Get Event Records (8.2.10.2.2).
     EventRecordsHead(32) {
-        /// [`super::events`]: overflow, more.
+        /// Flags: overflow, more ([`super::events`]).
         flags: u8,
-        /// Zero.
+        /// Reserved.
         reserved: u8,
-        /// Records that found no room.
+        /// Number of events that were dropped.
         overflow_count: U16,
-        /// When the first of them came.
+        /// Time of the first dropped event.
         first_overflow: U64,
-        /// When the last of them came.
+        /// Time of the last dropped event.
         last_overflow: U64,
-        /// Records that follow.
+        /// Number of records that follow.
         count: U16,
-        /// Zero.
+        /// Reserved.
         reserved_22: [u8; 10],
     }
 
-    /// An event (8.2.10.2.1).
+    /// Event record (8.2.10.2.1).
     EventRecord(128) {
-        /// What its data mean.
+        /// Type of the data.
         kind: Uuid,
-        /// Bytes of all of it.
+        /// Length of the record.
         length: u8,
-        /// Severity in bits 1:0.
+        /// Flags: severity in bits 1:0.
         flags: [u8; 3],
-        /// Names it to Clear Event Records.
+        /// Handle, for Clear Event Records.
         handle: U16,
-        /// Another one.
+        /// Related handle.
         related: U16,
-        /// When it came.
+        /// Timestamp.
         timestamp: U64,
-        /// Maintenance and the like.
+        /// Maintenance operation and reserved bytes.
         reserved: [u8; 16],
-        /// Depends on the kind.
+        /// Data, depending on the type.
         data: [u8; 80],
     }
 
-    /// Before the handles of Clear Event Records (8.2.10.2.3).
+    /// Header of the input of Clear Event Records (8.2.10.2.3).
     ClearEventRecordsHead(6) {
-        /// Which log.
+        /// The log.
         log: u8,
-        /// Bit 0: all of them.
+        /// Flags: bit 0 clears all.
         flags: u8,
-        /// Handles that follow.
+        /// Number of handles that follow.
         count: u8,
-        /// Zero.
+        /// Reserved.
         reserved: [u8; 3],
     }
 
-    /// Before the entries of Get Supported Logs (8.2.10.5.1).
+    /// Header of the output of Get Supported Logs (8.2.10.5.1).
     SupportedLogsHead(8) {
-        /// Entries that follow.
+        /// Number of entries that follow.
         count: U16,
-        /// Zero.
+        /// Reserved.
         reserved: [u8; 6],
     }
 
-    /// A log (8.2.10.5.1).
+    /// Supported log (8.2.10.5.1).
     SupportedLog(20) {
-        /// Which.
+        /// Identifier of the log.
         uuid: Uuid,
-        /// Bytes of it.
+        /// Size of the log.
         size: U32,
     }
 
     /// Input of Get Log (8.2.10.5.2).
     GetLogIn(24) {
-        /// Which.
+        /// Identifier of the log.
         uuid: Uuid,
-        /// First byte.
+        /// Offset.
         offset: U32,
-        /// Bytes.
+        /// Length.
         length: U32,
     }
 
     /// An entry of the Command Effects Log (8.2.10.5.2.1).
     CommandEffects(4) {
-        /// Which command.
+        /// The opcode.
         opcode: U16,
         /// [`super::opcodes::effect`].
         effects: U16,
@@ -112,129 +112,129 @@ layouts! {
 
     /// Input of Get Supported Features (8.2.10.6.1).
     GetSupportedIn(8) {
-        /// Bytes of output that are wanted, head included.
+        /// Capacity for the output, including its header.
         count: U32,
-        /// First entry.
+        /// Index of the first entry.
         start: U16,
-        /// Zero.
+        /// Reserved.
         reserved: [u8; 2],
     }
 
-    /// Before the entries of Get Supported Features (8.2.10.6.1).
+    /// Header of the output of Get Supported Features (8.2.10.6.1).
     SupportedHead(8) {
-        /// Entries that follow.
+        /// Number of entries that follow.
         count: U16,
-        /// Features that there are.
+        /// Number of Features of the device.
         supported: U16,
-        /// Zero.
+        /// Reserved.
         reserved: [u8; 4],
     }
 
     /// Supported Feature Entry (8.2.10.6.1).
     SupportedFeature(48) {
-        /// Which.
+        /// The Feature.
         uuid: Uuid,
-        /// Its number on this device.
+        /// Its index.
         index: U16,
-        /// Bytes of its value.
+        /// Size of the output of Get Feature.
         get_size: U16,
-        /// Bytes that can be set.
+        /// Size of the input of Set Feature.
         set_size: U16,
         /// [`super::catalogue::flag`].
         flags: U32,
-        /// Version of what Get Feature answers.
+        /// Version of the output of Get Feature.
         get_version: u8,
-        /// Version of what Set Feature takes.
+        /// Version of the input of Set Feature.
         set_version: u8,
         /// [`super::opcodes::effect`] of Set Feature.
         effects: U16,
-        /// Zero.
+        /// Reserved.
         reserved: [u8; 18],
     }
 
     /// Input of Get Feature (8.2.10.6.2, table 8-111).
     GetFeatureIn(21) {
-        /// Which.
+        /// The Feature.
         uuid: Uuid,
-        /// First byte.
+        /// Offset.
         offset: U16,
-        /// Bytes.
+        /// Length.
         count: U16,
-        /// Current, default or saved value.
+        /// Selection: current, default or saved value.
         selection: u8,
     }
 
-    /// Before the data of Set Feature (8.2.10.6.3, table 8-113).
+    /// Header of the input of Set Feature (8.2.10.6.3, table 8-113).
     SetFeatureHead(32) {
-        /// Which.
+        /// The Feature.
         uuid: Uuid,
-        /// [`super::transfer::Action`] in bits 2:0, saved across reset in bit 3.
+        /// Flags: [`super::transfer::Action`] in bits 2:0, saved across reset in bit 3.
         flags: U32,
-        /// Where the data belong.
+        /// Offset of the data.
         offset: U16,
         /// Version of the data.
         version: u8,
-        /// Zero.
+        /// Reserved.
         reserved: [u8; 9],
     }
 
     /// Output of Identify Memory Device (8.2.10.9.1.1).
     Identify(69) {
-        /// Version of the firmware.
+        /// Firmware version.
         firmware: [u8; 16],
-        /// In units of 256 MiB, like all capacities.
+        /// Total capacity. All capacities are in units of 256 MiB.
         total: U64,
-        /// Always volatile.
+        /// Volatile only capacity.
         volatile: U64,
-        /// Always persistent.
+        /// Persistent only capacity.
         persistent: U64,
-        /// What a partition is a multiple of; 0 without partitions.
+        /// Alignment of partitions; 0 without partitions.
         alignment: U64,
-        /// Records in each event log.
+        /// Number of records in each event log.
         event_logs: [U16; 4],
-        /// Bytes of labels.
+        /// Size of the label storage area.
         label_storage: U32,
-        /// Entries of the list of poison.
+        /// Maximum number of poison list entries.
         poison_list: [u8; 3],
-        /// Poison that can be injected.
+        /// Maximum number of injected poison records.
         inject_poison: U16,
-        /// How poison is handled.
+        /// Poison handling capabilities.
         poison: u8,
-        /// How it tells of its load.
+        /// QoS telemetry capabilities.
         qos_telemetry: u8,
-        /// Records in the log of dynamic capacity.
+        /// Number of records in the dynamic capacity event log.
         dynamic_capacity_log: U16,
     }
 
     /// Output of Get Partition Info (8.2.10.9.2.1).
     PartitionInfo(32) {
-        /// Now.
+        /// Active volatile capacity.
         volatile: U64,
-        /// Now.
+        /// Active persistent capacity.
         persistent: U64,
-        /// After the next cold reset.
+        /// Volatile capacity after the next cold reset.
         next_volatile: U64,
-        /// After the next cold reset.
+        /// Persistent capacity after the next cold reset.
         next_persistent: U64,
     }
 
     /// Output of Get Health Info (8.2.10.9.3.1).
     Health(18) {
-        /// What is needed.
+        /// Health status.
         status: u8,
-        /// Of the media.
+        /// Media status.
         media: u8,
-        /// Life, temperature, errors.
+        /// Additional status: life used, temperature, corrected errors.
         additional: u8,
-        /// Per cent.
+        /// Life used, in per cent.
         life_used: u8,
-        /// Degrees Celsius.
+        /// Temperature, in degrees Celsius.
         temperature: U16,
-        /// Shutdowns that may have lost data.
+        /// Number of dirty shutdowns.
         dirty_shutdowns: U32,
-        /// Of volatile memory.
+        /// Corrected errors in volatile memory.
         corrected_volatile: U32,
-        /// Of persistent memory.
+        /// Corrected errors in persistent memory.
         corrected_persistent: U32,
     }
 }
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let uuid = std::array::from_fn(|n| n as u8);
-        // Get Feature of byte 0x201 and the 0x302 that follow, saved value.
+        // Get Feature at offset 0x201, length 0x302, saved value.
         let get = GetFeatureIn {
             uuid,
             offset: 0x0201.into(),

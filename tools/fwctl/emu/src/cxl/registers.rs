@@ -14,7 +14,7 @@ mod capability {
     pub const MEMORY_DEVICE_STATUS: u16 = 0x4000;
 }
 
-/// Where in the BAR the registers are.
+/// Offsets of the registers in the BAR.
 mod at {
     use super::Range;
     pub const ARRAY: Range<u64> = 0x000..0x040;
@@ -37,7 +37,7 @@ mod control {
 mod capabilities {
     pub const BACKGROUND_INTERRUPT: u32 = 1 << 6;
     pub const INTERRUPT_NUMBER: u32 = 7;
-    /// Commands of a memory device.
+    /// Type of the mailbox: memory device commands.
     pub const TYPE: u32 = 1 << 19;
 }
 
@@ -47,25 +47,25 @@ mod memory_device {
     pub const MAILBOX_READY: u8 = 1 << 4;
 }
 
-/// Vector of the interrupt at the end of what was in the background.
+/// Vector of the interrupt for completion in the background.
 pub const BACKGROUND_VECTOR: u8 = 1;
-/// Largest number in the length field of the command register: 21 bits (8.2.9.4.5).
+/// Maximum of the length field of the command register: 21 bits (8.2.9.4.5).
 pub const MAX_LENGTH: u32 = (1 << 21) - 1;
 
-/// What the command register says.
+/// Content of the command register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command {
     /// Opcode.
     pub opcode: u16,
-    /// Bytes of input that the guest says there are.
+    /// Length of the input according to the guest.
     pub len: usize,
 }
 
 /// The registers.
 pub struct Registers {
-    /// Events that wait, a bit for each log (8.2.9.3.1).
+    /// Mask of the logs that have events (8.2.9.3.1).
     pub event_status: u8,
-    /// Fatal, firmware halt: the lowest bits of the status of the memory device.
+    /// Fatal and firmware halt: the lowest bits of the status of the memory device.
     pub health: u8,
     capabilities: u32,
     control: u8,
@@ -76,7 +76,7 @@ pub struct Registers {
 }
 
 impl Registers {
-    /// Registers with a payload of that many bytes, one of [`PAYLOAD_SIZES`].
+    /// Returns registers with this payload size, one of [`PAYLOAD_SIZES`].
     pub fn new(payload_size: u32) -> Self {
         assert!(PAYLOAD_SIZES.contains(&payload_size) && payload_size.is_power_of_two());
         let capabilities = payload_size.ilog2()
@@ -95,35 +95,35 @@ impl Registers {
         }
     }
 
-    /// Bytes of the BAR that they need.
+    /// Returns the size of the BAR that they need.
     pub fn bar(&self) -> u64 {
         (at::PAYLOAD + self.payload.len() as u64)
             .next_power_of_two()
             .max(0x1000)
     }
 
-    /// Bytes of the payload.
+    /// Returns the payload size.
     pub fn payload_size(&self) -> usize {
         self.payload.len()
     }
 
-    /// As after a reset, but for what is told of the device.
+    /// Resets the registers, except the status of the device.
     pub fn reset(&mut self) {
         (self.control, self.command, self.status, self.background) = (0, 0, 0, 0);
         self.payload.fill(0);
     }
 
-    /// A command is being executed.
+    /// Returns whether a command is in flight.
     pub fn is_busy(&self) -> bool {
         self.control & control::DOORBELL != 0
     }
 
-    /// The guest wants to hear when the background is done.
+    /// Returns whether the guest has enabled the interrupt for completion in the background.
     pub fn wants_interrupt(&self) -> bool {
         self.control & control::BACKGROUND_INTERRUPT != 0
     }
 
-    /// The command that the guest has written.
+    /// Returns the command that the guest has written.
     pub fn command(&self) -> Command {
         Command {
             opcode: self.command as u16,
@@ -131,13 +131,12 @@ impl Registers {
         }
     }
 
-    /// Its input, unless that is longer than the payload.
+    /// Returns its input, or `None` if the input is longer than the payload.
     pub fn input(&self) -> Option<&[u8]> {
         self.payload.get(..self.command().len)
     }
 
-    /// Ends the command: the guest gets `output`, as much of it as there is room for, and is told
-    /// that it has `len` bytes.
+    /// Completes the command. Writes as much of `output` as fits, and reports a length of `len`.
     pub fn complete(&mut self, code: ReturnCode, output: &[u8], len: u32) {
         let room = output.len().min(self.payload.len());
         self.payload[..room].copy_from_slice(&output[..room]);
@@ -146,7 +145,8 @@ impl Registers {
         self.control &= !control::DOORBELL;
     }
 
-    /// How far the background operation is (8.2.9.4.7): `code` once it is at its end.
+    /// Sets the progress of the background operation (8.2.9.4.7). `code` is its return code once
+    /// complete.
     pub fn set_background(&mut self, opcode: u16, percent: u8, code: Option<ReturnCode>) {
         let result = code.map_or(0, |code| code.0);
         self.background =
@@ -161,7 +161,7 @@ impl Registers {
         }
     }
 
-    /// Writes; whether the guest has rung the doorbell.
+    /// Writes. Returns whether the guest has set the doorbell.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> bool {
         let was_busy = self.is_busy();
         for (n, &byte) in data.iter().enumerate() {
@@ -174,7 +174,7 @@ impl Registers {
                     self.control =
                         kept | byte & (control::DOORBELL | control::BACKGROUND_INTERRUPT);
                 }
-                // What the device is reading does not change.
+                // The payload does not change while the device uses it.
                 _ if was_busy => {}
                 _ if at::COMMAND.contains(&at) => {
                     let mut command = self.command.to_le_bytes();
@@ -227,7 +227,7 @@ impl Registers {
         value.to_le_bytes()[(at - first) as usize]
     }
 
-    /// Entry `n` of the capability array (8.2.9.1, 8.2.9.2); the first is its header.
+    /// Returns entry `n` of the capability array (8.2.9.1, 8.2.9.2). Entry 0 is its header.
     fn array(&self, n: u64) -> (u64, u64) {
         let capability = |id: u16, version: u64, range: Range<u64>| {
             let low = u64::from(id) | version << 16 | range.start << 32;
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn array_as_written_by_hand() {
+    fn golden_array() {
         let registers = Registers::new(1 << 11);
         assert_eq!(dwords(&registers, 0x00), [0x0001_0000, 3, 0, 0]);
         assert_eq!(dwords(&registers, 0x10), [0x0002_0001, 0x80, 8, 0]);
@@ -270,14 +270,14 @@ mod tests {
         assert_eq!(dwords(&registers, 0x40), [0; 4]);
         // Status: media ready, mailbox ready.
         assert_eq!(dwords(&registers, 0x90), [0x14, 0]);
-        // 2^11 bytes, an interrupt for the background, number 1, a memory device.
+        // 2^11 bytes, interrupt for the background, vector 1, memory device.
         assert_eq!(dwords(&registers, 0x100), [0x0008_00cb, 0]);
         assert_eq!(registers.bar(), 0x1000);
         assert_eq!(Registers::new(1 << 20).bar(), 1 << 21);
     }
 
     #[test]
-    fn a_command() {
+    fn commands_complete() {
         let mut registers = Registers::new(256);
         assert!(!registers.write(0x120, &[1, 2, 3, 4]));
         assert!(!registers.write(0x108, &0x0004_0501u64.to_le_bytes()));
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(registers.input(), Some(&[1, 2, 3, 4][..]));
         assert!(registers.wants_interrupt());
 
-        // While it is busy nothing changes, and there is no second doorbell.
+        // Nothing changes while a command is in flight, and a second doorbell is ignored.
         assert!(!registers.write(0x108, &[0xff; 8]));
         assert!(!registers.write(0x120, &[0xff; 8]));
         assert!(!registers.write(0x104, &[0xff; 4]));

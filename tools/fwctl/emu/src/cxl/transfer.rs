@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Set Feature in parts (8.2.10.6.3, table 8-113): one transfer at a time, its parts in ascending
-//! order without gaps, each within a time after the one before.  A part may be sent again at once.
+//! Set Feature in parts (8.2.10.6.3, table 8-113): one transfer at a time, whose parts come in
+//! ascending order without gaps and within a timeout. The last part may be repeated immediately.
 
 use super::codes::ReturnCode;
 use serde_json::{json, Value};
 use std::time::{Duration, Instant};
 
-/// What a Set Feature is to a transfer.
+/// Action of a Set Feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// All of it.
+    /// A full transfer.
     Full = 0,
-    /// Its first part.
+    /// Initiates a transfer.
     Initiate = 1,
-    /// Another part.
+    /// Continues it.
     Continue = 2,
-    /// Its last part.
+    /// Finishes it.
     Finish = 3,
-    /// Its end, without effect.
+    /// Aborts it.
     Abort = 4,
 }
 
 impl Action {
-    /// Where it is in the flags of Set Feature.
+    /// Bits of the action in the flags of Set Feature.
     pub const MASK: u32 = 0b111;
 
-    /// The action in flags; the others are reserved.
+    /// Returns the action in `flags`, or `None` for a reserved value.
     pub fn of(flags: u32) -> Option<Self> {
         let all = [
             Self::Full,
@@ -40,60 +40,60 @@ impl Action {
     }
 }
 
-/// One Set Feature.  It lies in the Feature.
+/// One Set Feature whose data are within the Feature.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
-    /// Number of the Feature.
+    /// Index of the Feature.
     pub feature: usize,
-    /// What it is.
+    /// The action.
     pub action: Action,
-    /// Where the data belong.
+    /// Offset of the data.
     pub offset: usize,
-    /// Not empty, but for an abort.
+    /// The data; empty only for an abort.
     pub data: &'a [u8],
 }
 
-/// A transfer that is complete.
+/// A complete transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Where the data belong.
+    /// Offset of the data.
     pub offset: usize,
-    /// All of them.
+    /// All data.
     pub data: Vec<u8>,
 }
 
-/// A transfer that is not.
+/// A transfer in progress.
 #[derive(Debug)]
 struct Open {
     feature: usize,
     change: Change,
-    /// The last part: what it was, where it began, how long it was.
+    /// The last part: action, offset and length.
     last: (Action, usize, usize),
-    /// When it came.
+    /// Time of the last part.
     when: Instant,
 }
 
-/// The transfer that is open, if any, and what became of others.
+/// The transfer in progress, if any, and counters.
 #[derive(Debug)]
 pub struct Transfers {
     open: Option<Open>,
     timeout: Duration,
-    /// Begun.
+    /// Transfers initiated.
     pub begun: u64,
-    /// Brought to their ends.
+    /// Transfers finished.
     pub finished: u64,
-    /// Aborted by the guest.
+    /// Transfers aborted by the guest.
     pub aborted: u64,
-    /// Given up by the device after a time.
+    /// Transfers aborted after a timeout.
     pub timed_out: u64,
-    /// Ended by a reset.
+    /// Transfers ended by a reset.
     pub dropped: u64,
-    /// Parts that came twice.
+    /// Repeated parts.
     pub repeated: u64,
 }
 
 impl Transfers {
-    /// No transfer; parts must come within `timeout` of one another.
+    /// Returns a state without transfer. `timeout` is the maximum time between parts.
     pub fn new(timeout: Duration) -> Self {
         Transfers {
             open: None,
@@ -107,8 +107,8 @@ impl Transfers {
         }
     }
 
-    /// Takes a part.  With the last one there is a change to be made, and [`Transfers::done`] to
-    /// be called if that works: until then the transfer is open.
+    /// Takes a part. The last part returns the change to apply; call [`Transfers::done`] if that
+    /// succeeds. Until then the transfer stays in progress.
     pub fn take(&mut self, part: Part<'_>, now: Instant) -> Result<Option<Change>, ReturnCode> {
         self.expire(now);
         if self.is_repeated(&part) {
@@ -147,14 +147,14 @@ impl Transfers {
                 open.last = (part.action, part.offset, part.data.len());
                 open.when = now;
             }
-            // `check` has refused it.
+            // Refused by `check`.
             (_, None) => return Err(ReturnCode::INTERNAL),
         }
         let change = self.open.as_ref().map(|open| open.change.clone());
         Ok(change.filter(|_| part.action == Action::Finish))
     }
 
-    /// The change that the part made is in effect.
+    /// Ends a transfer after its change was applied.
     pub fn done(&mut self, action: Action) {
         if action == Action::Finish {
             self.open = None;
@@ -162,19 +162,19 @@ impl Transfers {
         }
     }
 
-    /// Feature and length of what is open.
+    /// Returns the Feature and the length of the transfer in progress.
     pub fn open(&self) -> Option<(usize, usize)> {
         self.open
             .as_ref()
             .map(|open| (open.feature, open.change.data.len()))
     }
 
-    /// A reset ends it.
+    /// Ends the transfer by a reset.
     pub fn reset(&mut self) {
         self.dropped += u64::from(self.open.take().is_some());
     }
 
-    /// For the control socket.
+    /// Returns the counters for the control socket.
     pub fn json(&self) -> Value {
         json!({
             "open": self.open().map(|(feature, len)| json!({"feature": feature, "bytes": len})),
@@ -192,7 +192,7 @@ impl Transfers {
         self.timed_out += u64::from(self.open.take_if(is_late).is_some());
     }
 
-    /// Whether it is the last part once more.
+    /// Returns whether `part` repeats the last one.
     fn is_repeated(&self, part: &Part<'_>) -> bool {
         self.open.as_ref().is_some_and(|open| {
             open.feature == part.feature
@@ -201,7 +201,7 @@ impl Transfers {
         })
     }
 
-    /// Takes the data of the last part back; with the first part that is the transfer itself.
+    /// Drops the data of the last part, and the transfer if that was its first one.
     fn forget_last(&mut self) {
         if let Some(open) = &mut self.open {
             let (action, _, len) = open.last;
@@ -214,7 +214,7 @@ impl Transfers {
         }
     }
 
-    /// Whether a part can be the next one.
+    /// Checks that `part` can be the next one.
     fn check(&self, part: &Part<'_>) -> Result<(), ReturnCode> {
         let Some(open) = &self.open else {
             return match part.action {
@@ -226,7 +226,7 @@ impl Transfers {
             return Err(ReturnCode::FEATURE_TRANSFER_IN_PROGRESS);
         }
         let is_next = part.offset == open.change.offset + open.change.data.len()
-            // Nothing comes after the last part, even if the device did not like it.
+            // No part can follow the last one, even if the value was refused.
             && open.last.0 != Action::Finish;
         match is_next || part.action == Action::Abort {
             true => Ok(()),
@@ -362,13 +362,13 @@ mod tests {
     }
 
     #[test]
-    fn a_part_once_more() {
+    fn a_part_can_be_repeated() {
         let mut device = Device::new();
         device.part(Action::Initiate, 0, &[9, 9]).unwrap();
         assert_eq!(device.part(Action::Initiate, 0, &[1, 2]), Ok(None));
         assert_eq!(device.part(Action::Continue, 2, &[9]), Ok(None));
         assert_eq!(device.part(Action::Continue, 2, &[3]), Ok(None));
-        // Another length is another part.
+        // A different length is not a repetition.
         assert_eq!(device.part(Action::Continue, 2, &[3, 4]), OUT_OF_ORDER);
         assert_eq!(
             device.part(Action::Finish, 3, &[4]),
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_part_is_not_liked() {
+    fn a_refused_value_keeps_the_transfer() {
         let mut device = Device::new();
         device.part(Action::Initiate, 0, &[1]).unwrap();
         let finish = Part {
@@ -387,7 +387,7 @@ mod tests {
             offset: 1,
             data: &[2],
         };
-        // The value is refused: it is not done.
+        // The value is refused, so the transfer is not done.
         assert!(device.0.take(finish, device.1).unwrap().is_some());
         assert_eq!(device.0.open(), Some((7, 2)));
         assert_eq!(device.part(Action::Continue, 2, &[3]), OUT_OF_ORDER);
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn too_late() {
+    fn late_parts_are_refused() {
         let mut device = Device::new();
         device.part(Action::Initiate, 0, &[1]).unwrap();
         device.1 += TIMEOUT;

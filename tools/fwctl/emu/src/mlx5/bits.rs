@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is in guest memory: command queue entries, mailbox blocks, events.  All big endian.
+//! Layouts in guest memory: command queue entries, mailbox blocks, events. All big endian.
 
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-/// Data bytes of a mailbox block (`MLX5_CMD_DATA_BLOCK_SIZE`).
+/// Data in a mailbox block, in bytes (`MLX5_CMD_DATA_BLOCK_SIZE`).
 pub const BLOCK_DATA: usize = 512;
-/// Mailbox blocks are aligned to this.
+/// Alignment of mailbox blocks.
 pub const BLOCK_ALIGN: u64 = 1024;
-/// Bytes of a message that are in the entry itself.
+/// Bytes of a message that are stored in the entry.
 pub const INLINE: usize = 16;
-/// [`Entry::kind`] of each command (`MLX5_PCI_CMD_XPORT`).
+/// [`Entry::kind`] of all commands (`MLX5_PCI_CMD_XPORT`).
 pub const ENTRY_KIND: u8 = 7;
-/// The bit of [`Entry::status_own`] that says hardware owns the entry.
+/// The bit of [`Entry::status_own`] that is set while the hardware owns the entry.
 pub const OWNER_HARDWARE: u8 = 1;
 
 /// One entry of the command queue: `struct mlx5_cmd_layout`, include/linux/mlx5/device.h.
@@ -23,21 +23,21 @@ pub struct Entry {
     /// [`ENTRY_KIND`].
     pub kind: u8,
     reserved_1: [u8; 3],
-    /// Bytes of the input.
+    /// Length of the input.
     pub in_len: U32,
-    /// First mailbox block of the input, if it does not fit here.
+    /// First mailbox block of the input, if the input is longer than [`INLINE`].
     pub in_mailbox: U64,
-    /// The input's first bytes.
+    /// First bytes of the input.
     pub input: [u8; INLINE],
-    /// The answer's first bytes.
+    /// First bytes of the answer.
     pub output: [u8; INLINE],
     /// First mailbox block of the answer.
     pub out_mailbox: U64,
-    /// Room for the answer.
+    /// Capacity for the answer.
     pub out_len: U32,
-    /// Same as in each mailbox block.
+    /// Token that each mailbox block repeats.
     pub token: u8,
-    /// Makes the exclusive or of all bytes 0xff.
+    /// Signature: the exclusive or of all bytes is 0xff.
     pub signature: u8,
     reserved_62: u8,
     /// Owner in bit 0, delivery status above.
@@ -53,12 +53,12 @@ pub struct Block {
     reserved_512: [u8; 48],
     /// The next block.
     pub next: U64,
-    /// Counts from 0.
+    /// Number of the block in its chain, from 0.
     pub number: U32,
     reserved_572: u8,
-    /// The entry's.
+    /// Token of the entry.
     pub token: u8,
-    /// Signature of what is not data.
+    /// Signature of the bytes after the data.
     pub control_signature: u8,
     /// Signature of the whole block.
     pub signature: u8,
@@ -69,26 +69,26 @@ pub struct Block {
 #[derive(Clone, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Eqe {
     reserved_0: u8,
-    /// [`event`].
+    /// Type, one of [`event`].
     pub kind: u8,
     reserved_2: u8,
-    /// Kind of kind.
+    /// Subtype.
     pub subkind: u8,
     reserved_4: [u8; 28],
-    /// Depends on the kind.
+    /// Data, depending on the type.
     pub data: [u8; 28],
     reserved_60: U16,
-    /// Not used.
+    /// Signature, unused.
     pub signature: u8,
-    /// Changes with each round of the queue.
+    /// Owner bit, which toggles with each round of the queue.
     pub owner: u8,
 }
 
-/// Kinds of events (`MLX5_EVENT_TYPE_*`).
+/// Types of events (`MLX5_EVENT_TYPE_*`).
 pub mod event {
-    /// Commands completed: a mask of slots.
+    /// Commands have completed: a mask of slots.
     pub const COMMAND: u8 = 0x0a;
-    /// The device wants pages.
+    /// The device requests pages.
     pub const PAGE_REQUEST: u8 = 0x0b;
 }
 
@@ -97,12 +97,12 @@ const _: () = assert!(size_of::<Block>() == 576);
 const _: () = assert!(size_of::<Eqe>() == 64);
 
 impl Entry {
-    /// Whether the signature is right.
+    /// Returns whether the signature is valid.
     pub fn is_signed(&self) -> bool {
         xor(self.as_bytes()) == 0xff
     }
 
-    /// Signs the entry as it will be with `status_own`.
+    /// Signs the entry for the current `status_own`.
     pub fn sign(&mut self) {
         self.signature = 0;
         self.signature = !xor(self.as_bytes());
@@ -110,7 +110,7 @@ impl Entry {
 }
 
 impl Block {
-    /// Bytes from the end of the data, and so the extent of [`Block::control_signature`].
+    /// Length of the part after the data, which [`Block::control_signature`] covers.
     const CONTROL: usize = BLOCK_DATA;
 
     /// Signs the block.
@@ -123,7 +123,7 @@ impl Block {
 }
 
 impl Eqe {
-    /// An event for command slots.
+    /// Returns the event for completed commands in `slots`.
     pub fn command(slots: u32) -> Self {
         let mut eqe = Eqe::new_zeroed();
         eqe.kind = event::COMMAND;
@@ -131,7 +131,7 @@ impl Eqe {
         eqe
     }
 
-    /// The device wants `pages` pages, or wants to give back `-pages`.
+    /// Returns the event by which the device requests `pages` pages, or returns `-pages`.
     pub fn page_request(function: u16, pages: i32) -> Self {
         let mut eqe = Eqe::new_zeroed();
         eqe.kind = event::PAGE_REQUEST;
@@ -149,7 +149,7 @@ fn xor(bytes: &[u8]) -> u8 {
 mod tests {
     use super::*;
 
-    /// Offsets written by hand from the header, not by these structs.
+    /// Offsets are written by hand from the header, not derived from the structs.
     #[test]
     fn golden_entry() {
         let mut bytes = [0; 64];
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(bytes[560..568], [0, 0, 0, 1, 0, 0, 4, 0]);
         assert_eq!(bytes[568..572], [0, 0, 0, 3]);
         assert_eq!(bytes[573], 0x77);
-        // As cmd.c checks them: the control part without the last byte, then everything.
+        // The checks of cmd.c: the control part without the last byte, then the whole block.
         assert_eq!(xor(&bytes[512..575]), 0xff);
         assert_eq!(xor(bytes), 0xff);
     }

@@ -7,7 +7,7 @@ use super::fields::hca_cap as layout;
 use super::refusal::{Refusal, Status, Syndrome};
 use super::Options;
 
-/// Kinds of capabilities (`enum mlx5_cap_type`, include/linux/mlx5/device.h).
+/// Types of capabilities (`enum mlx5_cap_type`, include/linux/mlx5/device.h).
 mod kind {
     pub const GENERAL: u16 = 0;
     pub const GENERAL_2: u16 = 0x20;
@@ -27,7 +27,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// As after a reset.
+    /// Returns the capabilities after a reset.
     pub fn new(options: &Options) -> Self {
         let mut max = vec![0; layout::LEN];
         let log_max_uctx = match options.max_uctx {
@@ -61,13 +61,13 @@ impl Capabilities {
         }
     }
 
-    /// log2 of the UAR page in units of [`ADAPTER_PAGE`], as the driver has set it. `uar_4k`, by which UARs stay at 4 KiB whatever
-    /// the page size is, is not offered.
+    /// log2 of the size of a UAR page in units of [`ADAPTER_PAGE`], as set by the driver. The
+    /// device does not offer `uar_4k`, with which UARs are 4 KiB apart for all page sizes.
     pub fn log_uar_page_size(&self) -> u64 {
         layout::LOG_UAR_PAGE_SZ.get(&self.current)
     }
 
-    /// QUERY_HCA_CAP: the answer.
+    /// QUERY_HCA_CAP: returns the answer.
     pub fn query(&self, which: u16, is_current: bool) -> Result<Vec<u8>, Refusal> {
         let capability = match (which, is_current) {
             (kind::GENERAL, true) => &self.current,
@@ -149,6 +149,6 @@ mod tests {
             layout::LOG_UAR_PAGE_SZ.set(&mut page, log);
             assert_eq!(caps.set(0, &page).is_ok(), is_accepted, "{log}");
         }
-        assert_eq!(caps.log_uar_page_size(), 6, "of the last one accepted");
+        assert_eq!(caps.log_uar_page_size(), 6, "refused values have no effect");
     }
 }

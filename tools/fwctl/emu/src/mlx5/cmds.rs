@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Input bytes to a [`Request`], or the reason why not.
+//! Parses the input of a command into a [`Request`] or a [`Refusal`].
 
 use super::fields::{self, congestion, eq, hca_cap, input, pages, register, teardown, uar, uctx};
 use super::opcodes::{self as op, Opcode};
 use super::refusal::{Refusal, Status, Syndrome};
 
-/// The first bytes of an input.
+/// The header of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// The command.
+    /// The opcode.
     pub opcode: u16,
-    /// For whom.
+    /// The user context.
     pub uid: u16,
-    /// Its modifier.
+    /// The opcode modifier.
     pub op_mod: u16,
 }
 
 impl Header {
-    /// The header of an input; zeroes where it ends before.
+    /// Returns the header of an input. Fields beyond its end are 0.
     pub fn of(bytes: &[u8]) -> Self {
         Header {
             opcode: input::OPCODE.get(bytes) as u16,
@@ -27,7 +27,7 @@ impl Header {
         }
     }
 
-    /// The register that the input accesses.
+    /// Returns the register that the input accesses.
     pub fn register(&self, bytes: &[u8]) -> Option<u16> {
         let accesses = matches!(self.opcode, op::ACCESS_REG | op::ACCESS_REGISTER_USER);
         accesses.then(|| register::ID.get(bytes) as u16)
@@ -43,25 +43,25 @@ pub enum Access {
     Read,
 }
 
-/// Part of the page supply that a driver asks about (`MLX5_BOOT_PAGES`, `MLX5_INIT_PAGES`).
+/// The pages that QUERY_PAGES asks about (`MLX5_BOOT_PAGES`, `MLX5_INIT_PAGES`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageNeed {
-    /// Before initialisation.
+    /// Pages needed before INIT_HCA.
     Boot,
-    /// For initialisation.
+    /// Pages needed for INIT_HCA.
     Init,
-    /// Now.
+    /// Pages needed at runtime.
     Regular,
 }
 
-/// What a driver says about pages (`enum mlx5_pages_op` in pagealloc.c).
+/// Operations of MANAGE_PAGES (`enum mlx5_pages_op` in pagealloc.c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageOp {
-    /// It has none.
+    /// The driver cannot allocate pages.
     CannotGive,
-    /// Here are some.
+    /// The driver gives pages.
     Give,
-    /// It wants some back.
+    /// The driver reclaims pages.
     Take,
 }
 
@@ -129,10 +129,10 @@ pub enum Request<'a> {
     QueryVuid,
 }
 
-/// Shortest input of a command.
+/// Minimum length of the input of a command.
 fn min_len(opcode: u16) -> usize {
     match opcode {
-        // The driver sends 12 bytes of these.
+        // The driver sends 12 bytes for these.
         op::ENABLE_HCA | op::DISABLE_HCA => 12,
         op::SET_HCA_CAP => hca_cap::CAPABILITY + hca_cap::LEN,
         op::CREATE_EQ => eq::PAS + 8,
@@ -141,7 +141,7 @@ fn min_len(opcode: u16) -> usize {
     }
 }
 
-/// Takes an admitted command's input apart.
+/// Parses the input of a command that [`op::admit`] has accepted.
 pub fn parse<'a>(opcode: &Opcode, bytes: &'a [u8]) -> Result<Request<'a>, Refusal> {
     if bytes.len() < min_len(opcode.number) {
         return Err(Refusal(Status::BAD_IN_LEN, Syndrome::SHORT_INPUT));
@@ -167,7 +167,8 @@ pub fn parse<'a>(opcode: &Opcode, bytes: &'a [u8]) -> Result<Request<'a>, Refusa
         }
         op::SET_HCA_CAP => {
             own_function(hca_cap::OTHER_FUNCTION)?;
-            // A user context may configure other functions, but not its own, and there are no others.
+            // A user context may set capabilities of other functions but not of its own, and there
+            // are no other functions.
             if !matches!(input::UID.get(bytes), 0 | 0xffff) {
                 return Err(Refusal(Status::BAD_OP, Syndrome::NOT_FOR_USERS));
             }
@@ -259,7 +260,7 @@ pub fn parse<'a>(opcode: &Opcode, bytes: &'a [u8]) -> Result<Request<'a>, Refusa
         }
         op::QUERY_WOL_ROL => Request::QueryWolRol,
         op::QUERY_VUID => Request::QueryVuid,
-        // The table has a command that is not here.
+        // In the table but not implemented.
         _ => return Err(Refusal(Status::BAD_OP, Syndrome::UNKNOWN_OPCODE)),
     })
 }
@@ -274,7 +275,7 @@ mod tests {
 
     #[test]
     fn golden_register_read() {
-        // ACCESS_REG, uid 7, read, MGIR, argument 0, one word of data.
+        // ACCESS_REG, uid 7, read, MGIR, argument 0, four bytes of data.
         let bytes = [
             0x08, 0x05, 0, 7, 0, 0, 0, 1, 0, 0, 0x90, 0x20, 0, 0, 0, 0, 0xaa, 0xbb, 0xcc, 0xdd,
         ];
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn no_input_is_too_short_or_too_long() {
+    fn inputs_of_all_lengths_are_handled() {
         for opcode in op::OPCODES {
             let mut bytes = vec![0; 0x1200];
             bytes[..2].copy_from_slice(&opcode.number.to_be_bytes());
@@ -346,7 +347,7 @@ mod tests {
             assert_ne!(
                 parse(opcode, &bytes),
                 Err(Refusal(Status::BAD_OP, Syndrome::UNKNOWN_OPCODE)),
-                "{} is in the table but not here",
+                "{} is in the table but not implemented",
                 opcode.name
             );
         }

@@ -1,49 +1,49 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the device counts, for the control socket and the report at the end.
+//! Counters for the control socket and the final report.
 
 use super::opcodes;
 use serde_json::{json, Map, Value};
 use std::collections::BTreeMap;
 
-/// Most leaks that are remembered one by one.
+/// Maximum number of leaks that are recorded individually.
 const MAX_LEAKS: usize = 64;
 
-/// Counters since the process started; no reset clears them.
+/// Counters since the process started. Resets do not clear them.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Commands by opcode.
     pub commands: BTreeMap<u16, u64>,
     /// Register accesses by register.
     pub registers: BTreeMap<u16, u64>,
-    /// Commands that were refused, by status.
+    /// Refused commands, by status.
     pub refused: BTreeMap<u8, u64>,
-    /// Commands of user contexts.
+    /// Commands from user contexts.
     pub user_commands: u64,
-    /// Commands that could not be read or answered.
+    /// Commands that could not be fetched or answered.
     pub delivery_errors: u64,
-    /// Doorbells for slots that had no command, or one in flight.
+    /// Doorbells for slots without a new command.
     pub idle_doorbells: u64,
-    /// Doorbells that were ignored: no queue, or fatal health.
+    /// Doorbells ignored because there is no queue or the health is fatal.
     pub ignored_doorbells: u64,
-    /// Commands in flight that a reset ended.
+    /// Commands in flight that a reset cancelled.
     pub cancelled: u64,
-    /// Resets of the function: machine, FLR, firmware.
+    /// Resets of the function: by machine, FLR or firmware.
     pub resets: u64,
-    /// What was alive when a driver said that it was done.
+    /// Resources that a driver had not released when it shut the function down.
     leaks: Vec<String>,
     leaks_left_out: u64,
-    /// What was alive when a reset took it.
+    /// Resources that a reset released.
     pub dropped: u64,
 }
 
 impl Counters {
-    /// Counts one in a map.
+    /// Increments the counter of a key.
     pub fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
         *map.entry(key).or_default() += 1;
     }
 
-    /// Remembers a leak.
+    /// Records a leak.
     pub fn leak(&mut self, what: String) {
         if self.leaks.len() < MAX_LEAKS {
             self.leaks.push(what);
@@ -52,7 +52,7 @@ impl Counters {
         }
     }
 
-    /// All leaks.
+    /// Returns the recorded leaks.
     pub fn leaks(&self) -> Vec<String> {
         let mut leaks = self.leaks.clone();
         if self.leaks_left_out > 0 {
@@ -61,7 +61,7 @@ impl Counters {
         leaks
     }
 
-    /// All leaks, which then are none any more.
+    /// Returns the recorded leaks and clears them.
     pub fn forgive_leaks(&mut self) -> Vec<String> {
         let leaks = self.leaks();
         self.leaks.clear();
@@ -69,12 +69,12 @@ impl Counters {
         leaks
     }
 
-    /// Number of commands.
+    /// Number of commands executed.
     pub fn total(&self) -> u64 {
         self.commands.values().sum()
     }
 
-    /// For the control socket.
+    /// Returns the counters for the control socket.
     pub fn json(&self) -> Value {
         json!({
             "commands": named(&self.commands, |opcode| opcodes::name(*opcode)),

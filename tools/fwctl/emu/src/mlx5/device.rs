@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The card: BAR 0, resets, and the control socket.  `flight.rs` has the life of a command.
+//! The card: BAR 0, resets, and the control socket. The life of a command is in `flight.rs`.
 
 use super::counters::Counters;
 use super::exec::{Function, BAR0, VECTORS};
@@ -14,16 +14,16 @@ use flight::InFlight;
 use serde_json::{json, Value};
 use std::time::Instant;
 
-/// Where QEMU keeps the MSI-X table and the pending bits; accesses there do not reach us.
+/// Offsets of the MSI-X table and pending bits. QEMU emulates them: accesses are not forwarded.
 const MSIX_TABLE: u32 = 0x3000;
 const MSIX_PENDING: u32 = 0x4000;
-/// Event queue doorbells in a UAR (`MLX5_EQ_DOORBELL_OFFSET`, eq.c): the first arms the queue as well, the second only updates its
-/// consumer index.
+/// Event queue doorbells in a UAR (`MLX5_EQ_DOORBELL_OFFSET`, eq.c): one arms the queue, the other
+/// only updates its consumer index.
 const DOORBELL_ARM: u64 = 0x40;
 const DOORBELL_UPDATE: u64 = 0x48;
-/// Command slots.
+/// Number of command slots.
 const SLOTS: usize = 1 << iseg::LOG_SLOTS;
-/// Most pages that the control socket can have asked for at once.
+/// Maximum number of pages in one request of the control socket.
 const MAX_PAGE_REQUEST: u16 = 4096;
 
 /// A ConnectX.
@@ -34,14 +34,14 @@ pub struct ConnectX {
     function: Function,
     slots: [Option<InFlight>; SLOTS],
     faults: Faults,
-    /// The last command that a fault hit, and when that was.
+    /// Title of the last command that a fault hit.
     last_hit: Option<String>,
     counters: Counters,
     noise: Noise,
 }
 
 impl ConnectX {
-    /// A card as after power on.
+    /// Returns a card after power on.
     pub fn new(options: Options) -> Self {
         let mut config = ConfigSpace::new(Identity {
             vendor: identity::VENDOR,
@@ -133,15 +133,15 @@ impl ConnectX {
     }
 }
 
-/// What the control socket of this device understands beyond [`control::VERBS`].
+/// Verbs of the control socket that only this device supports, besides [`control::VERBS`].
 const VERBS: &[&str] = &[
-    "health SYNDROME (fatal; 0 heals)",
-    "syndrome SYNDROME (not fatal; 0 heals)",
+    "health SYNDROME (reports fatal health; 0 clears it)",
+    "syndrome SYNDROME (reports a health syndrome that is not fatal; 0 clears it)",
     "heartbeat on|off",
-    "release (gives back the slots of commands that were never answered, without their answers)",
-    "forget (drops all user contexts, as a reset of the firmware does: no leaks)",
-    "forgive-leaks (lists what drivers have left behind, which then is no leak any more)",
-    "request-pages N (asks the driver for pages; negative offers some)",
+    "release (completes commands that are never answered, without their answers)",
+    "forget (destroys all user contexts, as a firmware reset does; not counted as leaks)",
+    "forgive-leaks (prints the recorded leaks and clears them)",
+    "request-pages N (requests pages from the driver; a negative N returns some)",
 ];
 
 impl Device for ConnectX {
@@ -248,7 +248,7 @@ impl Device for ConnectX {
             "heartbeat" => match argument {
                 "on" => self.iseg.frozen = None,
                 "off" => self.iseg.frozen = Some(self.iseg.heartbeat()),
-                _ => return Err("on or off".into()),
+                _ => return Err("expected on or off".into()),
             },
             "release" => {
                 let stuck = |in_flight: &mut InFlight| in_flight.due.is_none();
@@ -276,17 +276,17 @@ impl Device for ConnectX {
                     .map_or((1, argument), |count| (-1, count));
                 let count = number::<u16>(count)?;
                 if count == 0 || count > MAX_PAGE_REQUEST {
-                    return Err(format!("1 to {MAX_PAGE_REQUEST} pages"));
+                    return Err(format!("expected 1 to {MAX_PAGE_REQUEST} pages"));
                 }
                 if !self
                     .function
                     .eqs
                     .post_page_request(bus, sign * i32::from(count))
                 {
-                    return Err("no event queue takes page requests".into());
+                    return Err("no event queue is subscribed to page requests".into());
                 }
             }
-            _ => return Err(format!("unknown: {verb}; `help` lists what there is")),
+            _ => return Err(format!("unknown verb: {verb}; `help` lists the verbs")),
         }
         Ok(Value::Null)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Event queues: rings of 64-byte events in guest memory, and the interrupts for them.
+//! Event queues: rings of 64-byte events in guest memory, and their interrupts.
 
 use super::bits::{event, Eqe};
 use super::fields::{eq as layout, output};
@@ -9,16 +9,16 @@ use crate::device::Bus;
 use std::collections::BTreeMap;
 use zerocopy::IntoBytes;
 
-/// Event queues at one time; numbers have 8 bits and 0 is not used.
+/// Maximum number of event queues. Numbers have 8 bits, and 0 is not used.
 pub const MAX_EQS: usize = 127;
-/// Largest queue: 2^22 events (`log_max_eq_sz` of real devices).
+/// log2 of the maximum queue size: 2^22 events (`log_max_eq_sz` of real devices).
 pub const LOG_MAX_SIZE: u8 = 22;
-/// log2 of the bytes of an event.
+/// log2 of the size of an event.
 const LOG_EVENT: u8 = 6;
-/// log2 of the smallest page, and how much larger a page can be.
+/// log2 of the minimum page size, and the maximum of `log_page_size`.
 const LOG_PAGE: u8 = 12;
 const MAX_PAGE_SHIFT: u8 = 18;
-/// Indices are counted modulo this.
+/// Indices have 24 bits.
 const INDEX_MASK: u32 = 0xff_ffff;
 
 /// One event queue.
@@ -33,13 +33,14 @@ struct Eq {
     producer: u32,
     consumer: u32,
     is_armed: bool,
-    /// The context as the driver wrote it.
+    /// The context as written by the driver.
     context: [u8; 64],
 }
 
 impl Eq {
     fn wants(&self, kind: u8) -> bool {
-        // The mask is an array of 64-bit words, bit 0 the least significant of the first one.
+        // The mask is an array of 64-bit words. Bit 0 is the least significant bit of the first
+        // one.
         self.mask[usize::from(kind) / 64] >> (kind % 64) & 1 != 0
     }
 
@@ -61,16 +62,16 @@ pub struct EventQueues {
     queues: BTreeMap<u8, Eq>,
     /// Events written.
     pub events: u64,
-    /// Events for which there was no room.
+    /// Events dropped because their queue was full.
     pub overruns: u64,
-    /// Doorbells that named no queue, or came through another queue's UAR.
+    /// Doorbells for an unknown queue, or written to the UAR of another queue.
     pub stray_doorbells: u64,
     /// Events that could not be written.
     pub dma_errors: u64,
 }
 
 impl EventQueues {
-    /// CREATE_EQ: the number of the new queue.
+    /// CREATE_EQ: returns the number of the new queue.
     pub fn create(
         &mut self,
         input: &[u8],
@@ -112,7 +113,7 @@ impl EventQueues {
                 .collect()
         };
         let pages = words(pas);
-        // A page that is not aligned to what it is said to be could reach beyond the address space.
+        // A page that is not aligned to its size could extend beyond the address space.
         if pages.iter().any(|page| page & ((1 << LOG_PAGE) - 1) != 0) {
             return bad(Syndrome::BAD_ADDRESS);
         }
@@ -144,7 +145,7 @@ impl EventQueues {
             .ok_or(Refusal(Status::BAD_RES, Syndrome::NOT_ALIVE))
     }
 
-    /// QUERY_EQ: the answer.
+    /// QUERY_EQ: returns the answer.
     pub fn query(&self, number: u8) -> Result<Vec<u8>, Refusal> {
         let queue = self
             .queues
@@ -153,7 +154,7 @@ impl EventQueues {
         let mut answer = vec![0; layout::PAS + 8 * queue.pages.len()];
         let context = &mut answer[layout::CONTEXT..][..64];
         context.copy_from_slice(&queue.context);
-        // Fired 0xa, armed 0x9 (`st`).
+        // `st` is 0xa (fired) or 0x9 (armed).
         layout::STATE.set(context, if queue.is_armed { 0x9 } else { 0xa });
         layout::CONSUMER.set(context, queue.consumer.into());
         layout::PRODUCER.set(context, queue.producer.into());
@@ -164,7 +165,7 @@ impl EventQueues {
         Ok(answer)
     }
 
-    /// The queue that takes events of `kind`.
+    /// Returns the queue that is subscribed to events of type `kind`.
     pub fn listener(&self, kind: u8) -> Option<u8> {
         self.queues
             .iter()
@@ -172,7 +173,7 @@ impl EventQueues {
             .map(|(number, _)| *number)
     }
 
-    /// Whether a queue uses this UAR.
+    /// Returns whether a queue uses this UAR.
     pub fn use_uar(&self, uar: u32) -> bool {
         self.queues.values().any(|queue| queue.uar == uar)
     }
@@ -182,13 +183,13 @@ impl EventQueues {
         self.queues.len()
     }
 
-    /// Forgets all queues.
+    /// Removes all queues.
     pub fn clear(&mut self) {
         self.queues.clear();
     }
 
-    /// Puts an event into a queue, if it is still there, and raises its interrupt unless that is
-    /// to be lost.
+    /// Posts an event to a queue, if the queue still exists, and raises its interrupt if the queue
+    /// is armed and `interrupts` is set.
     pub fn post(&mut self, bus: &mut Bus, number: u8, mut event: Eqe, interrupts: bool) {
         let Some(queue) = self.queues.get_mut(&number) else {
             return;
@@ -215,7 +216,7 @@ impl EventQueues {
         }
     }
 
-    /// A write to a doorbell of page `uar`: queue number and consumer index.
+    /// Handles a doorbell write to UAR `uar`. `value` has queue number and consumer index.
     pub fn doorbell(&mut self, bus: &mut Bus, uar: u32, value: u32, arm: bool) {
         let number = (value >> 24) as u8;
         let Some(queue) = self
@@ -229,7 +230,7 @@ impl EventQueues {
         queue.consumer = value & INDEX_MASK;
         if arm {
             queue.is_armed = true;
-            // Something came since the driver last looked.
+            // Events were posted since the driver last polled.
             if queue.fill() != 0 {
                 queue.is_armed = false;
                 bus.vectors.raise(queue.vector.into());
@@ -237,7 +238,7 @@ impl EventQueues {
         }
     }
 
-    /// Asks for pages, or offers some; whether anyone listens.
+    /// Posts a page request. Returns whether a queue is subscribed to it.
     pub fn post_page_request(&mut self, bus: &mut Bus, pages: i32) -> bool {
         let listener = self.listener(event::PAGE_REQUEST);
         if let Some(number) = listener {
@@ -247,7 +248,7 @@ impl EventQueues {
     }
 }
 
-/// The answer of CREATE_EQ.
+/// Returns the answer of CREATE_EQ.
 pub fn created(number: u8) -> Vec<u8> {
     let mut answer = vec![0; output::LEN];
     layout::NUMBER.set(&mut answer, number.into());
@@ -301,7 +302,7 @@ mod tests {
         queues.post(&mut bus, number, Eqe::command(1 << 5), true);
         assert_eq!((owner(&bus, 0), raised(&bus)), (0, 0), "not armed");
         queues.doorbell(&mut bus, 1, doorbell, true);
-        assert_eq!(raised(&bus), 1, "one was waiting");
+        assert_eq!(raised(&bus), 1, "an event was pending");
         queues.doorbell(&mut bus, 1, doorbell | 1, true);
         assert_eq!(raised(&bus), 1);
         queues.post(&mut bus, number, Eqe::command(1 << 5), true);
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn invalid_queues_are_refused() {
         let mut queues = EventQueues::default();
         let good = input(0, &[0x1000], &[]);
         let with = |at: usize, value: u8| {
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_are_no_memory() {
+    fn unmapped_pages_are_dma_errors() {
         let mut bus = bus();
         let mut queues = EventQueues::default();
         for page in [0x10000, u64::MAX << 12] {
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn query_tells_what_was_created() {
+    fn query_returns_the_context() {
         let mut bus = bus();
         let mut queues = EventQueues::default();
         let input = input(7, &[0x1000, 0x2000], &[event::COMMAND]);

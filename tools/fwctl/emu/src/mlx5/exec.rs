@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The function: what commands change, and what they answer.
+//! The function: the state that commands change, and their execution.
 
 use super::caps::{Capabilities, ADAPTER_PAGE};
 use super::cmds::{self, Header, PageNeed, Request};
@@ -19,22 +19,22 @@ use std::ops::Range;
 
 /// Size of BAR 0.
 pub const BAR0: u64 = 32 << 20;
-/// Numbers of the UARs while a UAR page is 4 KiB. Page 0 has the start of the initialisation segment.
+/// Numbers of the UARs if a UAR page is 4 KiB. The lower pages have the initialisation segment.
 const UARS: Range<u32> = 16..1024;
-/// MSI-X vectors.
+/// Number of MSI-X vectors.
 pub const VECTORS: u16 = 8;
-/// ISSI that is offered besides 0 (`supported_issi_dw0`, bit 1).
+/// The supported ISSI besides 0 (`supported_issi_dw0`, bit 1).
 const ISSI: u16 = 1;
 
 /// The state of the function.
 #[derive(Clone, Debug)]
 pub struct Function {
     options: Options,
-    /// How far the driver has come.
+    /// The stage of initialisation.
     pub stage: Stage,
     issi: u16,
     caps: Capabilities,
-    /// Pages lent by the driver.
+    /// Pages given by the driver.
     pub pages: Pages,
     /// Event queues.
     pub eqs: EventQueues,
@@ -47,7 +47,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// As after power on.
+    /// Returns a function after power on.
     pub fn new(options: Options) -> Self {
         Function {
             options,
@@ -63,7 +63,7 @@ impl Function {
         }
     }
 
-    /// Forgets what drivers made; how many things that were.
+    /// Releases all resources of drivers, and returns their number.
     pub fn reset(&mut self) -> u64 {
         let dropped = self.alive().len() as u64;
         self.stage = Stage::Disabled;
@@ -77,7 +77,7 @@ impl Function {
         dropped
     }
 
-    /// Executes a command: the answer, with status and syndrome still 0.
+    /// Executes a command and returns its answer, with status and syndrome 0.
     pub fn execute(&mut self, input: &[u8], counters: &mut Counters) -> Result<Vec<u8>, Refusal> {
         let header = Header::of(input);
         let is_user = self.contexts.check(header.uid)?;
@@ -90,7 +90,7 @@ impl Function {
         let done = || Ok(vec![0; output::LEN]);
         match request {
             Request::EnableHca => {
-                // A driver that did not say goodbye, after fatal health for example.
+                // The previous driver did not tear down, for example after fatal health.
                 counters.dropped += self.reset();
                 self.stage = Stage::Enabled;
                 done()
@@ -109,7 +109,7 @@ impl Function {
                 done()
             }
             Request::TeardownHca { profile } => {
-                // A graceful one; the others are not among the capabilities.
+                // Only graceful teardown is supported.
                 if profile != 0 {
                     return Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_VALUE));
                 }
@@ -139,7 +139,7 @@ impl Function {
                 done()
             }
             Request::QueryPages(need) => Ok(self.pages.query(match (need, self.stage) {
-                // Asked in vain before it makes sense.
+                // Before INIT_HCA only the init pages are missing.
                 (PageNeed::Regular, Stage::Disabled | Stage::Enabled) => PageNeed::Init,
                 (need, _) => need,
             })),
@@ -217,7 +217,7 @@ impl Function {
         }
     }
 
-    /// What is alive, in words.
+    /// Returns descriptions of the resources that have not been released.
     pub fn alive(&self) -> Vec<String> {
         let mut alive = self.alive_but_pages();
         if self.pages.alive() > 0 {
@@ -250,17 +250,17 @@ impl Function {
             .for_each(|what| counters.leak(format!("{what} alive {when}")));
     }
 
-    /// Size of a UAR page: UAR n is at n times this size in BAR 0 (`uar2pfn()`, uar.c).
+    /// Size of a UAR page. UAR n starts at page n of BAR 0 (`uar2pfn()`, uar.c).
     fn uar_page(&self) -> u64 {
         ADAPTER_PAGE << self.caps.log_uar_page_size()
     }
 
-    /// Numbers of the UARs: those whose page is in BAR 0.
+    /// Numbers of the UARs whose page is in BAR 0.
     fn uar_numbers(&self) -> Range<u32> {
         UARS.start..UARS.end.min((BAR0 / self.uar_page()) as u32)
     }
 
-    /// The UAR and the offset in it of an offset in BAR 0, or `None` if no UAR is there.
+    /// Returns the UAR at an offset in BAR 0 and the offset in the UAR, or `None` if there is none.
     pub fn uar_at(&self, offset: u64) -> Option<(u32, u64)> {
         let page = self.uar_page();
         let number = u32::try_from(offset / page).ok()?;
@@ -275,7 +275,7 @@ impl Function {
     }
 }
 
-/// The answer to a command that was refused.
+/// Returns the answer of a refused command.
 pub fn refused(status: u8, syndrome: u32) -> Vec<u8> {
     let mut answer = vec![0; output::LEN];
     output::STATUS.set(&mut answer, status.into());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Fields of commands, answers and registers, in the notation of `include/linux/mlx5/mlx5_ifc.h`:
-//! offset and width in bits, most significant bit of the first byte first.
+//! offset and width in bits, from the most significant bit of the first byte.
 
-/// A field of up to 64 bits in one aligned 32-bit word or two.
+/// A field of up to 64 bits, in one or two aligned 32-bit words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     at: usize,
@@ -11,14 +11,14 @@ pub struct Field {
 }
 
 impl Field {
-    /// A field of `width` bits from bit `at` on.
+    /// Returns a field of `width` bits at bit `at`.
     pub const fn new(at: usize, width: usize) -> Self {
         assert!(width >= 1 && width <= 64);
         assert!(width <= 32 && at % 32 + width <= 32 || width == 64 && at % 32 == 0);
         Field { at, width }
     }
 
-    /// The same field of a structure that begins at byte `base` of a larger one.
+    /// Returns the same field in a structure that starts at byte `base`.
     pub const fn within(self, base: usize) -> Self {
         Field {
             at: self.at + 8 * base,
@@ -37,7 +37,7 @@ impl Field {
         u64::MAX >> (64 - self.width)
     }
 
-    /// The value; 0 if `bytes` ends before.
+    /// Returns the value, or 0 if `bytes` is too short.
     pub fn get(self, bytes: &[u8]) -> u64 {
         let (start, end, shift) = self.range();
         let Some(word) = bytes.get(start..end) else {
@@ -49,7 +49,7 @@ impl Field {
         value >> shift & self.mask()
     }
 
-    /// Sets the value's low bits; nothing if `bytes` ends before.
+    /// Sets the field to the low bits of `value`. Does nothing if `bytes` is too short.
     pub fn set(self, bytes: &mut [u8], value: u64) {
         let (start, end, shift) = self.range();
         let Some(word) = bytes.get_mut(start..end) else {
@@ -63,7 +63,7 @@ impl Field {
         word.copy_from_slice(&new.to_be_bytes()[8 - len..]);
     }
 
-    /// Whether it is not 0.
+    /// Returns whether the value is not 0.
     pub fn is_set(self, bytes: &[u8]) -> bool {
         self.get(bytes) != 0
     }
@@ -73,26 +73,26 @@ const fn field(at: usize, width: usize) -> Field {
     Field::new(at, width)
 }
 
-/// What each input begins with (`mbox_in_hdr` of the drivers).
+/// Header of an input (`mbox_in_hdr` of the drivers).
 #[allow(missing_docs)]
 pub mod input {
     use super::*;
     pub const OPCODE: Field = field(0x00, 16);
     pub const UID: Field = field(0x10, 16);
     pub const OP_MOD: Field = field(0x30, 16);
-    /// Bytes of it.
+    /// Length of the header.
     pub const HEADER: usize = 8;
-    /// Most commands are this long, or longer.
+    /// Minimum length of the input of most commands.
     pub const LEN: usize = 16;
 }
 
-/// What each answer begins with (`mbox_out_hdr`).
+/// Header of an answer (`mbox_out_hdr`).
 #[allow(missing_docs)]
 pub mod output {
     use super::*;
     pub const STATUS: Field = field(0x00, 8);
     pub const SYNDROME: Field = field(0x20, 32);
-    /// Bytes of an answer without content.
+    /// Length of an answer without content.
     pub const LEN: usize = 16;
 }
 
@@ -102,9 +102,9 @@ pub mod hca_cap {
     use super::*;
     pub const OTHER_FUNCTION: Field = field(0x40, 1);
     pub const FUNCTION_ID: Field = field(0x50, 16);
-    /// Byte in inputs and answers where the capability begins.
+    /// Offset of the capability, in inputs and answers.
     pub const CAPABILITY: usize = 0x10;
-    /// Bytes of a capability: `hca_cap_union`.
+    /// Length of a capability: `hca_cap_union`.
     pub const LEN: usize = 0x1000;
 
     pub const HCA_CAP_2: Field = field(0x20, 1);
@@ -138,7 +138,7 @@ pub mod pages {
     pub const IN_ENTRIES: Field = field(0x60, 32);
     /// Of `manage_pages_out`.
     pub const OUT_ENTRIES: Field = field(0x40, 32);
-    /// Byte where the addresses begin.
+    /// Offset of the addresses.
     pub const PAS: usize = 0x10;
 }
 
@@ -157,7 +157,7 @@ pub mod eq {
     use super::*;
     /// Of `create_eq_out`, `destroy_eq_in`, `query_eq_in`.
     pub const NUMBER: Field = field(0x58, 8);
-    /// Byte where the context begins, in inputs and answers; fields below are relative to it.
+    /// Offset of the context, in inputs and answers. The fields below are relative to it.
     pub const CONTEXT: usize = 0x10;
     pub const STATE: Field = field(0x14, 4);
     pub const PAGE_OFFSET: Field = field(0x54, 6);
@@ -167,9 +167,9 @@ pub mod eq {
     pub const LOG_PAGE_SIZE: Field = field(0xc3, 5);
     pub const CONSUMER: Field = field(0x148, 24);
     pub const PRODUCER: Field = field(0x168, 24);
-    /// Byte of `event_bitmask`, of `create_eq_in` and `query_eq_out`.
+    /// Offset of `event_bitmask`, in `create_eq_in` and `query_eq_out`.
     pub const MASK: usize = 0x58;
-    /// Byte where the pages begin, in both.
+    /// Offset of the page addresses, in both.
     pub const PAS: usize = 0x110;
 }
 
@@ -203,7 +203,7 @@ pub mod register {
     use super::*;
     pub const ID: Field = field(0x50, 16);
     pub const ARGUMENT: Field = field(0x60, 32);
-    /// Byte where its content begins, in both.
+    /// Offset of the content, in both.
     pub const DATA: usize = 0x10;
 }
 
@@ -214,7 +214,7 @@ pub mod adapter {
     pub const LEN: usize = 0x110;
     pub const IEEE_VENDOR_ID: Field = field(0x80 + 0xc8, 24);
     pub const VSD_VENDOR_ID: Field = field(0x80 + 0xf0, 16);
-    /// Byte of the PSID.
+    /// Offset of the PSID.
     pub const PSID: usize = 0x100;
 }
 
@@ -228,7 +228,7 @@ pub mod vport {
     pub const MAX_TX_SPEED: Field = field(0x60, 16);
     pub const ADMIN_STATE: Field = field(0x78, 4);
     pub const STATE: Field = field(0x7c, 4);
-    /// Of `query_vport_counter_out`: all counters are 0.
+    /// Length of `query_vport_counter_out`: all counters are 0.
     pub const COUNTER_LEN: usize = 0x210;
     /// Of `query_nic_vport_context_out`; the context begins at byte 0x10.
     pub const NIC_LEN: usize = 0x110;
@@ -259,9 +259,9 @@ pub mod congestion {
 pub mod vuid {
     use super::*;
     pub const NUM_OF_ENTRIES: Field = field(0x1f0, 16);
-    /// Byte of the first entry.
+    /// Offset of the first entry.
     pub const ENTRIES: usize = 0x40;
-    /// Bytes of an entry (`array1024_auto`).
+    /// Length of an entry (`array1024_auto`).
     pub const ENTRY_LEN: usize = 0x80;
 }
 
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(bytes[4..], [5, 6, 7, 8]);
     }
 
-    /// Byte of each by hand, from the structures of mlx5_ifc.h.
+    /// Offsets counted by hand in the structures of mlx5_ifc.h.
     #[test]
     fn golden_offsets() {
         let at = |field: Field| field.range().0 + (field.at % 32) / 8;

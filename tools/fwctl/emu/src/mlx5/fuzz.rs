@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A guest that means harm: bytes become register accesses, queue entries, mailbox chains, DMA
-//! mappings and faults.  For the fuzz target, and for `tests/hostile.rs` that feeds it noise.
+//! A hostile guest: turns bytes into register accesses, queue entries, mailbox chains, DMA mappings
+//! and faults. Used by the fuzz target, and by `tests/hostile.rs` with noise.
 
 use super::bits::{Entry, BLOCK_ALIGN};
 use super::device::ConnectX;
@@ -14,14 +14,14 @@ use serde_json::Value;
 use std::time::Instant;
 use zerocopy::{FromZeros, IntoBytes};
 
-/// Guest memory.
+/// Size of guest memory.
 const MEMORY: u64 = 1 << 20;
-/// Where the guest's command queue is, as long as it says the truth.
+/// Address of the guest's command queue, unless the guest moves it.
 const QUEUE: u64 = 0x1000;
-/// Most steps of one run.
+/// Maximum number of steps.
 const MAX_STEPS: usize = 256;
 
-/// Runs the guest that `bytes` describe against a new card, and returns the card's counters.
+/// Runs the guest described by `bytes` against a new card, and returns the card's counters.
 pub fn run(bytes: &[u8]) -> Value {
     let mut bytes = Bytes(bytes);
     let options = Options {
@@ -44,18 +44,18 @@ pub fn run(bytes: &[u8]) -> Value {
         }
         step(&mut card, &mut bus, &mut bytes);
     }
-    // Nothing that the guest did keeps these from working.
+    // These must work whatever the guest did.
     let counters = card
         .control(&mut bus, "counters", "")
-        .expect("counters can always be read");
+        .expect("reading the counters");
     card.control(&mut bus, "release", "")
-        .expect("slots can always be released");
+        .expect("releasing the slots");
     card.report();
     card.reset(&mut bus, Reset::Machine);
     counters
 }
 
-/// What a driver does first, so that the interesting commands are not refused.
+/// Brings the card up like a driver, so most later commands are not refused.
 fn bring_up(card: &mut ConnectX, bus: &mut Bus) {
     let queue = (QUEUE as u32).to_be_bytes();
     card.write(bus, 0, 0x14, &queue);
@@ -93,14 +93,14 @@ fn bring_up(card: &mut ConnectX, bus: &mut Bus) {
 
 fn step(card: &mut ConnectX, bus: &mut Bus, bytes: &mut Bytes<'_>) {
     match bytes.u8() % 16 {
-        // Commands that are well formed but for their content.
+        // Well-formed commands with arbitrary content.
         0..=5 => {
             let at = usize::from(bytes.u8());
             let opcode = match opcodes::OPCODES.get(at % (opcodes::OPCODES.len() + 1)) {
                 Some(opcode) => opcode.number,
                 None => bytes.u16(),
             };
-            // Most are the driver's own.
+            // Most commands are those of a driver.
             let uid = u16::from(bytes.u8()).saturating_sub(252);
             let op_mod = u16::from(bytes.u8() % 4);
             let mut tail = bytes.take(at).to_vec();
@@ -122,7 +122,7 @@ fn step(card: &mut ConnectX, bus: &mut Bus, bytes: &mut Bytes<'_>) {
                 room,
             );
         }
-        // Entries of any bytes.
+        // Arbitrary queue entries.
         6..=7 => {
             let mut entry = Entry::new_zeroed();
             let taken = bytes.take(size_of::<Entry>());
@@ -143,7 +143,7 @@ fn step(card: &mut ConnectX, bus: &mut Bus, bytes: &mut Bytes<'_>) {
         9..=11 => {
             let region = bytes.u8();
             let offset = match region % 4 {
-                // Seldom the queue's address, or few commands would get through.
+                // Rarely change the queue address, or few commands would be fetched.
                 0 if region < 0x10 => u64::from(bytes.u8()),
                 0 => u64::from(bytes.u8() | 0x20),
                 1 => u64::from(bytes.u16()),
@@ -177,7 +177,7 @@ fn step(card: &mut ConnectX, bus: &mut Bus, bytes: &mut Bytes<'_>) {
                 1 + bytes.u8() % 4,
                 effects[usize::from(bytes.u8() % 9)]
             );
-            let fault = spec.parse().expect("these are right");
+            let fault = spec.parse().expect("a valid fault");
             let _ = card.add_fault(fault);
         }
         14 => match bytes.u8() % 6 {
@@ -196,7 +196,7 @@ fn step(card: &mut ConnectX, bus: &mut Bus, bytes: &mut Bytes<'_>) {
     }
 }
 
-/// Makes of noise what the card does not refuse at once.
+/// Fixes up a random input so the card does not refuse it immediately.
 fn make_plausible(opcode: u16, tail: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
     match opcode {
         opcodes::CREATE_UCTX => {
@@ -229,7 +229,7 @@ fn message(opcode: u16, uid: u16, op_mod: u16, tail: &[u8]) -> Vec<u8> {
     input
 }
 
-/// Sends a command with chains where there is room for both.
+/// Sends a command with chains at the mailboxes.
 fn command(card: &mut ConnectX, bus: &mut Bus, slot: u8, input: &[u8], room: usize) {
     use super::queue::test::{write_command_at, Mailboxes};
     let mailboxes = Mailboxes {
@@ -237,7 +237,7 @@ fn command(card: &mut ConnectX, bus: &mut Bus, slot: u8, input: &[u8], room: usi
         output: 0x2_0000 + 0x20 * BLOCK_ALIGN,
     };
     let at = QUEUE + 64 * u64::from(slot);
-    // The guest may have moved its memory away.
+    // The guest may have unmapped its memory.
     if write_command_at(&mut bus.memory, at, mailboxes, input, room).is_ok() {
         card.write(bus, 0, 0x18, &(1u32 << slot).to_be_bytes());
     }

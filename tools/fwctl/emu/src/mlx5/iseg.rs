@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The initialisation segment at the start of BAR 0: `struct mlx5_init_seg` and `struct health_buffer`, include/linux/mlx5/device.h.
+//! The initialisation segment at the start of BAR 0: `struct mlx5_init_seg` and `struct
+//! health_buffer`, include/linux/mlx5/device.h.
 
 use super::identity::FIRMWARE;
 use super::Options;
 use std::time::Instant;
 
-/// Bytes of it.
+/// Size of the segment.
 pub const LEN: u64 = 0x2010;
-/// Revision of the command interface that the driver insists on (`CMD_IF_REV`, cmd.c).
+/// Command interface revision that the driver requires (`CMD_IF_REV`, cmd.c).
 const COMMAND_INTERFACE: u32 = 5;
 /// log2 of the number of command slots.
 pub const LOG_SLOTS: u32 = 5;
-/// log2 of the bytes between them.
+/// log2 of the distance between command slots.
 const LOG_STRIDE: u32 = 6;
-/// How long the firmware needs to start, in ms, for `cmd_q_init_to`.
+/// Maximum time in ms that the firmware needs to start, for `cmd_q_init_to`.
 const INIT_TIMEOUT: u32 = 2000;
-/// Most ms that a timeout field holds.
+/// Maximum of a timeout field, in ms.
 pub const MAX_TIMEOUT: u32 = 0xf_ffff;
-/// Rate of the health counter in ms.
+/// Period of the health counter, in ms.
 const HEARTBEAT: u128 = 10;
-/// Bits of the queue address that hold sizes and state instead.
+/// The low bits of the queue address, which hold sizes and state.
 const LOW_BITS: u32 = 0xfff;
 
 /// NIC interface state, bits 10:8 (`MLX5_INITIAL_SEG_NIC_INTERFACE_*`, mlx5_core.h).
@@ -34,22 +35,22 @@ mod nic {
 /// Health of the firmware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// 0 is healthy.
+    /// The syndrome, or 0 if healthy.
     pub syndrome: u8,
-    /// The firmware wants to be reset, and does nothing until then (`rfr`).
+    /// The firmware requests a reset and executes nothing until then (`rfr`).
     pub is_fatal: bool,
 }
 
-/// What a write asks for.
+/// Side effect of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing.
+    /// None.
     None,
-    /// A driver begins to say where its commands are: nobody waits any more at the place before.
+    /// A driver starts to set the queue address, so commands in the old queue are obsolete.
     Queue,
-    /// Commands in these slots.
+    /// Commands were queued in these slots.
     Doorbell(u32),
-    /// A reset of the firmware.
+    /// The firmware was reset.
     Reset,
 }
 
@@ -64,12 +65,12 @@ pub struct Iseg {
     nic_state: u32,
     /// Health buffer.
     pub health: Health,
-    /// The health counter stands still at this value.
+    /// The value at which the health counter is frozen.
     pub frozen: Option<u32>,
 }
 
 impl Iseg {
-    /// As after power on.
+    /// Returns the registers after power on.
     pub fn new(options: &Options) -> Self {
         Iseg {
             started: Instant::now(),
@@ -83,24 +84,24 @@ impl Iseg {
         }
     }
 
-    /// Forgets what drivers wrote.
+    /// Clears what drivers have written.
     pub fn reset(&mut self) {
         (self.queue_high, self.queue_low, self.nic_state) = (0, 0, nic::FULL_DRIVER);
         (self.health, self.frozen) = (Health::default(), None);
     }
 
-    /// Guest address of a command slot; none if the queue has not been set.
+    /// Returns the guest address of a command slot, or `None` if no queue is set.
     pub fn slot(&self, slot: u8) -> Option<u64> {
         let queue = u64::from(self.queue_high) << 32 | u64::from(self.queue_low);
         (queue != 0).then(|| queue.wrapping_add(u64::from(slot) << LOG_STRIDE))
     }
 
-    /// The current heartbeat.
+    /// Returns the current value of the health counter.
     pub fn heartbeat(&self) -> u32 {
         (self.started.elapsed().as_millis() / HEARTBEAT) as u32
     }
 
-    /// Reads any bytes.
+    /// Reads any number of bytes at any offset.
     pub fn read(&self, offset: u64, to: &mut [u8]) {
         for (n, byte) in to.iter_mut().enumerate() {
             let at = offset.wrapping_add(n as u64);
@@ -115,12 +116,12 @@ impl Iseg {
             0x000 => u32::from(minor) << 16 | u32::from(major),
             0x004 => COMMAND_INTERFACE << 16 | u32::from(sub),
             0x010 => self.queue_high,
-            // The driver adds sizes to what it wrote here and reads them again at the next probe.
+            // The driver reads the sizes at probe, also after an earlier one wrote the address.
             0x014 => self.queue_low | self.nic_state << nic::SHIFT | LOG_SLOTS << 4 | LOG_STRIDE,
             0x1fc => u32::from(self.has_fw_reset) << 30,
             0x230 => u32::from(major) << 24 | u32::from(minor) << 16 | u32::from(sub),
             0x234 => 0x0218,
-            // rfr, severity is valid, 2 is critical and 3 an error.
+            // rfr, severity valid, and severity 2 (critical) or 3 (error).
             0x238 if self.health.is_fatal => 0x8a << 24,
             0x238 if self.health.syndrome != 0 => 0x0b << 24,
             0x23c => u32::from(self.health.syndrome) << 16,
@@ -133,7 +134,7 @@ impl Iseg {
         }
     }
 
-    /// Writes an aligned word; anything else is ignored.
+    /// Writes an aligned word. Ignores other writes.
     pub fn write(&mut self, offset: u64, from: &[u8]) -> Effect {
         let Ok(word) = from.try_into().map(u32::from_be_bytes) else {
             return Effect::None;
@@ -159,8 +160,8 @@ impl Iseg {
         Effect::None
     }
 
-    /// What remains of the driver's writes after a reset that it asked for: the function is
-    /// disabled until a driver sets the queue again.
+    /// The state after a reset that the driver requested: disabled until a driver sets the queue
+    /// address again.
     pub fn reset_by_driver(&mut self) {
         self.reset();
         self.nic_state = nic::DISABLED;
@@ -228,7 +229,7 @@ mod tests {
         iseg.reset_by_driver();
         assert_eq!((word(&iseg, 0x14) >> 8 & 7, iseg.health.syndrome), (1, 0));
         iseg.write(0x14, &[0, 0, 0x10, 0]);
-        assert_eq!(word(&iseg, 0x14) >> 8 & 7, 0, "a driver is back");
+        assert_eq!(word(&iseg, 0x14) >> 8 & 7, 0, "a driver has set the queue");
         iseg.frozen = Some(7);
         assert_eq!(word(&iseg, 0x1010), 7);
     }

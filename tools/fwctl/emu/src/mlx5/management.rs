@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Content of the access registers, and ACCESS_REG (0x805) and ACCESS_REGISTER_USER (0xb0c) on them.
+//! Content of the access registers, and their access by ACCESS_REG (0x805) and
+//! ACCESS_REGISTER_USER (0xb0c).
 //!
-//! Layouts: `mcam_reg`, `pcam_reg`, `mcqs_reg`, `mcqi_reg`, `mcc_reg`, `mfrl_reg`, `mrtc_reg`, `mtcap_reg`,
-//! `mtmp_reg`, `dtor_reg` of mlx5_ifc.h; `mgir_ext` and `mqis_reg_ext` of mstflint's
-//! `prm_dbs/hca/ext/register_access_table.adb`, whose offsets count from the low end of a word. Those of the
-//! configuration are in [`nvconfig`].
+//! Layouts: `mcam_reg`, `pcam_reg`, `mcqs_reg`, `mcqi_reg`, `mcc_reg`, `mfrl_reg`, `mrtc_reg`,
+//! `mtcap_reg`, `mtmp_reg`, `dtor_reg` of mlx5_ifc.h; `mgir_ext` and `mqis_reg_ext` of mstflint's
+//! `prm_dbs/hca/ext/register_access_table.adb`, which counts offsets from the low end of a word.
+//! The configuration registers are in [`nvconfig`].
 
 use super::cmds::Access;
 use super::fields::{register as layout, Field};
@@ -14,11 +15,11 @@ use super::refusal::{Refusal, Status, Syndrome};
 use super::{identity, registers, Options};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Sensors of MTMP.
+/// Number of sensors (MTMP).
 const SENSORS: usize = 2;
-/// Temperatures are in eighths of a degree.
+/// Temperatures have a unit of 1/8 degree.
 const DEGREE: u16 = 8;
-/// Reset levels that MFRL offers: live patch, PCIe link, power (bits 0, 3, 6).
+/// Supported reset levels (MFRL): live patch, PCIe link, power (bits 0, 3, 6).
 const RESET_LEVELS: u8 = 0x49;
 /// Components of the flash: boot image, OEM and NVIDIA configuration (`MCQS_IDENTIFIER_*` in fw.c).
 const COMPONENTS: [u16; 3] = [0x1, 0x4, 0x5];
@@ -37,24 +38,24 @@ struct Sensor {
     low: u16,
 }
 
-/// What the registers are about.
+/// The state behind the registers.
 #[derive(Clone, Debug)]
 pub struct Management {
     started: Instant,
     serial: u16,
     sensors: [Sensor; SENSORS],
-    /// Device time in µs when it was set, and when that was.
+    /// The device time in µs as last set, and when it was set.
     clock: (u64, Instant),
-    /// The driver's byte order (HOST_ENDIANNESS).
+    /// Byte order of the driver (HOST_ENDIANNESS).
     endianness: [u8; 16],
-    /// What the card is configured to.
+    /// Configuration of the card.
     pub nvconfig: Nvconfig,
-    /// Resets that MFRL was asked for.
+    /// Number of resets requested by MFRL.
     pub resets_asked: u64,
 }
 
 impl Management {
-    /// As after power on.
+    /// Returns the registers after power on.
     pub fn new(options: &Options) -> Self {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -77,7 +78,8 @@ impl Management {
         }
     }
 
-    /// Reads register `id` into `body`, which holds the request and is long enough.
+    /// Reads register `id` into `body`, which holds the request and has at least the register's
+    /// length.
     pub fn read(&self, id: u16, body: &mut [u8]) -> Result<(), Refusal> {
         match id {
             registers::MGIR => self.mgir(body),
@@ -94,7 +96,7 @@ impl Management {
             registers::MFRL => {
                 body.fill(0);
                 body[7] = RESET_LEVELS;
-                // Reset type 0, a full one, and both ways to start it.
+                // Reset type 0 (full), and both methods to start it.
                 body[6] = 1;
             }
             registers::MRTC => {
@@ -116,23 +118,23 @@ impl Management {
             registers::MNVDA => return self.nvconfig.read(body),
             registers::MNVQC => nvconfig::query(body),
             registers::MNVGC => nvconfig::capabilities(body),
-            // They only do something.
+            // Write only.
             registers::MNVDI | registers::MNVIA => {
                 return Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_OP_MOD));
             }
             registers::MQIS => return mqis(body),
-            // Nobody is updating the firmware: state idle, no handle.
+            // No firmware update is in progress: state idle, no handle.
             registers::MCC => body.fill(0),
             registers::MCDA => return Err(Refusal(Status::BAD_SYS_STATE, Syndrome::NOT_ALIVE)),
             registers::HOST_ENDIANNESS => body[..16].copy_from_slice(&self.endianness),
-            // Zeroes keep the driver's own timeouts.
+            // With zeroes the driver uses its default timeouts.
             registers::DTOR => body.fill(0),
             _ => return Err(Refusal(Status::BAD_PARAM, Syndrome::UNKNOWN_REGISTER)),
         }
         Ok(())
     }
 
-    /// Writes register `id`, and leaves in `body` what the answer shows.
+    /// Writes register `id`. `body` becomes the data of the answer.
     pub fn write(&mut self, id: u16, body: &mut [u8]) -> Result<(), Refusal> {
         match id {
             registers::MNVDA => return self.nvconfig.write(body),
@@ -144,7 +146,7 @@ impl Management {
                 if !level.is_power_of_two() || level & RESET_LEVELS == 0 {
                     return Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_VALUE));
                 }
-                // It is noted and not done: the guest's driver would have to take part.
+                // Only counted: a reset would need the driver of the guest.
                 self.resets_asked += 1;
             }
             registers::MTMP => {
@@ -206,10 +208,10 @@ impl Management {
     }
 }
 
-/// Executes an access: the answer.
+/// Executes an access and returns the answer.
 ///
-/// A caller may have more room than the register is long (mstflint reads each with 1 KiB) and
-/// gets as much back, but not less.
+/// The data may be longer than the register, as mstflint reads each with 1 KiB, but not shorter.
+/// The answer is as long as the input.
 pub fn access(
     content: &mut Management,
     id: u16,
@@ -251,14 +253,14 @@ fn sensor_index(body: &[u8]) -> Result<usize, Refusal> {
     (index < SENSORS).then_some(index).ok_or(bad_index())
 }
 
-/// MCAM and PCAM: groups are echoed, then the mask of registers, and no features.
+/// MCAM and PCAM: repeats the groups and returns the mask of registers, without features.
 fn capability_mask(body: &mut [u8], len: usize, mask: impl Fn(u8) -> [u8; 16]) {
     let group = body[3];
     body[4..len].fill(0);
     body[8..24].copy_from_slice(&mask(group));
 }
 
-/// MCQS: state of one component.  The last one says so, or a reader would ask for ever.
+/// MCQS: returns the state of a component. The last one is marked, or a reader would not stop.
 fn mcqs(body: &mut [u8]) -> Result<(), Refusal> {
     let index = usize::from(u16::from_be_bytes([body[2], body[3]]));
     let identifier = *COMPONENTS.get(index).ok_or(bad_index())?;
@@ -269,7 +271,7 @@ fn mcqs(body: &mut [u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// MCQI: what a component can do (0), or its version (1).
+/// MCQI: returns the capabilities (0) or the version (1) of a component.
 fn mcqi(body: &mut [u8]) -> Result<(), Refusal> {
     const DATA: usize = 0x18;
     let index = usize::from(u16::from_be_bytes([body[2], body[3]]));
@@ -285,7 +287,7 @@ fn mcqi(body: &mut [u8]) -> Result<(), Refusal> {
     if info.len() == 0x14 {
         put32(&mut info, 0x00, 0b11); // supported_info_bitmask
         put32(&mut info, 0x08, 16 << 20); // max_component_size
-        put32(&mut info, 0x0c, 2 << 28 | 128); // words of 4 bytes, 128 of them at once
+        put32(&mut info, 0x0c, 2 << 28 | 128); // units of 4 bytes, at most 128 in one access
         put32(&mut info, 0x10, 1 << 29 | 1 << 28); // matches chip and PSID
     } else {
         let text = format!("{major}.{minor}.{sub:04}");
@@ -307,13 +309,13 @@ fn mcqi(body: &mut [u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// MQIS: a string, in parts.
+/// MQIS: returns a part of a string.
 fn mqis(body: &mut [u8]) -> Result<(), Refusal> {
     const DATA: usize = 0x10;
     let text = match body[3] {
         1 => identity::MODEL,
         2 => identity::DESCRIPTION,
-        // Vendor specific data, of the image and of the device.
+        // Vendor specific data of the image and of the device.
         3 | 4 => identity::VSD,
         _ => return Err(bad_index()),
     };

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Configuration that outlives a reset: MNVQC, MNVDA, MNVDI, MNVIA, MNVGC, and the items behind them.
+//! Configuration that survives a reset: MNVQC, MNVDA, MNVDI, MNVIA, MNVGC, and their items.
 //!
-//! What is written is the next configuration; a reset of the firmware makes it the current one. Layouts:
+//! Writes change the next configuration, which becomes current when the firmware is reset. Layouts:
 //! `mnvqc_reg_ext`, `mnvgc_reg_ext` and `config_item_ext` of mstflint's
-//! `prm_dbs/hca/ext/register_access_table.adb`; those of the items are in its `mlxconfig_dbs/mlxconfig_host.db`.
-//! Both count offsets from the low end of a word.
+//! `prm_dbs/hca/ext/register_access_table.adb`; those of the items are in its
+//! `mlxconfig_dbs/mlxconfig_host.db`. Both count offsets from the low end of a word.
 
 use super::fields::Field;
 use super::refusal::{Refusal, Status, Syndrome};
@@ -20,7 +20,7 @@ const VERSION: Field = field(0x10, 4);
 const WRITER_ID: Field = field(0x0b, 5);
 const ACCESS_MODE: Field = field(0x08, 2);
 const TYPE: Field = field(0x20, 32);
-/// Byte where its data begins.
+/// Offset of the data.
 const DATA: usize = 0x0c;
 
 /// `access_mode`.
@@ -28,7 +28,7 @@ const NEXT: u64 = 0;
 const CURRENT: u64 = 1;
 const FACTORY: u64 = 2;
 
-/// Of MNVQC, and of MNVGC.
+/// Fields of MNVQC and MNVGC.
 const QUERY_TYPE: Field = field(0x00, 32);
 const SUPPORT_RD: Field = field(0x3f, 1);
 const SUPPORT_WR: Field = field(0x3e, 1);
@@ -36,9 +36,10 @@ const MAX_VERSION: Field = field(0x38, 4);
 const READ_FACTORY_SETTINGS: Field = field(0x1f, 1);
 const READ_CURRENT_SETTINGS: Field = field(0x1e, 1);
 
-/// One configuration item. Those that say what the card can do cannot be written.
+/// One configuration item. Items that describe capabilities are read only.
 struct Item {
-    /// Class in the first byte: 0 the whole device, 1 a port, which the second byte names, 3 a function.
+    /// The class is in the first byte: 0 is the device, 1 a port, named by the second byte, 3 a
+    /// function.
     kind: u32,
     version: u8,
     is_writable: bool,
@@ -64,13 +65,15 @@ const fn ability(kind: u32, factory: &'static [u8]) -> Item {
 }
 
 const ITEMS: &[Item] = &[
-    // nv_base_mac_guid: each card has its own.
+    // nv_base_mac_guid: unique to a card.
     setting(BASE_MAC_GUID, 0, &[0; 16]),
-    // nv_base_mac_guid_cap: two of each.
+    // nv_base_mac_guid_cap: two of both.
     ability(0x03, &[0, 0, 0, 0, 0, 2, 0, 2]),
-    // nv_global_pci_conf: sriov_valid, num_pfs_valid; sriov_en, one physical function, 8 virtual ones.
+    // nv_global_pci_conf: sriov_valid, num_pfs_valid; sriov_en, one physical function, 8 virtual
+    // functions.
     setting(0x80, 0, &[0x90, 0, 0, 0, 0x80, 1, 0, 8, 0, 0, 0, 0]),
-    // nv_global_pci_cap: max_vfs_per_pf_valid; sriov_support, one physical function, 127 virtual ones.
+    // nv_global_pci_cap: max_vfs_per_pf_valid; sriov_support, one physical function, 127 virtual
+    // functions.
     ability(0x81, &NV_GLOBAL_PCI_CAP),
     // nv_rom_cap: boot_ip_ver, hii_config_en.
     ability(0x101, &[0x84, 0, 0, 0]),
@@ -80,9 +83,10 @@ const ITEMS: &[Item] = &[
     ability(0x10b, &[0, 0, 1, 0]),
     // nv_keep_link_up of port 1: keep_eth_link_up.
     setting(0x0101_0190, 3, &[0, 0, 0, 1]),
-    // What the card only keeps for its boot ROM; tools take for granted that it does. nv_rom_boot_conf2:
-    // undi_network_wait; nv_rom_uefi_conf: hii_en; nv_rom_debug_level; nv_rom_uefi_debug_level; nv_rom_boot_conf1:
-    // boot_option_rom_en, PXE, VLAN 1; nv_rom_ib_boot_conf.
+    // Items that the card only stores for its boot ROM, and that tools expect to exist.
+    // nv_rom_boot_conf2: undi_network_wait; nv_rom_uefi_conf: hii_en; nv_rom_debug_level;
+    // nv_rom_uefi_debug_level; nv_rom_boot_conf1: boot_option_rom_en, PXE, VLAN 1;
+    // nv_rom_ib_boot_conf.
     setting(0x0300_0195, 2, &[0, 30, 0, 0]),
     setting(0x0300_0196, 0, &[0x80, 0, 0, 0]),
     setting(0x0300_0202, 0, &[0; 12]),
@@ -99,7 +103,7 @@ const NV_GLOBAL_PCI_CAP: [u8; 20] = {
     bytes
 };
 
-/// What an item is set to, and who did it.
+/// The value of an item, and who wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Value {
     data: Vec<u8>,
@@ -115,7 +119,7 @@ pub struct Nvconfig {
 }
 
 impl Nvconfig {
-    /// As the card with this MAC address leaves the factory.
+    /// Returns the factory configuration of the card with this MAC address.
     pub fn new(mac: [u8; 6]) -> Self {
         let factory = |item: &Item| {
             let mut data = item.factory.to_vec();
@@ -133,12 +137,12 @@ impl Nvconfig {
         }
     }
 
-    /// The firmware starts again, with what it was set to meanwhile.
+    /// Makes the next configuration current, as a restart of the firmware does.
     pub fn restart(&mut self) {
         self.current.clone_from(&self.next);
     }
 
-    /// MNVDA: reads the item that the header in `body` names.
+    /// MNVDA: reads the item named by the header in `body`.
     pub fn read(&self, body: &mut [u8]) -> Result<(), Refusal> {
         let at = find(TYPE.get(body))?;
         let value = match ACCESS_MODE.get(body) {
@@ -159,7 +163,8 @@ impl Nvconfig {
         Ok(())
     }
 
-    /// MNVDA: writes it. Its length is checked; what the values mean is the tools' business.
+    /// MNVDA: writes the item. Only the length is checked; the tools are responsible for the
+    /// values.
     pub fn write(&mut self, body: &[u8]) -> Result<(), Refusal> {
         let at = find_writable(body)?;
         let len = ITEMS[at].factory.len();
@@ -179,26 +184,26 @@ impl Nvconfig {
         Ok(())
     }
 
-    /// MNVDI: the item is as it left the factory.
+    /// MNVDI: resets the item to its factory value.
     pub fn invalidate(&mut self, body: &[u8]) -> Result<(), Refusal> {
         let at = find_writable(body)?;
         self.next[at].clone_from(&self.factory[at]);
         Ok(())
     }
 
-    /// MNVIA: all of them are.
+    /// MNVIA: resets all items to their factory values.
     pub fn invalidate_all(&mut self) {
         self.next.clone_from(&self.factory);
     }
 }
 
-/// GUID of a card: its MAC address with the vendor's filling in the middle.
+/// Returns the GUID of a card: its MAC address with the vendor's filler in the middle.
 fn guid(mac: [u8; 6]) -> [u8; 8] {
     let [a, b, c, d, e, f] = mac;
     [a, b, c, 0x03, 0x00, d, e, f]
 }
 
-/// MNVQC: what can be done with an item; nothing with one that does not exist.
+/// MNVQC: returns the operations that an item supports; none if it does not exist.
 pub fn query(body: &mut [u8]) {
     body[4..].fill(0);
     let Ok(at) = find(QUERY_TYPE.get(body)) else {
@@ -209,7 +214,7 @@ pub fn query(body: &mut [u8]) {
     MAX_VERSION.set(body, ITEMS[at].version.into());
 }
 
-/// MNVGC: which of the values MNVDA can read.
+/// MNVGC: returns the access modes that MNVDA supports for reads.
 pub fn capabilities(body: &mut [u8]) {
     body.fill(0);
     READ_FACTORY_SETTINGS.set(body, 1);
@@ -233,7 +238,7 @@ mod tests {
 
     const MAC: [u8; 6] = [2, 0, 0x15, 0xb3, 0, 9];
 
-    /// Item `kind` with a mode, as mstconfig asks for it, with room for `room` bytes of data.
+    /// Returns MNVDA for item `kind` in a mode, as mstconfig sends it, with `room` bytes of data.
     fn ask(kind: u32, mode: u8, room: usize) -> Vec<u8> {
         let mut body = vec![0; DATA + room];
         body[1] = mode << 6;

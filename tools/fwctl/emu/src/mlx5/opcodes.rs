@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The commands that the device knows, who may use them, and when.
+//! The commands that the device supports, and when and by which contexts they may be used.
 
 use super::refusal::{Refusal, Status, Syndrome};
 
-/// How far a driver has brought the function up.
+/// Stage of initialisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Nothing yet, or DISABLE_HCA.
+    /// Before ENABLE_HCA, or after DISABLE_HCA.
     Disabled,
-    /// ENABLE_HCA.
+    /// After ENABLE_HCA.
     Enabled,
-    /// INIT_HCA.
+    /// After INIT_HCA.
     Initialised,
 }
 
 impl Stage {
-    /// Its name in lower case.
+    /// Name in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Stage::Disabled => "disabled",
@@ -26,34 +26,34 @@ impl Stage {
     }
 }
 
-/// Who may use a command.
+/// The contexts that may use a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// Only the driver: uid 0, or 0xffff for what is shared.
+    /// Only the driver: uid 0, or 0xffff for shared resources.
     Driver,
-    /// User contexts as well.
+    /// The driver and user contexts.
     Anyone,
 }
 
 /// One command.
 #[derive(Clone, Copy, Debug)]
 pub struct Opcode {
-    /// Its number: `MLX5_CMD_OP_*`, include/linux/mlx5/mlx5_ifc.h.
+    /// The number: `MLX5_CMD_OP_*`, include/linux/mlx5/mlx5_ifc.h.
     pub number: u16,
-    /// Its name there.
+    /// The name there.
     pub name: &'static str,
-    /// The earliest stage.
+    /// The earliest stage in which it is admitted.
     pub stage: Stage,
-    /// Who may use it.
+    /// The contexts that may use it.
     pub who: Who,
 }
 
-/// A constant for each number, and the table of all.
+/// Defines a constant per opcode, and the table of all.
 macro_rules! opcodes {
     ($($name:ident = $number:literal, $stage:ident, $who:ident;)*) => {
         $(#[allow(missing_docs)] pub const $name: u16 = $number;)*
 
-        /// All of them, by number.
+        /// All commands, sorted by number.
         pub const OPCODES: &[Opcode] = &[$(Opcode {
             number: $name,
             name: stringify!($name),
@@ -92,11 +92,11 @@ opcodes! {
     QUERY_WOL_ROL = 0x831, Initialised, Anyone;
     CREATE_UCTX = 0xa04, Initialised, Driver;
     DESTROY_UCTX = 0xa06, Initialised, Driver;
-    ACCESS_REGISTER_USER = 0xb0c, Initialised, Anyone; // not in mlx5_ifc.h: drivers/fwctl/mlx5 names it
+    ACCESS_REGISTER_USER = 0xb0c, Initialised, Anyone; // named in drivers/fwctl/mlx5 only
     QUERY_VUID = 0xb22, Initialised, Anyone;
 }
 
-/// The command with this number.
+/// Returns the command with this number.
 pub fn find(number: u16) -> Option<&'static Opcode> {
     let at = OPCODES
         .binary_search_by_key(&number, |opcode| opcode.number)
@@ -104,7 +104,7 @@ pub fn find(number: u16) -> Option<&'static Opcode> {
     OPCODES.get(at)
 }
 
-/// Name of a number, for people.
+/// Returns the name of a command, or its number if it is unknown.
 pub fn name(number: u16) -> String {
     find(number).map_or_else(
         || format!("{number:#06x}"),
@@ -112,7 +112,7 @@ pub fn name(number: u16) -> String {
     )
 }
 
-/// Whether a command may be used at `stage`, by a user context or not.
+/// Checks that a command may be used in `stage`, and by a user context if `is_user`.
 pub fn admit(number: u16, stage: Stage, is_user: bool) -> Result<&'static Opcode, Refusal> {
     let opcode = find(number).ok_or(Refusal(Status::BAD_OP, Syndrome::UNKNOWN_OPCODE))?;
     if is_user && opcode.who == Who::Driver {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The device's page supply: pages of 4 KiB that the driver lends it.
+//! Pages of 4 KiB that the driver gives to the device.
 
 use super::cmds::{PageNeed, PageOp};
 use super::fields::{output, pages as layout};
@@ -8,9 +8,9 @@ use super::opcodes::Stage;
 use super::refusal::{Refusal, Status, Syndrome};
 use std::collections::BTreeSet;
 
-/// Most pages that it holds: 1 GiB of the guest.
+/// Maximum number of pages: 1 GiB of guest memory.
 pub const MAX_PAGES: usize = 1 << 18;
-/// Bytes of a page, and what its address is a multiple of.
+/// Size and alignment of a page.
 const PAGE: u64 = 4096;
 
 /// The pages of a function.
@@ -19,16 +19,16 @@ pub struct Pages {
     held: BTreeSet<u64>,
     boot: usize,
     init: usize,
-    /// Pages ever given.
+    /// Number of pages given.
     pub given: u64,
-    /// Pages ever returned.
+    /// Number of pages returned.
     pub returned: u64,
-    /// How often the driver said that it cannot give.
+    /// Number of times that the driver reported a failed allocation.
     pub refused: u64,
 }
 
 impl Pages {
-    /// A supply that wants that many pages.
+    /// Returns an empty supply that needs `boot` and `init` pages.
     pub fn new(boot: u16, init: u16) -> Self {
         Pages {
             boot: boot.into(),
@@ -42,12 +42,12 @@ impl Pages {
         self.held.len()
     }
 
-    /// Forgets all pages.
+    /// Drops all pages.
     pub fn clear(&mut self) {
         self.held.clear();
     }
 
-    /// QUERY_PAGES: the answer.  Negative is an offer to return pages.
+    /// QUERY_PAGES: returns the answer. A negative count offers to return pages.
     pub fn query(&self, need: PageNeed) -> Vec<u8> {
         let wanted = match need {
             PageNeed::Boot => self.boot as i32,
@@ -59,7 +59,7 @@ impl Pages {
         answer
     }
 
-    /// Pages that the device can do without at `stage`.
+    /// Number of pages that the device can return in `stage`.
     fn spare(&self, stage: Stage) -> usize {
         match stage {
             Stage::Initialised => self.held.len().saturating_sub(self.boot + self.init),
@@ -67,7 +67,7 @@ impl Pages {
         }
     }
 
-    /// MANAGE_PAGES: the answer.
+    /// MANAGE_PAGES: returns the answer.
     pub fn manage(
         &mut self,
         op: PageOp,
@@ -85,7 +85,7 @@ impl Pages {
         }
     }
 
-    /// All of them or none.
+    /// Takes all pages or none.
     fn take_from_driver(&mut self, count: u32, addresses: &[u8]) -> Result<Vec<u8>, Refusal> {
         if count as usize > MAX_PAGES - self.held.len() {
             return Err(Refusal(Status::LIMIT, Syndrome::TOO_MANY));
@@ -114,7 +114,7 @@ impl Pages {
         let mut answer = vec![0; layout::PAS];
         layout::OUT_ENTRIES.set(&mut answer, count as u64);
         for _ in 0..count {
-            // `spare` is not more than there are.
+            // `spare` is at most the number of pages.
             let Some(address) = self.held.pop_last() else {
                 break;
             };
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn invalid_pages_are_refused() {
         let mut pages = Pages::new(0, 0);
         assert!(give(&mut pages, &[0x1000, 0x1000]).is_err());
         assert!(give(&mut pages, &[0x1001]).is_err());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Answers of QUERY commands whose content does not change.
+//! Answers of QUERY commands with constant content.
 
 use super::fields::{adapter, congestion, output, vport, vuid};
 use super::identity;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 const MTU: u64 = 1500;
 /// Link speed in 100 Mb/s: 100 Gb/s.
 const SPEED: u64 = 1000;
-/// The reserved key, and the one that reads nothing (values that real devices have).
+/// The reserved lkey and the null mkey (values of real devices).
 const RESERVED_LKEY: u64 = 0x100;
 const NULL_MKEY: u64 = 0x700;
 
@@ -32,7 +32,7 @@ pub fn special_contexts() -> Vec<u8> {
     answer
 }
 
-/// QUERY_VPORT_STATE (`query_vport_state_out`): up, and to follow the port.
+/// QUERY_VPORT_STATE (`query_vport_state_out`): up, following the port.
 pub fn vport_state() -> Vec<u8> {
     let mut answer = vec![0; output::LEN];
     vport::MAX_TX_SPEED.set(&mut answer, SPEED);
@@ -63,12 +63,12 @@ pub fn nic_vport(serial: u16) -> Vec<u8> {
     answer
 }
 
-/// QUERY_VPORT_COUNTER (`query_vport_counter_out`): there is no traffic.
+/// QUERY_VPORT_COUNTER (`query_vport_counter_out`): no traffic.
 pub fn vport_counter() -> Vec<u8> {
     vec![0; vport::COUNTER_LEN]
 }
 
-/// QUERY_WOL_ROL (`query_wol_rol_out`): off.
+/// QUERY_WOL_ROL (`query_wol_rol_out`): disabled.
 pub fn wol_rol() -> Vec<u8> {
     vec![0; output::LEN]
 }
@@ -82,7 +82,7 @@ pub fn vuid(serial: u16) -> Vec<u8> {
     answer
 }
 
-/// Congestion control by priority and protocol, which can be switched.
+/// State of congestion control, by priority and protocol.
 #[derive(Clone, Debug, Default)]
 pub struct Congestion(BTreeMap<(u8, u8), (bool, bool)>);
 

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Commands from guest memory, and answers back to it.
+//! Fetches commands from guest memory, and writes answers to it.
 //!
-//! A message begins in the queue entry and goes on in a chain of mailbox blocks.  A chain is
-//! walked by length, never to its end: the driver reuses chains that are longer.
+//! A message starts in the queue entry and continues in a chain of mailbox blocks. A chain is
+//! walked for the length of the message only: the driver reuses longer chains.
 
 use super::bits::{Block, Entry, BLOCK_ALIGN, BLOCK_DATA, ENTRY_KIND, INLINE, OWNER_HARDWARE};
 use crate::dma::{DmaError, Memory};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-/// Longest chain: what an RPC of 2 MiB needs.
+/// Maximum length of a chain, for an RPC of 2 MiB.
 pub const MAX_BLOCKS: usize = 4096;
-/// Longest message.
+/// Maximum length of a message.
 pub const MAX_MESSAGE: usize = INLINE + MAX_BLOCKS * BLOCK_DATA;
 
-/// Why a command could not be read or answered: `MLX5_CMD_DELIVERY_STAT_*` in cmd.c.
+/// Status of delivery, `MLX5_CMD_DELIVERY_STAT_*` in cmd.c.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery(
-    /// Seven bits.
+    /// Has seven bits.
     pub u8,
 );
 
@@ -34,19 +34,19 @@ impl Delivery {
     pub const DESCRIPTOR: Delivery = Delivery(0x10);
 }
 
-/// A command that the hardware owns.
+/// A command owned by the hardware.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// Number of its slot.
+    /// The slot.
     pub slot: u8,
     /// Guest address of its entry.
     pub address: u64,
-    /// The entry when it was fetched.
+    /// The entry as fetched.
     pub entry: Entry,
 }
 
 impl Command {
-    /// The command at `address`; none if there is no memory or software owns the entry.
+    /// Fetches the command at `address`. Returns `None` if software owns the entry.
     pub fn fetch(memory: &Memory, slot: u8, address: u64) -> Result<Option<Self>, DmaError> {
         let mut entry = Entry::new_zeroed();
         memory.read(address, entry.as_mut_bytes())?;
@@ -58,7 +58,7 @@ impl Command {
         }))
     }
 
-    /// Its input.
+    /// Reads the input.
     pub fn input(&self, memory: &Memory) -> Result<Vec<u8>, Delivery> {
         let entry = &self.entry;
         if entry.kind != ENTRY_KIND {
@@ -74,7 +74,7 @@ impl Command {
         if entry.out_len.get() as usize > MAX_MESSAGE {
             return Err(Delivery::OUT_LENGTH);
         }
-        // It grows with what is really there, not with what the guest says.
+        // Grow the buffer with the data read, not by the length that the guest claims.
         let mut input = entry.input[..len.min(INLINE)].to_vec();
         let mut chain = Chain::new(entry.in_mailbox.get(), entry.token, Delivery::IN_POINTER);
         while input.len() < len {
@@ -85,7 +85,7 @@ impl Command {
         Ok(input)
     }
 
-    /// Writes an answer, cut to the room for it, and gives the entry back.
+    /// Writes an answer, truncated to the capacity for it, and returns the entry to software.
     pub fn answer(&self, memory: &mut Memory, answer: &[u8]) -> Result<(), DmaError> {
         let room = self.entry.out_len.get() as usize;
         let answer = &answer[..answer.len().min(room)];
@@ -99,7 +99,7 @@ impl Command {
         }
     }
 
-    /// Gives the entry back with a delivery status, and no answer.
+    /// Returns the entry to software with a delivery status and no answer.
     pub fn fail(&self, memory: &mut Memory, delivery: Delivery) -> Result<(), DmaError> {
         self.complete(memory, self.entry.clone(), delivery)
     }
@@ -113,7 +113,7 @@ impl Command {
         entry.status_own = delivery.0 << 1;
         entry.sign();
         let bytes = entry.as_bytes();
-        // The driver polls the last byte, so everything else is there before it.
+        // The driver polls the last byte, so write all others before it.
         memory.write(self.address, &bytes[..bytes.len() - 1])?;
         memory.publish(self.address + bytes.len() as u64 - 1, entry.status_own)
     }
@@ -141,7 +141,7 @@ struct Chain {
     next: u64,
     number: u32,
     token: u8,
-    /// What a bad address is called.
+    /// Delivery status for an invalid address.
     bad_pointer: Delivery,
 }
 
@@ -155,7 +155,7 @@ impl Chain {
         }
     }
 
-    /// The next block and its address.  Numbers only go up, so a chain that bites its tail ends.
+    /// Returns the next block and its address. Block numbers increase, so a cyclic chain ends.
     fn next(&mut self, memory: &Memory) -> Result<(u64, Block), Delivery> {
         let address = self.next;
         if address == 0 || address % BLOCK_ALIGN != 0 {
@@ -178,31 +178,31 @@ impl Chain {
     }
 }
 
-/// Commands as a driver writes them, for tests.
+/// Commands as written by a driver, for tests.
 pub mod test {
     use super::*;
 
-    /// Where chains begin.
+    /// Addresses of the chains.
     #[derive(Clone, Copy, Debug)]
     pub struct Mailboxes {
-        /// That of the input.
+        /// The chain for the input.
         pub input: u64,
-        /// That of the answer.
+        /// The chain for the answer.
         pub output: u64,
     }
 
-    /// Where [`write_command`] puts the input's chain, and the one for the answer.
+    /// The chains that [`write_command`] uses.
     pub const MAILBOXES: Mailboxes = Mailboxes {
         input: 0x10_0000,
         output: 0x20_0000,
     };
 
-    /// Writes a command entry at `address` with both chains, and signs it.
+    /// Writes a signed command entry at `address`, and both chains.
     pub fn write_command(memory: &mut Memory, address: u64, input: &[u8], room: usize) {
-        write_command_at(memory, address, MAILBOXES, input, room).expect("it all is in memory");
+        write_command_at(memory, address, MAILBOXES, input, room).expect("all of it is mapped");
     }
 
-    /// The same with chains elsewhere, where there may be no memory.
+    /// As [`write_command`], with chains at any address, which may not be mapped.
     pub fn write_command_at(
         memory: &mut Memory,
         address: u64,
@@ -253,17 +253,19 @@ pub mod test {
         Ok(())
     }
 
-    /// Reads the answer at `address`: the status byte and, after success, `len` bytes.
+    /// Reads the answer at `address`. Returns the status byte and, after success, `len` bytes.
     pub fn read_answer(memory: &Memory, address: u64, len: usize) -> (u8, Vec<u8>) {
         let mut entry = Entry::new_zeroed();
         memory
             .read(address, entry.as_mut_bytes())
-            .expect("the queue is in memory");
+            .expect("the queue is mapped");
         let mut answer = entry.output[..len.min(INLINE)].to_vec();
         let mut at = MAILBOXES.output;
         while answer.len() < len {
             let mut data = [0; BLOCK_DATA];
-            memory.read(at, &mut data).expect("mailboxes are in memory");
+            memory
+                .read(at, &mut data)
+                .expect("the mailboxes are mapped");
             answer.extend_from_slice(&data[..BLOCK_DATA.min(len - answer.len())]);
             at += BLOCK_ALIGN;
         }
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn there_and_back() {
+    fn messages_round_trip() {
         for (in_len, out_len) in [
             (8, 8),
             (12, 12),
@@ -313,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_cut_and_short_ones_leave_the_rest() {
+    fn answers_are_truncated() {
         let mut memory = memory();
         test::write_command(&mut memory, QUEUE, &[0; 16], 20);
         fetch(&memory).answer(&mut memory, &[9; 600]).unwrap();
@@ -327,9 +329,9 @@ mod tests {
         assert_eq!(test::read_answer(&memory, QUEUE, 16).1, [0; 16]);
     }
 
-    /// Changes one entry, then one block, and expects a delivery status.
+    /// Corrupts one entry, then one block, and checks the delivery status.
     #[test]
-    fn what_is_refused() {
+    fn invalid_entries_and_blocks_are_refused() {
         let entry = |change: fn(&mut Entry)| {
             let mut memory = memory();
             test::write_command(&mut memory, QUEUE, &[0; 2000], 2000);
@@ -380,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_room_for_the_answer() {
+    fn unmapped_answer_is_a_delivery_error() {
         let mut memory = memory();
         test::write_command(&mut memory, QUEUE, &[0; 16], 600);
         let mut command = fetch(&memory);
@@ -396,7 +398,7 @@ mod tests {
     fn longest_message() {
         let mut memory = memory();
         let input = vec![7; 2 << 20];
-        // The mailboxes overlap at this length, so only the input is there.
+        // The mailboxes would overlap, so write only the input.
         test::write_command(&mut memory, QUEUE, &input, 16);
         assert_eq!(fetch(&memory).input(&memory).unwrap().len(), 2 << 20);
     }

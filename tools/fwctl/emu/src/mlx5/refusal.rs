@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Why a command is not executed: the status and syndrome of its answer.
+//! Refusals: the status and syndrome of a command that is not executed.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ impl Status {
     pub const BAD_IN_LEN: Status = Status(0x50);
 }
 
-/// Why a command was refused, in the words of this firmware; README.md lists them.
+/// Why a command was refused. Specific to this firmware; README.md lists the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Syndrome(
     /// The number in the answer.
@@ -56,7 +56,7 @@ impl Syndrome {
 pub struct Refusal(
     /// Status of the answer.
     pub Status,
-    /// Its syndrome.
+    /// Syndrome of the answer.
     pub Syndrome,
 );
 

@@ -5,13 +5,13 @@
 /// One register.
 #[derive(Clone, Copy, Debug)]
 pub struct Register {
-    /// Its number: `MLX5_REG_*`, include/linux/mlx5/driver.h, or the `.adb`.
+    /// The number: `MLX5_REG_*`, include/linux/mlx5/driver.h, or the `.adb`.
     pub id: u16,
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// Bytes of it.
+    /// Length in bytes.
     pub len: usize,
-    /// Whether it can be written.
+    /// Whether it is writable.
     pub is_writable: bool,
 }
 
@@ -50,14 +50,14 @@ ids! {
     DTOR = 0xc00e;
 }
 
-/// All of them, by number.
+/// All registers, sorted by number.
 pub const REGISTERS: &[Register] = &[
     reg(PCAM, "PCAM", 0x50, false),
     reg(HOST_ENDIANNESS, "HOST_ENDIANNESS", 0x10, true),
     reg(MTCAP, "MTCAP", 0x10, false),
     reg(MTMP, "MTMP", 0x20, true),
     reg(MGIR, "MGIR", 0xa0, false),
-    reg(MNVDA, "MNVDA", 0x0c, true), // and the data of an item
+    reg(MNVDA, "MNVDA", 0x0c, true), // followed by the data of an item
     reg(MNVDI, "MNVDI", 0x0c, true),
     reg(MFRL, "MFRL", 0x08, true),
     reg(MRTC, "MRTC", 0x10, true),
@@ -65,8 +65,8 @@ pub const REGISTERS: &[Register] = &[
     reg(MNVIA, "MNVIA", 0x08, true),
     reg(MNVGC, "MNVGC", 0x10, false),
     reg(MCQS, "MCQS", 0x10, false),
-    reg(MCQI, "MCQI", 0x18, false), // and as much data as the caller has room for
-    // mstflint asks about components only where these are, and only burning uses them.
+    reg(MCQI, "MCQI", 0x18, false), // followed by data up to the length of the input
+    // Needed by mstflint to query components. Only firmware updates use more of them.
     reg(MCC, "MCC", 0x20, false),
     reg(MCDA, "MCDA", 0x10, false),
     reg(MQIS, "MQIS", 0x18, false),
@@ -74,7 +74,7 @@ pub const REGISTERS: &[Register] = &[
     reg(DTOR, "DTOR", 0x40, false),
 ];
 
-/// The register with this number.
+/// Returns the register with this number.
 pub fn find(id: u16) -> Option<&'static Register> {
     let at = REGISTERS
         .binary_search_by_key(&id, |register| register.id)
@@ -82,7 +82,7 @@ pub fn find(id: u16) -> Option<&'static Register> {
     REGISTERS.get(at)
 }
 
-/// The mask of PCAM and MCAM: bit n of 128, counted from the end, is register `first + n`.
+/// Returns the mask of PCAM and MCAM: bit n of 128, counted from the end, is register `first + n`.
 pub fn mask(first: u16) -> [u8; 16] {
     let mut mask = 0u128;
     for register in REGISTERS {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn golden_masks() {
-        // mcqs is bit 0x1f and mcqi bit 0x1e of mcam_access_reg_bits; mtmp 0x75; mrtc 0x52; mfrl 0x57.
+        // Bits of mcam_access_reg_bits: mcqs 0x1f, mcqi 0x1e, mtmp 0x75, mrtc 0x52, mfrl 0x57.
         let mcam = mask(0x9000);
         let bit = |n: usize| mcam[n / 8] >> (7 - n % 8) & 1 == 1;
         for n in [0x1f, 0x1e, 0x1d, 0x1c, 0x75, 0x52, 0x57] {

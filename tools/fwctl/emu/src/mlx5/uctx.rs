@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! User contexts: what a uid stands for.
+//! User contexts: the owners of uids.
 
 use super::fields::{output, uctx as layout};
 use super::refusal::{Refusal, Status, Syndrome};
 use std::collections::BTreeMap;
 
-/// The uid of resources that all contexts share (`MLX5_SHARED_RESOURCE_UID`).
+/// The uid of shared resources (`MLX5_SHARED_RESOURCE_UID`).
 pub const SHARED: u16 = 0xffff;
-/// Numbers that are left for user contexts.
+/// The uids available to user contexts.
 const MAX_UIDS: usize = 0xfffe;
-/// The driver itself.
+/// The uid of the driver.
 pub const DRIVER: u16 = 0;
 
 /// The user contexts of a function.
 #[derive(Clone, Debug)]
 pub struct Contexts {
-    /// What a context can be allowed to do.
+    /// Capabilities that a context can have.
     offered: u32,
     limit: usize,
     alive: BTreeMap<u16, u32>,
     last: u16,
-    /// Contexts ever created.
+    /// Number of contexts created.
     pub created: u64,
-    /// Contexts ever destroyed.
+    /// Number of contexts destroyed.
     pub destroyed: u64,
-    /// Most at one time.
+    /// Maximum number of contexts that existed at one time.
     pub peak: usize,
 }
 
 impl Contexts {
-    /// None yet.
+    /// Returns an empty set.
     pub fn new(offered: u32, limit: u16) -> Self {
         Contexts {
             offered,
@@ -43,9 +43,9 @@ impl Contexts {
         }
     }
 
-    /// CREATE_UCTX: the answer.
+    /// CREATE_UCTX: returns the answer.
     ///
-    /// A uid is not used again soon, so that a driver which holds on to one is found out.
+    /// A uid is not reused soon, so using a stale one fails.
     pub fn create(&mut self, caps: u32) -> Result<Vec<u8>, Refusal> {
         if self.offered == 0 || caps & !self.offered != 0 {
             return Err(Refusal(Status::BAD_PARAM, Syndrome::NO_UCTX_CAP));
@@ -78,7 +78,7 @@ impl Contexts {
         Ok(())
     }
 
-    /// Whether a command may carry `uid`; says whether it is a user's.
+    /// Checks that `uid` exists. Returns whether it is the uid of a user context.
     pub fn check(&self, uid: u16) -> Result<bool, Refusal> {
         match uid {
             DRIVER | SHARED => Ok(false),
@@ -87,12 +87,12 @@ impl Contexts {
         }
     }
 
-    /// Those that exist.
+    /// Returns the existing contexts.
     pub fn alive(&self) -> Vec<u16> {
         self.alive.keys().copied().collect()
     }
 
-    /// Forgets all contexts.
+    /// Destroys all contexts.
     pub fn clear(&mut self) {
         self.alive.clear();
     }
@@ -119,11 +119,7 @@ mod tests {
         assert!(contexts.check(3).is_err());
         contexts.destroy(1).unwrap();
         assert!(contexts.destroy(1).is_err() && contexts.check(1).is_err());
-        assert_eq!(
-            contexts.create(0).unwrap()[0x0b],
-            3,
-            "1 is not used again at once"
-        );
+        assert_eq!(contexts.create(0).unwrap()[0x0b], 3, "1 is not reused soon");
         assert_eq!(
             (contexts.created, contexts.destroyed, contexts.peak),
             (3, 1, 2)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The life of a command, from its doorbell to its answer, and the faults on its way.
+//! The life of a command, from doorbell to answer, and the faults that affect it.
 
 use super::super::codes::ReturnCode;
 use super::super::counters::Counters;
@@ -15,37 +15,37 @@ use crate::fault::{Effects, Subject};
 use std::time::{Duration, Instant};
 use zerocopy::FromBytes;
 
-/// How long something takes in the background, unless a fault says otherwise.
+/// Duration of a background operation, unless a fault delays it.
 const BACKGROUND: Duration = Duration::from_millis(20);
-/// How far it says to be until it is done.
+/// Percentage that a background operation reports while it is running.
 const PERCENT: u8 = 50;
 
-/// How a command ends.
+/// Result of a command.
 pub(super) struct Answer {
     code: ReturnCode,
     output: Vec<u8>,
-    /// Bytes that the guest is told there are.
+    /// Length reported to the guest.
     len: u32,
 }
 
-/// A command that was executed but not answered.
+/// A command that was executed but not completed.
 pub(super) struct InFlight {
     answer: Answer,
-    /// Never, if none.
+    /// When to complete it; `None` if never.
     pub(super) due: Option<Instant>,
 }
 
-/// What goes on in the background.
+/// An operation in the background.
 pub(super) struct Background {
     opcode: u16,
     code: ReturnCode,
-    /// Never, if none.
+    /// When to complete it; `None` if never.
     pub(super) due: Option<Instant>,
     is_silent: bool,
 }
 
 impl Type3 {
-    /// The guest has rung: executes the command, and answers it now or later.
+    /// Handles the doorbell: executes the command and completes it, now or later.
     pub(super) fn doorbell(&mut self, bus: &mut Bus) {
         let command = self.registers.command();
         let input = self.registers.input().map(<[u8]>::to_vec);
@@ -69,7 +69,7 @@ impl Type3 {
             self.registers.health = health & 0b11;
         }
         if self.registers.health != 0 {
-            // Broken firmware answers nothing, until it is reset.
+            // Firmware with fatal health answers nothing until it is reset.
             self.in_flight = Some(InFlight {
                 answer: Answer::refused(ReturnCode::INTERNAL),
                 due: None,
@@ -95,7 +95,7 @@ impl Type3 {
             });
             self.registers.set_background(command.opcode, PERCENT, None);
         }
-        // Of what goes on in the background it is the end that is late.
+        // For a background operation, the delay applies to its completion.
         let (never, late) = match is_background {
             true => (false, Duration::ZERO),
             false => (effects.never, effects.late.unwrap_or_default()),
@@ -111,7 +111,7 @@ impl Type3 {
         }
     }
 
-    /// What the command is, for faults.
+    /// Returns the properties of the command that faults can match.
     fn subject(&self, opcode: u16, input: &[u8]) -> Subject {
         let is_about_one = matches!(opcode, opcodes::GET_FEATURE | opcodes::SET_FEATURE);
         let uuid = input.get(..16).filter(|_| is_about_one);
@@ -170,13 +170,13 @@ impl Type3 {
         }
     }
 
-    /// Answers a command.
+    /// Completes a command.
     pub(super) fn finish(&mut self, in_flight: InFlight) {
         let Answer { code, output, len } = in_flight.answer;
         self.registers.complete(code, &output, len);
     }
 
-    /// Ends what went on in the background.
+    /// Completes the background operation.
     pub(super) fn finish_background(&mut self, bus: &mut Bus, background: Background) {
         self.registers
             .set_background(background.opcode, 100, Some(background.code));
@@ -211,7 +211,7 @@ impl Answer {
     }
 }
 
-/// A command in words: `Set Feature feature 21 action 2`.
+/// Title of a command: `Set Feature feature 21 action 2`.
 fn title(subject: &Subject) -> String {
     let number = |what, n: Option<u16>| n.map(|n| format!(" {what} {n}"));
     [

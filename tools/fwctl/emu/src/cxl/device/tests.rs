@@ -11,7 +11,7 @@ struct Machine {
     bus: Bus,
 }
 
-/// What a command left in the registers: return code, length, output.
+/// The registers after a command: return code, length, output.
 #[derive(Debug, PartialEq, Eq)]
 struct Answer(u16, u32, Vec<u8>);
 
@@ -64,7 +64,7 @@ impl Machine {
         self.device.control(&mut self.bus, verb, argument).unwrap()
     }
 
-    /// Lets the next thing happen that is due.
+    /// Runs the next delayed work.
     fn wait(&mut self) {
         let due = self.device.due().expect("something is due");
         self.device.run_due(&mut self.bus, due);
@@ -125,7 +125,7 @@ fn refused_and_noisy() {
     assert_eq!(machine.command(0x0501, &get(0)), Answer(4, 0, vec![]));
     assert_eq!(machine.command(0x0501, &get(0)).0, 0);
     let Answer(0, 4, noise) = machine.command(0x0501, &get(1)) else {
-        panic!("it has its length");
+        panic!("garbling keeps the length");
     };
     assert!(noise[..2] == [1, 0] && noise[2..] != [3, 2]);
     assert_eq!(machine.command(0x0501, &get(2)), Answer(0, 1, vec![2]));
@@ -134,11 +134,7 @@ fn refused_and_noisy() {
         machine.command(0x0502, &set(20, 1, 0, &[1])),
         Answer(0xbeef, 0, vec![])
     );
-    assert_eq!(
-        machine.device.report().leaks,
-        [""; 0],
-        "it was not executed"
-    );
+    assert_eq!(machine.device.report().leaks, [""; 0], "not executed");
 }
 
 #[test]
@@ -149,14 +145,14 @@ fn late_and_never() {
     assert_eq!(
         machine.control("feature 0")["current"],
         "05050505",
-        "it is executed"
+        "executed before the answer"
     );
     machine.wait();
     assert_eq!(machine.answer().0, 0);
 
     machine.ring(0x0501, &get(0));
     assert!(machine.is_busy() && machine.device.due().is_none());
-    // The guest cannot ring again.
+    // The guest cannot set the doorbell again.
     machine.ring(0x0501, &get(1));
     assert!(machine.is_busy());
     assert_eq!(machine.control("release"), 1);
@@ -174,7 +170,7 @@ fn in_the_background() {
         "feature=0,background,status=4",
         "feature=1,background,never,silent",
     ]);
-    // One Feature is set there anyway.
+    // The value is set nevertheless.
     assert_eq!(
         machine.command(0x0502, &set(background, 0, 0, &[5; 4])).0,
         1
@@ -210,7 +206,7 @@ fn in_the_background() {
 }
 
 #[test]
-fn broken_until_reset() {
+fn fatal_health_lasts_until_reset() {
     let mut machine = Machine::new(&["op=0x0501,health=2"]);
     machine.ring(0x0501, &get(0));
     assert!(machine.is_busy());
@@ -222,7 +218,7 @@ fn broken_until_reset() {
 }
 
 #[test]
-fn transfers_that_are_left() {
+fn unfinished_transfers_time_out() {
     let mut machine = Machine::new(&[]);
     assert_eq!(machine.command(0x0502, &set(20, 1, 0, &[1; 100])).0, 0);
     assert_eq!(machine.command(0x0502, &set(0, 0, 0, &[1; 4])).0, 0x1b);
@@ -244,10 +240,7 @@ fn transfers_that_are_left() {
     machine.command(0x0502, &set(20, 1, 0, &[1; 100]));
     std::thread::sleep(Duration::from_millis(1));
     assert_eq!(machine.command(0x0502, &set(20, 2, 100, &[1; 100])).0, 0x1c);
-    assert_eq!(
-        machine.device.report().leaks,
-        ["1 transfers that nobody ended in time"]
-    );
+    assert_eq!(machine.device.report().leaks, ["1 transfers timed out"]);
 }
 
 #[test]
@@ -275,7 +268,7 @@ fn resets_and_events() {
 }
 
 #[test]
-fn gone() {
+fn vanish_removes_the_device() {
     let mut machine = Machine::new(&["nth=2,vanish"]);
     machine.command(0x0300, &[]);
     machine.ring(0x0300, &[]);

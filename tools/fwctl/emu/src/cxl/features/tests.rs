@@ -118,7 +118,7 @@ fn at_once() {
         device.values("immediate-data"),
         [NEW.to_vec(), before.clone(), before.clone()]
     );
-    // Not saved: gone with the next reset, but for the one that is not about the configuration.
+    // Not saved: lost at the next reset, except for the effect that is not about configuration.
     device.0.reset(Reset::Cxl);
     assert_eq!(device.values("immediate-data")[0], NEW);
     device.0.reset(Reset::Conventional);
@@ -126,7 +126,7 @@ fn at_once() {
         device.values("immediate-data"),
         [before.clone(), before.clone(), before.clone()]
     );
-    // Saved; then one byte of it changes, and is not saved.
+    // Saved; then one byte changes without being saved.
     assert_eq!(device.set("immediate-data", 8, 0, &OLD), Ok(Set::Done));
     assert_eq!(device.set("immediate-data", 0, 3, &[0xff]), Ok(Set::Done));
     assert_eq!(device.values("immediate-data")[0], [1, 2, 3, 0xff]);
@@ -148,7 +148,7 @@ fn at_a_reset() {
         let mut device = Device::new();
         let [before, ..] = device.values(name);
         assert_eq!(device.set(name, 8, 0, &NEW), Ok(Set::Done));
-        // Two changes before the reset: the second builds on the first.
+        // Two changes before the reset: the second modifies the first.
         assert_eq!(device.set(name, 0, 1, &[0]), Ok(Set::Done));
         assert_eq!(
             device.values(name),
@@ -163,9 +163,9 @@ fn at_a_reset() {
         device.0.reset(least);
         assert_eq!(device.values(name)[0], [9, 0, 7, 6], "{name}");
         device.0.reset(Reset::Cold);
-        assert_eq!(device.values(name)[0], NEW, "{name}: what is saved");
+        assert_eq!(device.values(name)[0], NEW, "{name}: the saved value");
     }
-    // What also has an immediate effect, or an effect at resets that does not count.
+    // With an additional immediate effect, or reset effects that are not valid.
     for name in [
         "immediate-and-reset",
         "security-and-reset",
@@ -190,7 +190,7 @@ fn in_parts() {
     assert_eq!(
         device.get("large", 0, 8, 0).unwrap(),
         before,
-        "not before its end"
+        "only when the transfer is complete"
     );
     assert_eq!(
         device.set("cold-reset", 0, 0, &NEW),
@@ -201,7 +201,7 @@ fn in_parts() {
     assert_eq!(device.get("large", 0, 8, 0).unwrap(), expected);
     assert_eq!(device.get("large", 0, 8, 2).unwrap(), expected);
 
-    // A value that the device does not take leaves the transfer open, for the guest to abort.
+    // A refused value leaves the transfer in progress, for the guest to abort.
     assert_eq!(device.set("limited", 1, 0, &[101]), Ok(Set::InParts));
     assert_eq!(device.set("limited", 3, 1, &[0]), Err(ReturnCode::INPUT));
     assert!(device.0.open_transfer().is_some());
@@ -210,7 +210,7 @@ fn in_parts() {
 }
 
 #[test]
-fn what_is_refused() {
+fn invalid_requests_are_refused() {
     let mut device = Device::new();
     let unknown = [0xf0; 16];
     let known = CATALOGUE[0].uuid(0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The life of a command, from its doorbell to its answer, and the faults on its way.
+//! The life of a command, from doorbell to answer, and the faults that affect it.
 
 use super::super::bits::{event, Eqe};
 use super::super::cmds::Header;
@@ -15,35 +15,36 @@ use crate::device::{Bus, Presence};
 use crate::fault::{Effects, Subject};
 use std::time::{Duration, Instant};
 
-/// How long the driver waits for an answer if the device announces nothing (lib/tout.c).
+/// Default command timeout of the driver (lib/tout.c).
 const DRIVER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How much longer it looks for a lost event before it frees the mailboxes (cmd.c: 5 s), and how
-/// far from that an answer must stay.
+/// Time after the timeout in which the driver looks for a lost event, before it frees the mailboxes
+/// (cmd.c).
 const DRIVER_GRACE: Duration = Duration::from_secs(5);
+/// Minimum distance of a late answer to that moment.
 const MARGIN: Duration = Duration::from_secs(1);
-/// What is to be written when a command is done.
+/// What to write when a command completes.
 pub(super) enum Outcome {
     Answer(Vec<u8>),
     Fail(Delivery),
-    /// Only the entry is given back: its mailboxes may be gone.
+    /// Only the entry: the driver may have freed the mailboxes.
     Bare,
-    /// It is all written, and only the event is missing.
+    /// Nothing: only the event is missing.
     Unannounced,
 }
 
-/// A command that was executed but not answered.
+/// A command that was executed but not completed.
 pub(super) struct InFlight {
     pub(super) command: Command,
     pub(super) outcome: Outcome,
-    /// Never, if none.
+    /// When to complete it; `None` if never.
     pub(super) due: Option<Instant>,
-    /// The event queue to tell, and whether without an interrupt.
+    /// The event queue to post to, and whether to raise no interrupt.
     pub(super) listener: Option<u8>,
     pub(super) is_silent: bool,
 }
 
 impl ConnectX {
-    /// A write to the doorbell register: commands in these slots.
+    /// Handles a write to the doorbell register: fetches the commands in these slots.
     pub(super) fn doorbell(&mut self, bus: &mut Bus, slots: u32) {
         for slot in (0..SLOTS as u8).filter(|slot| slots >> slot & 1 != 0) {
             let Some(address) = self.iseg.slot(slot).filter(|_| !self.iseg.health.is_fatal) else {
@@ -61,10 +62,11 @@ impl ConnectX {
         }
     }
 
-    /// Executes a command, and answers it now or later.
+    /// Executes a command and completes it, now or later.
     fn begin(&mut self, bus: &mut Bus, command: Command) {
-        // Who listens is decided first: the queue that CREATE_EQ makes must not hear of it, or the
-        // driver finds the event while it still polls, and dereferences what it has freed.
+        // Choose the event queue before the command is executed: a queue that CREATE_EQ creates
+        // must not get the event, or the driver finds it while it still polls, and uses freed
+        // memory.
         let listener = self.function.eqs.listener(event::COMMAND);
         let now = Instant::now();
         let (outcome, effects) = match command.input(&bus.memory) {
@@ -86,7 +88,7 @@ impl ConnectX {
         let never = effects.never || self.iseg.health.is_fatal;
         let mut in_flight = InFlight {
             command,
-            // By then the driver has freed the mailboxes.
+            // The driver has freed the mailboxes by then.
             outcome: if is_forgotten || never {
                 Outcome::Bare
             } else {
@@ -156,7 +158,7 @@ impl ConnectX {
             return (Outcome::Fail(Delivery(delivery)), effects);
         }
         let mut answer = match effects.status {
-            // The dialect has no larger one.
+            // `mlx5::FAULTS` limits the status to 8 bits.
             Some((status, syndrome)) => exec::refused(status as u8, syndrome),
             None => self
                 .function
@@ -214,7 +216,7 @@ impl ConnectX {
             .map_or(DRIVER_TIMEOUT, |ms| Duration::from_millis(ms.into()))
     }
 
-    /// No command is answered any more.
+    /// Stops completing commands, after fatal health.
     pub(super) fn stop(&mut self) {
         for in_flight in self.slots.iter_mut().flatten() {
             in_flight.due = None;
@@ -224,13 +226,13 @@ impl ConnectX {
         }
     }
 
-    /// Forgets the commands in flight.
+    /// Drops the commands in flight.
     pub(super) fn cancel(&mut self) {
         self.counters.cancelled += self.slots.iter_mut().filter_map(Option::take).count() as u64;
     }
 }
 
-/// A command in words: `ACCESS_REG 0x9020 op_mod 1`.
+/// Title of a command: `ACCESS_REG 0x9020 op_mod 1`.
 fn title(subject: &Subject) -> String {
     let register = subject.register.map(|id| format!(" {id:#06x}"));
     let op_mod = subject.op_mod.map(|op_mod| format!(" op_mod {op_mod}"));

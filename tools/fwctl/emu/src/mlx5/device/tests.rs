@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The card through its BAR and guest memory, as a driver has it.
+//! The card as seen by a driver: through its BAR and guest memory.
 
 use super::super::bits::event;
 use super::super::fields::{eq as eq_layout, hca_cap, input, uctx};
@@ -14,7 +14,7 @@ use std::time::Duration;
 const QUEUE: u64 = 0x1000;
 const EQ_PAGE: u64 = 0x5000;
 
-/// A card in a machine with 16 MiB.
+/// A card with 16 MiB of guest memory.
 struct Machine {
     card: ConnectX,
     bus: Bus,
@@ -41,7 +41,7 @@ impl Machine {
         machine
     }
 
-    /// With a queue for command events.
+    /// Returns a machine with an event queue for commands.
     fn with_events() -> Self {
         let mut machine = Machine::new();
         machine.ok(op::ENABLE_HCA, &[0; 4]);
@@ -49,7 +49,7 @@ impl Machine {
         machine
     }
 
-    /// Initialises an enabled card and gives it a queue for command events.
+    /// Initialises an enabled card and creates an event queue for commands.
     fn create_command_eq(&mut self) {
         self.ok(op::INIT_HCA, &[0; 8]);
         let uar = self.ok(op::ALLOC_UAR, &[0; 8])[0x0b];
@@ -65,7 +65,8 @@ impl Machine {
             .write(&mut self.bus, 0, offset, &word.to_be_bytes());
     }
 
-    /// Sends a command in slot 0 with this answer's room; status byte of the entry, and the answer.
+    /// Sends a command in slot 0 with this capacity for the answer. Returns the status byte of the
+    /// entry and the answer.
     fn send(&mut self, opcode: u16, uid: u16, tail: &[u8], room: usize) -> (u8, Vec<u8>) {
         let mut bytes = opcode.to_be_bytes().to_vec();
         bytes.extend(uid.to_be_bytes());
@@ -104,7 +105,7 @@ impl Machine {
 }
 
 #[test]
-fn the_queue_that_is_being_made_does_not_hear_of_it() {
+fn a_new_queue_gets_no_event_for_its_creation() {
     let mut machine = Machine::with_events();
     assert_eq!(machine.events(), 0);
     machine.ok(op::NOP, &[0; 8]);
@@ -113,7 +114,7 @@ fn the_queue_that_is_being_made_does_not_hear_of_it() {
     machine.bus.memory.read(EQ_PAGE, &mut kind).unwrap();
     assert_eq!(kind[1], event::COMMAND);
     machine.ok(op::DESTROY_EQ, &[0, 0, 0, 1, 0, 0, 0, 0]);
-    assert_eq!(machine.events(), 1, "nor does the one that has gone");
+    assert_eq!(machine.events(), 1, "nor for its destruction");
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn doorbells_are_found_with_each_page_size() {
                 + counters["events"]["lost_interrupts"].as_u64().unwrap()
         };
         let before = interrupts(&mut machine);
-        // Arms queue 1 at consumer index 0, behind which an event is.
+        // Arms queue 1 at consumer index 0, while an event is pending.
         machine.write((16 << (12 + log)) + DOORBELL_ARM, 1 << 24);
         assert_eq!(interrupts(&mut machine), before + 1, "{log}");
         assert_eq!(
@@ -185,7 +186,7 @@ fn late_and_never() {
     machine.fault("op=0x101,late=5500");
     machine.fault("op=0x101,never");
     let now = Instant::now();
-    // In time: the whole answer.
+    // Before the timeout: the whole answer.
     assert_eq!(
         machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110).0,
         1,
@@ -203,7 +204,7 @@ fn late_and_never() {
         .run_due(&mut machine.bus, now + Duration::from_secs(1));
     let (own, answer) = read_answer(&machine.bus.memory, QUEUE, 0x110);
     assert_eq!((own, &answer[0x100..0x103]), (0, &b"EMU"[..]));
-    // After the driver's timeout of 1 + 5 s, or close to it: its mailboxes are not touched.
+    // After the driver's timeout of 1 + 5 s, or close to it: the mailboxes are not touched.
     machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110);
     assert!(machine.card.due().unwrap() > now + Duration::from_secs(6));
     machine
@@ -243,26 +244,26 @@ fn fatal_health_ends_all_answers() {
         .card
         .read(&mut machine.bus, 0, 0x23d, &mut health[1..]);
     assert_eq!((health[0] & 0x80, health[1]), (0x80, 0x10));
-    // The driver's firmware reset.
+    // The driver resets the firmware.
     machine.write(0x14, QUEUE as u32 | 7 << 8);
     assert!(machine.card.slots.iter().all(Option::is_none));
     machine.write(0x14, QUEUE as u32);
     machine.ok(op::ENABLE_HCA, &[0; 4]);
     assert!(
         machine.card.report().leaks.is_empty(),
-        "what a reset drops is no leak"
+        "resources dropped by a reset are not leaks"
     );
     assert!(machine.card.counters.dropped > 0);
 }
 
 #[test]
-fn a_new_driver_finds_all_slots_free() {
+fn a_new_driver_can_use_all_slots() {
     let mut machine = Machine::with_events();
     machine.fault("op=0x101,health=0x10");
     machine.send(op::QUERY_ADAPTER, 0, &[0; 8], 0x110);
     assert_eq!(machine.control("counters", "")["in_flight"], json!([0]));
     machine.control("health", "0");
-    // It did not reset the firmware, and its first command has the slot of one that nobody waits for any more.
+    // The driver did not reset the firmware and uses the slot of a command that timed out.
     machine.write(0x10, (QUEUE >> 32) as u32);
     machine.write(0x14, QUEUE as u32);
     machine.ok(op::ENABLE_HCA, &[0; 4]);
@@ -272,7 +273,7 @@ fn a_new_driver_finds_all_slots_free() {
 }
 
 #[test]
-fn vanishing() {
+fn vanish_removes_the_device() {
     let mut machine = Machine::with_events();
     machine.fault("user,nth=2,vanish");
     let answer = machine.ok(op::CREATE_UCTX, &[0; 0x38]);
@@ -289,11 +290,11 @@ fn resets_and_doorbells_without_a_queue() {
     machine.card.reset(&mut machine.bus, Reset::Function);
     machine.write(0x18, u32::MAX);
     assert_eq!(machine.card.counters.ignored_doorbells, 32);
-    // A queue where there is no memory.
+    // A queue address that is not mapped.
     machine.write(0x14, 0xffff_f000);
     machine.write(0x18, u32::MAX);
     assert_eq!(machine.card.counters.delivery_errors, 32);
-    // DISABLE_HCA forgets what is in flight: the driver frees the queue.
+    // DISABLE_HCA drops the commands in flight: the driver frees the queue.
     machine.write(0x14, QUEUE as u32);
     machine.fault("op=0x80d,never");
     machine.ok(op::ENABLE_HCA, &[0; 4]);
@@ -325,7 +326,7 @@ fn leaks_at_the_end() {
 }
 
 #[test]
-fn forgotten_contexts_are_no_leaks() {
+fn forgotten_contexts_are_not_leaks() {
     let mut machine = Machine::with_events();
     let answer = machine.ok(op::CREATE_UCTX, &[0; 0x38]);
     let uid = uctx::UID.get(&answer) as u16;
@@ -342,7 +343,7 @@ fn forgotten_contexts_are_no_leaks() {
 }
 
 #[test]
-fn forgiven_leaks_are_none() {
+fn forgiven_leaks_are_not_reported() {
     let mut machine = Machine::with_events();
     machine.ok(op::TEARDOWN_HCA, &[0; 8]);
     assert_eq!(
@@ -358,7 +359,7 @@ fn forgiven_leaks_are_none() {
 }
 
 #[test]
-fn the_last_hit_has_a_name() {
+fn the_last_hit_is_reported() {
     let mut machine = Machine::with_events();
     assert_eq!(machine.control("counters", "")["last_hit"], Value::Null);
     machine.fault("op=0x80d,status=1");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The order of commands that mlx5_core has, and departures from it.
+//! The sequence of commands that mlx5_core sends, and deviations from it.
 
 use super::super::fields::{hca_cap, input, uctx};
 use super::super::opcodes as op;
@@ -25,7 +25,7 @@ impl Card {
         }
     }
 
-    /// A card that is ready for user contexts.
+    /// Returns a card that is ready for user contexts.
     fn initialised() -> Self {
         let mut card = Card::new();
         card.ok(op::ENABLE_HCA, 0, &[]);
@@ -83,7 +83,7 @@ fn up_and_down() {
     card.ok(op::SET_HCA_CAP, 0, &caps[8..]);
     assert!(
         card.send(op::INIT_HCA, 0, 0, &[0; 16]).is_err(),
-        "it has no init pages yet"
+        "no init pages yet"
     );
     card.give(&[2, 3]);
     card.ok(op::INIT_HCA, 0, &[0; 16]);
@@ -189,7 +189,7 @@ fn registers_under_both_opcodes() {
 }
 
 #[test]
-fn what_a_driver_leaves_is_a_leak() {
+fn unreleased_resources_are_leaks() {
     let mut card = Card::initialised();
     card.open();
     card.ok(op::ALLOC_UAR, 0, &[]);
@@ -207,7 +207,7 @@ fn what_a_driver_leaves_is_a_leak() {
 }
 
 #[test]
-fn a_second_enable_is_a_new_start() {
+fn a_second_enable_resets_the_function() {
     let mut card = Card::initialised();
     card.open();
     card.ok(op::ENABLE_HCA, 0, &[]);

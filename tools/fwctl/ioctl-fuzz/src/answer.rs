@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is known of a device's answer to a request.
+//! Expected answers of devices.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// What is known of a reply.
+/// The expected content of a reply.
 pub enum Reply {
-    /// All of it.
+    /// Exactly these bytes.
     Bytes(Vec<u8>),
-    /// `struct fwctl_loopback_state`: scope and room.
+    /// `struct fwctl_loopback_state` with this scope and capacity.
     LoopbackState(u32, u32),
-    /// Its length.
+    /// Any bytes of this length.
     Len(usize),
-    /// A list of features: the number of entries in it, and of all.
+    /// A list of features: number of entries in the reply, and total number.
     CxlList(u16, u16),
-    /// A part of a feature, of at most so many bytes.
+    /// Part of a feature, of at most this length.
     CxlValue(usize),
-    /// Nothing.
+    /// Any reply.
     Any,
 }
 
-/// What the device makes of a request.
+/// The expected answer to a request.
 pub struct Answer {
-    /// It may fail with one of these.
+    /// Errors that may be returned.
     pub errnos: &'static [i32],
-    /// It may reply.
+    /// The reply, if the request may succeed.
     pub reply: Option<Reply>,
 }
 
 impl Answer {
-    /// It fails, so.
+    /// The request fails with one of `errnos`.
     pub fn fails(errnos: &'static [i32]) -> Self {
         Answer {
             errnos,
@@ -38,7 +38,7 @@ impl Answer {
         }
     }
 
-    /// It replies, so.
+    /// The request succeeds.
     pub fn replies(reply: Reply) -> Self {
         Answer {
             errnos: &[],
@@ -48,7 +48,7 @@ impl Answer {
 }
 
 impl Reply {
-    /// How long it may be.
+    /// Returns the possible lengths.
     pub fn lens(&self) -> RangeInclusive<usize> {
         match self {
             Reply::Bytes(bytes) => bytes.len()..=bytes.len(),
@@ -63,9 +63,9 @@ impl Reply {
         }
     }
 
-    /// Whether it can be `len` bytes that begin with `visible`.
+    /// Returns whether the reply can be `len` bytes long and start with `visible`.
     pub fn is(&self, len: usize, visible: &[u8]) -> bool {
-        // The words that are visible, by their offsets.
+        // Checks a 32-bit word if all of it is visible.
         let is = |at, value| visible.len() < at + 4 || word(visible, at) == value;
         self.lens().contains(&len)
             && match self {
@@ -76,13 +76,13 @@ impl Reply {
                     let counts = u32::from(*entries) | (u32::from(*all) << 16);
                     is(0, len as u32 - 8) && is(4, 0) && is(8, counts) && is(12, 0)
                 }
-                // A device that refuses has no value.
+                // An error reply has no value.
                 Reply::CxlValue(_) => is(0, len as u32 - 8) && (len == 8 || is(4, 0)),
             }
     }
 }
 
-/// As it is said of another one: long ones are cut.
+/// For messages about a mismatch. Long replies are truncated.
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,7 +99,7 @@ impl fmt::Debug for Reply {
     }
 }
 
-/// A number in the machine's byte order.
+/// Reads a word in native byte order.
 pub fn word(bytes: &[u8], at: usize) -> u32 {
     let word = bytes[at..at + 4].try_into();
     u32::from_ne_bytes(word.expect("four bytes"))

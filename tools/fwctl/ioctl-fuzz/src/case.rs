@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A case: calls on one device, and how they are written down.
+//! A case: a sequence of calls on one device, and its text format.
 //!
 //! One call per line, a blank line between cases, `#` for comments:
 //!
@@ -12,34 +12,35 @@
 //! caller plain
 //! ```
 //!
-//! `LEN@PLACE`, where `PLACE` is `good`, `null`, `kernel`, `readonly`, or `end+N`: the memory ends after N bytes. Bytes are
-//! hexadecimal, `00*11` is eleven of them. A case begins with an open file, and a caller that has all capabilities.
+//! `LEN@PLACE`, where `PLACE` is `good`, `null`, `kernel`, `readonly`, or `end+N`: the mapping ends
+//! after N bytes. Bytes are hexadecimal; `00*11` repeats a byte eleven times. A case starts with an
+//! open file and a caller with all capabilities.
 
 use anyhow::{bail, ensure, Context, Result};
 use fwctl_uapi::{FWCTL_TYPE, MAX_RPC_LEN};
 use std::fmt;
 
-/// Where the address of a call points.
+/// The kind of address that a call passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// To memory that is there.
+    /// Mapped memory.
     Good,
-    /// To memory whose mapping ends so many bytes later.
+    /// Memory whose mapping ends after this many bytes.
     Ends(u32),
-    /// To memory that can only be read.
+    /// Read-only memory.
     ReadOnly,
-    /// To nothing.
+    /// NULL.
     Null,
-    /// To the kernel's half of the addresses.
+    /// An address in the kernel's half of the address space.
     Kernel,
 }
 
-/// A length and where the address that goes with it points.
+/// A length and the address that belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffer {
-    /// As the call says it, whatever is there.
+    /// The length that the call passes, which may exceed the memory.
     pub len: u32,
-    /// Where.
+    /// The address.
     pub place: Place,
 }
 
@@ -48,53 +49,53 @@ pub struct Buffer {
 pub enum Call {
     /// `FWCTL_INFO`
     Info {
-        /// The first field of the structure.
+        /// `size`.
         size: u32,
-        /// Must be 0.
+        /// `flags`, which must be 0.
         flags: u32,
-        /// For the device's data.
+        /// Buffer for the device data.
         data: Buffer,
-        /// Of the structure itself.
+        /// Address of the structure.
         arg: Place,
-        /// What lies behind the structure.
+        /// Byte that follows the structure.
         tail: u8,
     },
     /// `FWCTL_RPC`
     Rpc {
-        /// The first field of the structure.
+        /// `size`.
         size: u32,
         /// `enum fwctl_rpc_scope`
         scope: u32,
-        /// The request as the call says it.
+        /// Buffer of the request.
         input: Buffer,
-        /// The bytes of the request; zeros where it says more.
+        /// Bytes of the request, followed by zeros.
         request: Vec<u8>,
-        /// For the reply.
+        /// Buffer for the reply.
         output: Buffer,
-        /// Of the structure itself.
+        /// Address of the structure.
         arg: Place,
-        /// What lies behind the structure.
+        /// Byte that follows the structure.
         tail: u8,
     },
-    /// Any ioctl, with a structure whose addresses lead nowhere.
+    /// Any ioctl, with a structure that contains no valid addresses.
     Raw {
-        /// Its number, which is of fwctl's type.
+        /// Number of the ioctl, which has the type of fwctl.
         number: u32,
-        /// Of its structure.
+        /// Address of the structure.
         arg: Place,
-        /// What lies there.
+        /// Bytes of the structure.
         bytes: Vec<u8>,
     },
-    /// The file is closed and opened again.
+    /// Closes the file and opens the device again.
     Reopen,
-    /// From here on the caller has all capabilities, or none.
+    /// Sets the capabilities of the caller.
     Caller {
-        /// All of them.
+        /// All capabilities, or none.
         is_privileged: bool,
     },
 }
 
-/// Some calls, in this order.
+/// A sequence of calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Case {
     /// The calls.
@@ -102,7 +103,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// Reads a file of cases.
+    /// Parses a file of cases.
     pub fn parse_all(text: &str) -> Result<Vec<Case>> {
         let mut cases = vec![Case::default()];
         for (n, line) in text.lines().enumerate() {
@@ -111,7 +112,11 @@ impl Case {
                 cases.push(Case::default());
             } else if !line.starts_with('#') {
                 let call = Call::parse(line).with_context(|| format!("line {}", n + 1))?;
-                cases.last_mut().expect("there is one").calls.push(call);
+                cases
+                    .last_mut()
+                    .expect("a case was pushed")
+                    .calls
+                    .push(call);
             }
         }
         cases.retain(|case| !case.calls.is_empty());
@@ -150,7 +155,7 @@ impl Call {
             let found = fields.iter().find(|(name, _)| *name == key);
             found.map(|(_, value)| *value)
         };
-        let need = |key: &str| field(key).with_context(|| format!("there is no {key}="));
+        let need = |key: &str| field(key).with_context(|| format!("missing {key}="));
         let arg = || place(field("arg").unwrap_or("good"));
         let tail = || number(field("tail").unwrap_or("0")).map(|tail| tail as u8);
         Ok(match verb {
@@ -175,7 +180,7 @@ impl Call {
                 arg: arg()?,
                 bytes: bytes(field("bytes").unwrap_or_default())?,
             },
-            _ => bail!("there is no call `{verb}`"),
+            _ => bail!("unknown call `{verb}`"),
         })
     }
 }
@@ -239,9 +244,9 @@ impl fmt::Display for Place {
     }
 }
 
-/// Writes bytes, and runs of one byte shorter.
+/// Formats bytes, with runs of one byte abbreviated.
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    /// Shorter ones are written out.
+    /// Minimum length of an abbreviated run.
     const RUN: usize = 4;
     let mut is_first = true;
     let mut after_run = false;
@@ -266,7 +271,7 @@ fn number(text: &str) -> Result<u32> {
         Some(hex) => u32::from_str_radix(hex, 16),
         None => text.parse(),
     };
-    parsed.with_context(|| format!("`{text}` is no number"))
+    parsed.with_context(|| format!("`{text}` is not a number"))
 }
 
 fn place(text: &str) -> Result<Place> {
@@ -277,7 +282,7 @@ fn place(text: &str) -> Result<Place> {
         "kernel" => Place::Kernel,
         _ => match text.strip_prefix("end+") {
             Some(left) => Place::Ends(number(left)?),
-            None => bail!("there is no place `{text}`"),
+            None => bail!("unknown place `{text}`"),
         },
     })
 }
@@ -292,7 +297,7 @@ fn buffer(text: &str) -> Result<Buffer> {
     })
 }
 
-/// An ioctl's number: one that the kernel would not take for another subsystem's.
+/// Parses an ioctl number. Refuses those that the kernel would pass to another subsystem.
 fn ioctl_number(text: &str) -> Result<u32> {
     let number = number(text)?;
     ensure!(
@@ -321,7 +326,7 @@ fn bytes(text: &str) -> Result<Vec<u8>> {
         bytes.extend(part.collect::<Result<Vec<u8>>>()?.repeat(times as usize));
         ensure!(
             bytes.len() <= MAX_RPC_LEN as usize,
-            "no request has so many bytes"
+            "more bytes than any request has"
         );
     }
     Ok(bytes)
@@ -332,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_can_be_read() {
+    fn cases_round_trip() {
         let text = "# why\ninfo size=24 flags=0x0 data=64@good arg=good tail=0\nreopen\n\n\n\
                     rpc size=33 scope=7 in=4294967295@null out=0@end+7 arg=kernel tail=1 request=00ff\n\
                     raw number=0x9a02 arg=readonly bytes=\ncaller plain\ncaller privileged\n";
@@ -344,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_written_short() {
+    fn runs_are_abbreviated() {
         for (text, expected) in [
             ("", vec![]),
             ("00*5", vec![0; 5]),
@@ -359,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_case() {
+    fn invalid_cases_are_refused() {
         for line in [
             "what",
             "info size=24",

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What of the kernel's code has been seen.
+//! Coverage of the kernel.
 
 use crate::sys::Kcov;
 use anyhow::Result;
 use std::collections::HashSet;
 
-/// A step from one block of code to the next.
+/// An edge between two basic blocks of the kernel.
 pub type Edge = u64;
 
-/// Code of the kernel that calls ran through.
+/// The blocks and edges that have been reached.
 pub struct Coverage {
     kcov: Kcov,
     seen: HashSet<Edge>,
@@ -17,7 +17,7 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Nothing so far; [`None`] if the kernel does not say.
+    /// Returns empty coverage, or [`None`] if the kernel has no KCOV.
     pub fn new() -> Result<Option<Self>> {
         Ok(Kcov::new()?.map(|kcov| Coverage {
             kcov,
@@ -26,7 +26,7 @@ impl Coverage {
         }))
     }
 
-    /// Carries out `act`; returns what that returned, and where it led.
+    /// Runs `act` and returns its result and the edges it reached.
     pub fn watch<T>(&mut self, act: impl FnOnce() -> T) -> Result<(T, HashSet<Edge>)> {
         self.kcov.start()?;
         let result = act();
@@ -40,19 +40,19 @@ impl Coverage {
         Ok((result, edges))
     }
 
-    /// Adds edges; returns those that are new.
+    /// Adds edges and returns the new ones.
     pub fn add(&mut self, edges: &HashSet<Edge>) -> HashSet<Edge> {
         let new = edges.difference(&self.seen).copied().collect();
         self.seen.extend(&new);
         new
     }
 
-    /// How many edges were seen.
+    /// Number of edges reached.
     pub fn edges(&self) -> usize {
         self.seen.len()
     }
 
-    /// How many blocks were seen.
+    /// Number of blocks reached.
     pub fn blocks(&self) -> usize {
         self.blocks.len()
     }

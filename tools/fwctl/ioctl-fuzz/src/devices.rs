@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What each kind of device makes of a request: fwctl-mlx5.rst, fwctl-cxl.rst, and `samples/fwctl/loopback.h`, once more.
+//! Expected behaviour of each type of device, from fwctl-mlx5.rst, fwctl-cxl.rst and `loopback.h`.
 
 use crate::answer::{word, Answer, Reply};
 use anyhow::{ensure, Result};
 use fwctl_uapi::{device_type, scope};
 use std::collections::HashMap;
 
-/// The device type of the loopback samples.
+/// Device type of the loopback devices.
 pub const LOOPBACK: u32 = 0;
-/// How a request of theirs begins.
+/// Magic number of their requests.
 pub const LOOPBACK_MAGIC: u32 = 0x7030_6c66;
-/// The one errno that they are asked for.
+/// The errno that the corpus requests from them.
 pub const LOOPBACK_ERRNO: i32 = libc::EL2HLT;
-/// The longest reply that they make up.
+/// Maximum length of their generated replies.
 const LOOPBACK_MAX: u32 = 4 << 20;
 
-/// A healthy device.
+/// A device without faults.
 pub enum Device {
-    /// A loopback sample, of which all is known.
+    /// A loopback device, whose answers are all known.
     Loopback,
     /// A CXL memory device.
     Cxl(Vec<Feature>),
     /// A ConnectX.
     Mlx5(Scopes),
-    /// Anything may come of a request.
+    /// An unknown device: any answer is accepted.
     Unknown,
 }
 
 impl Device {
-    /// One of this type; `rpc` asks it.
+    /// Returns the device of this type. `rpc` sends a request to it.
     pub fn of(device_type: u32, rpc: impl FnOnce(&[u8], usize) -> Result<Vec<u8>>) -> Result<Self> {
         Ok(match device_type {
             LOOPBACK => Device::Loopback,
@@ -39,7 +39,7 @@ impl Device {
         })
     }
 
-    /// What comes of a request.
+    /// Returns the expected answer to a request.
     pub fn answer(&self, scope: u32, request: &[u8], room: usize) -> Answer {
         match self {
             Device::Loopback => loopback(scope, request, room),
@@ -63,7 +63,7 @@ impl Device {
         }
     }
 
-    /// The names of its features.
+    /// Returns the UUIDs of its features.
     pub fn features(&self) -> Vec<Uuid> {
         match self {
             Device::Cxl(features) => features.iter().map(|feature| feature.uuid).collect(),
@@ -71,7 +71,7 @@ impl Device {
         }
     }
 
-    /// Takes note of what came of a request that reached it; fails if that contradicts what came of others.
+    /// Records the result of a request that was delivered. Fails if it contradicts earlier results.
     pub fn learn(&mut self, scope: u32, request: &[u8], errno: Option<i32>) -> Result<()> {
         match self {
             Device::Mlx5(scopes) => scopes.learn(scope, request, errno),
@@ -94,7 +94,7 @@ fn loopback(scope: u32, request: &[u8], room: usize) -> Answer {
     match word(request, 4) {
         0 | 1 => echo,
         2 if arg <= 60_000 => echo,
-        // No case asks for another one.
+        // The grammar requests no other errno.
         3 if arg == LOOPBACK_ERRNO as u32 => Answer::fails(&[LOOPBACK_ERRNO]),
         4 if len <= request.len() => Answer::replies(Reply::Bytes(request[..len].to_vec())),
         5 if arg <= LOOPBACK_MAX => {
@@ -108,11 +108,11 @@ fn loopback(scope: u32, request: &[u8], room: usize) -> Answer {
     }
 }
 
-/// What names a feature.
+/// UUID of a feature.
 pub type Uuid = [u8; 16];
 
-/// Features that the kernel keeps to itself: patrol scrub, error check and scrub, both kinds of post-package repair, and four of
-/// sparing.
+/// Features reserved for the kernel: patrol scrub, error check and scrub, both kinds of
+/// post-package repair, and four of sparing.
 pub const EXCLUSIVE: [Uuid; 8] = [
     0x96dad7d6_fde8_482b_a733_75774e06db8a_u128.to_be_bytes(),
     0xe5b13f22_2328_4a14_b8ba_b9691e893386_u128.to_be_bytes(),
@@ -124,34 +124,34 @@ pub const EXCLUSIVE: [Uuid; 8] = [
     0x34dbaff5_0552_4281_8f76_da0b5e7a76a7_u128.to_be_bytes(),
 ];
 
-/// What a device says about a feature of it.
+/// The description of a feature by the device.
 pub struct Feature {
-    /// Its name.
+    /// UUID of the feature.
     pub uuid: Uuid,
-    /// It can be changed.
+    /// Whether it can be changed.
     is_changeable: bool,
-    /// What changing it has an effect on, by bits.
+    /// Effects of changing it.
     effects: u16,
 }
 
 impl Feature {
     fn parse(entry: &[u8]) -> Self {
         Feature {
-            uuid: entry[..16].try_into().expect("sixteen bytes"),
+            uuid: entry[..16].try_into().expect("16 bytes"),
             is_changeable: entry[22] & 1 != 0,
             effects: u16::from_le_bytes([entry[28], entry[29]]),
         }
     }
 
-    /// The least scope that it can be set in, if there is one.
+    /// Returns the lowest scope that permits to set the feature, if any does.
     fn least_scope(&self) -> Option<u32> {
-        /// In the background, and reserved.
+        /// Background operation, and reserved bits.
         const NEVER: u16 = 0xf040;
-        /// At once, and the security state.
+        /// Immediate changes, and the security state.
         const FULL: u16 = 0x003e;
-        /// At a reset.
+        /// Changes at a reset.
         const WRITE: u16 = 0x0c01;
-        /// At a reset, but only with the bit that makes them valid.
+        /// Changes at a reset that require [`VALID`].
         const QUALIFIED: u16 = 0x0c00;
         const VALID: u16 = 0x0200;
         let effects = match self.effects & VALID {
@@ -168,12 +168,12 @@ impl Feature {
     }
 }
 
-/// Asks for the list of features.
+/// Requests the list of features.
 fn features(rpc: impl FnOnce(&[u8], usize) -> Result<Vec<u8>>) -> Result<Vec<Feature>> {
     let words = [0x500u32, 0, 8, 0, 0xffff, 0];
     let request: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let reply = rpc(&request, 65536)?;
-    ensure!(reply.len() >= 16, "a list of features without a head");
+    ensure!(reply.len() >= 16, "the list of features has no header");
     Ok(reply[16..].chunks_exact(48).map(Feature::parse).collect())
 }
 
@@ -223,7 +223,8 @@ fn cxl(features: &[Feature], scope: u32, request: &[u8], room: usize) -> Answer 
     }
 }
 
-/// Commands of a ConnectX that no program may send: they make or destroy objects, or are the kernel's own.
+/// Commands of a ConnectX that no scope permits: they create or destroy objects, or are reserved
+/// for the kernel.
 pub const MLX5_FORBIDDEN: &[u16] = &[
     0x000, 0x102, 0x103, 0x104, 0x105, 0x108, 0x10b, 0x10d, 0x200, 0x202, 0x204, 0x301, 0x302,
     0x304, 0x400, 0x401, 0x403, 0x500, 0x501, 0x502, 0x503, 0x700, 0x701, 0x710, 0x711, 0x717,
@@ -234,7 +235,7 @@ pub const MLX5_FORBIDDEN: &[u16] = &[
     0xa08, 0xa0a, 0xffff,
 ];
 
-/// Commands and modifiers, and the least scope that they take.
+/// Commands and modifiers, and the lowest scope that permits them.
 const MLX5_SCOPES: &[(u16, RangeOfModes, u32)] = &[
     (0x100, RangeOfModes::All, 0),
     (0x101, RangeOfModes::All, 0),
@@ -263,14 +264,16 @@ enum RangeOfModes {
     Others,
 }
 
-/// What is known of the scopes that commands of a ConnectX take: a scope allows what those below it allow.
+/// The scopes of ConnectX commands, as far as they have been observed. A scope permits all that
+/// lower ones permit.
 #[derive(Default)]
 pub struct Scopes {
-    /// By opcode, and whether the modifier is 0: below that, all were refused; and from that on, all were allowed.
+    /// By opcode and whether the modifier is 0: the scope below which all requests were refused,
+    /// and the one from which on all were permitted.
     seen: HashMap<(u16, bool), (u32, u32)>,
 }
 
-/// Opcode, and whether the modifier is 0.
+/// Returns the opcode and whether the modifier is 0.
 fn command(request: &[u8]) -> (u16, bool) {
     let half = |at| u16::from_be_bytes([request[at], request[at + 1]]);
     (half(0), half(6) == 0)
@@ -327,7 +330,7 @@ impl Scopes {
         }
         ensure!(
             refused <= allowed,
-            "opcode {opcode:#x}: allowed in scope {allowed} and refused in one that is no lower"
+            "opcode {opcode:#x}: permitted in scope {allowed} but refused in one that is not lower"
         );
         Ok(())
     }
@@ -345,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_allows_what_lower_ones_do() {
+    fn scopes_permit_what_lower_ones_do() {
         let mut device = Device::Mlx5(Scopes::default());
         let (query, refused) = (request(0xb0a, 0), Some(libc::EBADMSG));
         assert_eq!(device.answer(0, &query, 16).errnos, [libc::EBADMSG]);

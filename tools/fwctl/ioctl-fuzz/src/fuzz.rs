@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The corpus, and what is made of it.
+//! The corpus, and the loop that extends it.
 
 use crate::case::{Call, Case};
 use crate::coverage::{Coverage, Edge};
@@ -14,10 +14,10 @@ use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// So often there is a line about how far it is.
+/// Interval between two lines about the progress.
 const REPORT: Duration = Duration::from_secs(10);
 
-/// After so many cases, the device is asked whether it is well.
+/// Number of cases after which the device is checked.
 const ALIVE: u64 = 64;
 
 /// A case of the corpus.
@@ -27,21 +27,21 @@ struct Kept {
     is_found: bool,
 }
 
-/// One device, and what is known of it.
+/// A fuzzer of one device.
 pub struct Fuzzer {
     runner: Runner,
     messages: Messages,
-    /// [`None`] for kernels that do not say where they have been.
+    /// [`None`] if the kernel has no KCOV.
     coverage: Option<Coverage>,
     corpus: Vec<Kept>,
     watchdog: Watchdog,
-    /// Each case goes to the kernel's log before it is run.
+    /// Whether to log each case to the kernel before it is run.
     is_traced: bool,
     runs: u64,
 }
 
 impl Fuzzer {
-    /// Begins with an empty corpus.
+    /// Returns a fuzzer with an empty corpus.
     pub fn new(runner: Runner, is_traced: bool) -> Result<Self> {
         Ok(Fuzzer {
             messages: Messages::of(runner.device_type, runner.features()),
@@ -54,7 +54,7 @@ impl Fuzzer {
         })
     }
 
-    /// What is fuzzed, and how.
+    /// Describes the device and the coverage.
     pub fn describe(&self) -> String {
         format!(
             "device type {:#x} ({}), {}{}",
@@ -66,12 +66,12 @@ impl Fuzzer {
             },
             match self.runner.is_untainted() {
                 true => "",
-                false => "; it is tainted already, so that the taint is not judged",
+                false => "; taints are not checked, as the kernel is already tainted",
             }
         )
     }
 
-    /// Runs the cases of the device's own corpus, and more of them.
+    /// Runs the corpus of the device, and `more` cases.
     pub fn replay(&mut self, more: Vec<Case>) -> Result<()> {
         let mut cases = Vec::new();
         for text in self.messages.corpus {
@@ -81,7 +81,7 @@ impl Fuzzer {
         let found_from = cases.len() - written;
         cases.extend(more);
         let mut numbered: Vec<(usize, Case)> = cases.into_iter().enumerate().collect();
-        // First those that do not taint the kernel: they must not.
+        // Cases that must not taint the kernel come first: a taint is only seen once.
         numbered.sort_by_key(|(_, case)| may_taint(case));
         for (n, case) in numbered {
             let edges = self.run(&case)?;
@@ -98,7 +98,7 @@ impl Fuzzer {
         Ok(())
     }
 
-    /// Makes new cases out of old ones for as long as that.
+    /// Runs new cases for this duration.
     pub fn explore(&mut self, time: Duration, seed: u64) -> Result<()> {
         let start = Instant::now();
         let mut rng = Rng::new(seed);
@@ -126,7 +126,7 @@ impl Fuzzer {
         if len == 0 || rng.below(4) == 0 {
             return self.messages.generate(rng);
         }
-        // The newest ones have been tried least.
+        // The newest cases have been mutated least.
         let from = match rng.below(2) {
             0 => len - len.min(16),
             _ => 0,
@@ -137,7 +137,7 @@ impl Fuzzer {
         case
     }
 
-    /// Keeps a case for its new edges, without the calls that do not matter for them.
+    /// Adds a case to the corpus, without the calls that its new edges do not need.
     fn keep(
         &mut self,
         mut case: Case,
@@ -163,7 +163,7 @@ impl Fuzzer {
         Ok(())
     }
 
-    /// Runs a case; returns where it led, or fails with a [`Finding`].
+    /// Runs a case and returns the edges it reached. Fails with a [`Finding`].
     fn run(&mut self, case: &Case) -> Result<HashSet<Edge>> {
         if self.is_traced {
             say(case)?;
@@ -198,7 +198,7 @@ impl Fuzzer {
         format!("{runs} runs, {calls} calls, {cases} cases, {covered}")
     }
 
-    /// Of the cases that coverage added, those that it takes to reach all code that was reached.
+    /// Returns a minimal set of the cases added by coverage that reaches all code reached.
     pub fn minimised(&self) -> Vec<&Case> {
         let mut reached = HashSet::new();
         for kept in self.corpus.iter().filter(|kept| !kept.is_found) {
@@ -216,7 +216,7 @@ impl Fuzzer {
         needed
     }
 
-    /// A line for the table that `make fuzz` prints.
+    /// Returns a row of the table that `make fuzz` prints.
     pub fn row(&self, findings: u32) -> String {
         let covered = match &self.coverage {
             Some(coverage) => coverage.blocks().to_string(),
@@ -227,12 +227,12 @@ impl Fuzzer {
     }
 }
 
-/// Whether an error is what is looked for, rather than one of the machine.
+/// Returns whether an error is a finding, not a failure of the machine.
 pub fn is_finding(error: &anyhow::Error) -> bool {
     error.is::<Finding>() || error.chain().any(|cause| cause.is::<Finding>())
 }
 
-/// Whether a case has a call in a scope that taints, whatever comes of it.
+/// Returns whether a case has a call in a scope that taints, whatever its result.
 fn may_taint(case: &Case) -> bool {
     let mut is_privileged = true;
     case.calls.iter().any(|call| match call {
@@ -245,12 +245,12 @@ fn may_taint(case: &Case) -> bool {
     })
 }
 
-/// Writes a case to the kernel's log.
+/// Logs a case to the kernel.
 fn say(case: &Case) -> Result<()> {
     let path = "/dev/kmsg";
     let mut log = File::options().write(true).open(path).context(path)?;
     for line in case.to_string().lines() {
-        // One record per write, of less than a KiB.
+        // A write is one record, of less than 1 KiB.
         for part in line.as_bytes().chunks(900) {
             log.write_all(part).context(path)?;
         }

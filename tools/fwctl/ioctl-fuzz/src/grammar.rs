@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What calls look like: the structures, and the messages of each kind of device.
+//! The grammar of calls: the structures, and the messages of each type of device.
 
 use crate::case::{Buffer, Call, Case, Place};
 use crate::devices::{Uuid, EXCLUSIVE, LOOPBACK, LOOPBACK_ERRNO, LOOPBACK_MAGIC, MLX5_FORBIDDEN};
@@ -8,11 +8,11 @@ use crate::model::{INFO_LEN, RPC_LEN};
 use crate::rng::Rng;
 use fwctl_uapi::{device_type, FWCTL_INFO, FWCTL_RPC, FWCTL_TYPE, MAX_RPC_LEN};
 
-/// Operations of the loopback samples, `samples/fwctl/loopback.h`.
+/// Operations of the loopback devices, `loopback.h`.
 const LOOPBACK_SLEEP: u32 = 2;
 const LOOPBACK_FAIL: u32 = 3;
 
-/// Numbers around which something changes.
+/// Boundary values.
 const EDGES: &[u32] = &[
     0,
     1,
@@ -63,13 +63,13 @@ const EDGES: &[u32] = &[
     0xffff_ffff,
 ];
 
-/// Lengths that most calls have: the rest is refused early.
+/// Common lengths: most others are refused early.
 const LENGTHS: &[u32] = &[0, 1, 8, 16, 24, 32, 48, 64, 96, 128, 256, 512, 4096, 65536];
 
-/// A feature that nobody has.
+/// UUID of a feature that does not exist.
 const NO_FEATURE: Uuid = [7; 16];
 
-/// Opcodes of ConnectX commands that programs may send in one scope or another.
+/// Opcodes of ConnectX commands that some scope permits.
 const MLX5_OPCODES: &[u16] = &[
     0x100, 0x101, 0x107, 0x109, 0x10a, 0x10c, 0x10e, 0x111, 0x203, 0x303, 0x402, 0x50b, 0x713,
     0x719, 0x732, 0x740, 0x750, 0x752, 0x754, 0x760, 0x762, 0x764, 0x76f, 0x770, 0x773, 0x784,
@@ -77,30 +77,31 @@ const MLX5_OPCODES: &[u16] = &[
     0xb22, 0x8000,
 ];
 
-/// Registers of ConnectX.
+/// Registers of a ConnectX.
 const MLX5_REGISTERS: &[u16] = &[
     0x4001, 0x4008, 0x5003, 0x5008, 0x9001, 0x900a, 0x9020, 0x9028, 0x9060, 0x9061, 0x9062, 0x907f,
     0x90a0, 0xc00e, 0,
 ];
 
-/// Makes a message; it may have one of these names in it.
+/// Generates a message, which may contain one of these UUIDs.
 type Message = fn(&mut Rng, &[Uuid]) -> Vec<u8>;
 
-/// What the messages of a device look like.
+/// The messages of a device.
 pub struct Messages {
-    /// The number of the device type.
+    /// Device type.
     pub device_type: u32,
-    /// In a word.
+    /// Short name.
     pub name: &'static str,
-    /// Cases to start from: those that people wrote for all devices and for these, and those that coverage added.
+    /// Initial cases: those written by hand for all devices and for this one, and those added by
+    /// coverage.
     pub corpus: [&'static str; 3],
-    /// Names that messages may have.
+    /// UUIDs for messages.
     uuids: Vec<Uuid>,
     message: Message,
 }
 
 impl Messages {
-    /// Those of a device type.
+    /// Returns the messages of a device type.
     pub fn of(device_type: u32, features: Vec<Uuid>) -> Self {
         const ANY: &str = include_str!("../corpus/any.txt");
         let (name, written, found, message): (_, _, _, Message) = match device_type {
@@ -133,7 +134,7 @@ impl Messages {
         }
     }
 
-    /// A new case.
+    /// Generates a case.
     pub fn generate(&self, rng: &mut Rng) -> Case {
         let calls = (0..1 + rng.below(4)).map(|_| self.call(rng));
         Case {
@@ -141,7 +142,7 @@ impl Messages {
         }
     }
 
-    /// Changes a case a little, perhaps with a part of `other`.
+    /// Mutates a case, possibly with a part of `other`.
     pub fn mutate(&self, case: &mut Case, other: &Case, rng: &mut Rng) {
         for _ in 0..1 + rng.below(3) {
             let at = rng.below(case.calls.len().max(1));
@@ -204,7 +205,7 @@ impl Messages {
                 }
             }
         };
-        // Most calls are as they should be, some have one thing wrong.
+        // Most calls are valid; some have one defect.
         if rng.below(3) == 0 {
             change(&mut call, rng);
         }
@@ -212,7 +213,7 @@ impl Messages {
         call
     }
 
-    /// Takes out of a call what would only take time, or be an errno of the loopback's own.
+    /// Shortens sleeps of loopback devices, and requests only the errno that the model expects.
     fn calm(&self, call: &mut Call) {
         let Call::Rpc { request, .. } = call else {
             return;
@@ -223,8 +224,8 @@ impl Messages {
         {
             return;
         }
-        let op = u32::from_ne_bytes(request[4..8].try_into().expect("four bytes"));
-        let arg = u32::from_ne_bytes(request[8..12].try_into().expect("four bytes"));
+        let op = u32::from_ne_bytes(request[4..8].try_into().expect("4 bytes"));
+        let arg = u32::from_ne_bytes(request[8..12].try_into().expect("4 bytes"));
         let arg = match (op, arg) {
             (LOOPBACK_SLEEP, 3..=60_000) => arg % 3,
             (LOOPBACK_FAIL, 1..=4095) => LOOPBACK_ERRNO as u32,
@@ -234,7 +235,7 @@ impl Messages {
     }
 }
 
-/// Changes one thing about a call.
+/// Mutates one field of a call.
 fn change(call: &mut Call, rng: &mut Rng) {
     match call {
         Call::Info {
@@ -279,7 +280,7 @@ fn change(call: &mut Call, rng: &mut Rng) {
             }
         },
         Call::Raw { number, arg, bytes } => match rng.below(3) {
-            // Not the type: the kernel has ioctls of its own.
+            // Not the type: the kernel has ioctls of other types.
             0 => *number ^= 1 << rng.of(&[0, 1, 2, 7, 16, 29, 30, 31]),
             1 => *arg = place(rng),
             _ => change_bytes(bytes, rng),
@@ -315,7 +316,7 @@ fn change_bytes(bytes: &mut Vec<u8>, rng: &mut Rng) {
     }
 }
 
-/// A number that something may be decided by, perhaps one beside `around`.
+/// Returns a boundary value, possibly one next to `around`.
 fn edge(rng: &mut Rng, around: u32) -> u32 {
     match rng.below(4) {
         0 => around.wrapping_add(1),
@@ -435,7 +436,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_case_can_be_written_and_read() {
+    fn generated_cases_round_trip() {
         for device_type in [LOOPBACK, device_type::CXL, device_type::MLX5, 77] {
             let messages = Messages::of(device_type, Vec::new());
             let mut rng = Rng::new(5);
@@ -461,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn no_case_takes_its_time() {
+    fn no_case_waits() {
         let messages = Messages::of(LOOPBACK, Vec::new());
         let mut request = LOOPBACK_MAGIC.to_ne_bytes().to_vec();
         request.extend(LOOPBACK_SLEEP.to_ne_bytes());
@@ -488,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_makes_the_same_cases() {
+    fn cases_depend_on_the_seed_only() {
         let messages = Messages::of(LOOPBACK, Vec::new());
         let cases = |seed| {
             let mut rng = Rng::new(seed);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Fuzzes the ioctls of one fwctl device, guided by the coverage of the kernel (KCOV) where it has it.
+//! Fuzzes the ioctls of a fwctl device, guided by the coverage of the kernel (KCOV) if it has it.
 //!
-//! A case is a few calls on one device, see [`case`]; [`grammar`] makes and changes them, and knows each driver's messages.
-//! [`run`] carries a case out, and compares with what [`model`] and [`devices`] say it has to come to. What the kernel does wrong
-//! with its memory or locks is for the kernel to say, in its log. [`mod@fuzz`] keeps the corpus. Unsafe code is in [`sys`].
+//! A case is a sequence of calls on one device, see [`case`]. [`grammar`] generates and mutates
+//! cases. [`run`] runs a case and compares the results with the predictions of [`model`] and
+//! [`devices`]. Memory and locking errors of the kernel are left to its own checkers, whose reports
+//! are in its log. [`mod@fuzz`] maintains the corpus. All unsafe code is in [`sys`].
 
 #![deny(unsafe_code)]
 
@@ -30,25 +31,25 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Fuzzes the ioctls of a fwctl device. Use it on a machine that may crash, and on a device that may break.
+/// Fuzz the ioctls of a fwctl device. This may crash the machine and damage the device.
 #[derive(Parser)]
 #[command(name = "fwctl-ioctl-fuzz", version, max_term_width = 100)]
 struct Options {
-    /// The device's node
+    /// Device node
     node: PathBuf,
-    /// How long, after the corpus
+    /// Time to fuzz after the corpus
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     seconds: u64,
-    /// Where the random numbers start
+    /// Seed of the random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// More cases for the corpus, in the form in which they are printed
+    /// File with additional cases, in the format in which findings are printed
     #[arg(long, value_name = "FILE")]
     cases: Vec<PathBuf>,
-    /// Say each case in the kernel's log before it is run, so that the one that ended the machine is known
+    /// Log each case to the kernel before it is run, to know which one crashed the machine
     #[arg(long)]
     trace: bool,
-    /// At the end, print the cases that coverage added, as few as reach the same code
+    /// At the end, print a minimal set of the cases that coverage added
     #[arg(long)]
     print_found: bool,
 }
@@ -81,7 +82,7 @@ fn fuzz(options: &Options) -> Result<()> {
         for case in fuzzer.minimised() {
             println!("{case}");
         }
-        println!("end of what was found");
+        println!("end of found cases");
     }
     println!("{}", fuzzer.row(u32::from(findings)));
     ended

@@ -1,56 +1,58 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a call has to come to: the contract of the core, Documentation/userspace-api/fwctl/fwctl.rst, once more.
+//! The expected result of a call: a second implementation of the contract of the core,
+//! Documentation/userspace-api/fwctl/fwctl.rst.
 //!
-//! It is written from that document and not from the code, and decides every call of which the device's part is known, see
-//! [`crate::devices`]: which errno, or which reply, and whether the kernel is tainted.
+//! It is written from that document, not from the code. It predicts the result of each call for
+//! which [`crate::devices`] knows the answer of the device: the errno or the reply, and whether the
+//! kernel is tainted.
 
 use crate::answer::{word, Answer, Reply};
 use crate::devices::Device;
 use crate::sys::Spot;
 use fwctl_uapi::{scope, FWCTL_INFO, FWCTL_RPC, MAX_RPC_LEN};
 
-/// Bytes of `struct fwctl_info`.
+/// Size of `struct fwctl_info`.
 pub const INFO_LEN: usize = 24;
-/// Bytes of `struct fwctl_rpc`.
+/// Size of `struct fwctl_rpc`.
 pub const RPC_LEN: usize = 32;
 
-/// The longest structure, a page.
+/// Maximum size of a structure, a page.
 const MAX_STRUCT_LEN: usize = 4096;
 
-/// A call that is about to be made.
+/// A call before it is made.
 pub struct Attempt<'a> {
     /// Number of the ioctl.
     pub number: u32,
-    /// Where the structure is.
+    /// Address of the structure.
     pub argument: Spot,
-    /// What is there: as much as it says, or a page, and more.
+    /// Content of the structure: its `size` or a page, and some bytes more.
     pub structure: &'a [u8],
-    /// Where the request is.
+    /// Address of the request.
     pub input: Spot,
-    /// What is there, as long as the structure says.
+    /// Content of the request.
     pub request: &'a [u8],
-    /// Where the reply goes, or the device's data.
+    /// Address for the reply, or for the device data.
     pub output: Spot,
-    /// The caller has `CAP_SYS_RAWIO`.
+    /// Whether the caller has `CAP_SYS_RAWIO`.
     pub is_privileged: bool,
 }
 
-/// What becomes of it.
+/// The predicted result of a call.
 #[derive(Debug)]
 pub struct Prediction {
-    /// The kernel is tainted afterwards.
+    /// Whether it taints the kernel.
     pub taints: bool,
-    /// It may fail with one of these.
+    /// Errors that it may return.
     pub errnos: Vec<i32>,
-    /// It may succeed.
+    /// The result if it may succeed.
     pub success: Option<Success>,
 }
 
-/// What a call leaves behind that succeeds.
+/// The result of a successful call.
 #[derive(Debug)]
 pub enum Success {
-    /// The device's data, and zeros behind it.
+    /// The device data, followed by zeros.
     Info,
     /// A reply.
     Reply(Reply),
@@ -69,7 +71,7 @@ impl Prediction {
         }
     }
 
-    /// Of a call on such a device.
+    /// Predicts the result of a call on `device`.
     pub fn of(attempt: &Attempt<'_>, device: &Device) -> Self {
         let known = match attempt.number {
             FWCTL_INFO => INFO_LEN,
@@ -104,7 +106,7 @@ fn structure(attempt: &Attempt<'_>, known: usize) -> Result<(), Vec<i32>> {
         (true, false) => Ok(()),
         (true, true) => Err(vec![libc::E2BIG]),
         (false, false) => Err(vec![libc::EFAULT]),
-        // Whichever is found first.
+        // The order of the two checks is not specified.
         (false, true) => Err(vec![libc::EFAULT, libc::E2BIG]),
     }
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Carries out a case, and compares what can be seen of it from here with what it has to come to.
+//! Runs a case, and compares its visible results with the prediction.
 //!
-//! - Result, errno and taint are what the model says, and the reply is as far as the model knows it.
-//! - An error leaves the structure as it was, and all else too; but for `EFAULT`, after which a part of the room may be written.
-//! - Success changes the output fields of the structure, what the reply fills of its room, and nothing else.
+//! - Return value, errno and taint match the prediction, and so does the reply as far as it is
+//!   predicted.
+//! - An error changes neither the structure nor other memory, except that after `EFAULT` part of
+//!   the output buffer may be written.
+//! - Success changes the output fields of the structure and the part of the output buffer that the
+//!   reply fills, and nothing else.
 
 use crate::answer::word;
 use crate::case::{Buffer, Call, Case, Place};
@@ -17,16 +20,16 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The longest structure that is laid out whole; longer ones are refused for their length.
+/// Maximum size of a structure in memory. Larger ones are refused because of their size.
 const MAX_STRUCT: usize = 4096;
 
-/// The longest request that is laid out; longer ones are refused for their length.
+/// Maximum length of a request in memory. Longer ones are refused because of their length.
 const MAX_REQUEST: usize = (2 << 20) + 1;
 
 /// `TAINT_FWCTL`.
 const TAINT: u64 = 1 << 19;
 
-/// What the kernel has done that it should not have, or not done.
+/// A violation of the contract by the kernel.
 #[derive(Debug)]
 pub struct Finding(String);
 
@@ -47,24 +50,25 @@ macro_rules! judge {
     };
 }
 
-/// The device, and memory for its calls.
+/// A device, and the memory for calls on it.
 pub struct Runner {
     path: PathBuf,
     node: Node,
     memory: Memory,
     device: Device,
-    /// The number of the device type.
+    /// Device type.
     pub device_type: u32,
-    /// The device's data, but for the first word, which is the file's.
+    /// Device data. The first word differs between files.
     info: Vec<u8>,
     is_privileged: bool,
-    /// Nobody has tainted the kernel so far. Once somebody has, there is nothing more to be seen of it.
+    /// Whether the kernel is still untainted by fwctl. Once it is tainted, further taints cannot be
+    /// seen.
     is_untainted: bool,
-    /// Calls so far.
+    /// Number of calls.
     pub calls: u64,
 }
 
-/// A call that has been laid out.
+/// A call that has been laid out in memory.
 struct Laid {
     number: u32,
     argument: Spot,
@@ -75,7 +79,7 @@ struct Laid {
 }
 
 impl Runner {
-    /// Opens the device, and asks it what it is.
+    /// Opens the device and requests its type and data.
     pub fn new(path: &Path) -> Result<Self> {
         let mut runner = Runner {
             path: path.into(),
@@ -95,17 +99,17 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Whether the taint can be judged.
+    /// Returns whether taints can still be seen.
     pub fn is_untainted(&self) -> bool {
         self.is_untainted
     }
 
-    /// The names of the device's features.
+    /// Returns the UUIDs of the device's features.
     pub fn features(&self) -> Vec<Uuid> {
         self.device.features()
     }
 
-    /// Device type, and data.
+    /// Returns device type and data.
     fn ask(&mut self) -> Result<(u32, Vec<u8>)> {
         let data = Buffer {
             len: 256,
@@ -123,7 +127,7 @@ impl Runner {
         Ok((device_type, data.to_vec()))
     }
 
-    /// A request in the lowest scope.
+    /// Sends a request in the lowest scope.
     fn rpc(&mut self, request: &[u8], room: usize) -> Result<Vec<u8>> {
         let good = |len| Buffer {
             len,
@@ -142,20 +146,20 @@ impl Runner {
         Ok(reply.to_vec())
     }
 
-    /// The device still is what it was, on this file and on a new one.
+    /// Checks that the device still has the same type and data, on this file and on a new one.
     pub fn check_alive(&mut self) -> Result<()> {
         for _ in 0..2 {
             let (device_type, data) = self.ask()?;
             judge!(
                 device_type == self.device_type && data.get(4..) == self.info.get(4..),
-                "the device is another one than before"
+                "device type or data have changed"
             );
             self.node = Node::open(&self.path)?;
         }
         Ok(())
     }
 
-    /// Carries out a case on a file of its own; fails with a [`Finding`].
+    /// Runs a case on a new file. Fails with a [`Finding`].
     pub fn run(&mut self, case: &Case) -> Result<()> {
         self.node = Node::open(&self.path)?;
         let result =
@@ -261,7 +265,8 @@ impl Runner {
     fn lay_raw(&mut self, number: u32, arg: Place, bytes: &[u8]) -> Result<Laid> {
         let mut structure = bytes.to_vec();
         structure.resize(structure.len().max(RPC_LEN), 0);
-        // Where the structures have addresses: of the kernel's half, not of this program's memory.
+        // Addresses in the structures point to the kernel's half of the address space, not to
+        // memory of this process.
         structure[23] |= 0x80;
         structure[31] |= 0x80;
         let input = self.memory.put(Role::Input, Place::Null, &[], 0)?;
@@ -278,7 +283,7 @@ impl Runner {
         (input, request): (Spot, Vec<u8>),
         output: Spot,
     ) -> Result<Laid> {
-        // As long as it says, and more, that the kernel must not look at.
+        // Up to `size`, and some bytes that the kernel must not read.
         let size = (word(&structure, 0) as usize).min(MAX_STRUCT);
         structure.resize(size.max(structure.len()) + 16, tail);
         let argument = self.memory.put(Role::Argument, place, &structure, 0)?;
@@ -292,7 +297,7 @@ impl Runner {
         })
     }
 
-    /// Makes the call, and judges it.
+    /// Makes the call and checks the result.
     fn carry_out(&mut self, laid: &Laid) -> Result<()> {
         let attempt = Attempt {
             number: laid.number,
@@ -305,7 +310,7 @@ impl Runner {
         };
         let prediction = Prediction::of(&attempt, &self.device);
         let ended = self.memory.ioctl(&self.node, laid.number, laid.argument);
-        // As far as it may have.
+        // The number of bytes that may have been written.
         let room = word(&laid.structure, 12) as usize;
         let wrote = match (ended, laid.number) {
             (Ok(()), FWCTL_RPC) => {
@@ -320,18 +325,18 @@ impl Runner {
         match (ended, &prediction.success) {
             (Ok(()), Some(success)) => self.check_success(laid, success)?,
             (Ok(()), None) => bail!(Finding(format!(
-                "it succeeded, and should have failed with {}",
+                "it succeeded but should have failed with {}",
                 names(&prediction.errnos)
             ))),
             (Err(errno), success) => {
                 judge!(
                     prediction.errnos.contains(&errno),
-                    "it failed with {}, and {}",
+                    "it failed with {} but {}",
                     names(&[errno]),
                     match (success, prediction.errnos.as_slice()) {
                         (Some(_), []) => "should have succeeded".to_string(),
-                        (Some(_), errnos) => format!("may fail with {} only", names(errnos)),
-                        (None, errnos) => format!("should have with {}", names(errnos)),
+                        (Some(_), errnos) => format!("may only fail with {}", names(errnos)),
+                        (None, errnos) => format!("should have failed with {}", names(errnos)),
                     }
                 );
                 self.check_around(laid, 0..0, wrote)?;
@@ -346,7 +351,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Where nothing may have been written: around the memory of the call, in the request, and in the structure but for `out`.
+    /// Checks that nothing was written around the buffers, to the request, or to the structure
+    /// outside of `out`.
     fn check_around(&self, laid: &Laid, out: std::ops::Range<usize>, filled: usize) -> Result<()> {
         let memory = &self.memory;
         let after = memory.at(Role::Argument, laid.argument, laid.structure.len());
@@ -360,10 +366,7 @@ impl Runner {
             );
         }
         let request = memory.at(Role::Input, laid.input, laid.request.len());
-        judge!(
-            laid.request.starts_with(request),
-            "the request has been changed"
-        );
+        judge!(laid.request.starts_with(request), "the request was changed");
         for (role, spot, len) in [
             (Role::Argument, laid.argument, laid.structure.len()),
             (Role::Input, laid.input, laid.request.len()),
@@ -371,7 +374,7 @@ impl Runner {
         ] {
             if let Some(offset) = memory.written_around(role, spot, len) {
                 bail!(Finding(format!(
-                    "{role:?}: byte {offset} has been written, where only {len} may be"
+                    "{role:?}: byte {offset} was written but only {len} may be"
                 )));
             }
         }
@@ -392,11 +395,11 @@ impl Runner {
                 judge!(
                     front.get(4..).unwrap_or_default()
                         == &self.info[4.min(len)..front.len().max(4.min(len))],
-                    "the device's data is {front:x?}"
+                    "the device data are {front:x?}"
                 );
                 judge!(
                     rest.iter().all(|&byte| byte == 0),
-                    "behind the device's data there is something else than zeros"
+                    "the device data are not followed by zeros"
                 );
                 self.check_around(laid, 8..16, room)
             }
@@ -404,7 +407,7 @@ impl Runner {
                 let visible = self.memory.at(Role::Output, laid.output, len.min(room));
                 judge!(
                     visible.len() == len.min(room),
-                    "there is no room for the reply"
+                    "the buffer for the reply is not mapped"
                 );
                 judge!(
                     reply.is(len, visible),

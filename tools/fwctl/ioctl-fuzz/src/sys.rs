@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the fuzzer asks of the system, and all of its unsafe code: memory for calls, the calls, capabilities, KCOV.
+//! The system interface of the fuzzer, and all its unsafe code: memory for calls, the calls,
+//! capabilities, KCOV.
 
 use crate::case::Place;
 use anyhow::{bail, ensure, Context, Result};
@@ -14,49 +15,51 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What memory has that nobody has written.
+/// Value of memory that has not been written.
 pub const CANARY: u8 = 0xee;
 
-/// Bytes of one area: the longest buffer that the kernel takes, and what lies around it.
+/// Size of an area: the largest buffer that the kernel accepts, and some memory around it.
 pub const AREA: usize = (2 << 20) + (64 << 10);
 
-/// So far around a buffer everything is looked at.
+/// Bytes before and after a buffer that are checked.
 const MARGIN: usize = 512;
 
-/// Of a longer buffer, only so much of what a call did not need is looked at: the rest would take most of the time.
+/// Bytes checked in the unused part of a large buffer. Checking all would take most of the time.
 const WINDOW: usize = 64 << 10;
 
-/// Some of them, to compare with.
+/// Canaries to compare with.
 const CANARIES: &[u8] = &[CANARY; 4096];
 
-/// Behind an area, what nobody may touch.
+/// Size of the inaccessible guard after an area.
 const GUARD: usize = 4096;
 
-/// An address in the kernel's half.
+/// An address in the kernel's half of the address space.
 const KERNEL: u64 = 0xffff_8880_0000_1000;
 
-/// Where an address of a call points, and what is there.
+/// An address for a call, and the memory there.
 #[derive(Clone, Copy, Debug)]
 pub struct Spot {
     /// The address.
     pub address: u64,
-    /// Its place in the area, if there is one.
+    /// Offset in the area, if the address is in one.
     at: Option<usize>,
-    /// So many bytes from there on can be read.
+    /// Number of readable bytes there.
     pub readable: usize,
-    /// So many can be written.
+    /// Number of writable bytes there.
     pub writable: usize,
 }
 
-/// A stretch of memory that nothing is mapped behind.
+/// Memory that is followed by a guard.
 ///
 /// # Invariants
 ///
-/// `start` is that of a private mapping of [`AREA`] bytes that is never unmapped, with [`GUARD`] bytes behind it that cannot be
-/// accessed. It is written by `self`, and by the kernel in [`Memory::ioctl`].
+/// `start` is the start of a private mapping of [`AREA`] bytes that is never unmapped, followed by
+/// [`GUARD`] bytes that cannot be accessed. The mapping is readable, and writable unless
+/// `is_read_only`. Only `self` refers to it, and only methods of `self` and the ioctls of
+/// [`Memory::ioctl`] write to it.
 struct Area {
     start: NonNull<u8>,
-    /// What may differ from [`CANARY`].
+    /// The part that may differ from [`CANARY`].
     dirty: Range<usize>,
     is_read_only: bool,
 }
@@ -64,7 +67,7 @@ struct Area {
 impl Area {
     fn new() -> Result<Self> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: A new mapping disturbs nobody.
+        // SAFETY: A null address hint without `MAP_FIXED` replaces no existing mapping.
         let start = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -76,10 +79,12 @@ impl Area {
             )
         };
         if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error()).context("no memory");
+            return Err(io::Error::last_os_error()).context("mmap");
         }
         let start = NonNull::new(start.cast()).context("a mapping at address 0")?;
-        // INVARIANT: It is as long as that, and what is behind `AREA` stays without access.
+        // INVARIANT: `mmap()` has just returned the mapping, to which nothing else refers.
+        // `protect()` below makes the first `AREA` bytes accessible; the guard is never made
+        // accessible.
         let mut area = Area {
             start,
             dirty: 0..AREA,
@@ -91,13 +96,15 @@ impl Area {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: By the type invariant. Nobody writes as long as `self` is borrowed.
+        // SAFETY: By the type invariant `start` is valid for reads of `AREA` bytes. All writes to
+        // them need a mutable borrow of `self`.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), AREA) }
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
         assert!(!self.is_read_only);
-        // SAFETY: By the type invariant, and it can be written. Nobody else does as long as `self` is borrowed.
+        // SAFETY: By the type invariant `start` is valid for reads and, as `is_read_only` is false,
+        // for writes of `AREA` bytes. Only `self` refers to them, and it is mutably borrowed.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), AREA) }
     }
 
@@ -109,7 +116,9 @@ impl Area {
             true => libc::PROT_READ,
             false => libc::PROT_READ | libc::PROT_WRITE,
         };
-        // SAFETY: By the type invariant; `bytes_mut()` heeds it.
+        // SAFETY: By the type invariant the range is one mapping of ours. No reference to its bytes
+        // exists, as `self` is mutably borrowed, and the new protection is recorded in
+        // `is_read_only`, which `bytes_mut()` checks.
         if unsafe { libc::mprotect(self.start.as_ptr().cast(), AREA, prot) } < 0 {
             return Err(io::Error::last_os_error()).context("mprotect");
         }
@@ -123,7 +132,7 @@ impl Area {
         self.dirty = 0..0;
     }
 
-    /// Lays out `content` at `place`, where a call has room for `len` bytes.
+    /// Places `content` at `place`, in a buffer of `len` bytes.
     fn put(&mut self, place: Place, content: &[u8], len: usize) -> Result<Spot> {
         self.protect(false)?;
         self.clean();
@@ -164,50 +173,51 @@ impl Spot {
     }
 }
 
-/// Which memory of a call.
+/// The buffers of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The structure.
     Argument,
     /// The request.
     Input,
-    /// The room for the reply, or for the device's data.
+    /// The buffer for the reply or the device data.
     Output,
 }
 
-/// All memory that calls are told of.
+/// All buffers of calls.
 pub struct Memory {
     areas: [Area; 3],
 }
 
 impl Memory {
-    /// Maps it.
+    /// Maps the buffers.
     pub fn new() -> Result<Self> {
         Ok(Memory {
             areas: [Area::new()?, Area::new()?, Area::new()?],
         })
     }
 
-    /// Lays out `content` at `place`, where a call has room for `len` bytes; all else are canaries.
+    /// Places `content` at `place`, in a buffer of `len` bytes. All other bytes are canaries.
     pub fn put(&mut self, role: Role, place: Place, content: &[u8], len: usize) -> Result<Spot> {
         self.areas[role as usize].put(place, content, len)
     }
 
-    /// Takes note that the kernel has written up to `len` bytes at a spot.
+    /// Records that the kernel may have written `len` bytes at a spot.
     pub fn wrote(&mut self, role: Role, spot: Spot, len: usize) {
         let Some(at) = spot.at else { return };
         let dirty = &mut self.areas[role as usize].dirty;
         dirty.end = dirty.end.max(at.saturating_add(len).min(AREA));
     }
 
-    /// The first `len` bytes at a spot, as far as they are there.
+    /// Returns the first `len` bytes at a spot, or as many as are mapped.
     pub fn at(&self, role: Role, spot: Spot, len: usize) -> &[u8] {
         let Some(at) = spot.at else { return &[] };
         let bytes = &self.areas[role as usize].bytes()[at..];
         &bytes[..len.min(bytes.len())]
     }
 
-    /// Around the first `len` bytes at a spot, how far from it something was written.
+    /// Returns the offset of a byte that was written before or after the first `len` bytes at a
+    /// spot.
     pub fn written_around(&self, role: Role, spot: Spot, len: usize) -> Option<isize> {
         let area = &self.areas[role as usize];
         let at = spot.at.unwrap_or(0);
@@ -219,7 +229,7 @@ impl Memory {
             .map(|index| index as isize - at as isize)
     }
 
-    /// Makes an ioctl with a structure that was laid out; fails with its errno.
+    /// Calls an ioctl with a structure that was placed in memory. Fails with its errno.
     pub fn ioctl(
         &mut self,
         node: &Node,
@@ -239,13 +249,15 @@ impl Memory {
         let words = self.at(Role::Argument, argument, 32);
         for at in addresses {
             if let Some(word) = words.get(*at..at + 8) {
-                let address = u64::from_ne_bytes(word.try_into().expect("eight bytes"));
-                assert!(is_known(address), "{address:#x} is not ours");
+                let address = u64::from_ne_bytes(word.try_into().expect("8 bytes"));
+                assert!(is_known(address), "{address:#x} is not in an area");
             }
         }
-        // SAFETY: It is a node of fwctl, whose ioctls access the structure, and what the addresses in it point to. Each of them, as
-        // was checked above, leads nowhere or into an area, where it ends at the guard at the latest; and `self` is borrowed
-        // mutably. If the structure lies at the end of an area in part, the kernel cannot read it and fails.
+        // SAFETY: `node` is a fwctl device, whose ioctls access only the structure and the memory
+        // at the addresses in it. As checked above, each of these addresses is unmapped or in an
+        // area, so an access ends at the guard at the latest, and all areas are mutably borrowed by
+        // `self`. If only part of a structure is mapped, the addresses in it are not checked, but
+        // the kernel cannot read it either and fails.
         if unsafe { libc::ioctl(node.0.as_raw_fd(), number as _, argument.address) } < 0 {
             return Err(io::Error::last_os_error().raw_os_error().unwrap_or(0));
         }
@@ -253,7 +265,7 @@ impl Memory {
     }
 }
 
-/// The index of the first byte that is no canary.
+/// Returns the index of the first byte that is not a canary.
 fn first_written(bytes: &[u8]) -> Option<usize> {
     let chunks = bytes.chunks(CANARIES.len()).enumerate();
     let mut written = chunks.filter(|(_, chunk)| *chunk != &CANARIES[..chunk.len()]);
@@ -266,55 +278,56 @@ fn first_written(bytes: &[u8]) -> Option<usize> {
 pub struct Node(File);
 
 impl Node {
-    /// Opens it; fails for other files.
+    /// Opens a device. Fails for other files.
     pub fn open(path: &Path) -> Result<Self> {
         let open = || -> Result<Self> {
             let file = File::options().read(true).write(true).open(path)?;
             let number = file.metadata()?.rdev();
-            // SAFETY: They only take the number apart.
+            // SAFETY: These functions only decode the number.
             let (major, minor) = unsafe { (libc::major(number), libc::minor(number)) };
             let link = format!("/sys/dev/char/{major}:{minor}/subsystem");
-            let class = fs::read_link(link).context("it is no device")?;
-            ensure!(class.ends_with("class/fwctl"), "it is no device of fwctl");
+            let class = fs::read_link(link).context("not a device")?;
+            ensure!(class.ends_with("class/fwctl"), "not a fwctl device");
             Ok(Node(file))
         };
         open().with_context(|| path.display().to_string())
     }
 }
 
-/// Gives this thread all the capabilities that it may have, or takes all of them.
+/// Raises all permitted capabilities of this thread, or drops all effective ones.
 pub fn set_privileged(is_privileged: bool) -> Result<()> {
-    // `_LINUX_CAPABILITY_VERSION_3`, and this thread.
+    // `_LINUX_CAPABILITY_VERSION_3`, and pid 0: this thread.
     let mut head = [0x2008_0522u32, 0];
-    // Effective, permitted and inheritable; the low half, and the high one.
+    // Effective, permitted and inheritable; low and high words.
     let mut sets = [[0u32; 3]; 2];
-    // SAFETY: Head and sets have the layout of this version.
+    // SAFETY: `head` and `sets` are valid for writes and have the layout and length of version 3.
     if unsafe { libc::syscall(libc::SYS_capget, head.as_mut_ptr(), sets.as_mut_ptr()) } < 0 {
         return Err(io::Error::last_os_error()).context("capget");
     }
     for [effective, permitted, _] in &mut sets {
         *effective = if is_privileged { *permitted } else { 0 };
     }
-    // SAFETY: The same; and it only concerns what the kernel lets this thread do.
+    // SAFETY: `head` and `sets` have the layout and length of version 3. The call changes only the
+    // capabilities of this thread.
     if unsafe { libc::syscall(libc::SYS_capset, head.as_mut_ptr(), sets.as_ptr()) } < 0 {
         return Err(io::Error::last_os_error()).context("capset");
     }
     Ok(())
 }
 
-/// Which code of the kernel this thread runs through: KCOV.
+/// KCOV: records the code of the kernel that this thread executes.
 ///
 /// # Invariants
 ///
-/// `words` is that of a mapping of [`Kcov::WORDS`] words that is never unmapped, and which the kernel writes: a count, and as many
-/// addresses.
+/// `words` is the start of a mapping of [`Kcov::WORDS`] words that is never unmapped. The kernel
+/// writes to it: a count, and as many addresses.
 pub struct Kcov {
     file: File,
     words: NonNull<AtomicU64>,
 }
 
 impl Kcov {
-    /// One case that runs through more is cut.
+    /// Longer traces are truncated.
     const WORDS: usize = 128 << 10;
 
     /// `_IOR('c', 1, unsigned long)`.
@@ -325,7 +338,7 @@ impl Kcov {
     const DISABLE: u64 = 0x6365;
     const TRACE_PC: u64 = 0;
 
-    /// Opens it; [`None`] if the kernel has none.
+    /// Opens KCOV. Returns [`None`] if the kernel does not have it.
     pub fn new() -> Result<Option<Self>> {
         let path = "/sys/kernel/debug/kcov";
         let file = match File::options().read(true).write(true).open(path) {
@@ -336,7 +349,8 @@ impl Kcov {
         kcov_ioctl(&file, Self::INIT_TRACE, Self::WORDS as u64).context("KCOV_INIT_TRACE")?;
         let prot = libc::PROT_READ | libc::PROT_WRITE;
         let len = Self::WORDS * size_of::<u64>();
-        // SAFETY: A new mapping disturbs nobody; the file was told to be as long.
+        // SAFETY: A null address hint without `MAP_FIXED` replaces no existing mapping.
+        // `KCOV_INIT_TRACE` has set the size of the file to `len`.
         let words = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -351,23 +365,24 @@ impl Kcov {
             bail!("cannot map {path}: {}", io::Error::last_os_error());
         }
         let words = NonNull::new(words.cast()).context("a mapping at address 0")?;
-        // INVARIANT: It was mapped with that length just now.
+        // INVARIANT: `mmap()` has just returned the mapping, of this length.
         Ok(Some(Kcov { file, words }))
     }
 
     fn word(&self, index: usize) -> &AtomicU64 {
         assert!(index < Self::WORDS);
-        // SAFETY: By the type invariant the word is there; it is aligned, and only ever accessed atomically.
+        // SAFETY: By the type invariant and the check above the word is mapped. The mapping is page
+        // aligned, so the word is aligned, and this process accesses it only atomically.
         unsafe { self.words.add(index).as_ref() }
     }
 
-    /// From here on the calls of this thread are traced.
+    /// Starts to trace this thread.
     pub fn start(&mut self) -> Result<()> {
         self.word(0).store(0, Ordering::Relaxed);
         kcov_ioctl(&self.file, Self::ENABLE, Self::TRACE_PC).context("KCOV_ENABLE")
     }
 
-    /// Ends that; returns where the kernel was, in order.
+    /// Stops the trace and returns its addresses, in order.
     pub fn stop(&mut self) -> Result<impl Iterator<Item = u64> + '_> {
         kcov_ioctl(&self.file, Self::DISABLE, 0).context("KCOV_DISABLE")?;
         let count = self.word(0).load(Ordering::Relaxed) as usize;
@@ -376,7 +391,7 @@ impl Kcov {
 }
 
 fn kcov_ioctl(file: &File, number: u64, argument: u64) -> io::Result<()> {
-    // SAFETY: KCOV's ioctls take a number, no address.
+    // SAFETY: The argument of the KCOV ioctls is a number, not an address.
     if unsafe { libc::ioctl(file.as_raw_fd(), number as _, argument) } < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -388,7 +403,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_seen() {
+    fn writes_are_detected() {
         let mut memory = Memory::new().unwrap();
         for (place, len) in [
             (Place::Good, 10_000),
@@ -413,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_what_they_say() {
+    fn places_have_the_right_access() {
         let mut memory = Memory::new().unwrap();
         let mut put = |place| memory.put(Role::Input, place, b"abcd", 0).unwrap();
         let (good, short) = (put(Place::Good), put(Place::Ends(3)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Says which case it was when one does not come to an end.
+//! Reports the current case if it does not end.
 
 use crate::case::Case;
 use std::process;
@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No case takes so long: a device that is well answers in milliseconds.
+/// Maximum duration of a case. A device without faults answers in milliseconds.
 const LIMIT: Duration = Duration::from_secs(50);
 
 type Current = Mutex<Option<(Instant, Case)>>;
 
-/// Looks after the case that is being run, in a thread of its own.
+/// Watches the current case from a separate thread.
 pub struct Watchdog(Arc<Current>);
 
 impl Watchdog {
-    /// Starts it.
+    /// Starts the thread.
     pub fn start() -> Self {
         let current = Arc::new(Current::default());
         let watched = current.clone();
@@ -25,7 +25,10 @@ impl Watchdog {
             thread::sleep(Duration::from_secs(1));
             if let Some((since, case)) = &*lock(&watched) {
                 if since.elapsed() > LIMIT {
-                    eprintln!("no end after {} s of the case\n\n{case}", LIMIT.as_secs());
+                    eprintln!(
+                        "this case has not ended after {} s:\n\n{case}",
+                        LIMIT.as_secs()
+                    );
                     process::exit(1);
                 }
             }
@@ -33,12 +36,12 @@ impl Watchdog {
         Watchdog(current)
     }
 
-    /// A case begins.
+    /// Marks the start of a case.
     pub fn begin(&self, case: &Case) {
         *lock(&self.0) = Some((Instant::now(), case.clone()));
     }
 
-    /// It has ended.
+    /// Marks its end.
     pub fn end(&self) {
         *lock(&self.0) = None;
     }

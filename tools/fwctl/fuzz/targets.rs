@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! One function per decoder of the library: it takes any bytes, and must come back soon, without a panic, and with a value or an error.
+//! One function per decoder of the library: for all input it must return a value or an error, soon
+//! and without a panic.
 //!
-//! `fuzz_targets/` hands them to libFuzzer, and `lib/tests/hostile.rs` runs them on noise with every `cargo test`.
+//! `fuzz_targets/` passes them to libFuzzer, and `lib/tests/hostile.rs` runs them on noise.
 
 use fwctl::cxl::{effect_names, CxlDevice, GetFeature, Selection, SetFeature};
 use fwctl::mlx5::{self, Capability, Mlx5Device};
@@ -13,10 +14,10 @@ use fwctl::{Device, DeviceType, DriverInfo, FirmwareStatus, InfoReply, Scope, Tr
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-/// What a target does with an input.
+/// A fuzz target.
 pub type Target = fn(&[u8]);
 
-/// Every target with its name, which is also the name of its libFuzzer binary.
+/// All targets, by the names of their libFuzzer binaries.
 pub const TARGETS: [(&str, Target); 7] = [
     ("cxl", cxl),
     ("info", info),
@@ -27,7 +28,8 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("trace", trace),
 ];
 
-/// A device whose answers are the input: of each, the first byte says how it lies about its length, and the rest is the reply.
+/// A device whose answers are the input. The first byte of an answer selects how it misreports its
+/// length, and the rest is the reply.
 struct Fed {
     device_type: DeviceType,
     input: Mutex<Vec<u8>>,
@@ -39,7 +41,7 @@ impl Fed {
         Device::with_transport("fwctl0", Fed { device_type, input })
     }
 
-    /// Fills as much as there is, and returns the length that the answer claims.
+    /// Fills `buffer` from the input, and returns the length that the answer claims to have.
     fn answer(&self, buffer: &mut [u8]) -> io::Result<u32> {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         let lie = input
@@ -63,7 +65,7 @@ impl Fed {
 
 impl Transport for Fed {
     fn info(&self, data: &mut [u8]) -> io::Result<InfoReply> {
-        // Asked for nothing but the type, which is not what is tried here.
+        // A request for the type only is not fuzzed.
         let data_len = if data.is_empty() {
             0
         } else {
@@ -80,10 +82,10 @@ impl Transport for Fed {
     }
 }
 
-/// Replies of a CXL memory device.
+/// Fuzzes the replies of a CXL memory device.
 pub fn cxl(bytes: &[u8]) {
     let open =
-        || CxlDevice::new(Fed::device(DeviceType::Cxl, bytes)).expect("it says that it is one");
+        || CxlDevice::new(Fed::device(DeviceType::Cxl, bytes)).expect("the device type matches");
     if let Ok(features) = open().features() {
         assert!(features.len() <= usize::from(u16::MAX));
         for feature in features {
@@ -116,10 +118,10 @@ pub fn cxl(bytes: &[u8]) {
     let _ = open().set(Scope::DebugWrite, &set);
 }
 
-/// Replies of a ConnectX, and every layout on any bytes.
+/// Fuzzes the replies of a ConnectX, and all layouts.
 pub fn mlx5(bytes: &[u8]) {
     let open =
-        || Mlx5Device::new(Fed::device(DeviceType::Mlx5, bytes)).expect("it says that it is one");
+        || Mlx5Device::new(Fed::device(DeviceType::Mlx5, bytes)).expect("the device type matches");
     for register in mlx5::registers() {
         let _ = register
             .fields_of(bytes)
@@ -148,7 +150,7 @@ pub fn mlx5(bytes: &[u8]) {
     let _ = open().write_register(Scope::Configuration, 0x900a, bytes);
 }
 
-/// Answers to FWCTL_INFO, and replies that are longer than their room, of every type.
+/// Fuzzes answers to FWCTL_INFO, and replies longer than the buffer, of all device types.
 pub fn info(bytes: &[u8]) {
     for number in 0..6 {
         let device_type = DeviceType::from_number(number);
@@ -166,7 +168,7 @@ pub fn info(bytes: &[u8]) {
     }
 }
 
-/// The firmware's status at the start of a reply.
+/// Fuzzes the firmware status at the start of a reply.
 pub fn status(bytes: &[u8]) {
     for number in 0..6 {
         if let Some(status) = FirmwareStatus::of_reply(DeviceType::from_number(number), bytes) {
@@ -175,7 +177,7 @@ pub fn status(bytes: &[u8]) {
     }
 }
 
-/// Lines of the kernel's trace.
+/// Fuzzes lines of the kernel's trace.
 pub fn trace(bytes: &[u8]) {
     let mut pairing = Pairing::default();
     for line in String::from_utf8_lossy(bytes).lines() {
@@ -183,7 +185,7 @@ pub fn trace(bytes: &[u8]) {
     }
 }
 
-/// Recordings, and other text that is parsed.
+/// Fuzzes recordings and other parsed text.
 pub fn recording(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = Replay::parse(&text);
@@ -194,7 +196,7 @@ pub fn recording(bytes: &[u8]) {
     let _ = text.parse::<Selection>();
 }
 
-/// Files of the system: the class in sysfs, the users, the names of PCI devices. Each byte 0 ends a file.
+/// Fuzzes system files: sysfs, users, names of PCI devices. A zero byte ends a file.
 pub fn machine(bytes: &[u8]) {
     const FILES: [&str; 8] = [
         "sys/class/fwctl/fwctl0/uevent",
@@ -206,13 +208,13 @@ pub fn machine(bytes: &[u8]) {
         "usr/share/misc/pci.ids",
         "proc/sys/kernel/osrelease",
     ];
-    let dir = tempfile::tempdir().expect("a folder for a test");
+    let dir = tempfile::tempdir().expect("creating a directory");
     for (file, content) in FILES.iter().zip(bytes.split(|&byte| byte == 0)) {
         let path = dir.path().join(file);
-        let parent = path.parent().expect("it has one");
+        let parent = path.parent().expect("a file in a directory");
         std::fs::create_dir_all(parent)
             .and_then(|()| std::fs::write(&path, content))
-            .expect("a file for a test");
+            .expect("writing a file");
     }
     let root = Root::copy(dir.path());
     let text = String::from_utf8_lossy(bytes);

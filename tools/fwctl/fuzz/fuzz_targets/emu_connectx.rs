@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random register and queue traffic for the ConnectX.
+//! Fuzzes the ConnectX with register and queue traffic.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Random register and mailbox traffic for the CXL memory device.
+//! Fuzzes the CXL memory device with register and mailbox traffic.
 
 #![no_main]
 

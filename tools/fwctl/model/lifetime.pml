@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * When a driver may be called: the protocol of drivers/fwctl/registration.rs and binding.rs, as a model for spin, which
- * tries every order in which its steps can happen.
+ * The lifetime protocol of drivers/fwctl/registration.rs and binding.rs, which decides when the
+ * core may call into a driver, as a model for spin. spin tries every order of its steps.
  *
- * Four threads of user space open two files, use them (two threads share one file), poll, and close, again and again.
- * Meanwhile one driver is probed, perhaps in vain, and unbound, another task may drop the driver's guard, and the modules
- * of the driver and of the core are unloaded.  README.md says which part of the model stands for which code.  With -DNAME,
- * for a NAME of the file "variants", one step is missing or comes at the wrong time: spin must find that.
+ * Four threads of user space repeatedly open two files, use them (two threads share one file), poll
+ * and close them. Meanwhile a driver is probed, which may fail, and unbound, another task may drop
+ * the driver's guard, and the modules of the driver and of the core are unloaded. README.md maps
+ * the parts of the model to the code. With -DNAME, for a NAME in the file "variants", one step is
+ * missing or done at the wrong time, which spin must find.
  */
 
 #define USERS 4
@@ -26,12 +27,15 @@ mtype:state state = New;
 byte device_refs = 0;
 bool device_is_freed = true;
 
-/* The cdev in it, whose parent is the device: its node can be found while it is mapped, or cached in an inode. */
+/*
+ * The cdev in it, whose parent is the device. It can be opened while it is mapped, or cached in an
+ * inode.
+ */
 byte cdev_refs = 0;
 bool is_mapped = false;
 bool is_cached = false;
 
-/* Device::calls, an ActiveCount, with the tasks that sleep on its queue. */
+/* Device::calls, an ActiveCount, and the tasks that sleep on its wait queue. */
 #define INACTIVE (-100)
 short count = INACTIVE;
 #define is_active (count >= 0)
@@ -42,59 +46,65 @@ bool call_sleeps[USERS];
 bool contexts_are_locked = false;
 bool is_listed[FILES];
 
-/* Device::removed: the tasks that sleep on it. */
+/* The tasks that sleep on Device::removed. */
 bool poller_sleeps = false;
 bool ender_sleeps[TASKS];
 
-/* binding.rs: struct Binding, the entry of the list BINDINGS, and the action in the host's list of devres */
+/* binding.rs: struct Binding, its entry in the list BINDINGS, and the devres action of the host */
 byte busy = 0;
 bool has_ended = false;
 bool is_entered = false;
 bool has_action = false;
 
-/* Which part of the driver owns the guard: fwctl::Registration. */
+/* The part of the driver that owns the guard, a fwctl::Registration. */
 mtype:owner = { Undecided, Nothing, BusData, Data, Task, Forgotten };
 mtype:owner guard = Undecided;
 
-/* The driver model's lock of the host, whether its driver is bound, and whether the driver's own teardown has begun. */
+/*
+ * The device lock of the host, whether its driver is bound, and whether the driver's own teardown
+ * has begun.
+ */
 bool host_is_locked = false;
 bool is_bound = false;
 bool teardown_has_begun = false;
 
-/* What the driver's functions need: Operations::Data, and the text of the driver's module. */
+/* Operations::Data and the text of the driver's module, which the functions of the driver need. */
 bool has_data = false;
 bool has_driver = true;
-/* The text of the core, and what keeps it: the driver's module, and for each file its cdev and its operations. */
+/*
+ * The text of the core, and the references to it: by the driver's module, and by the cdev and the
+ * operations of each file.
+ */
 bool has_core = true;
 bool core_is_going = false;
 byte core_refs = 1;
-/* The notifier of the bus: there until the core goes, which waits while it runs. */
+/* The bus notifier. Unloading the core removes it, and waits until it does not run. */
 bool has_notifier = true;
 bool notifier_runs = false;
 
 /* uctx.rs: one struct Uctx for each file. */
 mtype:uctx = { None, Allocated, Open, Closed };
 mtype:uctx uctx[FILES] = None;
-/* The references of the VFS: a file is released when the last one goes. */
+/* The references of the VFS. Dropping the last one releases the file. */
 byte file_refs[FILES];
 bool has_fd[FILES];
 
-/* A task is in end(), and what that has returned. */
+/* Whether a task is in end(), and the value it returned. */
 bool asks_to_end[TASKS];
 bool has_returned_true[TASKS];
 
-/* What the properties talk about. */
+/* State for the properties only. */
 bool is_unregistering = false;
 bool is_unregistered = false;
 byte running[FILES];
 bool program_is_stuck = false;
 
-/* Code of the core runs, or touches the device. */
+/* Code of the core runs, or accesses the device. */
 #define in_core assert(has_core)
 #define device_is_there assert(has_core && !device_is_freed)
 
 /*
- * What the driver core and the VFS do
+ * The driver core and the VFS
  */
 
 inline put_device() {
@@ -104,7 +114,7 @@ inline put_device() {
 		device_refs--;
 		if
 		:: device_refs == 0 ->
-			/* release() of device.rs, and what the members require of their drop */
+			/* release() of device.rs, and the preconditions of dropping the members */
 			assert(!is_listed[0] && !is_listed[1]);
 			assert(count == INACTIVE && !drainer_sleeps && !poller_sleeps);
 			assert(!contexts_are_locked && !is_mapped && !is_cached && !is_entered);
@@ -183,7 +193,7 @@ inline enter(who, may_call) {
 #ifdef REFUSED_STAYS_COUNTED
 	:: else
 #else
-	/* Counted for a moment, though refused. */
+	/* A refused call is counted for a moment. */
 	:: else -> leave()
 #endif
 	fi
@@ -236,11 +246,11 @@ inline drain() {
 	   fi
 #endif
 	od;
-	/* spin wants no break straight to a d_step. */
+	/* spin does not allow a break into a d_step. */
 	skip
 }
 
-/* Context::wait(), for a firmware that never answers */
+/* Context::wait(), with firmware that never answers */
 inline wait_for_firmware(who) {
 #ifdef LOOK_BEFORE_WAIT
 	if
@@ -264,12 +274,12 @@ inline lock_contexts() { atomic { !contexts_are_locked -> device_is_there; conte
 inline unlock_contexts() { d_step { device_is_there; contexts_are_locked = false } }
 
 /*
- * The driver: each call is two steps, between which all else can happen
+ * The driver. Each call is two steps, between which any other step can happen.
  */
 
 #define driver_is_there assert(has_core && has_driver && has_data && !device_is_freed && !teardown_has_begun)
 
-/* open(): it may fail, and then has nothing to close */
+/* open(), which may fail; then there is no context to close */
 inline driver_open(file, failed) {
 	d_step { driver_is_there; assert(uctx[file] == Allocated); running[file]++ }
 	if
@@ -292,7 +302,7 @@ inline driver_call(who, file) {
 }
 
 inline driver_close(file) {
-	/* Once, and nothing else runs in the context. */
+	/* Called once, while nothing else runs in the context. */
 	d_step { driver_is_there; assert(uctx[file] == Open && running[file] == 0); running[file]++ }
 	d_step { driver_is_there; assert(uctx[file] == Open && running[file] == 1); uctx[file] = Closed; running[file]-- }
 }
@@ -309,7 +319,7 @@ inline wake_removed() {
 	}
 }
 
-/* By the loop below, in the order of the list, which makes no difference. */
+/* The order in which contexts are closed does not matter. */
 inline close_all() {
 	do
 	:: is_listed[0] || is_listed[1] ->
@@ -383,7 +393,10 @@ inline register(failed) {
 	fi
 }
 
-/* Returns at once if the device is not registered, or if another task has begun this. */
+/*
+ * Returns immediately if the device is not registered, or if another task has begun to unregister
+ * it.
+ */
 inline unregister() {
 	if
 	:: d_step { state == Live -> device_is_there; state = Gone; is_unregistering = true }
@@ -396,13 +409,13 @@ inline unregister() {
 	fi
 }
 
-/* What unregister() promises. */
+/* The guarantees of unregister(). */
 inline nothing_runs() {
 	assert(running[0] == 0 && running[1] == 0);
 	assert(uctx[0] != Open && uctx[1] != Open);
 }
 
-/* Nothing sees the list without the mutex, so what is done to it with the mutex held is one step. */
+/* The mutex protects the list, so all changes of it under one hold of the mutex are one step. */
 inline add_context(file) {
 	atomic {
 		!contexts_are_locked ->
@@ -468,7 +481,7 @@ inline close_context(who, file, may_call, was_listed) {
  * binding.rs
  */
 
-/* WaitQueue::wait() on Device::removed, as end() uses it */
+/* WaitQueue::wait() on Device::removed, as used by end() */
 inline await_removed(me) {
 	do
 #ifdef LOOK_BEFORE_ENDER_SLEEPS
@@ -488,7 +501,7 @@ inline await_removed(me) {
 	skip
 }
 
-/* ended: whether the registration has ended; if not, this task is about to end it. */
+/* ended: the registration has ended. Otherwise this task is about to end it. */
 inline end(me, ended) {
 	ended = false;
 	do
@@ -537,7 +550,7 @@ inline ask_to_end(me, ended) {
 	d_step { !asks_to_end[me] -> ended = has_returned_true[me]; has_returned_true[me] = false }
 }
 
-/* They may own the guard, whose drop is then within end() of the same task. */
+/* The data may own the guard, which is then dropped within end() of the same task. */
 inline drop_data(me) {
 	d_step {
 #ifndef DATA_BEFORE_DRAIN
@@ -557,9 +570,9 @@ inline drop_data(me) {
 	fi
 }
 
-/* The rest of finish(): devres, the list, and whoever waits. */
+/* The rest of finish(): the devres action, the list, and the waiters. */
 inline finish(me) {
-	/* devm_remove_action_nowarn(): if it is not there, it has run or is about to. */
+	/* devm_remove_action_nowarn(): if there is no action, it has run or is about to. */
 	d_step {
 		device_is_there;
 		if
@@ -576,7 +589,7 @@ inline finish(me) {
 	put_device()
 }
 
-/* binding::register(), with the device that UnregisteredDevice::new() has made */
+/* binding::register(), with the device created by UnregisteredDevice::new() */
 inline register_for_host(me, failed) {
 	if
 #ifndef REGISTER_WITHOUT_LOOKING
@@ -585,7 +598,7 @@ inline register_for_host(me, failed) {
 	:: else ->
 		d_step {
 			device_is_freed = false;
-			/* That of the guard, and that of the entry. */
+			/* The references of the guard and of the entry. */
 			device_refs = 2;
 			cdev_refs = 1;
 			has_data = true;
@@ -596,7 +609,9 @@ inline register_for_host(me, failed) {
 		/* devm_add_action_or_reset() */
 		:: d_step { has_action = true; device_refs++ }
 			register(failed)
-		/* It fails, calls the action, and that returns at once, as this task is busy. */
+		/*
+		 * It fails and calls the action, which returns immediately, as this task is busy.
+		 */
 		:: failed = true
 		fi;
 		if
@@ -611,7 +626,7 @@ inline register_for_host(me, failed) {
 	fi
 }
 
-/* at_release(): devres first moves all its actions to a list of its own, then runs them. */
+/* at_release(): devres moves all its actions to a separate list before it runs them. */
 inline devres(me, ended) {
 	d_step { is_released = has_action; has_action = false }
 	if
@@ -626,7 +641,7 @@ inline devres(me, ended) {
 	d_step { is_released = false; ended = false }
 }
 
-/* end_all(), for the one entry that there can be */
+/* end_all(), for the only entry */
 inline end_all(me, ended) {
 	do
 	:: d_step { is_entered -> device_is_there; device_refs++ }
@@ -734,7 +749,7 @@ inline open(who, file) {
 	d_step { found = false; is_late = false; opened = false }
 }
 
-/* The references of an open file: the cdev's goes first, the operations' last. */
+/* Drops the references of an open file: first that of the cdev, last that of the operations. */
 inline put_file(who) {
 	put_cdev(is_last);
 #ifndef FILES_DO_NOT_HOLD_THE_CORE
@@ -752,7 +767,7 @@ inline fget(file, has_it) {
 	}
 }
 
-/* The last one releases the file: release() of file.rs, then what the VFS gives back. */
+/* The last one releases the file: release() of file.rs, then the references of the VFS. */
 inline fput(who, file) {
 	d_step { assert(file_refs[file] > 0); file_refs[file]--; goes = (file_refs[file] == 0) }
 	if
@@ -764,7 +779,7 @@ inline fput(who, file) {
 	goes = false
 }
 
-/* A program whose memory is slow to arrive, by userfaultfd or FUSE: perhaps it never does. */
+/* User memory that arrives late or never, by userfaultfd or FUSE. */
 inline copy_from_user() {
 #ifdef WITH_SLOW_PROGRAM
 	if
@@ -817,7 +832,7 @@ inline close(who, file) {
 	fi
 }
 
-/* poll(2) for POLLHUP, for as long as it takes */
+/* poll(2) for POLLHUP, without timeout */
 inline poll_for_the_end(file) {
 #ifdef LOOK_BEFORE_POLL_WAIT
 	if
@@ -844,7 +859,7 @@ proctype user(byte me) {
 	bool is_last = false, goes = false, has_it = false, is_late = false, wakes = false;
 
 	do
-	/* Of the users that share a file, one opens it. */
+	/* One of the users that share a file opens it. */
 	:: (me == 0 || me == 2) && !is_unregistered && file_refs[FILE_OF(me)] == 0 && uctx[FILE_OF(me)] == None ->
 		open(me, FILE_OF(me))
 	:: has_fd[FILE_OF(me)] && me != 3 ->
@@ -864,7 +879,7 @@ proctype user(byte me) {
 	:: has_fd[FILE_OF(me)] -> close(me, FILE_OF(me))
 	:: break
 	od;
-	/* An open after all that: ENODEV or ENXIO. */
+	/* An open after the end returns ENODEV or ENXIO. */
 	if
 	:: me == 2 && is_unregistered && uctx[1] == None && !core_is_going -> open(me, 1)
 	:: else
@@ -872,7 +887,7 @@ proctype user(byte me) {
 	close(me, FILE_OF(me))
 }
 
-/* What a task does in end(): a process, so the code is there once. */
+/* The body of end(), as a process per task, so the code is in the model once. */
 proctype ending(byte me) {
 	bool ended = false, won = false, is_last = false;
 	byte one = 0;
@@ -885,7 +900,7 @@ end_idle:
 	od
 }
 
-/* A task of the driver that drops the guard, at any time. */
+/* A task of the driver that drops the guard at any time. */
 proctype guardian() {
 	bool ended = false;
 
@@ -899,7 +914,7 @@ proctype guardian() {
 inline lock_host() { atomic { !host_is_locked -> host_is_locked = true } }
 inline unlock_host() { host_is_locked = false }
 
-/* Drops the guard, if it is among the data of the bus driver. */
+/* Drops the guard if the data of the bus driver own it. */
 inline drop_bus_data(me, ended) {
 	if
 	:: guard == BusData -> ask_to_end(me, ended); put_device(); guard = Nothing
@@ -933,7 +948,7 @@ inline probe() {
 #ifndef WITH_HOST_LEFT_BOUND
 		if
 		:: is_bound = true
-		/* The driver's probe fails after all. */
+		/* The driver's probe fails after the registration. */
 		:: true -> drop_bus_data(BUS, ended);
 #ifndef NO_NOTIFIER_FOR_A_FAILED_PROBE
 			bus_notifier(BUS, ended);
@@ -956,7 +971,7 @@ inline unbind() {
 	if
 	:: is_bound ->
 #ifdef WITH_TEST_REMOVE
-		/* DEBUG_TEST_DRIVER_REMOVE, within the probe: no event for the notifier */
+		/* DEBUG_TEST_DRIVER_REMOVE, within the probe: the notifier is not called */
 #else
 #ifdef BUS_NOTIFIER_AFTER_UNBIND
 		teardown_has_begun = true;
@@ -989,7 +1004,7 @@ inline module_notifier(me, ended) {
 	skip
 #else
 #ifdef HOST_OF_ANOTHER_DRIVER
-	/* The entry has the module of the host's driver. */
+	/* The entry names the module of the host's driver. */
 	skip
 #else
 	end_all(me, ended)
@@ -997,7 +1012,7 @@ inline module_notifier(me, ended) {
 #endif
 }
 
-/* A C driver, which calls fwctl_register() and fwctl_unregister() itself. */
+/* A C driver that calls fwctl_register() and fwctl_unregister(). */
 inline probe_in_c() {
 	lock_host();
 	d_step { device_is_freed = false; has_data = true; device_refs = 1; cdev_refs = 1 }
@@ -1031,7 +1046,10 @@ inline unbind_in_c() {
 }
 
 #ifdef WITH_HOST_LEFT_BOUND
-/* The host is unbound at any time, or never: its driver is another one, or what should have unbound it was forgotten. */
+/*
+ * The host is unbound at any time, or never: it has another driver, or the step that unbinds it is
+ * missing.
+ */
 proctype bus() {
 	bool ended = false, failed = false, is_released = false;
 
@@ -1060,19 +1078,19 @@ proctype modules() {
 #else
 	module_notifier(BUS, ended);
 #endif
-	/* The driver sees to it that its own tasks are done. */
+	/* The driver waits for its own tasks. */
 	guard != Task;
 #endif
 
-	/* The driver's module: open files do not hold it. */
+	/* The driver's module, which open files do not pin. */
 	d_step { assert(!has_data && !is_entered); has_driver = false; core_refs-- }
 
-	/* The core's, when nothing holds it any more. */
+	/* The module of the core, once nothing pins it. */
 	do
 	:: atomic { core_refs == 0 -> core_is_going = true }
 		atomic { !notifier_runs -> has_notifier = false }
 		has_core = false;
-		/* Nothing was left behind, except by a driver that has forgotten its guard. */
+		/* Everything was released, except by a driver that has forgotten its guard. */
 		assert(device_is_freed || guard == Forgotten);
 		break
 	:: program_is_stuck -> break
@@ -1106,7 +1124,7 @@ init {
 	}
 }
 
-/* However many RPCs there are, an unregistration that has begun ends. */
+/* An unregistration that has begun ends, however many RPCs there are. */
 #ifdef PROGRESS
 ltl unregistration_ends { [] (is_unregistering -> <> is_unregistered) }
 #endif

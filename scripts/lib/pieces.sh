@@ -7,7 +7,7 @@
 use_source() {
 	local id
 	ROOT=${ROOT:-$("$REPO/scripts/root")}
-	export FWCTL_ROOT=$ROOT
+	export FWCTL_BUILD_ROOT=$ROOT
 	if [[ -n ${KDIR:-} ]]; then
 		check_version "$KDIR"
 		check_without_ours "$KDIR"

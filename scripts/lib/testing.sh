@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# What the checks in scripts/tests share. scripts/test has set FWCTL_ROOT and FWCTL_WORK_DIR.
+# What the checks in scripts/tests share. scripts/test has set FWCTL_BUILD_ROOT and FWCTL_WORK_DIR.
 
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$REPO/scripts/lib/staging.sh"

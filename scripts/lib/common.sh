@@ -15,7 +15,7 @@ die() {
 }
 
 # Inside the build root everything lies at fixed paths, so that objects built there stay valid when the clone or the
-# cache moves; scripts/in-root mounts them.
+# cache moves; scripts/root/enter mounts them.
 IN_ROOT_REPO=/fwctl/repo
 IN_ROOT_CACHE=/fwctl/cache
 IN_ROOT_KDIR=/fwctl/kdir

@@ -6,7 +6,7 @@
 # use_source: sets SOURCE (what a work tree starts from) and FWCTL_WORK_DIR (where it is worked on).
 use_source() {
 	local id
-	ROOT=${ROOT:-$("$REPO/scripts/root")}
+	ROOT=${ROOT:-$("$REPO/scripts/root/make")}
 	export FWCTL_BUILD_ROOT=$ROOT
 	if [[ -n ${KDIR:-} ]]; then
 		check_version "$KDIR"

@@ -6,7 +6,7 @@
 . "$REPO/scripts/lib/staging.sh"
 use_cache
 
-in_root() { "$REPO/scripts/in-root" "$@"; }
+in_root() { "$REPO/scripts/root/enter" "$@"; }
 
 fail() {
 	echo "$*" >&2

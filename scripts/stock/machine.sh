@@ -6,7 +6,7 @@
 build_package() {
 	local out=$IN_ROOT_CACHE/deb-stock
 	rm -rf "$CACHE/deb-stock"
-	"$REPO/scripts/in-root" "$IN_ROOT_REPO/scripts/deb/build" "$out" fwctl-dkms
+	"$REPO/scripts/root/enter" "$IN_ROOT_REPO/scripts/deb/build" "$out" fwctl-dkms
 	PACKAGE=$out/$(cd "$CACHE/deb-stock" && echo fwctl-dkms_*_all.deb)
 }
 

@@ -107,6 +107,3 @@ propagation() {
 
 # remove_tree DIR: never across a mount point: a root may have had /dev in it.
 remove_tree() { rm -rf --one-file-system "$@"; }
-
-# hash_of FILE...: a short name for their content.
-hash_of() { cat "$@" | sha256sum | cut -c1-12; }

@@ -38,10 +38,10 @@ shell: ## only the VM's shell
 	@scripts/run shell
 
 kernel: ## the kernels with our files in them, and their modules, into out/kernel
-	@scripts/kernel/make kernel
+	@scripts/kernel kernel
 
 modules: ## only the modules, into out/modules; KDIR=TREE: for that tree, which is only read
-	@scripts/kernel/make modules
+	@scripts/kernel modules
 
 install-into: ## put our files and patches into KDIR=TREE
 	@scripts/install-into "$(KDIR)"
@@ -56,7 +56,7 @@ install-tool: ## install the command fwctl below PREFIX=/usr/local, with man pag
 	@scripts/install-tool
 
 deb: ## the Debian packages, into out/deb
-	@scripts/deb/make
+	@scripts/deb
 
 check: ## style only: rustfmt, clippy, shellcheck, checkpatch, licences
 	@scripts/test style tools/clippy

@@ -3,7 +3,7 @@
 # Which folders of a flavour are compiled with coverage: its configuration says so in a line "# coverage: FOLDER...".
 
 # covered FLAVOUR
-covered() { sed -n 's/^# coverage: //p' "$REPO/scripts/kernel/$1.config"; }
+covered() { sed -n 's/^# coverage: //p' "$REPO/scripts/inside/kernel/$1.config"; }
 
 # coverage_in_tree FLAVOUR: the variable that kbuild asks in each folder, for make's command line; none if nothing is covered.
 coverage_in_tree() {

@@ -48,15 +48,15 @@ files_of() {
 key_of() {
 	local paths path
 	case $1 in
-	tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli,ioctl-fuzz,vm} scripts/tools) ;;
-	emu) paths=(tools/fwctl/emu scripts/emu) ;;
-	vendor) paths=(scripts/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
-	selftests) paths=(tools/testing/selftests/fwctl include samples patches scripts/selftests scripts/lib/staging.sh scripts/tree) ;;
-	kernel-stock) paths=(drivers/fwctl rust/kernel samples/fwctl scripts/deb/build scripts/deb/fwctl-dkms scripts/stock) ;;
+	tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli,ioctl-fuzz,vm} scripts/inside/tools) ;;
+	emu) paths=(tools/fwctl/emu scripts/inside/emu) ;;
+	vendor) paths=(scripts/inside/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
+	selftests) paths=(tools/testing/selftests/fwctl include samples patches scripts/inside/{selftests,tree} scripts/lib/staging.sh) ;;
+	kernel-stock) paths=(drivers/fwctl rust/kernel samples/fwctl scripts/inside/deb tools/fwctl/packaging/deb/fwctl-dkms scripts/stock) ;;
 	kernel-* | mistakes-*) paths=(drivers include rust samples tools/testing/cxl patches scripts/series/removed scripts/lib/coverage.sh
-		scripts/lib/outside.sh scripts/lib/staging.sh scripts/tree)
+		scripts/lib/outside.sh scripts/lib/staging.sh scripts/inside/tree)
 		# Another flavour's configuration is none of its business, unless that is on top of it.
-		for path in "$REPO"/scripts/kernel/*; do
+		for path in "$REPO"/scripts/inside/kernel/*; do
 			case ${path##*/} in
 			base.config | "${1#*-}.config") ;;
 			test.config) [[ $1 == *-debug || $1 == *-kcsan ]] || continue ;;

@@ -6,12 +6,12 @@
 build_package() {
 	local out=$IN_ROOT_CACHE/deb-stock
 	rm -rf "$CACHE/deb-stock"
-	"$REPO/scripts/root/enter" "$IN_ROOT_REPO/scripts/deb/build" "$out" fwctl-dkms
+	"$REPO/scripts/root/enter" "$IN_ROOT_REPO/scripts/inside/deb" "$out" fwctl-dkms
 	PACKAGE=$out/$(cd "$CACHE/deb-stock" && echo fwctl-dkms_*_all.deb)
 }
 
 # prepared: where what is made once for a kernel lies, for this way to make it.
-prepared() { printf '%s/stock-prepared-%s\n' "$CACHE" "$(cat "$REPO"/scripts/deb/fwctl-dkms/lib/* | sha256sum | cut -c1-12)"; }
+prepared() { printf '%s/stock-prepared-%s\n' "$CACHE" "$(cat "$REPO"/tools/fwctl/packaging/deb/fwctl-dkms/lib/* | sha256sum | cut -c1-12)"; }
 
 # in_stock DIR CMD...: on that machine, with the kernel prepared if it ever was.
 in_stock() {

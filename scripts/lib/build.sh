@@ -4,7 +4,7 @@
 # kernel-debug, kernel-kcsan, mistakes-debug, mistakes-kcsan, selftests. Sourced by those who then use the pieces; run by itself it only builds. Exit status 4: a piece cannot be had
 # here, for want of a network.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$REPO/scripts/lib/progress.sh"
 . "$REPO/scripts/lib/staging.sh"
 . "$REPO/scripts/lib/pieces.sh"
@@ -26,15 +26,15 @@ build_piece() {
 	export FWCTL_PIECE=$IN_ROOT_CACHE/pieces/${path##*/}.partial
 	case $piece in
 	tools)
-		run_step tools "Building the tools" crates_done in_root_script tools build || return ;;
+		run_step tools "Building the tools" crates_done in_root_script inside/tools build || return ;;
 	emu)
-		run_step emu-crates "Fetching the crates of the emulated devices" downloaded online emu fetch || return
-		run_step emu "Building the emulated devices" crates_done in_root_script emu build || return ;;
+		run_step emu-crates "Fetching the crates of the emulated devices" downloaded online inside/emu fetch || return
+		run_step emu "Building the emulated devices" crates_done in_root_script inside/emu build || return ;;
 	vendor)
-		run_step vendor-fetch "Fetching the vendors' tools" : "$REPO/scripts/vendor" fetch "$CACHE/vendor" || return
-		run_step vendor "Unpacking the vendors' tools" : in_root_script vendor pack "$IN_ROOT_CACHE/vendor" || return ;;
+		run_step vendor-fetch "Fetching the vendors' tools" : "$REPO/scripts/inside/vendor" fetch "$CACHE/vendor" || return
+		run_step vendor "Unpacking the vendors' tools" : in_root_script inside/vendor pack "$IN_ROOT_CACHE/vendor" || return ;;
 	selftests)
-		run_step selftests "Building the selftests" : in_root_script selftests || return ;;
+		run_step selftests "Building the selftests" : in_root_script inside/selftests || return ;;
 	mistakes-*)
 		run_step "$piece" "Building modules with mistakes (${piece#mistakes-})" : in_root_script mistakes/build "${piece#mistakes-}" || return ;;
 	kernel-stock)
@@ -43,8 +43,8 @@ build_piece() {
 	kernel-*)
 		steps_total=" of about ${LINES[$piece]:-?}"
 		[[ ! -e $FWCTL_WORK_DIR/build-${piece#kernel-}/vmlinux ]] || steps_total=
-		run_step "$piece" "Building the kernel (${piece#kernel-})" steps_done in_root_script kernel/build "${piece#kernel-}" &&
-			run_step "$piece-pack" "Packing the kernel's modules (${piece#kernel-})" : in_root_script kernel/pack "${piece#kernel-}" ||
+		run_step "$piece" "Building the kernel (${piece#kernel-})" steps_done in_root_script inside/kernel/build "${piece#kernel-}" &&
+			run_step "$piece-pack" "Packing the kernel's modules (${piece#kernel-})" : in_root_script inside/kernel/pack "${piece#kernel-}" ||
 			return ;;
 	esac
 	mv "$path.partial" "$path"
@@ -100,7 +100,7 @@ build() {
 update_tree() {
 	mkdir -p "$FWCTL_WORK_DIR"
 	echo "$SOURCE" >"$FWCTL_WORK_DIR/source"
-	run_step tree "Preparing the kernel tree ($SOURCE)" : in_root_script tree ||
+	run_step tree "Preparing the kernel tree ($SOURCE)" : in_root_script inside/tree ||
 		die "the kernel tree could not be prepared: see the lines above"
 }
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# build PIECE...: builds what is missing of tools, emu, vendor, kernel-test, kernel-builtin, kernel-bench, kernel-stock,
-# kernel-debug, kernel-kcsan, mistakes-debug, mistakes-kcsan, selftests. Sourced by those who then use the pieces; run by itself it only builds. Exit status 4: a piece cannot be had
-# here, for want of a network.
+# build.sh PIECE...: builds the pieces that are missing: tools, emu, vendor, selftests, kernel-FLAVOUR (test, builtin,
+# bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan; or "tree", the kernel tree only. The verbs source
+# it and use the pieces. Exit status 4: a piece needs the network, which cannot be reached.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$REPO/scripts/lib/progress.sh"
@@ -12,57 +12,70 @@ set -euo pipefail
 in_root() { "$REPO/scripts/root/enter" "$@"; }
 in_root_script() { in_root "$IN_ROOT_REPO/scripts/$1" "${@:2}"; }
 
-# Lines that a build from nothing prints, for "how far": only a scale, so it need not be exact.
-declare -A LINES=([kernel-test]=2200 [kernel-builtin]=1600 [kernel-bench]=1600 [kernel-debug]=2300 [kernel-kcsan]=2200)
+# Steps of a build from scratch, approximately: the scale of the progress line.
+declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1600 [kernel-bench]=1600 [kernel-debug]=2300 [kernel-kcsan]=2200)
 
 steps_done() { printf '%s%s steps' "$(grep -cE '^  [A-Z]+[A-Z0-9 ]* ' "$1" || :)" "$steps_total"; }
 
 build_piece() {
-	local piece=$1 path
+	local piece=$1 path flavour=${1#*-}
 	path=$(piece_path "$piece")
-	[[ ! -d $path ]] || return 0
+	if [[ -d $path ]]; then return 0; fi
 	rm -rf "$path.partial"
 	mkdir -p "$path.partial"
 	export FWCTL_PIECE=$IN_ROOT_CACHE/pieces/${path##*/}.partial
 	case $piece in
 	tools)
-		run_step tools "Building the tools" crates_done in_root_script inside/tools build || return ;;
+		run_step tools "Building the tools" crates_done in_root_script inside/tools build || return
+		;;
 	emu)
 		run_step emu-crates "Fetching the crates of the emulated devices" downloaded online inside/emu fetch || return
-		run_step emu "Building the emulated devices" crates_done in_root_script inside/emu build || return ;;
+		run_step emu "Building the emulated devices" crates_done in_root_script inside/emu build || return
+		;;
 	vendor)
-		run_step vendor-fetch "Fetching the vendors' tools" : "$REPO/scripts/inside/vendor" fetch "$CACHE/vendor" || return
-		run_step vendor "Unpacking the vendors' tools" : in_root_script inside/vendor pack "$IN_ROOT_CACHE/vendor" || return ;;
+		run_step vendor-fetch "Fetching the vendors' tools" : "$REPO/scripts/inside/vendor" fetch "$CACHE/vendor" ||
+			return
+		run_step vendor "Unpacking the vendors' tools" : in_root_script inside/vendor pack "$IN_ROOT_CACHE/vendor" ||
+			return
+		;;
 	selftests)
-		run_step selftests "Building the selftests" : in_root_script inside/selftests || return ;;
+		run_step selftests "Building the selftests" : in_root_script inside/selftests || return
+		;;
 	mistakes-*)
-		run_step "$piece" "Building modules with mistakes (${piece#mistakes-})" : in_root_script mistakes/build "${piece#mistakes-}" || return ;;
+		run_step "$piece" "Building modules with seeded bugs ($flavour)" : \
+			in_root_script mistakes/build "$flavour" || return
+		;;
 	kernel-stock)
 		"$REPO/scripts/stock/root" >/dev/null || return
-		run_step "$piece" "Installing fwctl-dkms on Debian's own kernel" : "$REPO/scripts/stock/build" "$FWCTL_PIECE" || return ;;
+		run_step "$piece" "Installing fwctl-dkms on Debian's own kernel" : \
+			"$REPO/scripts/stock/build" "$FWCTL_PIECE" || return
+		;;
 	kernel-*)
-		steps_total=" of about ${LINES[$piece]:-?}"
-		[[ ! -e $FWCTL_WORK_DIR/build-${piece#kernel-}/vmlinux ]] || steps_total=
-		run_step "$piece" "Building the kernel (${piece#kernel-})" steps_done in_root_script inside/kernel/build "${piece#kernel-}" &&
-			run_step "$piece-pack" "Packing the kernel's modules (${piece#kernel-})" : in_root_script inside/kernel/pack "${piece#kernel-}" ||
-			return ;;
+		steps_total=" of about ${STEPS[$piece]:-?}"
+		if [[ -e $FWCTL_WORK_DIR/build-$flavour/vmlinux ]]; then steps_total=; fi
+		run_step "$piece" "Building the kernel ($flavour)" steps_done \
+			in_root_script inside/kernel/build "$flavour" || return
+		run_step "$piece-pack" "Packing the kernel's modules ($flavour)" : \
+			in_root_script inside/kernel/pack "$flavour" || return
+		;;
 	esac
 	mv "$path.partial" "$path"
 }
 
-# online SCRIPT...: in the root as this machine reaches the network: its certificates (those that come with the root may not be
-# enough behind a proxy that looks inside), its proxy.
+# online SCRIPT ARG...: runs a script in the root with this machine's name servers, proxy and certificates: behind a proxy
+# that intercepts TLS the root's certificates are not sufficient.
 online() {
-	# The root's is as old as the root.
-	[[ ! -r /etc/resolv.conf ]] || cp --remove-destination "$(realpath /etc/resolv.conf)" "$ROOT/etc/resolv.conf"
 	local certificates=${CARGO_HTTP_CAINFO:-${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}} name settings=()
+	if [[ -r /etc/resolv.conf ]]; then
+		cp --remove-destination "$(realpath /etc/resolv.conf)" "$ROOT/etc/resolv.conf"
+	fi
 	if [[ -r $certificates ]]; then
 		mkdir -p "$CACHE/crates"
 		cp "$certificates" "$CACHE/crates/ca-certificates.crt"
 		settings+=("CARGO_HTTP_CAINFO=$IN_ROOT_CACHE/crates/ca-certificates.crt")
 	fi
 	for name in {http,https,all,no}_proxy {HTTP,HTTPS,ALL,NO}_PROXY; do
-		[[ -z ${!name:-} ]] || settings+=("$name=${!name}")
+		if [[ -n ${!name:-} ]]; then settings+=("$name=${!name}"); fi
 	done
 	in_root env "${settings[@]}" "$IN_ROOT_REPO/scripts/$1" "${@:2}"
 }
@@ -76,22 +89,34 @@ missing_pieces() {
 	for piece in "$@"; do [[ -d $(piece_path "$piece") ]] || echo "$piece"; done
 }
 
-# build PIECE...: under one lock, so that two runs on one cache take turns. The tools come without the work tree.
+# needs_tree PIECE...: returns whether one of them is built from the kernel tree.
+needs_tree() {
+	local piece
+	for piece in "$@"; do
+		case $piece in
+		kernel-stock) ;;
+		kernel-* | mistakes-* | selftests) return 0 ;;
+		esac
+	done
+	return 1
+}
+
+# build PIECE...: builds the missing ones under a lock: two runs on one cache take turns.
 build() {
 	local piece missing status
 	mapfile -t missing < <(missing_pieces "$@")
-	((${#missing[@]})) || return 0
+	if ((${#missing[@]} == 0)); then return 0; fi
 	start_logs
 	lock build
 	need_space "$NEED_MB_LATER"
 	mkdir -p "$CACHE/pieces"
-	# Only who holds the lock makes pieces: a half one is what an interrupted run left.
+	# Under the lock, so these are of interrupted runs.
 	remove_tree "$CACHE"/pieces/*.partial
-	[[ " ${missing[*]/kernel-stock/} " != *" "@(kernel-*|mistakes-*|selftests)" "* ]] || update_tree
+	if needs_tree "${missing[@]}"; then update_tree; fi
 	for piece in "${missing[@]}"; do
 		status=0
 		build_piece "$piece" || status=$?
-		((status != UNAVAILABLE)) || exit "$status"
+		if ((status == UNAVAILABLE)); then exit "$status"; fi
 		((status == 0)) || die "building $piece failed: see the lines above"
 	done
 	flock --unlock "$LOCK_FD"
@@ -104,7 +129,7 @@ update_tree() {
 		die "the kernel tree could not be prepared: see the lines above"
 }
 
-# prepare_tree: for those that only read the tree.
+# prepare_tree: brings the kernel tree up to date for callers that only read it.
 prepare_tree() {
 	start_logs
 	lock build
@@ -119,5 +144,5 @@ start() {
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
 	start
-	build "$@"
+	if [[ $* == tree ]]; then prepare_tree; else build "$@"; fi
 fi

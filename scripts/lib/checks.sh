@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# The tests that need no VM: one executable file each, scripts/tests/GROUP/NAME. It says about itself "# about: ..." and
-# "# needs: ..." (pieces, or tree). Exit status 0 passed, 4 skipped (the last line says why), else failed.
-# A check of nothing but some files says "# inputs: ..."; once it passed, it is not run again until one of them changes.
+# The tests that need no VM: one executable file each, scripts/tests/GROUP/NAME, with lines "# about: ..." and "# needs: ..."
+# (pieces, or tree). Exit status: 0 passed, 4 skipped (the last line says why), else failed.
+# "# inputs: ..." lists all files that a test depends on. After it passed it is not run again until one of them changes.
 
-# matches NAME PATTERN...: as fwctl-vm has it: with * or ? a glob over the whole name, else a part of the name.
+# matches NAME PATTERN...: returns whether one matches, as in fwctl-vm: a pattern with * or ? is a glob over the whole name,
+# another one a part of the name. Without a pattern every name matches.
 matches() {
 	local name=$1 pattern
 	shift
-	(($#)) || return 0
+	if (($# == 0)); then return 0; fi
 	for pattern in "$@"; do
 		# shellcheck disable=SC2053 # it is a glob
 		case $pattern in
-		*[*?]*) [[ $name != $pattern ]] || return 0 ;;
-		*) [[ $name != *"$pattern"* ]] || return 0 ;;
+		*[*?]*) if [[ $name == $pattern ]]; then return 0; fi ;;
+		*) if [[ $name == *"$pattern"* ]]; then return 0; fi ;;
 		esac
 	done
 	return 1
 }
 
-# checks PATTERN...: the names of those selected.
+# checks PATTERN...: prints the names of the selected tests.
 checks() {
 	local path name
 	for path in "$REPO"/scripts/tests/*/*; do
@@ -28,10 +29,10 @@ checks() {
 	done
 }
 
-# check_says about|needs|inputs NAME
+# check_says about|needs|inputs NAME: prints that line of a test.
 check_says() { sed -n "s/^# $1: //p" "$REPO/scripts/tests/$2"; }
 
-# run_check NAME: runs it, shows and counts the result.
+# run_check NAME: runs a test, prints and counts the result.
 run_check() {
 	local name=$1 log=$LOGS/${1//\//.}.log status=0 start=${EPOCHREALTIME/./} mark
 	mark=$(mark_of "$name")
@@ -43,11 +44,11 @@ run_check() {
 	case $status in
 	0)
 		count pass "$name" "$start"
-		[[ -z $mark ]] || { mkdir -p "${mark%/*}" && rm -f "${mark%-*}"-* && touch "$mark"; }
+		if [[ -n $mark ]]; then mkdir -p "${mark%/*}" && rm -f "${mark%-*}"-* && touch "$mark"; fi
 		;;
 	4) count skip "$name" "$start" "$(tail -n 1 "$log")" ;;
 	*)
-		# In one write: the VM's tests print at the same time.
+		# In one write, since the tests in the VM print at the same time.
 		printf '%s\n' "$(count fail "$name" "$start" "exit status $status"
 			tail -n 15 "$log" | sed 's/^/          /'
 			echo "               $log")"
@@ -57,7 +58,7 @@ run_check() {
 	esac
 }
 
-# mark_of NAME: the file that says that NAME passed with these inputs; nothing if it has to be run each time.
+# mark_of NAME: prints the path of the file that exists if NAME passed with these inputs; nothing if it has no inputs.
 mark_of() {
 	local inputs
 	read -ra inputs < <(check_says inputs "$1") || return 0

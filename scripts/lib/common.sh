@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2034
-# What every script here starts with: where things are, how to stop with one sentence, how to wait for a lock.
+# Sourced first by every script: paths, errors of one sentence, locks.
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 # shellcheck source=scripts/versions
@@ -14,14 +14,14 @@ die() {
 	exit 1
 }
 
-# Inside the build root everything lies at fixed paths, so that objects built there stay valid when the clone or the
-# cache moves; scripts/root/enter mounts them.
+# Inside the build root, scripts/root/enter mounts everything at fixed paths: objects built there stay valid when the
+# clone or the cache moves.
 IN_ROOT_REPO=/fwctl/repo
 IN_ROOT_CACHE=/fwctl/cache
 IN_ROOT_KDIR=/fwctl/kdir
 FWCTL_WORK=/fwctl/work
 
-# Exit status of what cannot be had here and now (crates.io, packages): what needs it is skipped, not failed.
+# Exit status if a download is not possible (crates.io, packages): what needs it is skipped, not failed.
 UNAVAILABLE=4
 
 inside_root() { [[ ${FWCTL_INSIDE:-} == yes ]]; }
@@ -32,7 +32,7 @@ cache_dir() {
 	printf '%s\n' "${FWCTL_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/fwctl-rust}"
 }
 
-# use_cache: makes CACHE (absolute) and says what to do when that cannot be.
+# use_cache: creates the cache and sets CACHE to its absolute path.
 use_cache() {
 	CACHE=$(cache_dir)
 	if ! mkdir -p "$CACHE/locks" "$CACHE/logs" 2>/dev/null || [[ ! -w $CACHE || ! -w $CACHE/logs ]]; then
@@ -41,12 +41,14 @@ use_cache() {
 	CACHE=$(cd "$CACHE" && pwd -P)
 }
 
-# need_space MIB: stops before a long step that cannot end well.
+# need_space MIB: stops before a long step for which the disk is too small.
 need_space() {
 	local free
 	free=$(df --output=avail --block-size=1M "$CACHE" | tail -n 1)
-	((free >= $1)) ||
-		die "not enough disk space: $CACHE has $((free)) MiB free and this needs $1 MiB; free some or set FWCTL_CACHE=/path/on/a/bigger/disk"
+	if ((free < $1)); then
+		die "not enough disk space: $CACHE has $((free)) MiB free and this needs $1 MiB;" \
+			"free some or set FWCTL_CACHE=/path/on/a/bigger/disk"
+	fi
 }
 
 need_root() {
@@ -54,7 +56,7 @@ need_root() {
 		die "$1 needs root, because it makes a Debian build root and enters it with chroot: run it as root (sudo -E make ...)"
 }
 
-# need_tool COMMAND PACKAGE: on a bare Debian, as root, fetches what is missing; otherwise says how to get it.
+# need_tool COMMAND PACKAGE: installs a missing tool if root on Debian; otherwise stops and names the command to do so.
 need_tool() {
 	command -v "$1" >/dev/null && return
 	if ((EUID == 0)) && command -v apt-get >/dev/null; then
@@ -64,8 +66,7 @@ need_tool() {
 	die "the tool '$1' is missing: install it with 'apt-get install $2'"
 }
 
-# apt_install PACKAGE...: package lists may be absent or stale on a fresh machine, so they are fetched on need.
-# Their messages go to a file that is shown only when it failed.
+# apt_install PACKAGE...: updates the package lists if they are absent or stale. Prints messages only if it fails.
 apt_install() {
 	local log status=0
 	log=$(mktemp)
@@ -81,7 +82,7 @@ host_apt() {
 		-o Acquire::http::Timeout=30 "$@" </dev/null
 }
 
-# lock NAME [sh]: holds $CACHE/locks/NAME until this script ends, or unlocks $LOCK_FD; says so when it has to wait.
+# lock NAME [sh]: holds $CACHE/locks/NAME until this script ends or unlocks $LOCK_FD. Prints a message if it has to wait.
 lock() {
 	local mode=${2:-ex} fd
 	exec {fd}>"$CACHE/locks/$1"
@@ -92,8 +93,8 @@ lock() {
 	LOCK_FD=$fd
 }
 
-# propagation: how to make a mount namespace from which nothing is seen outside. In a plain chroot "/" is no mount point
-# and cannot be made private; there whoever mounts has to unmount.
+# propagation: the option of unshare(1) for a mount namespace. In a plain chroot "/" is not a mount point and cannot be
+# made private: mounts are visible outside then, and the caller has to unmount.
 propagation() {
 	local how
 	for how in private unchanged; do
@@ -105,5 +106,5 @@ propagation() {
 	die "this machine does not let root make a mount namespace (a container without CAP_SYS_ADMIN?): run it privileged"
 }
 
-# remove_tree DIR: never across a mount point: a root may have had /dev in it.
+# remove_tree DIR...: does not cross mount points, since /dev may be mounted in a root.
 remove_tree() { rm -rf --one-file-system "$@"; }

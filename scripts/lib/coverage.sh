@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Which folders of a flavour are compiled with coverage: its configuration says so in a line "# coverage: FOLDER...".
+# The folders of a flavour that are compiled with coverage: the line "# coverage: FOLDER..." of its configuration.
 
 # covered FLAVOUR
 covered() { sed -n 's/^# coverage: //p' "$REPO/scripts/inside/kernel/$1.config"; }
 
-# coverage_in_tree FLAVOUR: the variable that kbuild asks in each folder, for make's command line; none if nothing is covered.
+# coverage_in_tree FLAVOUR: prints the variable for make's command line that kbuild evaluates in each folder, if any.
 coverage_in_tree() {
 	local folders
 	folders=$(covered "$1")
-	# shellcheck disable=SC2016 # for make to expand, anew in each folder
-	[[ -z $folders ]] || printf 'KCOV_INSTRUMENT=$(if $(filter %s,$(obj)),y)\n' "$folders"
+	# shellcheck disable=SC2016 # make expands it in each folder
+	if [[ -n $folders ]]; then printf 'KCOV_INSTRUMENT=$(if $(filter %s,$(obj)),y)\n' "$folders"; fi
 }
 
-# coverage_outside FLAVOUR: the same for a module outside of the tree, which is covered whole.
-coverage_outside() { [[ -z $(covered "$1") ]] || echo KCOV_INSTRUMENT=y; }
+# coverage_outside FLAVOUR: the same for a module outside the tree, all of which is covered.
+coverage_outside() {
+	if [[ -n $(covered "$1") ]]; then echo KCOV_INSTRUMENT=y; fi
+}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# The built pieces: what each is made of, and where it lies. A piece is a folder named by a hash of all it was made of,
-# complete or absent, and never changed afterwards: whoever uses one is not disturbed by a build that runs beside it.
+# The built pieces: the inputs of each, and its path. A piece is a folder named by a hash of its inputs. It is complete or
+# absent and never changes, so a run that uses one is not disturbed by a concurrent build.
 
-# use_source: sets SOURCE (what a work tree starts from) and FWCTL_WORK_DIR (where it is worked on).
+# use_source: sets SOURCE (the pristine kernel source, a Debian version or "kdir") and FWCTL_WORK_DIR (the work tree).
 use_source() {
 	local id
 	ROOT=${ROOT:-$("$REPO/scripts/root/make")}
@@ -14,8 +14,10 @@ use_source() {
 		FWCTL_KDIR=$(cd "$KDIR" && pwd -P)
 		export FWCTL_KDIR
 		SOURCE=kdir
-		# Content, as make sees it: names, sizes and times.
-		SOURCE_ID=$(cd "$FWCTL_KDIR" && find . -path ./.git -prune -o -type f ! -name '.config.old' -printf '%P %s %T@\n' | LC_ALL=C sort | sha256sum)
+		# As make does, compare names, sizes and times rather than contents.
+		SOURCE_ID=$(cd "$FWCTL_KDIR" &&
+			find . -path ./.git -prune -o -type f ! -name '.config.old' -printf '%P %s %T@\n' |
+			LC_ALL=C sort | sha256sum)
 		id=kdir-$(printf '%s' "$FWCTL_KDIR" | sha256sum | cut -c1-8)
 	else
 		SOURCE=$(dpkg-query --admindir="$ROOT/var/lib/dpkg" -f '${Version}' -W "$KERNEL_SOURCE_PACKAGE")
@@ -27,14 +29,15 @@ use_source() {
 	export FWCTL_WORK_DIR
 }
 
-# toolchain: what a built kernel depends on in the root; with all of the root's packages in it, one more crate for the
-# tools would mean a new kernel.
+# toolchain: the packages of the root that a built kernel depends on. With all of them, one more crate for the tools would
+# rebuild the kernels.
 toolchain() {
-	dpkg-query --admindir="$ROOT/var/lib/dpkg" -f '${Package} ${Version}\n' -W rustc rust-src bindgen 'clang*' 'lld*' 'llvm*' \
-		gcc 'cpp-[0-9][0-9]' binutils libc6-dev libelf-dev libssl-dev flex bison 2>/dev/null | LC_ALL=C sort
+	dpkg-query --admindir="$ROOT/var/lib/dpkg" -f '${Package} ${Version}\n' -W \
+		rustc rust-src bindgen 'clang*' 'lld*' 'llvm*' gcc 'cpp-[0-9][0-9]' binutils libc6-dev libelf-dev libssl-dev \
+		flex bison 2>/dev/null | LC_ALL=C sort
 }
 
-# files_of PATH...: every file under these paths of the clone, but for what a build or an editor leaves there.
+# files_of PATH...: every file under these paths of the clone, except what builds and editors leave behind.
 files_of() {
 	local path
 	for path in "$@"; do
@@ -44,27 +47,35 @@ files_of() {
 	done | LC_ALL=C sort -z
 }
 
-# key_of PIECE: the hash of all that PIECE is made of.
+# key_of PIECE: the hash of all inputs of PIECE.
 key_of() {
 	local paths path
 	case $1 in
 	tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli,ioctl-fuzz,vm} scripts/inside/tools) ;;
 	emu) paths=(tools/fwctl/emu scripts/inside/emu) ;;
 	vendor) paths=(scripts/inside/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
-	selftests) paths=(tools/testing/selftests/fwctl include samples patches scripts/inside/{selftests,tree} scripts/lib/staging.sh) ;;
-	kernel-stock) paths=(drivers/fwctl rust/kernel samples/fwctl scripts/inside/deb tools/fwctl/packaging/deb/fwctl-dkms scripts/stock) ;;
-	kernel-* | mistakes-*) paths=(drivers include rust samples tools/testing/cxl patches scripts/series/removed scripts/lib/coverage.sh
-		scripts/lib/outside.sh scripts/lib/staging.sh scripts/inside/tree)
-		# Another flavour's configuration is none of its business, unless that is on top of it.
+	selftests)
+		paths=(tools/testing/selftests/fwctl include samples patches)
+		paths+=(scripts/inside/{selftests,tree} scripts/lib/staging.sh)
+		;;
+	kernel-stock)
+		paths=(drivers/fwctl rust/kernel samples/fwctl)
+		paths+=(scripts/inside/deb tools/fwctl/packaging/deb/fwctl-dkms scripts/stock)
+		;;
+	kernel-* | mistakes-*)
+		paths=(drivers include rust samples tools/testing/cxl patches scripts/series/removed)
+		paths+=(scripts/lib/{coverage,outside,staging}.sh scripts/inside/tree)
 		for path in "$REPO"/scripts/inside/kernel/*; do
 			case ${path##*/} in
+			clippy | refused | rustdoc) continue ;;
 			base.config | "${1#*-}.config") ;;
+			# The flavours that check more build on this one.
 			test.config) [[ $1 == *-debug || $1 == *-kcsan ]] || continue ;;
 			*.config) continue ;;
 			esac
 			paths+=("${path#"$REPO/"}")
 		done
-		[[ $1 != mistakes-* ]] || paths+=(scripts/mistakes)
+		if [[ $1 == mistakes-* ]]; then paths+=(scripts/mistakes); fi
 		;;
 	*) die "no such piece: $1" ;;
 	esac
@@ -79,13 +90,13 @@ key_of() {
 
 piece_path() { printf '%s/pieces/%s-%s\n' "$CACHE" "$1" "$(key_of "$1")"; }
 
-# gather PIECE...: sets OUT to a folder with these pieces side by side, in the layout that the VM runner reads, and
-# holds it until this script ends. Hard links: the pieces never change.
+# gather PIECE...: sets OUT to a folder with hard links to these pieces, in the layout that the VM runner reads, and locks
+# it until this script ends.
 gather() {
 	local piece path paths=() name
 	for piece in "$@"; do
 		path=$(piece_path "$piece")
-		[[ -d $path ]] || die "the piece $piece was not built although its build ended well: please report this"
+		[[ -d $path ]] || die "the piece $piece is absent although its build succeeded: please report this"
 		touch "$path"
 		paths+=("$path")
 	done
@@ -97,7 +108,7 @@ gather() {
 		path=$(mktemp -d "$OUT.partial.XXXXXX")
 		chmod 755 "$path"
 		for piece in "${paths[@]}"; do cp -al "$piece/." "$path/"; done
-		# Two runs may do this at the same time; one of the two equal folders wins.
+		# Of two runs that do this at the same time, one wins: the folders are equal.
 		mv -T "$path" "$OUT" 2>/dev/null || rm -rf "$path"
 	fi
 	touch "$OUT"
@@ -105,7 +116,7 @@ gather() {
 	drop_old
 }
 
-# drop_old: keeps the three newest of each piece, and of the gathered folders those that are in use or new.
+# drop_old: keeps the three newest of each piece, and those gathered folders that are in use or among the five newest.
 drop_old() {
 	local kind path fd
 	for kind in kernel-{test,builtin,bench,debug,kcsan,own,stock} mistakes-{debug,kcsan} selftests tools emu vendor; do
@@ -117,7 +128,7 @@ drop_old() {
 	find "$CACHE/out" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -rn | tail -n +6 | cut -d' ' -f2- |
 		while read -r path; do
 			exec {fd}>"$CACHE/locks/out-${path##*/}"
-			! flock --exclusive --nonblock "$fd" || rm -rf "$path"
+			if flock --exclusive --nonblock "$fd"; then rm -rf "$path"; fi
 			exec {fd}>&-
 		done
 }

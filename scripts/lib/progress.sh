@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# A long step, shown: one updating line on a terminal, a line every 20 s elsewhere, the full log in a named file.
+# Progress of long steps: one updating line on a terminal, a line every 20 s elsewhere, the full log in a file.
 
-# start_logs: makes one folder of logs per run and holds a lock on it for as long as the run lives; deletes all but the last
-# ten folders of runs that have ended.
-# The lock is a flock of the folder itself, by an open descriptor, so it needs no cleaning up after a run that was killed. Children
-# inherit the descriptor, on purpose: a VM that outlives a killed run still writes its logs. A process that such a run leaves behind
-# for good costs one folder more on the disk, and nothing else.
+# start_logs: makes the folder of this run's logs, locks it while the run lives, and deletes all but the last ten folders of
+# runs that have ended.
+# The lock is a flock of the folder itself by an open descriptor, which a killed run releases. Children inherit the
+# descriptor on purpose: a VM that outlives a killed run still writes its logs.
 start_logs() {
-	[[ -z ${LOGS:-} ]] || return 0
+	if [[ -n ${LOGS:-} ]]; then return 0; fi
 	local guard name held number=1
 	name=$(date +%Y%m%d-%H%M%S)-$$
 	mkdir -p "$CACHE/logs"
-	# Nobody deletes folders between this run's mkdir and its flock.
+	# No other run deletes folders between mkdir and flock.
 	exec {guard}>"$CACHE/logs/.lock"
 	flock "$guard"
 	# Another container that shares the cache may have the same process ID.
@@ -27,11 +26,11 @@ start_logs() {
 	export LOGS
 }
 
-# drop_old_logs: by the time of their last new file, not by name: a folder that was made by hand has any name.
+# drop_old_logs: goes by the time of the last new file, not by name: folders made by hand have any name.
 drop_old_logs() {
 	local path fd kept=0
 	while read -r -d '' path; do
-		# One that has been removed by hand meanwhile.
+		# It may have been removed by hand in the meantime.
 		exec {fd}<"$path" || continue
 		if flock --exclusive --nonblock "$fd" && ((++kept > 10)); then
 			rm -rf --one-file-system "$path"
@@ -40,9 +39,9 @@ drop_old_logs() {
 	done < <(find "$CACHE/logs" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\0' | sort -z -rn | cut -z -d' ' -f2-)
 }
 
-# run_step NAME TITLE PROBE CMD...: runs CMD with its output in $LOGS/NAME.log. PROBE is a command that prints how far
-# it got ("1200 of about 1890 objects") given the log's name, or ":" when there is nothing to say.
-# The command stays in the foreground so that ^C reaches it; what runs beside it is the line.
+# run_step NAME TITLE PROBE CMD...: runs CMD with its output in $LOGS/NAME.log. PROBE is a command that prints the progress
+# ("1200 of about 1890 objects") given the log's name, or ":" for none.
+# CMD runs in the foreground, where ^C reaches it, and the progress line in the background.
 run_step() {
 	local name=$1 title=$2 probe=$3 status=0 ticker start=$SECONDS
 	shift 3
@@ -51,7 +50,7 @@ run_step() {
 	[[ -t 2 ]] || say "$title (log: $log)"
 	show_progress "$title" "$probe" "$log" &
 	ticker=$!
-	# shellcheck disable=SC2064 # the id is known now and must not be looked up later
+	# shellcheck disable=SC2064 # expanded now, not when the trap runs
 	trap "kill $ticker 2>/dev/null || :" EXIT
 	"$@" >>"$log" 2>&1 </dev/null || status=$?
 	kill "$ticker" 2>/dev/null || :
@@ -61,7 +60,7 @@ run_step() {
 	if ((status == 0)); then
 		say "$title: done in $(duration $((SECONDS - start)))"
 	elif ((status == UNAVAILABLE)); then
-		say "$title: not possible now, $(grep -v '^ *$' "$log" | tail -n 1 | sed 's/^ *//') (log: $log)"
+		say "$title: not possible now, $(sed '/^ *$/d; s/^ *//' "$log" | tail -n 1) (log: $log)"
 	else
 		explain_failure "$title" "$log" "$start"
 	fi
@@ -70,7 +69,7 @@ run_step() {
 
 explain_failure() {
 	local free
-	# Paths as they are in the clone: an editor can open them from there.
+	# With paths relative to the clone, which an editor started there can open.
 	tail -n 25 "$2" | sed -E "s#/fwctl/work/tree/##g; s#/fwctl/repo/##g; s/^/    /" >&2
 	free=$(df --output=avail --block-size=1M "$CACHE" | tail -n 1)
 	((free > 50)) || say "fwctl: the disk of $CACHE is full: free some or set FWCTL_CACHE=/path/on/a/bigger/disk"
@@ -78,18 +77,19 @@ explain_failure() {
 }
 
 show_progress() {
-	local title=$1 probe=$2 log=$3 start=$SECONDS pause=20 so_far parent=$$
-	[[ ! -t 2 ]] || pause=1
+	local title=$1 probe=$2 log=$3 start=$SECONDS pause=20 so_far parent=$$ width
+	if [[ -t 2 ]]; then pause=1; fi
 	trap 'kill $! 2>/dev/null; exit' TERM
 	trap '' INT
 	while kill -0 "$parent" 2>/dev/null; do
-		# In the background and waited for: a plain sleep would keep the signal that ends us waiting.
+		# In the background: a foreground sleep would delay the signal that ends this loop.
 		sleep "$pause" >/dev/null 2>&1 &
 		wait $! || :
 		so_far=$($probe "$log" 2>/dev/null || :)
 		so_far="$title${so_far:+: $so_far} ($(duration $((SECONDS - start))))"
 		if [[ -t 2 ]]; then
-			printf '\r\033[K%s  [log: %s]' "$so_far" "$log" | cut -c1-$((${COLUMNS:-$(tput cols 2>/dev/null || echo 120)} + 3)) | tr -d '\n' >&2
+			width=${COLUMNS:-$(tput cols 2>/dev/null || echo 120)}
+			printf '\r\033[K%s  [log: %s]' "$so_far" "$log" | cut -c1-$((width + 3)) | tr -d '\n' >&2
 		else
 			say "$so_far"
 		fi

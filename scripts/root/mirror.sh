@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Where Debian's packages come from: the mirror that this machine already uses, if it has our suite.
+# The source of Debian's packages: the mirror that this machine already uses, if it has our suite.
 
-# find_mirror: sets MIRROR, or stops when none answers.
+# find_mirror: sets MIRROR; stops if none answers.
 find_mirror() {
 	local uri
 	for uri in ${FWCTL_MIRROR:-$(host_mirrors)}; do
@@ -12,7 +12,8 @@ find_mirror() {
 			return
 		fi
 	done
-	die "no network: no Debian mirror answers for $SUITE-backports (tried ${FWCTL_MIRROR:-$(host_mirrors | xargs)}); check the connection or proxy, or set FWCTL_MIRROR=http://.../debian"
+	die "no network: no Debian mirror answers for $SUITE-backports (tried ${FWCTL_MIRROR:-$(host_mirrors | xargs)});" \
+		"check the connection or proxy, or set FWCTL_MIRROR=http://.../debian"
 }
 
 host_mirrors() {
@@ -20,7 +21,7 @@ host_mirrors() {
 		sort -u || :
 }
 
-# apt's own downloader, so that its proxy and certificate settings count.
+# mirror_answers URI: uses apt's downloader, which heeds its proxy and certificate settings.
 mirror_answers() {
 	local file status=0
 	file=$(mktemp)
@@ -30,7 +31,8 @@ mirror_answers() {
 	return "$status"
 }
 
-# mirror_options: this machine's settings for downloading (proxy, certificates, checks), as options for mmdebstrap.
+# mirror_options: prints this machine's download settings (proxy, certificates, checks) as options for mmdebstrap.
 mirror_options() {
-	apt-config dump | grep -E '^Acquire::(https?|Check-Valid-Until|Check-Date|ForceIPv[46])\b.*".+";$' | sed 's/^/--aptopt=/' || :
+	apt-config dump | grep -E '^Acquire::(https?|Check-Valid-Until|Check-Date|ForceIPv[46])\b.*".+";$' |
+		sed 's/^/--aptopt=/' || :
 }

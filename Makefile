@@ -1,70 +1,71 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The front door. Every target is one script of scripts/, which says more about itself.
+# Every target is a script in scripts/, whose head documents it.
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export KDIR T KERNEL PREFIX DESTDIR
-# The scripts call make in kernel trees, which must not get our options and variables.
+# The scripts call make in kernel trees, which must not inherit our options and variables.
 unexport MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 
-help: ## this text
+help: ## print this text
 	@scripts/help $(MAKEFILE_LIST)
 
-run: ## build, boot a VM with emulated devices, show them; then a shell if on a terminal
+run: ## build, boot a VM with emulated devices, list them; then a shell, on a terminal
 	@scripts/run run
 
-test: ## everything testable; T=PATTERN for some (see list); KERNEL=debug: in the VM, on a kernel that checks each access
+test: ## run all tests; T=PATTERN: some of them; KERNEL=debug|kcsan: those in the VM, on a kernel with KASAN or KCSAN
 	@scripts/test
 
-faults: ## allocations, accesses to user space, and commands of the emulated devices fail, in the VM; a table of them
+faults: ## inject allocation, usercopy and firmware failures in the VM and summarise them
 	@scripts/faults
 
-storm: ## everything at once, in the VM; SECONDS=120 SEED=1
+storm: ## stress the devices while drivers and devices come and go, in the VM; SECONDS=120 SEED=1
 	@STORM_SECONDS=$(or $(SECONDS),120) STORM_SEED=$(or $(SEED),1) scripts/test storm/
 
-fuzz: ## calls that no program would make, guided by coverage; SECONDS=60 SEED=1; CORPUS=write: keep what was found
+fuzz: ## fuzz the ioctls and the decoders, guided by coverage; SECONDS=60 SEED=1; CORPUS=write: update the corpus
 	@FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$(or $(SEED),1) CORPUS=$(CORPUS) scripts/fuzz
 
-list: ## names of the tests; T=PATTERN for some
+list: ## list the tests; T=PATTERN: some of them
 	@scripts/list
 
-conformance: ## the selftests on mainline's core in C and on ours: one table, every difference explained
+conformance: ## run the selftests on the C core and on this one; every difference must be explained
 	@scripts/conformance
 
-bench: ## what the ioctls cost on mainline's core in C and on ours, in instructions
+bench: ## count the instructions of each ioctl on the C core and on this one
 	@scripts/bench
 
-shell: ## only the VM's shell
+shell: ## boot the VM into a shell
 	@scripts/run shell
 
-kernel: ## the kernels with our files in them, and their modules, into out/kernel
+kernel: ## build kernels with our files in them, and their modules, into out/kernel
 	@scripts/kernel kernel
 
-modules: ## only the modules, into out/modules; KDIR=TREE: for that tree, which is only read
+modules: ## build the modules only, into out/modules; KDIR=TREE: for that tree, which is only read
 	@scripts/kernel modules
 
-install-into: ## put our files and patches into KDIR=TREE
+install-into: ## add our files and patches to the kernel tree KDIR=TREE
 	@scripts/install-into "$(KDIR)"
 
 series: ## write a series for git am into out/series; KDIR=TREE: against that tree
 	@scripts/make-series
 
-doc: ## documentation of the Rust code, into out/doc
+doc: ## build the documentation of the Rust code, into out/doc
 	@scripts/doc
 
 install-tool: ## install the command fwctl below PREFIX=/usr/local, with man pages and completions
 	@scripts/install-tool
 
-deb: ## the Debian packages, into out/deb
+deb: ## build the Debian packages of the command and of the modules (DKMS), into out/deb
 	@scripts/deb
 
-check: ## style only: rustfmt, clippy, shellcheck, checkpatch, licences
+check: ## check the style only: rustfmt, clippy, shellcheck, checkpatch, licences, SAFETY comments, wording
 	@scripts/test style tools/clippy
 
-clean: ## remove what was built; the build root and the kernel source stay
+clean: ## remove all build results; keep the build root and the kernel source
 	@scripts/clean
 
-distclean: ## remove the whole cache; the next run starts from nothing
+distclean: ## remove the whole cache
 	@scripts/clean all
 
-.PHONY: help run test faults storm fuzz list bench conformance shell kernel modules install-into series doc install-tool deb check clean distclean
+.PHONY: help run test faults storm fuzz list bench conformance shell kernel modules install-into series doc \
+	install-tool deb check clean distclean

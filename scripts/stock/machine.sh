@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2034
-# What those share that put fwctl-dkms on a machine with Debian's own kernel. use_cache comes first.
+# Shared by scripts and tests that install fwctl-dkms on a machine with Debian's own kernel. They call use_cache first.
 
 # build_package: sets PACKAGE to the package, a path in the root.
 build_package() {
@@ -10,10 +10,13 @@ build_package() {
 	PACKAGE=$out/$(cd "$CACHE/deb-stock" && echo fwctl-dkms_*_all.deb)
 }
 
-# prepared: where what is made once for a kernel lies, for this way to make it.
-prepared() { printf '%s/stock-prepared-%s\n' "$CACHE" "$(cat "$REPO"/tools/fwctl/packaging/deb/fwctl-dkms/lib/* | sha256sum | cut -c1-12)"; }
+# prepared: prints the folder of prepared kernels, which is named by a hash of the scripts that prepare them.
+prepared() {
+	printf '%s/stock-prepared-%s\n' "$CACHE" \
+		"$(cat "$REPO"/tools/fwctl/packaging/deb/fwctl-dkms/lib/* | sha256sum | cut -c1-12)"
+}
 
-# in_stock DIR CMD...: on that machine, with the kernel prepared if it ever was.
+# in_stock DIR CMD...: runs CMD on that machine, with the kernels that are already prepared.
 in_stock() {
 	local dir=$1
 	remove_tree "$dir"
@@ -23,6 +26,7 @@ in_stock() {
 # stock_package: sets PACKAGE to the package that the piece kernel-stock was built with.
 stock_package() {
 	local piece
-	piece=$(find "$CACHE/pieces" -maxdepth 1 -name 'kernel-stock-*' ! -name '*.partial' -printf '%T@ %f\n' | sort -n | tail -n 1 | cut -d' ' -f2)
+	piece=$(find "$CACHE/pieces" -maxdepth 1 -name 'kernel-stock-*' ! -name '*.partial' -printf '%T@ %f\n' |
+		sort -n | tail -n 1 | cut -d' ' -f2)
 	PACKAGE=$IN_ROOT_CACHE/pieces/$piece/kernel/stock/fwctl-dkms.deb
 }

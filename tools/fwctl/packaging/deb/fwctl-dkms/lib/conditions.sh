@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2034
-# What has to be true before anything is built; each with the one sentence that says what to do when it is not.
+# The conditions of a build, each with the sentence that says what to do if it is not met.
 
-# The kernels whose Rust the modules are written for.
+# The kernels that the modules support.
 RELEASE=7.3
 
 # check_kernel: sets HEADERS, COMMON and HEADERS_VERSION.
@@ -12,16 +12,18 @@ check_kernel() {
 	[[ -e $HEADERS/.config ]] ||
 		die "the headers of Linux $KERNEL are missing: apt install $package"
 	grep -q '^CONFIG_RUST=y' "$HEADERS/.config" ||
-		die "Linux $KERNEL is built without CONFIG_RUST and takes no module in Rust: $other"
+		die "Linux $KERNEL is built without CONFIG_RUST and supports no modules in Rust: $other"
 	[[ $KERNEL == "$RELEASE".* ]] || die "Linux $KERNEL is not $RELEASE, which fwctl-dkms is for: $other"
-	! grep -q '^CONFIG_FWCTL=' "$HEADERS/.config" ||
-		die "Linux $KERNEL has fwctl of its own, which this would be in the way of: apt remove fwctl-dkms"
+	if grep -q '^CONFIG_FWCTL=' "$HEADERS/.config"; then
+		die "Linux $KERNEL already has fwctl, with which these modules would conflict: apt remove fwctl-dkms"
+	fi
 	HEADERS_VERSION=$(dpkg-query -f '${Version}' -W "$package" 2>/dev/null) ||
-		die "the headers of Linux $KERNEL are not of the Debian package $package, so that their source is not known: build fwctl in the tree of that kernel instead, with 'make install-into' of the fwctl repository"
+		die "the headers of Linux $KERNEL are not of the Debian package $package, so their source is unknown:" \
+			"build fwctl in the tree of that kernel instead, with 'make install-into' of the fwctl repository"
 	COMMON=$(sed -n 's,^include \(.*\)/Makefile$,\1,p' "$HEADERS/Makefile")
 }
 
-# check_rustc: sets RUSTC. A kernel and its modules are of one compiler.
+# check_rustc: sets RUSTC. Modules have to be built by the compiler of the kernel.
 check_rustc() {
 	local wanted number version
 	wanted=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"$/\1/p' "$HEADERS/.config")
@@ -29,7 +31,9 @@ check_rustc() {
 	RUSTC=$(rustc --version 2>/dev/null || echo "missing")
 	if [[ $RUSTC != "$wanted" ]]; then
 		version=$(apt-cache madison rustc 2>/dev/null | awk -v number="$number" 'index($3, number "+") == 1 { print $3; exit }')
-		die "rustc is '$RUSTC', and Linux $KERNEL was built by '$wanted', whose modules have to be of the same: apt install --allow-downgrades rustc=${version:-$number*} libstd-rust-dev=${version:-$number*} rust-src=${version:-$number*}"
+		version=${version:-$number*}
+		die "rustc is '$RUSTC', and Linux $KERNEL and its modules need '$wanted': apt install --allow-downgrades" \
+			"rustc=$version libstd-rust-dev=$version rust-src=$version"
 	fi
 	[[ -e $(rustc --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs ]] ||
 		die "the source of Rust's core library for rustc $number is missing: apt install --reinstall rust-src"
@@ -40,29 +44,33 @@ check_space() {
 	local free
 	free=$(df --output=avail --block-size=1M "$STORE" | tail -n 1)
 	((free >= $1)) ||
-		die "$STORE has $((free)) MB free and preparing Linux $KERNEL takes $1 MB for a minute: free some, then run 'dkms autoinstall'"
+		die "$STORE has $((free)) MB free and preparing Linux $KERNEL takes $1 MB for a minute:" \
+			"free some, then run 'dkms autoinstall'"
 }
 
-# check_config FILE: a difference means that a tool answers other than the one on Debian's builder did.
+# check_config FILE: a difference means that a tool differs from that on Debian's builder.
 check_config() {
 	local changed
 	changed=$(diff <(grep CONFIG_ "$HEADERS/.config") <(grep CONFIG_ "$1") | sed -n 's/^[<>] //p' | tail -n 1) || :
 	[[ -z $changed ]] ||
-		die "the configuration of Linux $KERNEL comes out different here ($changed): reinstall what fwctl-dkms depends on (apt install --reinstall openssl pahole gcc-14 rustc bindgen)"
+		die "the configuration of Linux $KERNEL comes out different here ($changed): reinstall the dependencies of" \
+			"fwctl-dkms (apt install --reinstall openssl pahole gcc-14 rustc bindgen)"
 }
 
-# check_exports BUILD: what the metadata name has to be what the kernel has.
+# check_exports BUILD: the kernel has to export every symbol that the metadata name.
 check_exports() {
 	local missing
 	missing=$(sed -n 's/^EXPORT_SYMBOL_RUST_GPL(\(.*\));$/\1/p' "$1"/rust/exports_*_generated.h | sort -u |
 		comm -23 - <(cut -f2 "$HEADERS/Module.symvers" | sort -u))
 	[[ -z $missing ]] ||
-		die "the kernel's crates made here are not those of Linux $KERNEL ($(wc -l <<<"$missing") symbols that it does not export, first $(head -n 1 <<<"$missing")): apt install --reinstall linux-headers-$KERNEL bindgen, and report it if that does not help"
+		die "the kernel's crates made here are not those of Linux $KERNEL" \
+			"($(wc -l <<<"$missing") symbols that it does not export, first $(head -n 1 <<<"$missing")):" \
+			"apt install --reinstall linux-headers-$KERNEL bindgen, and report it if that does not help"
 }
 
 efi_variable() { od -An -tu1 -j4 -N1 "/sys/firmware/efi/efivars/$1-8be4df61-93ca-11d2-aa0d-00e098032b8c" 2>/dev/null | tr -d ' '; }
 
-# tell_of_signatures: not an error, as the key can only be enrolled at a boot, and the modules wait for that.
+# tell_of_signatures: prints how to enroll DKMS's key. Not an error: enrolling takes a reboot, after which the modules load.
 tell_of_signatures() {
 	local key=/var/lib/dkms/mok.pub why=
 	if [[ $(efi_variable SecureBoot) == 1 ]]; then
@@ -70,10 +78,11 @@ tell_of_signatures() {
 	elif grep -qE '\[(integrity|confidentiality)\]' /sys/kernel/security/lockdown 2>/dev/null; then
 		why="the kernel is locked down"
 	elif [[ $(cat /sys/module/module/parameters/sig_enforce 2>/dev/null) == Y ]]; then
-		why="the kernel takes signed modules only"
+		why="the kernel loads signed modules only"
 	else
 		return 0
 	fi
-	[[ $(mokutil --test-key "$key" 2>&1) != *"already enrolled"* ]] || return 0
-	say "$why and DKMS's key is not enrolled, so that the kernel will refuse the modules: run 'mokutil --import $key', set a password, reboot, choose 'Enroll MOK' and give it"
+	if [[ $(mokutil --test-key "$key" 2>&1) == *"already enrolled"* ]]; then return 0; fi
+	say "$why and DKMS's key is not enrolled, so the kernel will refuse the modules: run 'mokutil --import $key'," \
+		"set a password, reboot, choose 'Enroll MOK' and give it"
 }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2034
-# The source that a kernel's headers were made from: the installed package if it is of that version, else the one that apt
-# has at hand or can download.
+# The source that a kernel's headers were built from: the installed package if it has that version, else the one in apt's
+# cache, else a download.
 
-# What of the source is needed: headers, the crates, the scripts, and what the build looks at on its way to them.
+# The parts of the source that building the crates needs.
 SOURCE_PARTS=(Makefile Kbuild include arch/x86 rust scripts kernel security tools/arch tools/include)
 # Headers of drivers that the bindings include.
 SOURCE_DRIVERS=(drivers/base drivers/android/binder)
@@ -15,15 +15,18 @@ find_source() {
 		SOURCE=/usr/src/$package.tar.xz
 		return
 	fi
-	# As apt names it; in the middle of an upgrade it is there before it is unpacked.
+	# During an upgrade it is in apt's cache before it is unpacked.
 	SOURCE=/var/cache/apt/archives/${package}_${HEADERS_VERSION//:/%3a}_all.deb
-	[[ ! -e $SOURCE ]] || return 0
+	if [[ -e $SOURCE ]]; then return 0; fi
 	offered=$(apt-cache madison "$package" 2>/dev/null | awk '{ print $3 }' | xargs)
 	[[ " $offered " == *" $HEADERS_VERSION "* ]] ||
-		die "the headers of Linux $KERNEL are of version $HEADERS_VERSION, and apt has $package of ${offered:-no version}: source and headers must be of one version, so upgrade the kernel (apt update && apt install -t trixie-backports linux-image-amd64 linux-headers-amd64)"
+		die "the headers of Linux $KERNEL are of version $HEADERS_VERSION, and apt has $package of ${offered:-no version}:" \
+			"source and headers must be of one version, so upgrade the kernel" \
+			"(apt update && apt install -t trixie-backports linux-image-amd64 linux-headers-amd64)"
 	say "downloading $package $HEADERS_VERSION (170 MB)"
 	(cd "$WORK" && apt-get download -q "$package=$HEADERS_VERSION" </dev/null) ||
-		die "no network: apt could not download $package $HEADERS_VERSION; connect this machine and run 'dkms autoinstall', or copy that package to $SOURCE"
+		die "no network: apt could not download $package $HEADERS_VERSION;" \
+			"connect this machine and run 'dkms autoinstall', or copy that package to $SOURCE"
 	SOURCE=$(echo "$WORK/${package}"_*.deb)
 }
 

@@ -1,37 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Sentences for the person in front of the machine. DKMS keeps what its scripts print in a log, so they go to where DKMS
-# itself prints as well.
+# Messages. DKMS redirects the output of its scripts to a log, so messages are also printed to the terminal of DKMS.
 
 # parent_of PID
 parent_of() { sed -n 's/^PPid:\t//p' "/proc/$1/status"; }
 
-# The first of those that called us that does not print into DKMS's log.
+# find_terminal: sets TERMINAL to the stderr of the nearest ancestor that does not print to DKMS's log.
 find_terminal() {
 	local pid=$$ log
 	TERMINAL=
 	log=$(readlink "/proc/$pid/fd/2")
-	[[ $log == */make.log ]] || return 0
+	if [[ $log != */make.log ]]; then return 0; fi
 	while pid=$(parent_of "$pid") && ((pid > 1)); do
 		[[ $(readlink "/proc/$pid/fd/2") == "$log" ]] || break
 	done
-	((pid <= 1)) || TERMINAL=/proc/$pid/fd/2
+	if ((pid > 1)); then TERMINAL=/proc/$pid/fd/2; fi
 }
 find_terminal
 
 say() {
 	printf 'fwctl-dkms: %s\n' "$*" >&2
-	# DKMS is in the middle of a line.
-	[[ -z $TERMINAL ]] || { printf '\nfwctl-dkms: %s\n' "$*" >>"$TERMINAL"; } 2>/dev/null || :
+	# With a line break first, since DKMS has printed half a line.
+	if [[ -n $TERMINAL ]]; then { printf '\nfwctl-dkms: %s\n' "$*" >>"$TERMINAL"; } 2>/dev/null || :; fi
 }
 
-# die SENTENCE: what is wrong and what to do about it.
+# die SENTENCE: stops; the sentence says what is wrong and what to do.
 die() {
 	say "$@"
 	exit 1
 }
 
-# step TITLE PROBE CMD...: with a line every ten seconds; PROBE prints how far it got, ":" prints nothing.
+# step TITLE PROBE CMD...: runs CMD with a message every ten seconds. PROBE prints the progress, ":" nothing.
 step() {
 	local title=$1 probe=$2 status=0 command start=$SECONDS so_far
 	shift 2
@@ -44,7 +43,7 @@ step() {
 	done
 	wait "$command" || status=$?
 	cat "$WORK/log"
-	((status == 0)) && return
+	if ((status == 0)); then return 0; fi
 	grep -q '^fwctl-dkms: ' "$WORK/log" ||
 		die "$title failed (exit status $status): $(grep -v '^make' "$WORK/log" | tail -n 1)"
 	exit "$status"

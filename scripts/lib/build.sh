@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # build.sh PIECE...: builds the pieces that are missing: tools, emu, vendor, selftests, kernel-FLAVOUR (test, builtin,
-# bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan; or "tree", the kernel tree only. The verbs source
-# it and use the pieces. Exit status 4: a piece needs the network, which cannot be reached.
+# bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan; or "tree", the kernel tree only. The verbs
+# source it and use the pieces. Exit status 4: a piece needs the network, which cannot be reached.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$REPO/scripts/lib/progress.sh"
@@ -62,8 +62,8 @@ build_piece() {
 	mv "$path.partial" "$path"
 }
 
-# online SCRIPT ARG...: runs a script in the root with this machine's name servers, proxy and certificates: behind a proxy
-# that intercepts TLS the root's certificates are not sufficient.
+# online SCRIPT ARG...: runs a script in the root with this machine's name servers, proxy and certificates: behind a
+# proxy that intercepts TLS the root's certificates are not sufficient.
 online() {
 	local certificates=${CARGO_HTTP_CAINFO:-${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}} name settings=()
 	if [[ -r /etc/resolv.conf ]]; then

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# The tests that need no VM: one executable file each, scripts/tests/GROUP/NAME, with lines "# about: ..." and "# needs: ..."
-# (pieces, or tree). Exit status: 0 passed, 4 skipped (the last line says why), else failed.
-# "# inputs: ..." lists all files that a test depends on. After it passed it is not run again until one of them changes.
+# The tests that need no VM: one executable file each, scripts/tests/GROUP/NAME. Exit status: 0 passed, 4 skipped (the
+# last line says why), else failed. Lines at the top of a test describe it:
+#   # about: SENTENCE
+#   # needs: PIECE...   or tree
+#   # inputs: PATH...   all files that it depends on: after it passed it is not run again until one of them changes
 
-# matches NAME PATTERN...: returns whether one matches, as in fwctl-vm: a pattern with * or ? is a glob over the whole name,
-# another one a part of the name. Without a pattern every name matches.
+# matches NAME PATTERN...: returns whether one matches, as in fwctl-vm: a pattern with * or ? is a glob over the whole
+# name, another one a part of the name. Without a pattern every name matches.
 matches() {
 	local name=$1 pattern
 	shift
@@ -61,7 +63,8 @@ run_check() {
 # mark_of NAME: prints the path of the file that exists if NAME passed with these inputs; nothing if it has no inputs.
 mark_of() {
 	local inputs
-	read -ra inputs < <(check_says inputs "$1") || return 0
+	read -ra inputs < <(check_says inputs "$1" | xargs)
+	if ((${#inputs[@]} == 0)); then return 0; fi
 	printf '%s/passed/%s-%s\n' "$CACHE" "${1//\//.}" \
 		"$({ echo "$ROOT"; files_of "${inputs[@]}" "scripts/tests/$1" | xargs -0 -r sha256sum; } | sha256sum | cut -c1-12)"
 }

@@ -82,7 +82,8 @@ host_apt() {
 		-o Acquire::http::Timeout=30 "$@" </dev/null
 }
 
-# lock NAME [sh]: holds $CACHE/locks/NAME until this script ends or unlocks $LOCK_FD. Prints a message if it has to wait.
+# lock NAME [sh]: holds $CACHE/locks/NAME until this script ends or unlocks $LOCK_FD. Prints a message if it has to
+# wait.
 lock() {
 	local mode=${2:-ex} fd
 	exec {fd}>"$CACHE/locks/$1"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Modules that are built outside the tree. make does not rebuild them when the kernel's configuration changes, which leaves
-# their structures different from the kernel's.
+# Modules that are built outside the tree. make does not rebuild them when the kernel's configuration changes, which
+# leaves their structures different from the kernel's.
 
 # outside_for FLAVOUR: removes modules that were built for another configuration of this flavour.
 outside_for() {

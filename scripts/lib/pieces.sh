@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# The built pieces: the inputs of each, and its path. A piece is a folder named by a hash of its inputs. It is complete or
-# absent and never changes, so a run that uses one is not disturbed by a concurrent build.
+# The built pieces: the inputs of each, and its path. A piece is a folder named by a hash of its inputs. It is
+# complete or absent and never changes, so a run that uses one is not disturbed by a concurrent build.
 
 # use_source: sets SOURCE (the pristine kernel source, a Debian version or "kdir") and FWCTL_WORK_DIR (the work tree).
 use_source() {
@@ -29,8 +29,8 @@ use_source() {
 	export FWCTL_WORK_DIR
 }
 
-# toolchain: the packages of the root that a built kernel depends on. With all of them, one more crate for the tools would
-# rebuild the kernels.
+# toolchain: the packages of the root that a built kernel depends on. With all of them, one more crate for the tools
+# would rebuild the kernels.
 toolchain() {
 	dpkg-query --admindir="$ROOT/var/lib/dpkg" -f '${Package} ${Version}\n' -W \
 		rustc rust-src bindgen 'clang*' 'lld*' 'llvm*' gcc 'cpp-[0-9][0-9]' binutils libc6-dev libelf-dev libssl-dev \
@@ -90,8 +90,8 @@ key_of() {
 
 piece_path() { printf '%s/pieces/%s-%s\n' "$CACHE" "$1" "$(key_of "$1")"; }
 
-# gather PIECE...: sets OUT to a folder with hard links to these pieces, in the layout that the VM runner reads, and locks
-# it until this script ends.
+# gather PIECE...: sets OUT to a folder with hard links to these pieces, in the layout that the VM runner reads, and
+# locks it until this script ends.
 gather() {
 	local piece path paths=() name
 	for piece in "$@"; do

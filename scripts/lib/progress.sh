@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 # Progress of long steps: one updating line on a terminal, a line every 20 s elsewhere, the full log in a file.
 
-# start_logs: makes the folder of this run's logs, locks it while the run lives, and deletes all but the last ten folders of
-# runs that have ended.
+# start_logs: makes the folder of this run's logs, locks it while the run lives, and deletes all but the last ten
+# folders of runs that have ended.
 # The lock is a flock of the folder itself by an open descriptor, which a killed run releases. Children inherit the
 # descriptor on purpose: a VM that outlives a killed run still writes its logs.
 start_logs() {
@@ -39,8 +39,8 @@ drop_old_logs() {
 	done < <(find "$CACHE/logs" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\0' | sort -z -rn | cut -z -d' ' -f2-)
 }
 
-# run_step NAME TITLE PROBE CMD...: runs CMD with its output in $LOGS/NAME.log. PROBE is a command that prints the progress
-# ("1200 of about 1890 objects") given the log's name, or ":" for none.
+# run_step NAME TITLE PROBE CMD...: runs CMD with its output in $LOGS/NAME.log. PROBE is a command that prints the
+# progress ("1200 of about 1890 objects") given the log's name, or ":" for none.
 # CMD runs in the foreground, where ^C reaches it, and the progress line in the background.
 run_step() {
 	local name=$1 title=$2 probe=$3 status=0 ticker start=$SECONDS

@@ -42,15 +42,16 @@ refuses() {
 	one_sentence "$SCRATCH/output" "$pattern"
 }
 
-# pristine_copy DIR: copies those files of the pristine source that our files and patches touch. Not by hard links: tests
-# change the copy.
+# pristine_copy DIR: copies those files of the pristine source that our files and patches touch. Not by hard links:
+# tests change the copy.
 pristine_copy() {
 	local to=$1 source path paths patches
 	source=$(find "$CACHE" -maxdepth 1 -name 'source-*' -type d ! -name '*.partial' | sort | tail -n 1)
 	[[ -n $source ]] || fail "there is no pristine source in the cache"
 	mkdir -p "$to/drivers/fwctl"
 	mapfile -t patches < <(our_patches)
-	mapfile -t paths < <({ echo Makefile; echo Kconfig; removed_files; our_files; patched_files "${patches[@]}"; } | sort -u)
+	mapfile -t paths < <({ printf '%s\n' Makefile Kconfig; removed_files; our_files; patched_files "${patches[@]}"; } |
+		sort -u)
 	for path in "${paths[@]}"; do
 		[[ -e $source/$path ]] || continue
 		mkdir -p "$to/$(dirname "$path")"

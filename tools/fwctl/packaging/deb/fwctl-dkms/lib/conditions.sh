@@ -70,7 +70,8 @@ check_exports() {
 
 efi_variable() { od -An -tu1 -j4 -N1 "/sys/firmware/efi/efivars/$1-8be4df61-93ca-11d2-aa0d-00e098032b8c" 2>/dev/null | tr -d ' '; }
 
-# tell_of_signatures: prints how to enroll DKMS's key. Not an error: enrolling takes a reboot, after which the modules load.
+# tell_of_signatures: prints how to enroll DKMS's key. Not an error: enrolling takes a reboot, after which the modules
+# load.
 tell_of_signatures() {
 	local key=/var/lib/dkms/mok.pub why=
 	if [[ $(efi_variable SecureBoot) == 1 ]]; then

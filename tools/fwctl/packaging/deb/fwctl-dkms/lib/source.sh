@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2034
-# The source that a kernel's headers were built from: the installed package if it has that version, else the one in apt's
-# cache, else a download.
+# The source that a kernel's headers were built from: the installed package if it has that version, else the one in
+# apt's cache, else a download.
 
 # The parts of the source that building the crates needs.
 SOURCE_PARTS=(Makefile Kbuild include arch/x86 rust scripts kernel security tools/arch tools/include)

@@ -7,7 +7,8 @@ RELEASE=7.3
 
 # check_kernel: sets HEADERS, COMMON and HEADERS_VERSION.
 check_kernel() {
-	local package=linux-headers-$KERNEL other="apt install -t trixie-backports linux-image-amd64 linux-headers-amd64, and reboot"
+	local package=linux-headers-$KERNEL
+	local other="apt install -t trixie-backports linux-image-amd64 linux-headers-amd64, and reboot"
 	HEADERS=$(readlink -f "/lib/modules/$KERNEL/build") || :
 	[[ -e $HEADERS/.config ]] ||
 		die "the headers of Linux $KERNEL are missing: apt install $package"
@@ -30,7 +31,8 @@ check_rustc() {
 	number=$(cut -d' ' -f2 <<<"$wanted")
 	RUSTC=$(rustc --version 2>/dev/null || echo "missing")
 	if [[ $RUSTC != "$wanted" ]]; then
-		version=$(apt-cache madison rustc 2>/dev/null | awk -v number="$number" 'index($3, number "+") == 1 { print $3; exit }')
+		version=$(apt-cache madison rustc 2>/dev/null |
+			awk -v number="$number" 'index($3, number "+") == 1 { print $3; exit }')
 		version=${version:-$number*}
 		die "rustc is '$RUSTC', and Linux $KERNEL and its modules need '$wanted': apt install --allow-downgrades" \
 			"rustc=$version libstd-rust-dev=$version rust-src=$version"
@@ -68,7 +70,10 @@ check_exports() {
 			"apt install --reinstall linux-headers-$KERNEL bindgen, and report it if that does not help"
 }
 
-efi_variable() { od -An -tu1 -j4 -N1 "/sys/firmware/efi/efivars/$1-8be4df61-93ca-11d2-aa0d-00e098032b8c" 2>/dev/null | tr -d ' '; }
+# efi_variable NAME: prints the first byte of the value, after four bytes of attributes.
+efi_variable() {
+	od -An -tu1 -j4 -N1 "/sys/firmware/efi/efivars/$1-8be4df61-93ca-11d2-aa0d-00e098032b8c" 2>/dev/null | tr -d ' '
+}
 
 # tell_of_signatures: prints how to enroll DKMS's key. Not an error: enrolling takes a reboot, after which the modules
 # load.

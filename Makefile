@@ -47,7 +47,7 @@ install-into: ## add our files and patches to the kernel tree KDIR=TREE
 	@scripts/install-into "$(KDIR)"
 
 series: ## write a series for git am into out/series; KDIR=TREE: against that tree
-	@scripts/make-series
+	@scripts/series/make
 
 doc: ## build the documentation of the Rust code, into out/doc
 	@scripts/doc

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# The steps of the mailed series. An entry is a file scripts/series/NN-name: header lines, an empty line, the message.
+# The steps of the mailed series. An entry is a file scripts/series/entries/NN-name: header lines, an empty line, the message.
 #   Subject: of the commit (absent: subject and message are those of its first patch)
 #   Patch: name of a file in patches/            Files: globs of our files (** crosses folders)
 #   Remove: file of the base                     Omit: FILE REGEX: lines of FILE that only a later entry brings
@@ -8,12 +8,12 @@
 SERIES_AUTHOR='fwctl in Rust developers'
 SERIES_EMAIL=fwctl-rust@example.org
 
-entries() { find "$REPO/scripts/series" -name '[0-9][0-9]-*' ! -name '00-cover' -printf '%f\n' | sort; }
+entries() { find "$REPO/scripts/series/entries" -name '[0-9][0-9]-*' ! -name '00-cover' -printf '%f\n' | sort; }
 
 # header ENTRY NAME: the values, one per line.
-header() { sed -nE "/^\$/q; s/^$2: //p" "$REPO/scripts/series/$1"; }
+header() { sed -nE "/^\$/q; s/^$2: //p" "$REPO/scripts/series/entries/$1"; }
 
-message() { sed '1,/^$/d' "$REPO/scripts/series/$1"; }
+message() { sed '1,/^$/d' "$REPO/scripts/series/entries/$1"; }
 
 # files_of_entry ENTRY
 files_of_entry() {
@@ -30,12 +30,12 @@ files_of_entry() {
 check_entries() {
 	local entry name missing
 	missing=$(comm -23 <(our_files) <(for entry in $(entries); do files_of_entry "$entry"; done | LC_ALL=C sort -u))
-	[[ -z $missing ]] || die "no entry of scripts/series names $(xargs <<<"$missing"): add them to one"
+	[[ -z $missing ]] || die "no entry of scripts/series/entries names $(xargs <<<"$missing"): add them to one"
 	missing=$(comm -3 <(our_patches | sed 's,.*/,,') <(for entry in $(entries); do header "$entry" Patch; done | LC_ALL=C sort))
-	[[ -z $missing ]] || die "patches/ and the Patch: lines of scripts/series differ: $(xargs <<<"$missing")"
+	[[ -z $missing ]] || die "patches/ and the Patch: lines of scripts/series/entries differ: $(xargs <<<"$missing")"
 	for entry in $(entries); do
 		name=$(files_of_entry "$entry")
-		[[ -n $name || -n $(header "$entry" Patch) ]] || die "scripts/series/$entry brings nothing: none of its files is there"
+		[[ -n $name || -n $(header "$entry" Patch) ]] || die "scripts/series/entries/$entry brings nothing: none of its files is there"
 	done
 }
 

@@ -1,19 +1,47 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# The steps of the mailed series. An entry is a file scripts/series/entries/NN-name: header lines, an empty line, the message.
-#   Subject: of the commit (absent: subject and message are those of its first patch)
-#   Patch: name of a file in patches/            Files: globs of our files (** crosses folders)
-#   Remove: file of the base                     Omit: FILE REGEX: lines of FILE that only a later entry brings
+# The entries of the mailed series, files entries/NN-name: header lines, an empty line, the commit message.
+#   Series: name of an independent series of small changes; without it the entry belongs to the series "fwctl"
+#   Subject: of the commit; without it, subject and message are those of the entry's patch
+#   Patch: file in patches/
+#   Files: globs of this repository's files, ** crosses folders
+#   Remove: file of the base; only has an effect while scripts/series/removed lists it
+#   Omit: FILE REGEX: drop the matching lines, which a later entry adds
+#   Omit-block: FILE REGEX: drop Kconfig blocks from a matching line to the next block
+#   Omit-words: FILE REGEX: drop the matching words from the assignments of a Makefile
+#   When: PATH: ignore the entry if this repository does not have PATH
+#   Note: text below the "---" of the mail
+# entries/00-cover is the cover letter of "fwctl", entries/00-cover.NAME that of the series NAME. In a cover letter, After:
+# names series that have to be applied first.
 
 SERIES_AUTHOR='fwctl in Rust developers'
 SERIES_EMAIL=fwctl-rust@example.org
-
-entries() { find "$REPO/scripts/series/entries" -name '[0-9][0-9]-*' ! -name '00-cover' -printf '%f\n' | sort; }
+ENTRIES=$REPO/scripts/series/entries
 
 # header ENTRY NAME: the values, one per line.
-header() { sed -nE "/^\$/q; s/^$2: //p" "$REPO/scripts/series/entries/$1"; }
+header() { sed -nE "/^\$/q; s/^$2: //p" "$ENTRIES/$1"; }
 
-message() { sed '1,/^$/d' "$REPO/scripts/series/entries/$1"; }
+message() { sed '1,/^$/d' "$ENTRIES/$1"; }
+
+series_of() { header "$1" Series | grep . || echo fwctl; }
+
+# entries [SERIES]: names of the entries, in order.
+entries() {
+	local entry needed
+	find "$ENTRIES" -name '[0-9][0-9]-*' ! -name '00-cover*' -printf '%f\n' | LC_ALL=C sort | while read -r entry; do
+		needed=$(header "$entry" When)
+		[[ -z $needed || -e $REPO/$needed ]] || continue
+		if [[ -z ${1:-} || $(series_of "$entry") == "$1" ]]; then echo "$entry"; fi
+	done
+}
+
+# independent_series: all but "fwctl", in the order of their entries.
+independent_series() {
+	local entry
+	entries | while read -r entry; do header "$entry" Series; done | awk '!seen[$0]++'
+}
+
+cover_of() { if [[ $1 == fwctl ]]; then echo 00-cover; else echo "00-cover.$1"; fi; }
 
 # files_of_entry ENTRY
 files_of_entry() {
@@ -26,20 +54,21 @@ files_of_entry() {
 	) | while read -r file; do [[ ! -f $REPO/$file ]] || echo "$file"; done | grep -xFf <(our_files) || :
 }
 
-# check_entries STAGE: each of our files and patches is in an entry, and nothing is named that is not there.
+# check_entries: every file and patch is in an entry, every patch that an entry names exists, no entry is empty.
 check_entries() {
-	local entry name missing
+	local entry missing
 	missing=$(comm -23 <(our_files) <(for entry in $(entries); do files_of_entry "$entry"; done | LC_ALL=C sort -u))
 	[[ -z $missing ]] || die "no entry of scripts/series/entries names $(xargs <<<"$missing"): add them to one"
 	missing=$(comm -3 <(our_patches | sed 's,.*/,,') <(for entry in $(entries); do header "$entry" Patch; done | LC_ALL=C sort))
 	[[ -z $missing ]] || die "patches/ and the Patch: lines of scripts/series/entries differ: $(xargs <<<"$missing")"
 	for entry in $(entries); do
-		name=$(files_of_entry "$entry")
-		[[ -n $name || -n $(header "$entry" Patch) ]] || die "scripts/series/entries/$entry brings nothing: none of its files is there"
+		[[ -n $(files_of_entry "$entry")$(header "$entry" Patch) ]] ||
+			die "scripts/series/entries/$entry is empty: none of its files exists"
 	done
 }
 
-# git without anyone's configuration, hooks or signing; the same date for all, so that the same input gives the same mails.
+# git_quiet DIR ARGS...: independent of configuration, hooks and signing. The date is that of the newest input, so equal
+# input gives equal mails.
 git_quiet() {
 	local dir=$1 date
 	shift
@@ -50,7 +79,7 @@ git_quiet() {
 		git -C "$dir" -c core.autocrlf=false -c core.filemode=true "$@"
 }
 
-# base_repository DIR BASE STAGE: the base's version of all that the series touches.
+# base_repository DIR BASE STAGE: a repository of the base's files that the series touches, its commit tagged "base".
 base_repository() {
 	local dir=$1 base=$2 stage=$3 file
 	mkdir -p "$dir"
@@ -62,11 +91,49 @@ base_repository() {
 	git_quiet "$dir" init --quiet --initial-branch=series
 	git_quiet "$dir" add --all --force
 	git_quiet "$dir" commit --quiet --message="Linux $KERNEL_VERSION.$KERNEL_PATCHLEVEL"
+	git_quiet "$dir" tag base
+}
+
+# commit_series DIR SERIES: branch SERIES, from the base and the series that it comes after.
+commit_series() {
+	local dir=$1 series=$2 entry before cover
+	git_quiet "$dir" checkout --quiet -b "$series" base
+	cover=$(cover_of "$series")
+	if [[ -e $ENTRIES/$cover ]]; then
+		for before in $(header "$cover" After); do git_quiet "$dir" cherry-pick "base..$before" >/dev/null; done
+	fi
+	git_quiet "$dir" tag "start-$series"
+	for entry in $(entries "$series"); do commit_entry "$dir" "$entry"; done
+}
+
+# omit DIR ENTRY: drops from the copied files what a later entry adds.
+omit() {
+	local dir=$1 entry=$2 file pattern
+	while read -r file pattern; do
+		[[ ! -e $dir/$file ]] || sed -i -E "\\,$pattern,d" "$dir/$file"
+	done < <(header "$entry" Omit)
+	while read -r file pattern; do
+		[[ ! -e $dir/$file ]] || awk -v pattern="$pattern" '
+			/^(config|menuconfig|source|menu|endmenu|if|endif|choice|endchoice|comment)([[:blank:]]|$)/ { omitted = $0 ~ pattern }
+			!omitted' "$dir/$file" >"$dir/.git/omitted"
+		[[ ! -e $dir/$file ]] || cp "$dir/.git/omitted" "$dir/$file"
+	done < <(header "$entry" Omit-block)
+	while read -r file pattern; do
+		[[ ! -e $dir/$file ]] || awk -v pattern="^($pattern)\$" '
+			/^[A-Z_]+ [:+]?= / {
+				line = $1 " " $2
+				for (i = 3; i <= NF; i++) if ($i !~ pattern) line = line " " $i
+				if (NF > 2 && line == $1 " +=") next
+				$0 = line
+			}
+			1' "$dir/$file" >"$dir/.git/omitted"
+		[[ ! -e $dir/$file ]] || cp "$dir/.git/omitted" "$dir/$file"
+	done < <(header "$entry" Omit-words)
 }
 
 # commit_entry DIR ENTRY
 commit_entry() {
-	local dir=$1 entry=$2 name pattern subject
+	local dir=$1 entry=$2 name
 	git_quiet "$dir" update-index -q --refresh || :
 	for name in $(header "$entry" Patch); do
 		git_quiet "$dir" apply --index "$REPO/patches/$name" || die "patches/$name does not apply at the step $entry of the series"
@@ -76,39 +143,69 @@ commit_entry() {
 		mkdir -p "$dir/$(dirname "$name")"
 		cp "$REPO/$name" "$dir/$name"
 	done < <(files_of_entry "$entry")
-	while read -r name pattern; do
-		[[ -z $name ]] || sed -i -E "\\,$pattern,d" "$dir/$name"
-	done < <(header "$entry" Omit)
-	for name in $(header "$entry" Remove); do git_quiet "$dir" rm --quiet -f "$name"; done
+	omit "$dir" "$entry"
+	for name in $(header "$entry" Remove | grep -xFf <(removed_files)); do git_quiet "$dir" rm --quiet -f "$name"; done
 	git_quiet "$dir" add --all --force
-	subject=$(header "$entry" Subject)
-	if [[ -n $subject ]]; then
-		{ printf '%s\n\n' "$subject"; message "$entry"; } | git_quiet "$dir" commit --quiet --file=- ||
-			die "the step $entry of the series changes nothing"
-	else
-		name=$(header "$entry" Patch | head -n 1)
-		{ git mailinfo "$dir/.git/body" "$dir/.git/diff" <"$REPO/patches/$name" | sed -n 's/^Subject: //p'
-			echo; cat "$dir/.git/body"; } | git_quiet "$dir" commit --quiet --file=- ||
-			die "the step $entry of the series changes nothing"
-	fi
+	commit_message "$dir" "$entry" | git_quiet "$dir" commit --quiet --file=- || die "the step $entry of the series changes nothing"
+	name=$(header "$entry" Note)
+	[[ -z $name ]] || git_quiet "$dir" notes add --message="$name"
 }
 
-# write_mails DIR TO
+# commit_message DIR ENTRY: of the entry, else of its patch.
+commit_message() {
+	local dir=$1 subject patch
+	subject=$(header "$2" Subject)
+	if [[ -n $subject ]]; then
+		printf '%s\n\n' "$subject"
+		message "$2"
+		return
+	fi
+	patch=$(header "$2" Patch | head -n 1)
+	git mailinfo "$dir/.git/body" "$dir/.git/diff" <"$REPO/patches/$patch" | sed -n 's/^Subject: //p'
+	echo
+	cat "$dir/.git/body"
+}
+
+# base_lines BASE STAGE: what the series applies to. Only a git tree has a base-commit.
+base_lines() {
+	local base=$1 stage=$2 sublevel tarball
+	sublevel=$(sed -n 's/^SUBLEVEL = //p' "$base/Makefile")
+	if git -C "$base" rev-parse --verify --quiet HEAD >/dev/null 2>&1 && [[ -e $base/.git ]]; then
+		[[ -z $(cd "$base" && sort -u "$stage/touched" | xargs git status --porcelain --) ]] ||
+			die "KDIR=$base has uncommitted changes to files that the series changes: commit them, so that the series has a base-commit"
+		echo "base-commit: $(git -C "$base" rev-parse HEAD)"
+		return
+	fi
+	echo "base: Linux $KERNEL_VERSION.$KERNEL_PATCHLEVEL${sublevel:+.$sublevel}, a source tree without git"
+	[[ ${base##*/} == source-* ]] || return 0
+	echo "base: Debian $KERNEL_SOURCE_PACKAGE ${base##*/source-}"
+	tarball=$(find "${base%/*}" -mindepth 4 -maxdepth 4 -path "*/root-*/usr/src/$KERNEL_SOURCE_PACKAGE.tar.xz" -print -quit 2>/dev/null)
+	[[ -z $tarball ]] || echo "base: $KERNEL_SOURCE_PACKAGE.tar.xz sha256 $(sha256sum <"$tarball" | cut -d' ' -f1)"
+}
+
+# write_mails DIR SERIES TO LINES: its mails; LINES replace the base-commit, which only exists in DIR.
 write_mails() {
-	local dir=$1 to=$2
-	git_quiet "$dir" config branch.series.description "$(message 00-cover | sed "1i $(header 00-cover Subject)\n")"
-	git_quiet "$dir" format-patch --quiet --cover-letter --cover-from-description=subject --base=HEAD~"$(entries | wc -l)" \
-		--no-signature --output-directory="$to" HEAD~"$(entries | wc -l)"
+	local dir=$1 series=$2 to=$3 lines=$4 cover options=()
+	cover=$(cover_of "$series")
+	if [[ -e $ENTRIES/$cover ]]; then
+		git_quiet "$dir" config "branch.$series.description" "$(message "$cover" | sed "1i $(header "$cover" Subject)\n")"
+		options=(--cover-letter --cover-from-description=subject)
+	fi
+	git_quiet "$dir" checkout --quiet "$series"
+	git_quiet "$dir" format-patch --quiet --numbered --full-index --notes --base=base --no-signature "${options[@]}" \
+		--output-directory="$to" "start-$series..$series"
+	sed -i -e "/^base-commit: /{r $lines" -e 'd}' "$to"/*.patch
 	! grep -lE '^Signed-off-by:' "$to"/*.patch || die "a tool must not sign off: remove the line above"
 }
 
-# compare_trees DIR STAGE: after git am, DIR holds what install-into writes, and nothing that it removes.
+# compare_trees DIR STAGE: DIR holds what install-into writes, and nothing that it removes.
 compare_trees() {
 	local dir=$1 stage=$2 file
 	while read -r file; do
-		cmp -s "$stage/files/$file" "$dir/$file" || die "the series leaves $file different from what install-into writes: fix scripts/series"
+		cmp -s "$stage/files/$file" "$dir/$file" ||
+			die "the series leaves $file different from what install-into writes: fix scripts/series/entries"
 	done <"$stage/changed"
 	while read -r file; do
-		[[ ! -e $dir/$file ]] || die "the series leaves $file, which install-into removes: fix scripts/series"
+		[[ ! -e $dir/$file ]] || die "the series leaves $file, which install-into removes: fix scripts/series/entries"
 	done <"$stage/removed"
 }

@@ -55,11 +55,11 @@ key_of() {
 	emu) paths=(tools/fwctl/emu scripts/inside/emu) ;;
 	vendor) paths=(scripts/inside/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
 	selftests)
-		paths=(tools/testing/selftests/fwctl include samples patches)
-		paths+=(scripts/inside/{selftests,tree} scripts/lib/staging.sh)
+		paths=(tools/testing/selftests/fwctl include patches)
+		paths+=(drivers/fwctl/{loopback,tests} scripts/inside/{selftests,tree} scripts/lib/staging.sh)
 		;;
 	kernel-stock)
-		paths=(drivers/fwctl rust/kernel samples/fwctl)
+		paths=(drivers/fwctl patches rust/kernel samples/fwctl)
 		paths+=(scripts/inside/deb tools/fwctl/packaging/deb/fwctl-dkms scripts/stock)
 		;;
 	kernel-* | mistakes-*)

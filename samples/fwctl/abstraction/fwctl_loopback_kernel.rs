@@ -29,9 +29,9 @@ use kernel::{
     InPlaceModule, //
 };
 
-#[path = "../bus.rs"]
+#[path = "../../../drivers/fwctl/loopback/bus.rs"]
 mod bus;
-#[path = "../command.rs"]
+#[path = "../../../drivers/fwctl/loopback/command.rs"]
 mod command;
 
 use crate::command::{

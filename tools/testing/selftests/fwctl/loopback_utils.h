@@ -6,7 +6,7 @@
 #define __SELFTEST_FWCTL_LOOPBACK_UTILS_H
 
 #include "fwctl_utils.h"
-#include "loopback.h"
+#include "loopback/loopback.h"
 
 /* The loopback on the kernel's own abstraction. */
 static inline bool is_on_abstraction(const struct device *dev)
@@ -45,7 +45,7 @@ static inline uint32_t loopback_type(const struct device *dev)
 /* A sleep in the driver that is long enough for what is to happen meanwhile. */
 #define SLEEP_MS 2000
 
-#define NO_LOOPBACK "no loopback device: load fwctl_loopback or fwctl_loopback_c from samples/fwctl"
+#define NO_LOOPBACK "no loopback device: load fwctl_loopback or fwctl_loopback_c"
 
 static inline struct fwctl_loopback_cmd loopback_cmd(uint32_t op, uint32_t arg)
 {

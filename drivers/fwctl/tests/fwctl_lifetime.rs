@@ -3,7 +3,7 @@
 //! A driver that handles the lifetime of its registration in every way that safe code allows.
 //!
 //! The driver is in `driver.rs`, which has no unsafe code. The devices come from `bus.rs` of the
-//! samples. Parameters say what the driver does with its first device; it treats the others as it
+//! loopback. Parameters say what the driver does with its first device; it treats the others as it
 //! should, so they can tell what became of the first. `lifetime.h` has the RPCs.
 
 use kernel::{
@@ -13,7 +13,7 @@ use kernel::{
     sync::global_lock, //
 };
 
-#[path = "../bus.rs"]
+#[path = "../loopback/bus.rs"]
 mod bus;
 mod driver;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Where the devices of the sample come from. A driver of real hardware needs none of this: its
-//! devices come from the driver of the hardware, by way of the auxiliary bus.
+//! Auxiliary devices without hardware.
+//!
+//! Real devices come from the driver of the hardware instead.
 
 use kernel::{
     auxiliary,
@@ -15,31 +16,34 @@ use kernel::{
     ModuleMetadata, //
 };
 
-/// The name of the module, with which the names of auxiliary devices start.
+/// Name of the module, the first part of the names of its auxiliary devices.
 pub(crate) const MODULE_NAME: &CStr = <crate::LocalModule as ModuleMetadata>::NAME;
 
-/// What follows, before the number: `fwctl_loopback.loop.0`.
+/// Second part of the names: `fwctl_loopback.loop.0`.
 pub(crate) const DEVICE_NAME: &CStr = c"loop";
 
-/// How many devices there can be.
+/// Maximum number of devices.
 const MAX_DEVICES: u32 = 64;
 
 type Device<'a> = auxiliary::Registration<'a, ForLt!(())>;
 
 /// Auxiliary devices below a faux device.
 pub(crate) struct Bus {
-    // Dropped in this order: what lies below the faux device borrows from it.
+    // Dropped first: the auxiliary devices borrow from the faux device.
     _devices: KVec<Device<'static>>,
     _faux: faux::Registration,
 }
 
-// SAFETY: Devices can be unregistered from any thread.
+// SAFETY: A `Bus` can only be dropped, which unregisters the devices. That may sleep, but does not
+// depend on the thread that registered them.
 unsafe impl Send for Bus {}
-// SAFETY: There is nothing to be done with a `&Bus`.
+// SAFETY: A `&Bus` has no methods, and its private fields are only ever dropped.
 unsafe impl Sync for Bus {}
 
 impl Bus {
-    /// Makes `count` devices; fails with [`EINVAL`] if that is too many.
+    /// Creates `count` devices.
+    ///
+    /// Fails with [`EINVAL`] if `count` is greater than [`MAX_DEVICES`].
     pub(crate) fn new(count: u32) -> Result<Self> {
         if count > MAX_DEVICES {
             return Err(EINVAL);
@@ -47,8 +51,9 @@ impl Bus {
 
         let faux = faux::Registration::new(MODULE_NAME, None)?;
         let parent: &device::Device<Bound> = faux.as_ref().as_ref();
-        // SAFETY: The device lives, and stays bound, until `faux` is dropped, for which only a
-        // `Bus` is made; and a `Bus` drops what borrows from it first.
+        // SAFETY: The device exists and stays bound until `faux` is dropped. What borrows from it
+        // is dropped first: `devices` is declared after `faux` in this function, and before it in
+        // `Bus`, which is never taken apart.
         let parent: &'static device::Device<Bound> = unsafe { &*core::ptr::from_ref(parent) };
 
         let mut devices = KVec::new();

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a request asks for: the layouts of `loopback.h`.
+//! Requests and replies, with the layouts of `loopback.h`.
 //!
-//! First bytes become a structure, then the structure becomes a [`Command`], with all that can be
-//! wrong with it found; the driver only ever sees the latter.
+//! [`Command::parse`] validates a request completely; the driver only sees the result.
 
 use kernel::{
     prelude::*,
     sizes::SZ_4M, //
 };
 
-/// How a request starts that asks for something: `FWCTL_LOOPBACK_MAGIC`.
+/// The first word of a command: `FWCTL_LOOPBACK_MAGIC`.
 pub(crate) const MAGIC: u32 = 0x7030_6c66;
 
-/// The longest sleep, in milliseconds: `FWCTL_LOOPBACK_MAX_SLEEP_MS`.
+/// Maximum sleep in milliseconds: `FWCTL_LOOPBACK_MAX_SLEEP_MS`.
 const MAX_SLEEP_MS: u32 = 60_000;
 
-/// The longest reply that can be asked for, in bytes: `FWCTL_LOOPBACK_MAX_FILL`.
+/// Maximum length of a requested reply in bytes: `FWCTL_LOOPBACK_MAX_FILL`.
 const MAX_FILL: usize = SZ_4M;
 
-/// `struct fwctl_loopback_cmd`, wherever it lies.
+/// `struct fwctl_loopback_cmd`, at any address.
 #[repr(C, packed)]
 #[derive(
     FromBytes, zerocopy_derive::Immutable, zerocopy_derive::KnownLayout, zerocopy_derive::Unaligned,
@@ -35,47 +34,47 @@ struct Head {
 #[repr(C)]
 #[derive(IntoBytes, zerocopy_derive::Immutable)]
 pub(crate) struct State {
-    /// Contexts open on this device, the asking one included.
+    /// Number of open contexts of this device, including the caller's.
     pub(crate) open_uctx: u32,
-    /// The scope that the core handed to the driver.
+    /// Scope that the core passed to the driver.
     pub(crate) scope: u32,
-    /// Room for the reply, in bytes.
+    /// Size of the reply buffer in bytes.
     pub(crate) out_len: u32,
-    /// Number of the asking context, from 1 in the order of opening.
+    /// Number of the caller's context, counted from 1 in the order of opening.
     pub(crate) uid: u32,
 }
 
-/// What to do with a request.
+/// A parsed request.
 pub(crate) enum Command {
-    /// Nothing was asked for: send it back as it is.
+    /// Not a command: reply with the request.
     Echo,
-    /// Something was.
+    /// A command.
     Op(Op),
 }
 
 /// `enum fwctl_loopback_op`.
 pub(crate) enum Op {
-    /// Reply with a copy in new memory.
+    /// Reply with a copy in separate memory.
     Copy,
-    /// Sleep for so many milliseconds, then send the request back.
+    /// Sleep for the given number of milliseconds, then reply with the request.
     Sleep(i64),
-    /// Fail.
+    /// Fail with the given error.
     Fail(Error),
-    /// Claim a reply of so many bytes where the request is.
+    /// Claim a reply in place of the given length.
     InPlace(usize),
-    /// Reply with so many bytes.
+    /// Reply with the given number of bytes.
     Fill(usize),
     /// Reply with [`State`].
     State,
-    /// Reply with so many zeros.
+    /// Reply with the given number of zeros.
     Zeros(usize),
 }
 
 impl Command {
     /// Parses a request.
     ///
-    /// Fails with [`EINVAL`] if a field is out of its range, and with [`EOPNOTSUPP`] if there is no
-    /// such operation.
+    /// Fails with [`EINVAL`] if a field is out of range, and with [`EOPNOTSUPP`] for an unknown
+    /// operation.
     pub(crate) fn parse(request: &[u8]) -> Result<Self> {
         let head = match Head::ref_from_prefix(request) {
             Ok((head, _)) if head.magic == MAGIC => head,

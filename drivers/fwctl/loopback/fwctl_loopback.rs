@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A fwctl driver in Rust, to be copied.
+//! Loopback devices for the fwctl selftests.
 //!
-//! There is no hardware: the module makes its own auxiliary devices, in `bus.rs`, and drives them
-//! here. What its firmware would do with a request, the request says itself; see `loopback.h`.
+//! There is no hardware. The module registers auxiliary devices, see `bus.rs`, and a driver for
+//! them. Each request tells the driver how to handle it, see `loopback.h`.
 //!
-//! Each device that is bound is a `/dev/fwctl/fwctlN`, so that all of its life can be tried:
+//! Each bound device is a `/dev/fwctl/fwctlN`. To unbind one:
 //!
 //! ```sh
 //! cd /sys/bus/auxiliary/drivers/fwctl_loopback.fwctl_loopback
 //! echo fwctl_loopback.loop.0 > unbind
 //! ```
 //!
-//! The twin in C is `fwctl_loopback_c.c`.
+//! `fwctl_loopback_c.c` is the same in C.
 
 use fwctl::{
     Context,
@@ -69,7 +69,7 @@ kernel::auxiliary_device_table!(
 
 impl auxiliary::Driver for Loopback {
     type IdInfo = ();
-    // The device is unregistered when this is dropped, or before the device is unbound.
+    // Unregisters the fwctl device when the auxiliary device is unbound.
     type Data<'bound> = Registration;
 
     const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &ID_TABLE;
@@ -78,19 +78,17 @@ impl auxiliary::Driver for Loopback {
         adev: &'bound auxiliary::Device<Core<'_>>,
         _info: &'bound Self::IdInfo,
     ) -> impl PinInit<Registration, Error> + 'bound {
-        // In sysfs the device appears below the second argument. For real hardware that is what
-        // people know it by: the PCI function, say.
         fwctl::register::<Uctx>(adev, adev.as_ref(), ())
     }
 }
 
-/// What is kept for one device.
+/// Per-device data.
 struct Firmware {
     open_uctx: Atomic<u32>,
     last_uid: Atomic<u32>,
 }
 
-/// One open file.
+/// Per-open-file data.
 struct Uctx {
     uid: u32,
 }
@@ -153,9 +151,9 @@ impl Operations for Uctx {
 }
 
 impl Uctx {
-    /// Replies with what the driver knows.
+    /// Replies with [`State`].
     ///
-    /// It is not inlined, so that what it keeps in registers costs the other requests nothing.
+    /// Not inlined, to keep its register pressure out of the other requests.
     #[inline(never)]
     fn state<'rpc>(
         &self,
@@ -166,7 +164,7 @@ impl Uctx {
         let state = State {
             open_uctx: cx.data().open_uctx.load(Relaxed),
             scope: scope as u32,
-            // CAST: It is at most `fwctl::MAX_RPC_LEN`.
+            // CAST: At most `fwctl::MAX_RPC_LEN`.
             out_len: rpc.out_len() as u32,
             uid: self.uid,
         };
@@ -178,21 +176,21 @@ impl Uctx {
     }
 }
 
-/// Replies with the request, where it is.
+/// Replies with the request, in place.
 fn echo(rpc: Rpc<'_>) -> Result<Response<'_>> {
     let len = rpc.request().len();
 
     rpc.in_place(len)
 }
 
-/// Replies with the request, in new memory.
+/// Replies with a copy of the request, in separate memory.
 fn copy(rpc: Rpc<'_>) -> Result<Response<'_>> {
     let reply = Reply::copy_of(rpc.request())?;
 
     Ok(rpc.reply(reply))
 }
 
-/// Replies with `len` bytes that can be told apart.
+/// Replies with `len` bytes of a pattern.
 fn fill(rpc: Rpc<'_>, len: usize) -> Result<Response<'_>> {
     let mut bytes = Reply::zeroed(len)?;
 
@@ -204,7 +202,7 @@ fn fill(rpc: Rpc<'_>, len: usize) -> Result<Response<'_>> {
 
 #[pin_data]
 struct LoopbackModule {
-    // Dropped first, so that the driver sees its devices go.
+    // Dropped first: the driver must be registered until its devices are removed.
     _bus: bus::Bus,
     #[pin]
     _driver: driver::Registration<auxiliary::Adapter<Loopback>>,
@@ -223,13 +221,13 @@ module! {
     type: LoopbackModule,
     name: "fwctl_loopback",
     authors: ["fwctl in Rust developers"],
-    description: "fwctl loopback sample in Rust",
+    description: "fwctl loopback test device in Rust",
     license: "GPL",
     imports_ns: ["FWCTL"],
     params: {
         devices: u32 {
             default: 2,
-            description: "Number of devices to make, up to 64 (default 2)",
+            description: "Number of devices, up to 64 (default 2)",
         },
     },
 }

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A fwctl driver in C: the twin of fwctl_loopback.rs, on the C API of the core.
+ * Loopback devices for the fwctl selftests, on the C API of the core.  fwctl_loopback.rs is the
+ * same in Rust.
  *
- * There is no hardware.  The module makes auxiliary devices below a faux device, and is the driver
- * of them as well: each one that is bound is a fwctl device, so that all of its life can be tried
- * through sysfs:
+ * There is no hardware.  The module registers auxiliary devices below a faux device, and a driver
+ * for them.  Each request tells the driver how to handle it, see loopback.h.  To unbind a device:
  *
  *	echo fwctl_loopback_c.loop.0 > /sys/bus/auxiliary/drivers/fwctl_loopback_c.loop/unbind
- *
- * What its firmware would do with a request, the request says itself; see loopback.h.
- *
- * A driver of real hardware has the second half of this file, from struct loopback on: the first is
- * what a bus does.
  */
 #include <linux/atomic.h>
 #include <linux/auxiliary_bus.h>
@@ -28,9 +23,9 @@
 
 static unsigned int devices = 2;
 module_param(devices, uint, 0444);
-MODULE_PARM_DESC(devices, "Number of devices to make, up to 64 (default 2)");
+MODULE_PARM_DESC(devices, "Number of devices, up to 64 (default 2)");
 
-/* The bus: where the devices come from. */
+/* The bus.  Real devices come from the driver of the hardware instead. */
 
 static struct faux_device *bus;
 static struct auxiliary_device *bus_devices[MAX_DEVICES];
@@ -63,14 +58,14 @@ static int bus_fill(void)
 
 /* The driver. */
 
-/* One device.  The core allocates it, so its own part comes first. */
+/* Per-device data, allocated by the core, whose part comes first. */
 struct loopback {
 	struct fwctl_device fwctl;
 	atomic_t open_uctx;
 	atomic_t last_uid;
 };
 
-/* One open file, likewise. */
+/* Per-open-file data, allocated by the core, whose part comes first. */
 struct loopback_uctx {
 	struct fwctl_uctx uctx;
 	u32 uid;
@@ -95,7 +90,7 @@ static int loopback_open_uctx(struct fwctl_uctx *uctx)
 	return 0;
 }
 
-/* Once for each context that was opened: when its file is closed, or when the device goes. */
+/* Called once for each open context: when its file is closed or the device unregistered. */
 static void loopback_close_uctx(struct fwctl_uctx *uctx)
 {
 	atomic_dec(&to_loopback(uctx)->open_uctx);
@@ -174,8 +169,8 @@ static void *loopback_state(struct fwctl_uctx *uctx, enum fwctl_rpc_scope scope,
 }
 
 /*
- * *out_len comes as the room that user space has, and goes as the length of the reply, which may be
- * larger: then user space sees as much as fits, and how much there was.
+ * On entry *out_len is the size of the user's buffer, on return the length of the reply.  The core
+ * cuts a longer reply to the buffer and reports its full length.
  */
 static void *loopback_fw_rpc(struct fwctl_uctx *uctx, enum fwctl_rpc_scope scope, void *rpc_in,
 			     size_t in_len, size_t *out_len)
@@ -205,7 +200,7 @@ static void *loopback_fw_rpc(struct fwctl_uctx *uctx, enum fwctl_rpc_scope scope
 			return ERR_PTR(-EINVAL);
 		return ERR_PTR(-(long)cmd->arg);
 	case FWCTL_LOOPBACK_IN_PLACE:
-		/* Not looking at in_len is the bug that the core is to catch: never copy this. */
+		/* Deliberately not limited to in_len: the core has to refuse that. */
 		*out_len = cmd->arg;
 		return rpc_in;
 	case FWCTL_LOOPBACK_FILL:
@@ -237,7 +232,7 @@ static int loopback_probe(struct auxiliary_device *adev, const struct auxiliary_
 	if (!loopback)
 		return -ENOMEM;
 
-	/* The operations may be called from here on: whatever they need has to be there. */
+	/* The operations can be called from here on. */
 	ret = fwctl_register(&loopback->fwctl);
 	if (ret) {
 		fwctl_put(&loopback->fwctl);
@@ -248,7 +243,7 @@ static int loopback_probe(struct auxiliary_device *adev, const struct auxiliary_
 	return 0;
 }
 
-/* Files may still be open after this, but none of them leads here any more. */
+/* Files can stay open after this, but do not call the driver any more. */
 static void loopback_remove(struct auxiliary_device *adev)
 {
 	struct loopback *loopback = auxiliary_get_drvdata(adev);
@@ -296,7 +291,7 @@ static void __exit loopback_exit(void)
 module_init(loopback_init);
 module_exit(loopback_exit);
 
-MODULE_DESCRIPTION("fwctl loopback sample in C");
+MODULE_DESCRIPTION("fwctl loopback test device in C");
 MODULE_AUTHOR("fwctl in Rust developers");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS("FWCTL");

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
- * The RPCs of fwctl_careless_c, a driver for tests.
+ * Requests and replies of the test driver fwctl_careless_c.
  *
  * A request starts with a __u32, enum fwctl_careless_op.  Integers are in host byte order.
  */
-#ifndef _SAMPLES_FWCTL_CARELESS_H
-#define _SAMPLES_FWCTL_CARELESS_H
+#ifndef _FWCTL_TESTS_CARELESS_H
+#define _FWCTL_TESTS_CARELESS_H
 
 #include <linux/types.h>
 
 /**
- * enum fwctl_careless_op - What the driver does with a request
+ * enum fwctl_careless_op - How to handle a request
  * @FWCTL_CARELESS_STATE: Reply with struct fwctl_careless_state.
- * @FWCTL_CARELESS_OVERREAD: Read the byte behind the request.  Reply with nothing.
+ * @FWCTL_CARELESS_OVERREAD: Read the byte after the request.  The reply is empty.
  */
 enum fwctl_careless_op {
 	FWCTL_CARELESS_STATE = 0,
@@ -21,9 +21,9 @@ enum fwctl_careless_op {
 
 /**
  * struct fwctl_careless_state - Reply to FWCTL_CARELESS_STATE
- * @info_calls: Calls of info()
- * @info_length: Largest *length that info() was called with
- * @misaligned: Structures of the driver with a member that is not aligned as it asks for
+ * @info_calls: Number of calls of info()
+ * @info_length: Maximum *length that info() was called with
+ * @misaligned: Number of structures with a misaligned cacheline-aligned member
  */
 struct fwctl_careless_state {
 	__u32 info_calls;

@@ -79,9 +79,9 @@ static STATE: [&Counter; 11] = [
     &PROBE_ERRORS,
 ];
 
-/// What the bus driver and the operations know of one binding.
+/// State of one binding, shared by the bus driver and the operations.
 struct Bond {
-    /// Whether it is the one of the first device.
+    /// Whether this is the first device.
     is_first: bool,
     is_unbinding: Atomic<bool>,
 }
@@ -96,7 +96,7 @@ impl Bond {
         Ok(Arc::new(bond, GFP_KERNEL)?)
     }
 
-    /// Called by each function of the driver, none of which may run once `unbind()` has begun.
+    /// Reports a call after `unbind()` has started. Every callback calls this.
     fn expect_bound(&self) {
         if warn_on!(self.is_unbinding.load(Relaxed)) {
             LATE_CALLS.fetch_add(1, Relaxed);
@@ -110,7 +110,7 @@ impl Bond {
     }
 }
 
-/// A place for the guard of a registration.
+/// Storage for a registration guard.
 #[pin_data]
 struct Holder {
     #[pin]
@@ -131,7 +131,7 @@ impl Holder {
 /// The bus driver.
 pub(crate) struct Driver;
 
-/// Its data.
+/// Data of the bus driver.
 pub(crate) struct DriverData {
     bond: Arc<Bond>,
     _guard: Option<Registration>,
@@ -162,7 +162,7 @@ impl auxiliary::Driver for Driver {
     fn unbind<'bound>(adev: &'bound auxiliary::Device<Core<'_>>, this: Pin<&DriverData>) {
         this.bond.is_unbinding.store(true, Relaxed);
         this.bond.count(&UNBINDS);
-        // The second device drops the guard of the first one.
+        // The second device drops the guard of the first.
         if adev.id() < 2 {
             let guard = SHARED.lock().take();
             drop(guard);
@@ -221,7 +221,7 @@ fn probe(adev: &auxiliary::Device<Core<'_>>) -> Result<DriverData> {
     })
 }
 
-/// Registers another device for a host that may be bound already.
+/// Registers another device for a host that may already be bound.
 fn register(adev: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
     let args = Args {
         bond: Bond::new(adev)?,
@@ -235,12 +235,12 @@ fn sleep(ms: u32) {
     fsleep(Delta::from_millis(ms.into()));
 }
 
-/// Returns the number of an error, as user space knows it.
+/// Returns the errno of an error.
 fn errno(error: Error) -> u32 {
     error.to_errno().unsigned_abs()
 }
 
-/// What probe hands to `bind()`.
+/// Arguments of `bind()`.
 struct Args {
     bond: Arc<Bond>,
     holder: Arc<Holder>,
@@ -248,7 +248,7 @@ struct Args {
 
 struct Data {
     bond: Arc<Bond>,
-    /// It may have the guard of the registration that owns these data.
+    /// May contain the guard of the registration that owns this data.
     _holder: Arc<Holder>,
     is_notified: Atomic<bool>,
 }
@@ -269,7 +269,7 @@ impl Drop for Entry {
     }
 }
 
-/// One open file.
+/// Per-open-file data.
 struct Uctx;
 
 impl Operations for Uctx {
@@ -356,7 +356,7 @@ impl Operations for Uctx {
             }
             _ => Err(EOPNOTSUPP),
         };
-        // Also at the end: the call may have taken its time.
+        // Also at the end, since the operation may have slept.
         data.bond.expect_bound();
         result?;
         rpc.in_place(0)
@@ -386,9 +386,9 @@ fn add_entries(cx: &Context<'_, '_, Uctx>, count: u32) -> Result {
     for _ in 0..count {
         let entry = Entry(cx.data().bond.clone());
 
-        // Counted first: it may be released at any time.
+        // Count first: the entry can be released at any time.
         cx.data().bond.count(&ENTRIES_ADDED);
-        // If this fails, the entry is dropped, which counts as its release.
+        // On failure the entry is dropped, which counts as a release.
         devres::register(host, entry, GFP_KERNEL)?;
     }
     Ok(())

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A driver in C for tests: it leaves to the core what it can.
+ * A test driver that leaves to the core what it can, and has bugs on request.
  *
- * info() does not set the length of what it returns, structures have members that ask for a cache
- * line, and the last reference to the device is put with a spinlock held.  As asked, it also makes
- * mistakes that the kernel has to report: an RPC reads behind its request, and with the parameter
- * "deadlock" a mutex that RPCs take is held across fwctl_unregister().
+ * info() does not set the length of its result, structures have cacheline-aligned members, and the
+ * last reference to the device is put with a spinlock held.  The bugs, which KASAN and lockdep
+ * have to report, are an RPC that reads beyond its request, and with the parameter "deadlock" a
+ * mutex that is taken by RPCs and held across fwctl_unregister().
  */
 #include <linux/cache.h>
 #include <linux/device/faux.h>
@@ -20,7 +20,7 @@
 
 static bool deadlock;
 module_param(deadlock, bool, 0444);
-MODULE_PARM_DESC(deadlock, "Whether to unregister with a mutex held that RPCs take (default no)");
+MODULE_PARM_DESC(deadlock, "Hold a mutex that RPCs take while unregistering (default no)");
 
 static struct faux_device *faux;
 static DEFINE_MUTEX(mutex);
@@ -56,7 +56,7 @@ static void careless_close_uctx(struct fwctl_uctx *uctx)
 {
 }
 
-/* Nobody may see these bytes: nothing says that there are any. */
+/* The core must not copy these bytes: *length stays 0. */
 static void *careless_info(struct fwctl_uctx *uctx, size_t *length)
 {
 	u8 *bytes = kmalloc(8, GFP_KERNEL);
@@ -70,7 +70,7 @@ static void *careless_info(struct fwctl_uctx *uctx, size_t *length)
 	return bytes;
 }
 
-/* The mistake. */
+/* Reads one byte out of bounds. */
 static noinline u8 overread(const volatile u8 *bytes, size_t len)
 {
 	return bytes[len];
@@ -166,7 +166,7 @@ static void __exit careless_exit(void)
 }
 module_exit(careless_exit);
 
-MODULE_DESCRIPTION("fwctl test driver: what a C driver leaves to the core");
+MODULE_DESCRIPTION("fwctl test driver with the bugs of a careless driver");
 MODULE_AUTHOR("fwctl in Rust developers");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS("FWCTL");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A driver that handles the lifetime of its registration in every way that safe code allows.
+//! A test driver that handles the lifetime of its registration in every way that safe code allows.
 //!
 //! The driver is in `driver.rs`, which has no unsafe code. The devices come from `bus.rs` of the
-//! loopback. Parameters say what the driver does with its first device; it treats the others as it
-//! should, so they can tell what became of the first. `lifetime.h` has the RPCs.
+//! loopback. Module parameters choose how the driver handles its first device. It handles the
+//! others correctly, and they report on the first. `lifetime.h` describes the RPCs.
 
 use kernel::{
     auxiliary,
@@ -18,19 +18,20 @@ mod bus;
 mod driver;
 
 global_lock! {
-    // SAFETY: `Lifetime::init()` initialises it before there is a device.
+    // SAFETY: `Lifetime::init()` initialises it, once, before it creates any device. Only callbacks
+    // for devices use it.
     unsafe(uninit) static SHARED: Mutex<Option<fwctl::Registration>> = None;
 }
 
 struct Lifetime {
-    // Dropped first, so that the driver sees its devices go.
+    // Dropped first: the driver must be registered until its devices are removed.
     _bus: Option<bus::Bus>,
     _driver: Option<Pin<KBox<Registration<auxiliary::Adapter<driver::Driver>>>>>,
 }
 
 impl kernel::Module for Lifetime {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: This is called once, and there is no device yet.
+        // SAFETY: `init()` is called once, so this is the only call.
         unsafe { SHARED.init() };
 
         let driver = KBox::pin_init(Registration::new(bus::MODULE_NAME, module), GFP_KERNEL)?;
@@ -60,7 +61,7 @@ module! {
     params: {
         devices: u32 {
             default: 3,
-            description: "Number of devices to make, up to 64 (default 3)",
+            description: "Number of devices, up to 64 (default 3)",
         },
         keep: u32 {
             default: 0,
@@ -68,23 +69,23 @@ module! {
         },
         probe_ms: u32 {
             default: 0,
-            description: "Time in milliseconds that probe takes after registering (default 0)",
+            description: "Delay in probe after registering, in milliseconds (default 0)",
         },
         fail_probe: bool {
             default: false,
-            description: "Whether probe then fails with EIO (default no)",
+            description: "Fail probe with EIO after registering (default no)",
         },
         unbind_ms: u32 {
             default: 0,
-            description: "Time in milliseconds that unbind() takes (default 0)",
+            description: "Delay in unbind(), in milliseconds (default 0)",
         },
         register_in_unbind: bool {
             default: false,
-            description: "Whether unbind() registers another device (default no)",
+            description: "Register another device in unbind() (default no)",
         },
         forget_all: bool {
             default: false,
-            description: "Whether the module forgets its driver and devices: the kernel may crash when the auxiliary bus is used afterwards (default no)",
+            description: "Forget driver and devices, which may crash the kernel (default no)",
         },
     },
 }

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
- * The RPCs of fwctl_lifetime, a driver for tests.
+ * Requests and replies of the test driver fwctl_lifetime.
  *
  * A request is struct fwctl_lifetime_cmd.  Integers are in host byte order.
  */
-#ifndef _SAMPLES_FWCTL_LIFETIME_H
-#define _SAMPLES_FWCTL_LIFETIME_H
+#ifndef _FWCTL_TESTS_LIFETIME_H
+#define _FWCTL_TESTS_LIFETIME_H
 
 #include <linux/types.h>
 
 /**
- * enum fwctl_lifetime_keep - Parameter "keep": what the first device's probe does with the guard of its registration
+ * enum fwctl_lifetime_keep - Parameter "keep": what the probe of the first device does with the
+ *	registration guard
  * @FWCTL_LIFETIME_OWNED: Keep it in the data of the bus driver.
  * @FWCTL_LIFETIME_FORGOTTEN: Forget it.
  * @FWCTL_LIFETIME_IN_DATA: Keep it in the Operations::Data of the registration itself.
- * @FWCTL_LIFETIME_SHARED: Keep it in a static, from where the unbind() of the second device drops it.
+ * @FWCTL_LIFETIME_SHARED: Keep it in a static.  The unbind() of the second device drops it.
  */
 enum fwctl_lifetime_keep {
 	FWCTL_LIFETIME_OWNED = 0,
@@ -24,14 +25,14 @@ enum fwctl_lifetime_keep {
 };
 
 /**
- * enum fwctl_lifetime_op - What the driver does with a request
+ * enum fwctl_lifetime_op - How to handle a request
  * @FWCTL_LIFETIME_STATE: Reply with struct fwctl_lifetime_state.
- * @FWCTL_LIFETIME_WAIT: Wait for FWCTL_LIFETIME_NOTIFY on the same device, for @arg milliseconds; for ever if that is 0.
- *	Reply with a __u32, 1 if it came, 0 if the time is up.
- * @FWCTL_LIFETIME_NOTIFY: End all FWCTL_LIFETIME_WAIT on this device, those to come included.
+ * @FWCTL_LIFETIME_WAIT: Wait up to @arg milliseconds, or without limit if @arg is 0, for
+ *	FWCTL_LIFETIME_NOTIFY on the same device.  Reply with a __u32: 1 if it came, 0 on timeout.
+ * @FWCTL_LIFETIME_NOTIFY: End all current and future FWCTL_LIFETIME_WAIT on this device.
  * @FWCTL_LIFETIME_LOOP: Call Context::check() every millisecond until it fails.
  * @FWCTL_LIFETIME_DEVRES: Add @arg devres entries to the host.
- * @FWCTL_LIFETIME_SLEEP: Sleep for @arg milliseconds, whatever happens.
+ * @FWCTL_LIFETIME_SLEEP: Sleep for @arg milliseconds, without interruption.
  */
 enum fwctl_lifetime_op {
 	FWCTL_LIFETIME_STATE = 0,
@@ -56,18 +57,18 @@ struct fwctl_lifetime_cmd {
 #define FWCTL_LIFETIME_REGISTERED 10000
 
 /**
- * struct fwctl_lifetime_state - Reply to FWCTL_LIFETIME_STATE: what has happened since the module was loaded
- * @made: Operations::Data that were made for the first device
- * @dropped: Operations::Data of the first device that were dropped
- * @entries_added: devres entries that RPCs added
- * @entries_released: devres entries that were released
- * @opened: Contexts that were opened on the first device
- * @closed: Contexts that were closed on the first device
- * @unbinds: Calls of the first device's unbind()
- * @late_calls: Calls into a driver whose unbind() had begun
- * @register_error: Errno of the registration in unbind(), 0 if there was none
+ * struct fwctl_lifetime_state - Reply to FWCTL_LIFETIME_STATE: counters since module load
+ * @made: Operations::Data created for the first device
+ * @dropped: Operations::Data of the first device dropped
+ * @entries_added: devres entries added by RPCs
+ * @entries_released: devres entries released
+ * @opened: Contexts opened on the first device
+ * @closed: Contexts closed on the first device
+ * @unbinds: Calls of unbind() for the first device
+ * @late_calls: Calls into a driver after unbind() had started
+ * @register_error: Errno of the registration in unbind(), 0 if none was attempted
  * @wait_error: Errno of the last FWCTL_LIFETIME_WAIT or FWCTL_LIFETIME_LOOP, 0 if it succeeded
- * @probe_errors: Probes of the first device that failed after they had registered
+ * @probe_errors: Probes of the first device that failed after registering
  */
 struct fwctl_lifetime_state {
 	__u32 made;

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The Features of a CXL memory device through fwctl: Get Supported Features, Get Feature and Set
- * Feature.
+ * The Features of a CXL memory device: Get Supported Features, Get Feature and Set Feature.
  *
- * FWCTL_TEST_DEV names the device (default: the first one below a memdev).  FWCTL_TEST_CXL says
- * what it is: "qemu" for the cxl-type3 of QEMU, whose Features all belong to the kernel, "cxl_test"
- * for a mock device of tools/testing/cxl, which has one that can be set, "emulated" for that of
- * tools/fwctl/emu, which has Features of all kinds, see cxl_features.c (default: by its Features).
+ * FWCTL_TEST_DEV names the device (default: the first one below a memdev).  FWCTL_TEST_CXL is its
+ * kind (default: detected by its Features):
+ *
+ *	qemu		cxl-type3 of QEMU, with only Features that are exclusive to the kernel
+ *	cxl_test	mock device of tools/testing/cxl, with one settable Feature
+ *	emulated	device of fwctl-emu, see cxl_features.c
  */
 #include "cxl_utils.h"
 
-/* What kind of device it is. */
+/* Kind of the device, see FWCTL_TEST_CXL. */
 enum kind {
 	QEMU,
 	MOCK,
@@ -32,11 +33,11 @@ FIXTURE(cxl)
 {
 	struct device dev;
 	int fd;
-	/* The Features, as the device listed them */
+	/* Entries of Get Supported Features */
 	unsigned int count;
 	struct cxl_feat_entry entries[MAX_FEATURES];
 	enum kind kind;
-	/* The Feature that a Set would be for if nothing else were wrong with it */
+	/* UUID for Set Feature requests that are to fail for another reason */
 	const uint8_t *settable;
 };
 
@@ -76,7 +77,7 @@ TEST_F(cxl, info)
 	EXPECT_EQ(FWCTL_DEVICE_TYPE_CXL, type);
 	EXPECT_EQ(0, len);
 
-	/* It has no device data. */
+	/* There is no device data. */
 	memset(data, 0xee, sizeof(data));
 	len = 20;
 	fwctl_info(self->fd, data, &len, &type);
@@ -85,7 +86,7 @@ TEST_F(cxl, info)
 	EXPECT_TRUE(all_bytes_are(data + 20, 0xee, sizeof(data) - 20));
 }
 
-/* Where libcxl looks for it. */
+/* libcxl looks for it there. */
 TEST_F(cxl, parent_is_the_memdev)
 {
 	char path[PATH_MAX], subsystem[64];
@@ -98,7 +99,7 @@ TEST_F(cxl, parent_is_the_memdev)
 }
 
 /*
- * What makes a request one
+ * Validation of requests
  */
 
 TEST_F(cxl, header_must_be_complete)
@@ -147,7 +148,7 @@ TEST_F(cxl, payload_must_be_of_its_size)
 			request_len = HEAD_LEN + 64;
 			send_request_fails(EINVAL, self->fd);
 		}
-		/* A Set has to set something. */
+		/* Set Feature needs at least one byte of data. */
 		if (len <= SET_LEN) {
 			make_set(self->settable, 0, 0, "data", 4);
 			request.rpc.hdr.op_size = len;
@@ -156,7 +157,7 @@ TEST_F(cxl, payload_must_be_of_its_size)
 		}
 	}
 
-	/* What comes behind is ignored. */
+	/* Bytes after the request are ignored. */
 	make_get_supported(ENTRY_LEN, 0);
 	memset(request.bytes + request_len, 0xaa, 100);
 	request_len += 100;
@@ -179,7 +180,7 @@ TEST_F(cxl, unknown_opcodes)
 	}
 }
 
-/* Better than mainline, which looks at the lower half only. */
+/* The upper half of the opcode is not ignored. */
 TEST_F(cxl, opcodes_have_32_bits)
 {
 	for (int bit = 16; bit < 32; bit++) {
@@ -197,7 +198,7 @@ TEST_F(cxl, opcodes_have_32_bits)
 	}
 }
 
-/* Better than mainline, which does not look at them. */
+/* Nonzero flags and reserved fields are refused. */
 TEST_F(cxl, flags_and_reserved_fields_are_zero)
 {
 	for (int bit = 0; bit < 32; bit++) {
@@ -264,7 +265,7 @@ TEST_F(cxl, list_from_any_index)
 	send_request_fails(EINVAL, self->fd);
 }
 
-/* `count` is in bytes, of entries: as many as fit. */
+/* `count` is in bytes; as many whole entries as fit are returned. */
 TEST_F(cxl, list_of_any_length)
 {
 	uint32_t counts[] = {
@@ -290,11 +291,11 @@ TEST_F(cxl, list_of_any_length)
 	}
 }
 
-/* The list is cut where there is no room, and its true length is told. */
-TEST_F(cxl, list_in_any_room)
+/* The list is cut to the buffer, and its full length is returned. */
+TEST_F(cxl, list_in_any_buffer)
 {
 	uint32_t whole = REPLY_HEAD_LEN + LIST_HEAD_LEN + self->count * ENTRY_LEN;
-	uint32_t rooms[] = { 0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, whole - 1, whole, whole + 1 };
+	uint32_t capacities[] = { 0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, whole - 1, whole, whole + 1 };
 	uint8_t all[sizeof(self->entries) + 16];
 
 	make_get_supported(MAX_FEATURES * ENTRY_LEN, 0);
@@ -302,10 +303,10 @@ TEST_F(cxl, list_in_any_room)
 	ASSERT_EQ(whole, reply_len);
 	memcpy(all, &reply, whole);
 
-	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
-		ASSERT_EQ(0, _send_request(self->fd, FWCTL_RPC_CONFIGURATION, rooms[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(capacities); i++) {
+		ASSERT_EQ(0, _send_request(self->fd, FWCTL_RPC_CONFIGURATION, capacities[i]));
 		EXPECT_EQ(whole, reply_len);
-		EXPECT_EQ(0, memcmp(&reply, all, rooms[i] < whole ? rooms[i] : whole));
+		EXPECT_EQ(0, memcmp(&reply, all, capacities[i] < whole ? capacities[i] : whole));
 	}
 }
 
@@ -313,14 +314,14 @@ TEST_F(cxl, list_in_any_scope)
 {
 	for (uint32_t scope = 0; scope < 4; scope++) {
 		make_get_supported(MAX_FEATURES * ENTRY_LEN, 0);
-		ASSERT_EQ(0, _send_request(self->fd, scope, ANY_ROOM));
+		ASSERT_EQ(0, _send_request(self->fd, scope, ANY_REPLY_LEN));
 		EXPECT_EQ(self->count, entries_in_reply());
 		EXPECT_EQ(0, memcmp(reply.out.get_sup_feats_out.ents, self->entries,
 				    self->count * ENTRY_LEN));
 	}
 }
 
-/* What the kernel keeps to itself is not to be changed by others, whatever the device says. */
+/* Features that are exclusive to the kernel are listed as not changeable. */
 TEST_F(cxl, exclusive_features_are_listed_as_unchangeable)
 {
 	unsigned int exclusive = 0;
@@ -339,7 +340,7 @@ TEST_F(cxl, exclusive_features_are_listed_as_unchangeable)
  * Get Feature, 8.2.10.6.2
  */
 
-/* Reads all of a Feature; its bytes are in reply.out.payload. */
+/* Reads a whole Feature into reply.out.payload. */
 #define get_whole(fd, entry) do {							\
 	make_get((entry)->uuid, 0, le16toh((entry)->get_feat_size), 0);			\
 	send_request(fd);								\
@@ -358,7 +359,7 @@ TEST_F(cxl, get_whole_features)
 		memcpy(whole, reply.out.payload, len);
 		EXPECT_EQ(REPLY_HEAD_LEN + len, reply_len);
 
-		/* It is enough to have room for that, and any scope will do. */
+		/* The exact buffer size is enough, in any scope. */
 		for (uint32_t scope = 0; scope < 4; scope++) {
 			ASSERT_EQ(0, _send_request(self->fd, scope, REPLY_HEAD_LEN + len));
 			EXPECT_EQ(len, reply.out.hdr.size);
@@ -373,7 +374,7 @@ TEST_F(cxl, get_any_part)
 
 	for (unsigned int i = 0; i < self->count; i++) {
 		uint32_t len = le16toh(self->entries[i].get_feat_size);
-		/* Of a long one some. */
+		/* Not every offset of a long Feature. */
 		uint32_t step = len < 256 ? 1 : len / 11;
 
 		get_whole(self->fd, &self->entries[i]);
@@ -392,7 +393,7 @@ TEST_F(cxl, get_any_part)
 	}
 }
 
-/* The device says what it thinks of it; the RPC is delivered. */
+/* The RPC succeeds and the reply has the return code of the device. */
 TEST_F(cxl, get_beyond_the_feature)
 {
 	for (unsigned int i = 0; i < self->count; i++) {
@@ -412,7 +413,7 @@ TEST_F(cxl, get_beyond_the_feature)
 	}
 }
 
-/* More than there is: the mock gives nothing, the others what there is. */
+/* A count beyond the end.  The mock returns nothing, other devices return the rest. */
 TEST_F(cxl, get_more_than_the_feature)
 {
 	uint16_t more[] = { 1, 100, 2048, 4096, 60000 };
@@ -448,7 +449,7 @@ TEST_F(cxl, get_nothing)
 	send_request_fails(EINVAL, self->fd);
 }
 
-/* Better than mainline, where the offset starts again at 0. */
+/* The offset does not wrap around at 64 KiB. */
 TEST_F(cxl, get_past_64_KiB)
 {
 	struct {
@@ -473,7 +474,7 @@ TEST_F(cxl, get_past_64_KiB)
 	}
 }
 
-/* What answers the Get of a value that the Feature may not have. */
+/* Returns the expected return code for a selection, which a Feature may not support. */
 static uint16_t answer_to_selection(enum kind kind, const struct cxl_feat_entry *entry,
 				    uint8_t selection)
 {
@@ -487,7 +488,7 @@ static uint16_t answer_to_selection(enum kind kind, const struct cxl_feat_entry 
 	return le32toh(entry->flags) & flag ? RC_SUCCESS : RC_SELECTION;
 }
 
-/* QEMU has current values only; the mock does not look; the emulated device has what it says. */
+/* QEMU only has current values.  The mock ignores the selection. */
 TEST_F(cxl, get_selections)
 {
 	uint8_t selections[] = {
@@ -509,7 +510,7 @@ TEST_F(cxl, get_selections)
 	}
 }
 
-/* That there is no such Feature is for the device to say. */
+/* The device refuses an unknown Feature, not the driver. */
 TEST_F(cxl, get_unknown_feature)
 {
 	uint16_t counts[] = { 1, 4, 2048, 2049, 60000 };
@@ -523,17 +524,17 @@ TEST_F(cxl, get_unknown_feature)
 	}
 }
 
-/* All that was asked for must fit. */
-TEST_F(cxl, get_needs_room)
+/* The requested bytes must fit the buffer. */
+TEST_F(cxl, get_needs_a_large_enough_buffer)
 {
 	for (unsigned int i = 0; i < self->count; i++) {
 		uint32_t len = le16toh(self->entries[i].get_feat_size);
 		uint32_t step = len < 256 ? 1 : len / 11;
 
 		make_get(self->entries[i].uuid, 0, len, 0);
-		for (uint32_t room = 0; room < REPLY_HEAD_LEN + len; room += step) {
-			EXPECT_EQ(EINVAL, _send_request(self->fd, FWCTL_RPC_CONFIGURATION, room)) {
-				TH_LOG("feature %u, room %u", i, room);
+		for (uint32_t capacity = 0; capacity < REPLY_HEAD_LEN + len; capacity += step) {
+			EXPECT_EQ(EINVAL, _send_request(self->fd, FWCTL_RPC_CONFIGURATION, capacity)) {
+				TH_LOG("feature %u, buffer of %u bytes", i, capacity);
 			}
 		}
 		EXPECT_EQ(EINVAL, _send_request(self->fd, FWCTL_RPC_CONFIGURATION,
@@ -574,7 +575,7 @@ static void *reader_main(void *arg)
 	return NULL;
 }
 
-/* There is one mailbox; nobody gets what another asked for. */
+/* Concurrent callers share a mailbox, and each gets its own reply. */
 TEST_F_TIMEOUT(cxl, get_at_the_same_time, 120)
 {
 	struct reader *readers = calloc(6, sizeof(*readers));
@@ -600,7 +601,7 @@ TEST_F_TIMEOUT(cxl, get_at_the_same_time, 120)
  * Set Feature, 8.2.10.6.3
  */
 
-/* Not even in the scope that may do everything else. */
+/* Refused even in the highest scope. */
 TEST_F(cxl, set_exclusive_features)
 {
 	if (self->kind == MOCK)
@@ -637,8 +638,7 @@ TEST_F(cxl, set_unknown_feature)
 }
 
 /*
- * Better than mainline, which takes any of them for a write of the whole: that the value is
- * transferred in parts is the driver's business, so all that user space may say is "full".
+ * Only the action "full transfer" is allowed: the driver splits large values itself.
  */
 TEST_F(cxl, set_transfer_actions)
 {
@@ -651,7 +651,7 @@ TEST_F(cxl, set_transfer_actions)
 	}
 }
 
-/* Better than mainline, which sends them to the device. */
+/* Undefined flags are refused and not sent to the device. */
 TEST_F(cxl, set_undefined_flags)
 {
 	for (int bit = 4; bit < 32; bit++) {
@@ -660,7 +660,7 @@ TEST_F(cxl, set_undefined_flags)
 	}
 }
 
-/* Better than mainline, where the offset starts again at 0. */
+/* The offset does not wrap around at 64 KiB. */
 TEST_F(cxl, set_past_64_KiB)
 {
 	struct { uint32_t offset, len; } parts[] = {
@@ -686,7 +686,7 @@ static int _get_vendor(int fd, uint32_t *value)
 	int err;
 
 	make_get(vendor_uuid, 0, sizeof(*value), 0);
-	err = _send_request(fd, FWCTL_RPC_CONFIGURATION, ANY_ROOM);
+	err = _send_request(fd, FWCTL_RPC_CONFIGURATION, ANY_REPLY_LEN);
 	if (err)
 		return err;
 	if (reply.out.hdr.retval || reply.out.hdr.size != sizeof(*value))
@@ -702,12 +702,12 @@ static int _get_vendor(int fd, uint32_t *value)
 	__value;									\
 })
 
-/* The Feature of the mock, of four bytes.  Its one effect is a change at a cold reset. */
+/* Sets the Feature of the mock: four bytes that take effect at a cold reset. */
 static int _set_vendor(int fd, uint32_t scope, uint32_t flags, uint16_t offset, uint32_t value)
 {
 	value = htole32(value);
 	make_set(vendor_uuid, flags, offset, &value, sizeof(value));
-	return _send_request(fd, scope, ANY_ROOM);
+	return _send_request(fd, scope, ANY_REPLY_LEN);
 }
 
 FIXTURE_SETUP(cxl_test)
@@ -760,13 +760,13 @@ TEST_F(cxl_test, set_and_get)
 		EXPECT_EQ(REPLY_HEAD_LEN, reply_len);
 		EXPECT_EQ(values[i], get_vendor(self->fd));
 	}
-	/* A value that is to be saved is one that is written. */
+	/* The saved value can be set as well. */
 	ASSERT_EQ(0, _set_vendor(self->fd, FWCTL_RPC_DEBUG_WRITE,
 				 CXL_SET_FEAT_FLAG_DATA_SAVED_ACROSS_RESET, 0, 42));
 	EXPECT_EQ(42, get_vendor(self->fd));
 }
 
-/* What takes effect at a reset needs DEBUG_WRITE, and more is fine. */
+/* A change that takes effect at a reset needs at least DEBUG_WRITE. */
 TEST_F(cxl_test, set_needs_a_scope)
 {
 	EXPECT_EQ(EINVAL, _set_vendor(self->fd, FWCTL_RPC_CONFIGURATION, 0, 0, ~self->before));
@@ -779,7 +779,7 @@ TEST_F(cxl_test, set_needs_a_scope)
 	EXPECT_EQ(self->before, get_vendor(self->fd));
 }
 
-/* The mock refuses an offset, and that is no failure of the RPC. */
+/* The mock refuses an offset.  The RPC succeeds with its return code. */
 TEST_F(cxl_test, set_refused_by_the_device)
 {
 	ASSERT_EQ(0, _set_vendor(self->fd, FWCTL_RPC_DEBUG_WRITE, 0, 1, ~self->before));
@@ -789,7 +789,7 @@ TEST_F(cxl_test, set_refused_by_the_device)
 	EXPECT_EQ(self->before, get_vendor(self->fd));
 }
 
-/* Whatever is refused has changed nothing. */
+/* Refused requests change nothing. */
 TEST_F(cxl_test, set_refused_by_the_driver)
 {
 	uint32_t value = ~self->before;
@@ -799,14 +799,14 @@ TEST_F(cxl_test, set_refused_by_the_driver)
 			  _set_vendor(self->fd, FWCTL_RPC_DEBUG_WRITE_FULL, action, 0, value));
 	}
 	make_set(vendor_uuid, 0, 0, &value, sizeof(value));
-	for (uint32_t room = 0; room < REPLY_HEAD_LEN; room++) {
-		EXPECT_EQ(EINVAL, _send_request(self->fd, FWCTL_RPC_DEBUG_WRITE, room));
+	for (uint32_t capacity = 0; capacity < REPLY_HEAD_LEN; capacity++) {
+		EXPECT_EQ(EINVAL, _send_request(self->fd, FWCTL_RPC_DEBUG_WRITE, capacity));
 	}
 	request.rpc.hdr.flags = 1;
 	send_request_fails_in_any_scope(EINVAL, self->fd);
 	EXPECT_EQ(self->before, get_vendor(self->fd));
 
-	/* Room for the header of the reply is enough. */
+	/* A buffer for the reply header is enough. */
 	make_set(vendor_uuid, 0, 0, &value, sizeof(value));
 	EXPECT_EQ(0, _send_request(self->fd, FWCTL_RPC_DEBUG_WRITE, REPLY_HEAD_LEN));
 	EXPECT_EQ(value, get_vendor(self->fd));

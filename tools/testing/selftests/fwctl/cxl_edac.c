@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The two users of a CXL memory device's Features at once: fwctl, and the kernel's own EDAC
+ * Concurrent use of the Features of a CXL memory device by fwctl and by the kernel's EDAC
  * controls in /sys/bus/edac/devices/cxl_memN.
  *
  * Needs a memory device with patrol scrub and ECS that the driver cxl_mem binds to, such as the
@@ -12,16 +12,16 @@
 #define EDAC_DIR "/sys/bus/edac/devices"
 #define PATIENCE 300
 
-/* Patrol scrub is first, ECS second: see cxl_utils.h. */
+/* Indexes of exclusive_uuids. */
 enum { SCRUB, ECS };
 
-/* Patrol scrub: capabilities, hours of a cycle and the least of them, and whether it is on. */
+/* Patrol scrub: capabilities, current and minimum cycle in hours, and enable flag. */
 #define SCRUB_LEN 4
-/* ECS: capabilities of the log, and four bytes for each media FRU. */
+/* ECS: log capabilities, and four bytes per media FRU. */
 #define ECS_HEAD 1
 #define ECS_FRU 4
 
-/* What the tests change. */
+/* Files that the tests change. */
 static const char *const controls[] = {
 	"scrub0/current_cycle_duration", "scrub0/enable_background", "ecs_fru0/threshold",
 };
@@ -31,11 +31,11 @@ FIXTURE(edac)
 	struct device dev;
 	long before[ARRAY_SIZE(controls)];
 	int fd;
-	/* Directory of the memdev's controls */
+	/* EDAC directory of the memdev */
 	char dir[PATH_MAX];
 };
 
-/* Reads a number from a file below `dir`; -1 if there is none. */
+/* Reads a number from a file below `dir`.  Returns -1 on error. */
 static long read_number(const char *dir, const char *file)
 {
 	char path[PATH_MAX + 64], text[64];
@@ -63,7 +63,7 @@ FIXTURE_SETUP(edac)
 	snprintf(self->dir, sizeof(self->dir), EDAC_DIR "/cxl_%s", self->dev.parent);
 	if (read_number(self->dir, "scrub0/current_cycle_duration") < 0 ||
 	    read_number(self->dir, "ecs_fru0/threshold") < 0)
-		SKIP(return, "no scrub and ECS controls of the memory device");
+		SKIP(return, "the memory device has no scrub and ECS controls");
 	self->fd = open(self->dev.node, O_RDWR);
 	ASSERT_LE(0, self->fd);
 	for (size_t i = 0; i < ARRAY_SIZE(controls); i++) {
@@ -72,7 +72,7 @@ FIXTURE_SETUP(edac)
 	}
 }
 
-/* The device is as it was for those that come after this. */
+/* Restores the controls. */
 FIXTURE_TEARDOWN(edac)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(controls); i++)
@@ -81,8 +81,8 @@ FIXTURE_TEARDOWN(edac)
 }
 
 /*
- * Get and Set Feature; they leave the static request of cxl_utils.h alone, as several threads make
- * them.  They return 0, an errno, or this and a return code of the device.
+ * Get and Set Feature for use by several threads, without the static request of cxl_utils.h.  They
+ * return 0, an errno, or DEVICE_SAYS plus a return code of the device.
  */
 #define DEVICE_SAYS 0x10000
 
@@ -128,7 +128,7 @@ static int set(int fd, const uint8_t *uuid, const void *data, uint32_t len)
 	return out.hdr.retval ? DEVICE_SAYS + out.hdr.retval : 0;
 }
 
-/* Both read the same, and what EDAC writes fwctl reads. */
+/* fwctl reads the values that EDAC reads and writes. */
 TEST_F_TIMEOUT(edac, one_after_the_other, PATIENCE)
 {
 	for (int hours = 1; hours < 256; hours += 50) {
@@ -147,10 +147,10 @@ TEST_F_TIMEOUT(edac, one_after_the_other, PATIENCE)
 	}
 }
 
-/* One thread; it works until it is told to stop or something is not as it has to be. */
+/* A thread that works until it is stopped or finds a wrong value. */
 struct worker {
 	pthread_t thread;
-	/* Does one thing and looks at what comes of it; returns 0, or why it is wrong. */
+	/* Does one round.  Returns 0 or an error. */
 	int (*work)(struct worker *worker, unsigned int round);
 	const char *name, *dir;
 	int fd;
@@ -176,7 +176,7 @@ static unsigned int rounds_of(const struct worker *worker)
 	return __atomic_load_n(&worker->rounds, __ATOMIC_RELAXED);
 }
 
-/* It alone writes the patrol scrub, so that it reads what it has written. */
+/* Writes the patrol scrub cycle and reads it back; no other thread writes it. */
 static int write_scrub(struct worker *worker, unsigned int round)
 {
 	long seconds = 3600 * (1 + round % 24);
@@ -205,7 +205,7 @@ static int write_ecs(struct worker *worker, unsigned int round)
 	return err;
 }
 
-/* By fwctl: any value that was written, and nothing else. */
+/* Reads through fwctl, which must return a value that was written. */
 static int read_scrub(struct worker *worker, unsigned int round)
 {
 	uint8_t scrub[SCRUB_LEN];
@@ -232,7 +232,7 @@ static int read_ecs(struct worker *worker, unsigned int round)
 	return threshold >= 3 && threshold <= 5 ? 0 : ECHANGED;
 }
 
-/* By fwctl: it never works, and always fails alike. */
+/* Writes through fwctl, which must always fail with the same error. */
 static int fail_to_write(struct worker *worker, unsigned int round)
 {
 	static const uint8_t zeros[64];
@@ -258,7 +258,7 @@ TEST_F_TIMEOUT(edac, both_at_once, PATIENCE)
 	uint32_t len = SCRUB_LEN;
 	bool is_over = false;
 
-	/* A value that the readers expect. */
+	/* Start with a value that the readers expect. */
 	ASSERT_EQ(0, write_number(self->dir, "scrub0/current_cycle_duration", 3600));
 	ASSERT_EQ(0, write_number(self->dir, "ecs_fru0/threshold", 256));
 

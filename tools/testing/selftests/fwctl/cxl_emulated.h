@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The Features of the CXL memory device in tools/fwctl/emu: its README.md says what each of them
- * is.
+ * The Features of the CXL memory device of fwctl-emu.
  */
 #ifndef __SELFTEST_FWCTL_CXL_EMULATED_H
 #define __SELFTEST_FWCTL_CXL_EMULATED_H
@@ -50,7 +49,7 @@ enum feature {
 #define LARGE_LEN 5000
 #define LARGE_AT_RESET_LEN 1000
 #define LIMITED_LEN 1200
-/* The first byte of the limited one is not above that. */
+/* Maximum of the first byte of LIMITED. */
 #define LIMIT 100
 
 static inline uint32_t feature_len(enum feature feature)
@@ -78,8 +77,8 @@ static inline void feature_uuid(enum feature feature, uint8_t *uuid)
 }
 
 /*
- * Several threads can make these requests at a time: they leave alone the static one of
- * cxl_utils.h.  They return 0, an errno, or this and a return code of the device.
+ * Requests for use by several threads, without the static request of cxl_utils.h.  They return
+ * 0, an errno, or DEVICE_SAYS plus a return code of the device.
  */
 #define DEVICE_SAYS 0x10000
 
@@ -108,7 +107,7 @@ static inline int set_feature(int fd, uint32_t scope, enum feature feature, uint
 	return out.hdr.retval ? DEVICE_SAYS + out.hdr.retval : 0;
 }
 
-/* Exactly `len` bytes, or ECHANGED. */
+/* Reads `len` bytes.  Returns ECHANGED if there are fewer. */
 static inline int get_feature(int fd, enum feature feature, uint8_t selection, uint32_t offset,
 			      void *data, uint32_t len)
 {
@@ -133,11 +132,11 @@ static inline int get_feature(int fd, enum feature feature, uint8_t selection, u
 	return 0;
 }
 
-/* The current value of a whole Feature. */
+/* Reads the current value of a whole Feature. */
 #define get_whole(fd, feature, data) \
 	ASSERT_EQ(0, get_feature(fd, feature, CXL_GET_FEAT_SEL_CURRENT_VALUE, 0, data, feature_len(feature)))
 
-/* Its current value is still `data`. */
+/* Returns whether the current value is `data`. */
 #define has_value(fd, feature, data) ({							\
 	uint8_t __now[MAX_VALUE];							\
 	get_whole(fd, feature, __now);							\
@@ -160,9 +159,9 @@ static inline bool find_emulated(struct device *dev)
 	return is_it;
 }
 
-/* An emulated device in an emulated machine on a busy host takes its time. */
+/* Timeout in seconds, for an emulated device under TCG on a busy host. */
 #define PATIENCE 300
 
-#define NO_EMULATED "no emulated CXL memory device of tools/fwctl/emu"
+#define NO_EMULATED "no CXL memory device of fwctl-emu"
 
 #endif

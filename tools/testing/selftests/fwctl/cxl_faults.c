@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A CXL memory device that answers late, wrongly or not at all, and one that goes while RPCs are
- * under way.
+ * A CXL memory device that completes commands late, wrongly or never, and one that is removed with
+ * RPCs in flight.
  *
- * Needs the memory device of tools/fwctl/emu, and in the guest a command `emu` that speaks to its
- * control socket, as the machines of tools/fwctl/vm have it.  FWCTL_TEST_DEV names the device
- * (default: the first device below a memdev).
+ * Needs the memory device of fwctl-emu, and a command `emu` that connects to its control socket.
+ * FWCTL_TEST_DEV names the device (default: the first one below a memdev).
  */
 #include <signal.h>
 
@@ -13,7 +12,7 @@
 
 static const uint32_t full = FWCTL_RPC_DEBUG_WRITE_FULL;
 
-/* Says something to the device behind the driver's back; returns 0 if it obeys. */
+/* Runs a command of the emulator.  Returns 0 on success. */
 static int emu(const char *command)
 {
 	char line[256];
@@ -22,7 +21,7 @@ static int emu(const char *command)
 	return system(line);
 }
 
-/* A number of its counters, or -1. */
+/* Returns a counter of the emulator, or -1. */
 static long emu_counter(const char *pointer)
 {
 	char line[256];
@@ -46,7 +45,7 @@ static long emu_counter(const char *pointer)
 	ASSERT_EQ(0, emu(__command));							\
 } while (0)
 
-/* No fault, and nothing that one holds back. */
+/* Clears all faults and delivers held-back completions. */
 static int emu_calm(void)
 {
 	return emu("clear") || emu("release");
@@ -63,7 +62,7 @@ FIXTURE_SETUP(faults)
 	if (!find_emulated(&self->dev))
 		SKIP(return, NO_EMULATED);
 	if (emu_calm())
-		SKIP(return, "no command emu that the device obeys");
+		SKIP(return, "no emulator: the command emu fails");
 	self->fd = open(self->dev.node, O_RDWR);
 	ASSERT_LE(0, self->fd);
 }
@@ -73,7 +72,7 @@ FIXTURE_TEARDOWN(faults)
 	uint8_t value[LARGE_LEN] = {};
 
 	EXPECT_EQ(0, emu_calm());
-	/* Whatever happened, it works again, and no transfer is left. */
+	/* The device works again, and no transfer is left open. */
 	EXPECT_EQ(0, set_feature(self->fd, full, LARGE, 0, value, sizeof(value)));
 	EXPECT_TRUE(has_value(self->fd, LARGE, value));
 	EXPECT_EQ(emu_counter("/transfers/begun"),
@@ -83,7 +82,7 @@ FIXTURE_TEARDOWN(faults)
 }
 
 /*
- * The device refuses
+ * Refused commands
  */
 
 TEST_F_TIMEOUT(faults, any_return_code, PATIENCE)
@@ -102,7 +101,7 @@ TEST_F_TIMEOUT(faults, any_return_code, PATIENCE)
 	}
 }
 
-/* A read in parts is one value or none. */
+/* If one part of a read fails, the whole read fails. */
 TEST_F_TIMEOUT(faults, part_of_a_get_is_refused, PATIENCE)
 {
 	uint8_t value[LARGE_LEN];
@@ -116,7 +115,7 @@ TEST_F_TIMEOUT(faults, part_of_a_get_is_refused, PATIENCE)
 	}
 }
 
-/* So is a write: what was begun is aborted, and the next one works. */
+/* If one part of a write fails, the transfer is aborted and the next one works. */
 TEST_F_TIMEOUT(faults, part_of_a_set_is_refused, PATIENCE)
 {
 	uint8_t before[LARGE_LEN], value[LARGE_LEN];
@@ -131,7 +130,7 @@ TEST_F_TIMEOUT(faults, part_of_a_set_is_refused, PATIENCE)
 		EXPECT_EQ(DEVICE_SAYS + RC_INTERNAL,
 			  set_feature(self->fd, full, LARGE, 0, value, sizeof(value)));
 		EXPECT_TRUE(has_value(self->fd, LARGE, before));
-		/* A first part that is refused begins nothing. */
+		/* A refused first part does not start a transfer. */
 		EXPECT_EQ(aborted + (nth > 1), emu_counter("/transfers/aborted"));
 
 		EXPECT_EQ(0, set_feature(self->fd, full, LARGE, 0, value, sizeof(value)));
@@ -141,7 +140,7 @@ TEST_F_TIMEOUT(faults, part_of_a_set_is_refused, PATIENCE)
 }
 
 /*
- * The device does not answer: the kernel waits for two seconds
+ * Commands that time out, which takes two seconds
  */
 
 TEST_F_TIMEOUT(faults, late, PATIENCE)
@@ -163,7 +162,7 @@ TEST_F_TIMEOUT(faults, never, PATIENCE)
 
 	fault("op=0x501,never");
 	EXPECT_EQ(ETIMEDOUT, get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)));
-	/* There is one mailbox, and it is not free. */
+	/* The mailbox is still busy. */
 	EXPECT_EQ(EBUSY, get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)));
 	EXPECT_EQ(EBUSY, set_feature(self->fd, full, IMMEDIATE_DATA, 0, value, sizeof(value)));
 	make_get_supported(ENTRY_LEN, 0);
@@ -174,8 +173,8 @@ TEST_F_TIMEOUT(faults, never, PATIENCE)
 }
 
 /*
- * A part gets no answer, and while the mailbox is not free the transfer cannot be aborted: that is
- * made up for before the next one.
+ * A part times out.  The transfer cannot be aborted while the mailbox is busy, so the driver
+ * aborts it before the next one.
  */
 TEST_F_TIMEOUT(faults, part_of_a_set_is_lost, PATIENCE)
 {
@@ -189,7 +188,7 @@ TEST_F_TIMEOUT(faults, part_of_a_set_is_lost, PATIENCE)
 		EXPECT_EQ(ETIMEDOUT, set_feature(self->fd, full, LARGE, 0, value, sizeof(value)));
 		EXPECT_EQ(EBUSY, set_feature(self->fd, full, COLD_RESET, 0, value, SMALL_LEN));
 		ASSERT_EQ(0, emu_calm());
-		/* The device may have got the last one. */
+		/* The device may have executed the last part. */
 		if (lost[i] < 11) {
 			EXPECT_TRUE(has_value(self->fd, LARGE, before));
 		}
@@ -202,10 +201,10 @@ TEST_F_TIMEOUT(faults, part_of_a_set_is_lost, PATIENCE)
 }
 
 /*
- * The device answers wrongly
+ * Wrong completions
  */
 
-/* That is what it said: only the length is for the driver to look at. */
+/* The driver only checks the length, and delivers the rest. */
 TEST_F_TIMEOUT(faults, garbled_answers, PATIENCE)
 {
 	struct {
@@ -228,14 +227,14 @@ TEST_F_TIMEOUT(faults, garbled_answers, PATIENCE)
 		EXPECT_EQ(cases[i].size, reply.out.hdr.size) {
 			TH_LOG("%s", cases[i].effect);
 		}
-		/* An answer where there should be none. */
+		/* A payload where none is expected. */
 		fault("op=0x502,%s", cases[i].effect);
 		EXPECT_EQ(0, set_feature(self->fd, full, IMMEDIATE_LOG, 0, "abcd", SMALL_LEN));
 		ASSERT_EQ(0, emu_calm());
 	}
 }
 
-/* A short part of a value that is read in parts is taken for its end. */
+/* A short part ends a value that is read in parts. */
 TEST_F_TIMEOUT(faults, short_part_of_a_get, PATIENCE)
 {
 	uint8_t uuid[16];
@@ -252,10 +251,10 @@ TEST_F_TIMEOUT(faults, short_part_of_a_get, PATIENCE)
 }
 
 /*
- * The driver offers nothing that goes on in the background, but a device may do so unasked.  The
- * kernel does not wait for it.
+ * The driver allows no background commands, but a device may start one.  The kernel does not
+ * wait for it.
  */
-TEST_F_TIMEOUT(faults, unasked_in_the_background, PATIENCE)
+TEST_F_TIMEOUT(faults, unrequested_background_command, PATIENCE)
 {
 	uint8_t value[SMALL_LEN] = {};
 
@@ -270,19 +269,19 @@ TEST_F_TIMEOUT(faults, unasked_in_the_background, PATIENCE)
 }
 
 /*
- * A value that takes several commands is given up between two of them
+ * Interrupted transfers
  */
 
-/* Every command takes that many milliseconds: less than what the kernel waits for. */
+/* Delays every command by 1.5 s, which is less than the timeout. */
 #define SLOWLY "times=forever,late=1500"
 
 /*
- * Commands that the device may still get once a caller has to stop: one that had begun, one whose
- * caller had not seen it yet, and the abort.  A transfer of LARGE has eleven.
+ * Maximum number of commands after a caller was told to stop: one in progress, one if the caller
+ * has not noticed yet, and the abort.  A transfer of LARGE has eleven.
  */
 #define COMMANDS_TO_STOP 3
 
-/* Commands that the device got so far, to get or to set Features. */
+/* Returns the number of Get or Set Feature commands that the device got. */
 static long commands(bool is_setter)
 {
 	long count = emu_counter(is_setter ? "/commands/Set Feature" : "/commands/Get Feature");
@@ -305,7 +304,7 @@ static int get_large(int fd)
 	return get_feature(fd, LARGE, 0, 0, value, sizeof(value));
 }
 
-/* A program that gets or sets a value in parts; it exits with 1 if that comes to an end. */
+/* Starts a program that gets or sets a value in parts, and exits with 1 when it is complete. */
 static pid_t start_program(int fd, bool is_setter)
 {
 	pid_t pid;
@@ -322,8 +321,8 @@ static pid_t start_program(int fd, bool is_setter)
 }
 
 /*
- * Waits until a second part is on its way since the device had got `before` commands.  Returns
- * false if the value came to an end before: on a slow host, a part can be late for the kernel.
+ * Waits until the device has got a second part since `before`.  Returns false if the transfer
+ * ended first: on a slow host a part may time out.
  */
 static bool wait_for_parts(bool is_setter, long before, bool (*has_ended)(void *arg), void *arg)
 {
@@ -368,14 +367,14 @@ TEST_F_TIMEOUT(faults, killed_between_parts, PATIENCE)
 				EXPECT_GE(at + COMMANDS_TO_STOP, commands(is_setter));
 			}
 			ASSERT_EQ(0, emu_calm());
-			/* The mailbox is free, and no transfer in the way. */
+			/* The mailbox is free and no transfer is open. */
 			EXPECT_EQ(0, set_large(self->fd, is_setter));
 		}
 		EXPECT_TRUE(is_killed);
 	}
 }
 
-/* A value that a thread gets or sets. */
+/* A transfer by a thread. */
 struct transfer {
 	pthread_t thread;
 	int fd;
@@ -405,13 +404,13 @@ static bool start_transfer(struct transfer *transfer, int fd, bool is_setter)
 	return !pthread_create(&transfer->thread, NULL, transfer_main, transfer);
 }
 
-/* On a slow host, a part may come too late for the kernel: the test has to try again. */
+/* Returns whether a part timed out, which happens on slow hosts: try again. */
 static bool was_too_late(int err)
 {
 	return err == ETIMEDOUT || err == EBUSY;
 }
 
-/* A signal that the program handles interrupts no value. */
+/* Signals with a handler do not interrupt a transfer. */
 static void handle(int signal)
 {
 }
@@ -435,7 +434,7 @@ TEST_F_TIMEOUT(faults, handled_signal_between_parts, PATIENCE)
 	}
 }
 
-/* Whoever waits for the mailbox can be killed as well, however long the other one takes. */
+/* A caller that waits for the mailbox can be killed. */
 TEST_F_TIMEOUT(faults, killed_before_the_first_part, PATIENCE)
 {
 	for (int is_setter = 0; is_setter < 2; is_setter++) {
@@ -464,7 +463,7 @@ TEST_F_TIMEOUT(faults, killed_before_the_first_part, PATIENCE)
 			is_killed = !was_too_late(transfer.err);
 			if (is_killed) {
 				EXPECT_EQ(0, transfer.err);
-				/* The other one had some nine parts to go. */
+				/* The other transfer had about nine parts left. */
 				EXPECT_TRUE(has_waited && was_first);
 			}
 			ASSERT_EQ(0, emu_calm());
@@ -474,7 +473,7 @@ TEST_F_TIMEOUT(faults, killed_before_the_first_part, PATIENCE)
 }
 
 /*
- * The driver or the device goes, while several threads are at it
+ * Unbind and removal with calls in flight
  */
 
 struct caller {
@@ -482,12 +481,12 @@ struct caller {
 	int fd;
 	enum feature feature;
 	bool is_setter;
-	/* What ended it. */
+	/* The errno that ended it */
 	int err;
 	unsigned int calls;
 };
 
-/* Until the device is gone: no call takes for ever, and no errno is one that nobody expects. */
+/* Calls until the device is removed.  Every call returns, with an expected errno. */
 static void *caller_main(void *arg)
 {
 	struct caller *caller = arg;
@@ -508,7 +507,7 @@ static void *caller_main(void *arg)
 
 #define CALLERS 6
 
-/* Of all kinds, each with its own file; they are under way when this returns. */
+/* Starts callers of all kinds with a file each, and waits until they are in flight. */
 static bool start_callers(const struct device *dev, struct caller *callers)
 {
 	memset(callers, 0, CALLERS * sizeof(*callers));
@@ -537,7 +536,7 @@ static bool start_callers(const struct device *dev, struct caller *callers)
 	}										\
 } while (0)
 
-/* The driver and the name that the memdev's auxiliary device has there. */
+/* Finds the driver of the auxiliary device of the memdev, and its name there. */
 static bool find_auxiliary(char *driver, size_t size, char *name, size_t name_size)
 {
 	const char *drivers = "/sys/bus/auxiliary/drivers";
@@ -568,8 +567,8 @@ static int write_below(const char *dir, const char *file, const char *text)
 	return write_text(path, text);
 }
 
-/* Opens what is the device now. */
-static int open_anew(struct device *dev)
+/* Finds and opens the current device. */
+static int reopen(struct device *dev)
 {
 	for (int i = 0; i < 1000; i++) {
 		int fd = find_emulated(dev) ? open(dev->node, O_RDWR) : -1;
@@ -581,14 +580,14 @@ static int open_anew(struct device *dev)
 	return -1;
 }
 
-TEST_F_TIMEOUT(faults, unbind_with_calls_under_way, PATIENCE)
+TEST_F_TIMEOUT(faults, unbind_with_calls_in_flight, PATIENCE)
 {
 	char driver[PATH_MAX], name[64];
 	struct caller callers[CALLERS];
 
 	ASSERT_TRUE(find_auxiliary(driver, sizeof(driver), name, sizeof(name)));
 	for (int round = 0; round < 3; round++) {
-		/* At once, or with commands that take a while. */
+		/* Without delays, then with slow commands. */
 		if (round)
 			fault("times=forever,late=20");
 		ASSERT_TRUE(start_callers(&self->dev, callers));
@@ -598,21 +597,21 @@ TEST_F_TIMEOUT(faults, unbind_with_calls_under_way, PATIENCE)
 		close(self->fd);
 		ASSERT_EQ(0, emu_calm());
 		ASSERT_EQ(0, write_below(driver, "bind", name));
-		self->fd = open_anew(&self->dev);
+		self->fd = reopen(&self->dev);
 		ASSERT_LE(0, self->fd);
 	}
 }
 
-/* Unbinds the driver and binds it again, and opens the new device. */
+/* Rebinds the driver and opens the new device. */
 #define bind_again(self, driver, name) do {						\
 	close((self)->fd);								\
 	ASSERT_EQ(0, write_below(driver, "unbind", name));				\
 	ASSERT_EQ(0, write_below(driver, "bind", name));				\
-	(self)->fd = open_anew(&(self)->dev);						\
+	(self)->fd = reopen(&(self)->dev);						\
 	ASSERT_LE(0, (self)->fd);							\
 } while (0)
 
-/* Those who wait for the mailbox included; afterwards, a Set works at once. */
+/* Also ends callers that wait for the mailbox.  A Set works at once afterwards. */
 TEST_F_TIMEOUT(faults, unbind_between_parts, PATIENCE)
 {
 	char driver[PATH_MAX], name[64];
@@ -646,7 +645,7 @@ TEST_F_TIMEOUT(faults, unbind_between_parts, PATIENCE)
 			ASSERT_EQ(0, emu_calm());
 			close(self->fd);
 			ASSERT_EQ(0, write_below(driver, "bind", name));
-			self->fd = open_anew(&self->dev);
+			self->fd = reopen(&self->dev);
 			ASSERT_LE(0, self->fd);
 			EXPECT_EQ(0, set_large(self->fd, 3));
 		}
@@ -654,14 +653,14 @@ TEST_F_TIMEOUT(faults, unbind_between_parts, PATIENCE)
 	}
 }
 
-/* Leaves the device in the middle of a transfer, deaf to an abort. */
+/* Leaves a transfer open that the driver cannot abort. */
 #define lose_a_part(self) do {								\
 	fault("op=0x502,nth=3,never");							\
 	ASSERT_EQ(ETIMEDOUT, set_large((self)->fd, 97));				\
 	ASSERT_LT(0, emu_counter("/transfers/open/bytes"));				\
 } while (0)
 
-/* The transfer that could not be aborted is not forgotten with the driver. */
+/* The next binding of the driver aborts a transfer that an earlier one left open. */
 TEST_F_TIMEOUT(faults, open_transfer_and_unbind, PATIENCE)
 {
 	char driver[PATH_MAX], name[64];
@@ -672,7 +671,7 @@ TEST_F_TIMEOUT(faults, open_transfer_and_unbind, PATIENCE)
 		long aborted = emu_counter("/transfers/aborted");
 
 		lose_a_part(self);
-		/* The new device is found by a command. */
+		/* The new device is probed with a command. */
 		ASSERT_EQ(0, emu_calm());
 		bind_again(self, driver, name);
 		EXPECT_EQ(0, set_feature(self->fd, full, COLD_RESET, 0, value, sizeof(value)));
@@ -681,7 +680,7 @@ TEST_F_TIMEOUT(faults, open_transfer_and_unbind, PATIENCE)
 	}
 }
 
-/* The PCI function of a memdev, a directory of sysfs. */
+/* Finds the sysfs directory of the PCI function of a memdev. */
 static bool find_function(const struct device *dev, char *function)
 {
 	char path[PATH_MAX];
@@ -690,8 +689,8 @@ static bool find_function(const struct device *dev, char *function)
 	return realpath(path, function);
 }
 
-/* All at once, the mailbox included. */
-TEST_F_TIMEOUT(faults, remove_with_calls_under_way, PATIENCE)
+/* Removes the PCI function, including the mailbox. */
+TEST_F_TIMEOUT(faults, remove_with_calls_in_flight, PATIENCE)
 {
 	struct caller callers[CALLERS];
 	char function[PATH_MAX];
@@ -706,12 +705,12 @@ TEST_F_TIMEOUT(faults, remove_with_calls_under_way, PATIENCE)
 		close(self->fd);
 		ASSERT_EQ(0, emu_calm());
 		ASSERT_EQ(0, write_text("/sys/bus/pci/rescan", "1"));
-		self->fd = open_anew(&self->dev);
+		self->fd = reopen(&self->dev);
 		ASSERT_LE(0, self->fd);
 	}
 }
 
-/* Nor is it when the mailbox itself goes: that is the last chance to abort it. */
+/* An open transfer is aborted at the latest when the mailbox is removed. */
 TEST_F_TIMEOUT(faults, open_transfer_and_unbind_of_the_function, PATIENCE)
 {
 	long aborted = emu_counter("/transfers/aborted");
@@ -727,13 +726,13 @@ TEST_F_TIMEOUT(faults, open_transfer_and_unbind_of_the_function, PATIENCE)
 	EXPECT_EQ(aborted + 1, emu_counter("/transfers/aborted"));
 	ASSERT_EQ(0, write_below("/sys/bus/pci/drivers/cxl_pci", "bind",
 				 strrchr(function, '/') + 1));
-	self->fd = open_anew(&self->dev);
+	self->fd = reopen(&self->dev);
 	ASSERT_LE(0, self->fd);
 	EXPECT_EQ(0, set_feature(self->fd, full, COLD_RESET, 0, value, sizeof(value)));
 }
 
-/* Pulled out: the mailbox reads as all ones.  Somebody notices later, and removes it. */
-TEST_F_TIMEOUT(faults, vanish_with_calls_under_way, PATIENCE)
+/* Surprise removal: the mailbox reads as all ones until the device is removed from sysfs. */
+TEST_F_TIMEOUT(faults, vanish_with_calls_in_flight, PATIENCE)
 {
 	struct caller callers[CALLERS];
 	char function[PATH_MAX];
@@ -748,11 +747,11 @@ TEST_F_TIMEOUT(faults, vanish_with_calls_under_way, PATIENCE)
 	end_callers(callers);
 	close(self->fd);
 
-	/* As after power on, which no transfer survives. */
+	/* Power on, which no transfer survives. */
 	ASSERT_EQ(0, emu("clear"));
 	ASSERT_EQ(0, emu("return"));
 	ASSERT_EQ(0, write_text("/sys/bus/pci/rescan", "1"));
-	self->fd = open_anew(&self->dev);
+	self->fd = reopen(&self->dev);
 	ASSERT_LE(0, self->fd);
 }
 

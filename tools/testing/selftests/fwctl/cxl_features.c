@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who may set which Feature of a CXL memory device, what becomes of its values, and values that are
- * larger than the mailbox.
+ * The scope that setting each Feature of a CXL memory device needs, the resulting values, and
+ * values larger than the mailbox.
  *
- * Needs the memory device of tools/fwctl/emu, which has a Feature for each effect that setting one
- * can have.  FWCTL_TEST_DEV names it (default: the first device below a memdev).
+ * Needs the memory device of fwctl-emu, which has a Feature for each effect.  FWCTL_TEST_DEV names
+ * it (default: the first one below a memdev).
  */
 #include "cxl_emulated.h"
 
@@ -31,13 +31,10 @@ FIXTURE_TEARDOWN(features)
  * Effects and scopes
  */
 
-/* No scope is enough: refused as a request that is not well-formed. */
+/* Refused in any scope, as an invalid request. */
 #define NEVER 4
 
-/*
- * The least scope that may set each Feature, and its effects as the device has to list them, CXL
- * specification 3.2, 8.2.10.6.1.
- */
+/* The minimum scope for setting each Feature, and its effects, see CXL 3.2, 8.2.10.6.1. */
 static const struct {
 	uint32_t scope;
 	uint16_t effects;
@@ -73,7 +70,7 @@ static const struct {
 	[RESETS_NOT_VALID] = { NEVER, 0x0c00 },
 };
 
-/* The device is the one that the tests think it is. */
+/* The device has the Features that the tests expect. */
 TEST_F_TIMEOUT(features, listed, PATIENCE)
 {
 	make_get_supported(MAX_FEATURES * ENTRY_LEN, 0);
@@ -93,7 +90,7 @@ TEST_F_TIMEOUT(features, listed, PATIENCE)
 	}
 }
 
-/* All of its values, so that nothing can change unseen. */
+/* Reads all values of a Feature, to detect any change. */
 static int get_values(int fd, enum feature feature, uint8_t values[3][MAX_VALUE])
 {
 	for (int selection = 0; selection < 3; selection++) {
@@ -133,7 +130,7 @@ TEST_F_TIMEOUT(features, every_effect_in_every_scope, PATIENCE)
 				memcpy(before[is_at_once ? CXL_GET_FEAT_SEL_CURRENT_VALUE :
 							   CXL_GET_FEAT_SEL_SAVED_VALUE],
 				       value, feature_len(i));
-				/* The driver asks for all values to be saved, as mainline does. */
+				/* The driver always sets the flag "save". */
 				if (is_at_once && i != CURRENT_ONLY)
 					memcpy(before[CXL_GET_FEAT_SEL_SAVED_VALUE], value,
 					       feature_len(i));
@@ -149,7 +146,7 @@ TEST_F_TIMEOUT(features, selections, PATIENCE)
 {
 	uint8_t current[SMALL_LEN], now[SMALL_LEN], initial[SMALL_LEN] = { 4, 5, 6, 7 };
 
-	/* What waits for a reset is saved, and not current. */
+	/* A value that waits for a reset is the saved but not the current one. */
 	get_whole(self->fd, COLD_RESET, current);
 	EXPECT_EQ(0, set_feature(self->fd, FWCTL_RPC_DEBUG_WRITE, COLD_RESET, 0, "abcd", 4));
 	EXPECT_TRUE(has_value(self->fd, COLD_RESET, current));
@@ -165,8 +162,8 @@ TEST_F_TIMEOUT(features, selections, PATIENCE)
 	}
 }
 
-/* Of the values of a Feature, one that is set is the saved one as well: the flag does not matter. */
-TEST_F_TIMEOUT(features, saved_whatever_the_flag_says, PATIENCE)
+/* A value that is set is always saved, regardless of the flag. */
+TEST_F_TIMEOUT(features, saved_regardless_of_the_flag, PATIENCE)
 {
 	uint32_t flags[] = { 0, CXL_SET_FEAT_FLAG_DATA_SAVED_ACROSS_RESET };
 	enum feature sorts[] = { IMMEDIATE_CONFIGURATION, COLD_RESET, LARGE };
@@ -179,7 +176,7 @@ TEST_F_TIMEOUT(features, saved_whatever_the_flag_says, PATIENCE)
 			fill_pattern(value, len, 2 * i + j);
 			feature_uuid(sorts[i], uuid);
 			make_set(uuid, flags[j], 0, value, len);
-			ASSERT_EQ(0, _send_request(self->fd, FWCTL_RPC_DEBUG_WRITE_FULL, ANY_ROOM));
+			ASSERT_EQ(0, _send_request(self->fd, FWCTL_RPC_DEBUG_WRITE_FULL, ANY_REPLY_LEN));
 			EXPECT_EQ(RC_SUCCESS, reply.out.hdr.retval);
 			EXPECT_EQ(0, get_feature(self->fd, sorts[i], CXL_GET_FEAT_SEL_SAVED_VALUE, 0,
 						 saved, len));
@@ -201,7 +198,7 @@ TEST_F_TIMEOUT(features, read_only, PATIENCE)
 	EXPECT_TRUE(has_value(self->fd, READ_ONLY, before));
 }
 
-/* Changeable, says the device; not for you, says the kernel. */
+/* The kernel refuses to set exclusive Features even if the device lists them as changeable. */
 TEST_F_TIMEOUT(features, exclusive, PATIENCE)
 {
 	uint8_t before[SMALL_LEN];
@@ -214,7 +211,7 @@ TEST_F_TIMEOUT(features, exclusive, PATIENCE)
 }
 
 /*
- * What the device says is delivered
+ * Return codes of the device
  */
 
 TEST_F_TIMEOUT(features, refused_by_the_device, PATIENCE)
@@ -230,11 +227,11 @@ TEST_F_TIMEOUT(features, refused_by_the_device, PATIENCE)
 
 	make_set(emulated_uuid, 0, 0, value, 4);
 	request.rpc.set_feat_in.hdr.version = 2;
-	ASSERT_EQ(0, _send_request(self->fd, full, ANY_ROOM));
+	ASSERT_EQ(0, _send_request(self->fd, full, ANY_REPLY_LEN));
 	EXPECT_EQ(RC_VERSION, reply.out.hdr.retval);
 }
 
-/* In the middle of a transfer or at its end: it is aborted, and the next one works. */
+/* A transfer that the device refuses is aborted, and the next one works. */
 TEST_F_TIMEOUT(features, transfer_refused_by_the_device, PATIENCE)
 {
 	uint8_t value[LIMITED_LEN], before[LIMITED_LEN];
@@ -247,7 +244,7 @@ TEST_F_TIMEOUT(features, transfer_refused_by_the_device, PATIENCE)
 		EXPECT_EQ(DEVICE_SAYS + RC_INPUT,
 			  set_feature(self->fd, full, LIMITED, 0, value, LIMITED_LEN));
 		EXPECT_TRUE(has_value(self->fd, LIMITED, before));
-		/* The last part is beyond the end. */
+		/* The last part exceeds the Feature. */
 		EXPECT_EQ(DEVICE_SAYS + RC_INPUT,
 			  set_feature(self->fd, full, LIMITED, 200, value, LIMITED_LEN));
 		EXPECT_TRUE(has_value(self->fd, LIMITED, before));
@@ -259,12 +256,12 @@ TEST_F_TIMEOUT(features, transfer_refused_by_the_device, PATIENCE)
 }
 
 /*
- * Larger than the mailbox
+ * Values larger than the mailbox
  */
 
 TEST_F_TIMEOUT(features, large_values, PATIENCE)
 {
-	/* Around those that fill one, two and three commands of 512 bytes. */
+	/* Lengths around one, two and three commands of 512 bytes. */
 	static const uint32_t lens[] = { 1, 480, 481, 960, 961, 1441, LARGE_LEN };
 	uint8_t expected[LARGE_LEN], value[LARGE_LEN], part[LARGE_LEN];
 	const uint32_t full = FWCTL_RPC_DEBUG_WRITE_FULL;
@@ -290,7 +287,7 @@ TEST_F_TIMEOUT(features, large_values, PATIENCE)
 	}
 }
 
-/* A transfer needs the scope that a single command does, and nothing is sent before that is clear. */
+/* A transfer needs the scope of a single command, which is checked before anything is sent. */
 TEST_F_TIMEOUT(features, large_value_at_a_reset, PATIENCE)
 {
 	uint8_t before[LARGE_AT_RESET_LEN], value[LARGE_AT_RESET_LEN], saved[LARGE_AT_RESET_LEN];
@@ -318,7 +315,7 @@ struct user {
 	int err;
 };
 
-/* All bytes the same, or it is mixed from two. */
+/* Returns whether all bytes are the same, so the value is from one transfer. */
 static bool is_of_one(const uint8_t *value, uint32_t len)
 {
 	return all_bytes_are(value, value[0], len);
@@ -344,8 +341,7 @@ static void *user_main(void *arg)
 }
 
 /*
- * The device has one transfer at a time: each is sent to its end before another begins, and what is
- * read in parts was there at one time.
+ * Transfers are not interleaved: values that are read in parts are consistent.
  */
 TEST_F_TIMEOUT(features, transfers_of_several_files, PATIENCE)
 {

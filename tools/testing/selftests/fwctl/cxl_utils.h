@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Requests to a CXL memory device, and its replies.  Section numbers are those of the CXL
- * specification, revision 3.2.
+ * Requests to a CXL memory device, and its replies.  Section numbers are those of CXL 3.2.
  */
 #ifndef __SELFTEST_FWCTL_CXL_UTILS_H
 #define __SELFTEST_FWCTL_CXL_UTILS_H
@@ -10,7 +9,7 @@
 
 #include "fwctl_utils.h"
 
-/* The header uses it, and leaves it to the kernel to say what it is. */
+/* A kernel macro that the uapi header uses. */
 #define __packed __attribute__((packed))
 #define BIT(bit) (1u << (bit))
 #include <fwctl/cxl.h>
@@ -32,20 +31,20 @@
 #define SET_LEN sizeof(struct cxl_mbox_set_feat_hdr)
 
 #define MAX_FEATURES 64
-/* No byte of a Feature has an offset from here on. */
+/* Limit of offsets in a Feature. */
 #define FEATURE_SPACE 0x10000
 
 static const uint8_t unknown_uuid[16] = {
 	0xf0, 0x0d, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
 };
 
-/* The one of cxl_test. */
+/* The settable Feature of cxl_test. */
 static const uint8_t vendor_uuid[16] = {
 	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 	0xff,
 };
 
-/* Those of tools/fwctl/emu, with their numbers as the last byte. */
+/* The Features of fwctl-emu, whose numbers are the last byte. */
 static const uint8_t emulated_uuid[16] = { 0x66, 0x77, 0x63, 0x74, 0x6c, 0, 0x40, 0, 0x80 };
 
 static inline bool is_emulated(const uint8_t *uuid)
@@ -54,8 +53,8 @@ static inline bool is_emulated(const uint8_t *uuid)
 }
 
 /*
- * Those that the kernel keeps to itself: scrub, ECS, the two PPR, and the sparing of cachelines,
- * rows, banks and ranks.
+ * Features that are exclusive to the kernel: patrol scrub, ECS, soft and hard PPR, and
+ * cacheline, row, bank and rank sparing.
  */
 static const uint8_t exclusive_uuids[][16] = {
 	{ 0x96, 0xda, 0xd7, 0xd6, 0xfd, 0xe8, 0x48, 0x2b, 0xa7, 0x33, 0x75, 0x77, 0x4e, 0x06, 0xdb, 0x8a },
@@ -78,8 +77,7 @@ static inline bool is_exclusive(const uint8_t *uuid)
 }
 
 /*
- * One RPC.  The request is built here, sent by send_request(), and the reply is here afterwards;
- * behind it lie canaries.
+ * Buffers for one RPC: the request for send_request(), and its reply, followed by canaries.
  */
 #define REQUEST_SIZE (2 * FEATURE_SPACE)
 #define REPLY_SIZE (2 * FEATURE_SPACE)
@@ -96,8 +94,8 @@ static union {
 } reply;
 static uint32_t reply_len;
 
-/* Room for any reply. */
-#define ANY_ROOM 0x11000
+/* Buffer size for any reply. */
+#define ANY_REPLY_LEN 0x11000
 
 static inline void make_request(uint32_t opcode, const void *payload, uint32_t len)
 {
@@ -140,37 +138,37 @@ static inline void make_set(const uint8_t *uuid, uint32_t flags, uint16_t offset
 	request_len += len;
 }
 
-/* Returns 0 or an errno, or ECHANGED if the reply is not what it claims to be. */
-static inline int _send_request(int fd, uint32_t scope, uint32_t room)
+/* Returns 0 or an errno, or ECHANGED if the reply is inconsistent. */
+static inline int _send_request(int fd, uint32_t scope, uint32_t capacity)
 {
 	uint32_t written;
 	int err;
 
 	memset(&reply, 0xee, sizeof(reply));
-	reply_len = room;
+	reply_len = capacity;
 	err = _fwctl_rpc(fd, scope, &request, request_len, &reply, &reply_len);
 	if (err)
 		return all_bytes_are(&reply, 0xee, sizeof(reply)) ? err : ECHANGED;
 
-	written = reply_len < room ? reply_len : room;
+	written = reply_len < capacity ? reply_len : capacity;
 	if (!all_bytes_are(reply.bytes + written, 0xee, sizeof(reply) - written))
 		return ECHANGED;
-	/* Better than mainline, whose replies are 8 bytes longer than what is in them. */
-	if (room >= REPLY_HEAD_LEN && reply_len != REPLY_HEAD_LEN + reply.out.hdr.size)
+	/* The length of the reply is that of its content. */
+	if (capacity >= REPLY_HEAD_LEN && reply_len != REPLY_HEAD_LEN + reply.out.hdr.size)
 		return ECHANGED;
 	return 0;
 }
 
-/* The request in scope CONFIGURATION, which is enough for all but Set Feature. */
-#define send_request(fd) ASSERT_EQ(0, _send_request(fd, FWCTL_RPC_CONFIGURATION, ANY_ROOM))
+/* Sends the request in scope CONFIGURATION, which is enough for all but Set Feature. */
+#define send_request(fd) ASSERT_EQ(0, _send_request(fd, FWCTL_RPC_CONFIGURATION, ANY_REPLY_LEN))
 
 #define send_request_fails(expected, fd) \
-	EXPECT_EQ(expected, _send_request(fd, FWCTL_RPC_CONFIGURATION, ANY_ROOM))
+	EXPECT_EQ(expected, _send_request(fd, FWCTL_RPC_CONFIGURATION, ANY_REPLY_LEN))
 
 /* The same in every scope. */
 #define send_request_fails_in_any_scope(expected, fd) do {				\
 	for (uint32_t __scope = 0; __scope < 4; __scope++) {				\
-		EXPECT_EQ(expected, _send_request(fd, __scope, ANY_ROOM)) {		\
+		EXPECT_EQ(expected, _send_request(fd, __scope, ANY_REPLY_LEN)) {		\
 			TH_LOG("scope %u", __scope);					\
 		}									\
 	}										\

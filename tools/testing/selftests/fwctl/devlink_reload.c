@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What "devlink dev reload BUS/DEVICE" does, where there is no devlink: the driver loads again.
+ * A minimal "devlink dev reload BUS/DEVICE", for systems without iproute2.
  *
  * usage: devlink_reload BUS/DEVICE
  */
@@ -14,7 +14,7 @@
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
 
-/* A request, and an answer to one. */
+/* A netlink message. */
 struct message {
 	struct nlmsghdr nl;
 	struct genlmsghdr genl;
@@ -41,7 +41,9 @@ static void add_string(struct message *msg, int type, const char *text)
 	msg->nl.nlmsg_len = NLMSG_ALIGN(msg->nl.nlmsg_len) + NLA_ALIGN(attr->nla_len);
 }
 
-/* Sends a request and waits for its end; an errno, or 0.  The answer before that is left in `answer`. */
+/*
+ * Sends a request and waits for its completion.  Returns 0 or an errno, and the reply in `answer`.
+ */
 static int ask(int fd, struct message *msg, struct message *answer)
 {
 	struct message got;
@@ -62,7 +64,7 @@ static int ask(int fd, struct message *msg, struct message *answer)
 	}
 }
 
-/* The number of the family "devlink"; 0 if the kernel has none. */
+/* Returns the number of the family "devlink", or 0 if the kernel does not have it. */
 static int find_family(int fd)
 {
 	struct message msg, answer = {};

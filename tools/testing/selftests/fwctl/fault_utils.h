@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Fault injection for the calling thread: the n-th step, an allocation or a copy from or to user
- * space, fails.
+ * Fault injection for the calling thread.  A step is an allocation or a copy from or to user
+ * space.
  */
 #ifndef __SELFTEST_FWCTL_FAULT_UTILS_H
 #define __SELFTEST_FWCTL_FAULT_UTILS_H
@@ -12,7 +12,7 @@
 
 static const char *const kinds[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
 
-/* Allocations that may wait fail as well, and none of the failures is worth a stack trace. */
+/* Also fail allocations that may sleep, and do not log stack traces. */
 static const struct {
 	const char *name, *value;
 } settings[] = {
@@ -20,7 +20,7 @@ static const struct {
 	{ "ignore-gfp-wait", "N" },
 	{ "ignore-gfp-highmem", "N" },
 	{ "min-order", "0" },
-	/* See can_be_without_memory(), which changes them. */
+	/* can_be_without_memory() changes these. */
 	{ "probability", "0" },
 	{ "task-filter", "N" },
 };
@@ -33,7 +33,7 @@ static inline void setting_path(char *path, size_t size, size_t kind, size_t set
 	snprintf(path, size, "%s/%s/%s", debugfs, kinds[kind], settings[setting].name);
 }
 
-/* Returns false if there is nothing to be configured. */
+/* Returns false if the kernel has no fault injection. */
 static inline bool configure_faults(void)
 {
 	char path[PATH_MAX];
@@ -66,25 +66,25 @@ static inline void restore_faults(void)
 	}
 }
 
-/* Kept open, as opening it takes allocations itself. */
+/* Kept open, since opening it allocates. */
 static int fail_nth = -1;
 
-/* From here on the `nth` one fails, from 1; with 0 none does.  For the calling thread. */
+/* Makes the `nth` step from now on fail, counted from 1, or none if 0. */
 static inline void arm(unsigned int nth)
 {
 	char text[16];
 
 	snprintf(text, sizeof(text), "%u", nth);
-	/* It copies from user space, so that it can be what fails; the second time it cannot. */
+	/* The write copies from user space, so it can fail itself, but only once. */
 	if (pwrite(fail_nth, text, strlen(text), 0) < 0 &&
 	    pwrite(fail_nth, text, strlen(text), 0) < 0)
 		abort();
 }
 
-/* Ends it; returns whether it came to a failure. */
+/* Disarms, and returns whether a step failed. */
 static inline bool disarm(void)
 {
-	/* If this is what fails, nothing else has. */
+	/* If the read itself fails, no step has. */
 	char text[16] = "1";
 
 	pread(fail_nth, text, sizeof(text) - 1, 0);
@@ -92,7 +92,7 @@ static inline bool disarm(void)
 	return atoi(text) == 0;
 }
 
-/* Returns false if the kernel has no fault injection, or none that does anything. */
+/* Returns false if the kernel has no working fault injection. */
 static inline bool start_faults(void)
 {
 	struct stat stat_of_root;
@@ -112,16 +112,16 @@ static inline void end_faults(void)
 }
 
 /*
- * No memory at all, for the calling thread
+ * Failure of all allocations of the calling thread
  */
 
 static int make_it_fail = -1;
 
-/* Nothing fails yet.  Returns false if it cannot be done here. */
+/* Prepares without_memory().  Returns false if the kernel does not support it. */
 static inline bool can_be_without_memory(void)
 {
 	static const char *const of_memory[] = { "failslab", "fail_page_alloc" };
-	/* The filter first: a probability is for everybody. */
+	/* The filter comes first: without it the probability applies to all tasks. */
 	static const char *const values[][2] = {
 		{ "task-filter", "Y" }, { "times", "-1" }, { "interval", "1" }, { "probability", "100" },
 	};
@@ -138,7 +138,7 @@ static inline bool can_be_without_memory(void)
 	return make_it_fail >= 0;
 }
 
-/* err = call, without memory. */
+/* Sets err to the result of a call whose allocations all fail. */
 #define without_memory(err, call) do {								\
 	ASSERT_EQ(1, pwrite(make_it_fail, "1", 1, 0));						\
 	err = (call);										\
@@ -146,16 +146,16 @@ static inline bool can_be_without_memory(void)
 } while (0)
 
 /*
- * One step after the other
+ * Sweeps
  */
 
-/* A call that takes more than this many steps is not one of ours. */
+/* More steps than any call under test takes. */
 #define MAX_NTH 2000
 
-/* What a sweep came to. */
+/* Result of a sweep. */
 struct sweep {
 	unsigned int failures;
-	/* How often the call failed, by errno. */
+	/* Number of failed calls, by errno. */
 	unsigned int errors[256];
 };
 
@@ -176,7 +176,7 @@ static inline const char *errno_name(int err)
 	return strerror(err);
 }
 
-/* One line, from which a table can be made. */
+/* Prints the line that "make faults" parses. */
 static inline void report_sweep(const char *what, const struct sweep *sweep)
 {
 	char text[512] = "", *end = text;
@@ -198,14 +198,14 @@ static inline bool is_one_of(int err, const int *expected, size_t count)
 	return false;
 }
 
-/* Which steps fail: the `first` one, and every `every`-th one after it, each of them `tries` times. */
+/* The steps to fail: `first`, and every `every`-th after it, each `tries` times. */
 struct steps {
 	unsigned int first, every, tries;
 };
 
 /*
- * Twice in a row: if an attempt takes a step more than others, because a slab has to be filled, the
- * next one takes a step less again, and would go past one.
+ * Each step twice: an attempt that has to refill a slab takes an extra step, so the next attempt
+ * would skip one.
  */
 static const struct steps all_steps = { 1, 1, 2 };
 
@@ -217,7 +217,7 @@ static inline unsigned int number_from_environment(const char *name)
 	return number > 0 ? number : 1;
 }
 
-/* FWCTL_TEST_EVERY=7 FWCTL_TEST_FIRST=3: the 3rd, 10th, 17th, ... one.  All of them unless it is said. */
+/* Steps 3, 10, 17, ... for FWCTL_TEST_FIRST=3 FWCTL_TEST_EVERY=7.  All steps by default. */
 static inline struct steps chosen_steps(void)
 {
 	return (struct steps){
@@ -227,7 +227,7 @@ static inline struct steps chosen_steps(void)
 	};
 }
 
-/* "load", or "load, step 3 and every 7th". */
+/* Returns "load" or "load, step 3 and every 7th". */
 static inline const char *swept_name(char *text, size_t size, const char *what, struct steps steps)
 {
 	if (steps.every == 1 && steps.first == 1)
@@ -237,9 +237,9 @@ static inline const char *swept_name(char *text, size_t size, const char *what, 
 }
 
 /*
- * Runs `call`, an expression that is 0 or an errno, with one of the steps failing, then the next
- * one, and so on, until none does; `what` is its name for the report.  `after` runs each time,
- * without failures, and can look at `err`, which is 0 or one of the errnos that follow.
+ * Evaluates `call`, which is 0 or an errno, with the first step failing, then the next, until no
+ * step fails.  `what` names it in the report.  `after` runs after each attempt without failures
+ * and can use `err`, which is 0 or one of the errnos that follow.
  */
 #define sweep_steps(what, which, call, after, ...) do {						\
 	const int __expected[] = { __VA_ARGS__ };						\
@@ -273,7 +273,7 @@ static inline const char *swept_name(char *text, size_t size, const char *what, 
 	ASSERT_TRUE(__has_ended);								\
 } while (0)
 
-/* The same with each step. */
+/* Sweeps all steps. */
 #define sweep(what, call, after, ...)								\
 	sweep_steps(what, all_steps, call, after, ##__VA_ARGS__)
 

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The user space interface of fwctl, on a live device of a loopback sample: the ioctls, from their
- * structures to the scopes.
+ * The ioctls of fwctl on a loopback device: the size protocol, FWCTL_INFO, and scopes.
  *
- * FWCTL_TEST_DEV names the device (default: the first of its kind), FWCTL_TEST_DRIVER the sample,
- * "rust" or "c" (default: either).  Nobody else may use the device meanwhile.  Builds as a 32-bit
- * program, too.
- *
- * The tests hold for any core that keeps the contract.  On mainline's C core those fail where this
- * core is better on purpose; these say so.
+ * FWCTL_TEST_DEV names the device (default: the first loopback device), FWCTL_TEST_DRIVER its
+ * driver, "rust" or "c" (default: either).  Nothing else may use the device.  Also built as a
+ * 32-bit program.
  */
 #include <grp.h>
 #include <linux/capability.h>
 
 #include "loopback_fixture.h"
 
-/* Gives up all capabilities, in all sets. */
+/* Drops all capabilities from all sets. */
 static int drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -25,8 +21,7 @@ static int drop_capabilities(void)
 }
 
 /*
- * Taint.  The kernel can be tainted once per boot, and these are the tests that see it, so they
- * come first.
+ * Taint.  These tests come first: they need an untainted kernel.
  */
 
 static int debug_write_full_without_capabilities(void *arg)
@@ -58,10 +53,10 @@ TEST_F(loopback, refused_scope_does_not_taint)
 	EXPECT_FALSE(is_tainted());
 }
 
-/* Each of the two scopes once more; neither says anything new. */
+/* Uses both tainting scopes twice, which must not log anything. */
 static int write_debug_state(void *arg)
 {
-	prctl(PR_SET_NAME, "taint-story");
+	prctl(PR_SET_NAME, "fwctl-taint");
 	for (int round = 0; round < 2; round++) {
 		if (_loopback_echo(*(int *)arg, FWCTL_RPC_DEBUG_WRITE) ||
 		    _loopback_echo(*(int *)arg, FWCTL_RPC_DEBUG_WRITE_FULL))
@@ -72,7 +67,7 @@ static int write_debug_state(void *arg)
 
 TEST_F(loopback, debug_write_taints_and_warns_once)
 {
-	char record[8192] = "", who[64];
+	char record[8192] = "", task[64];
 	int kmsg;
 
 	if (is_tainted())
@@ -80,16 +75,16 @@ TEST_F(loopback, debug_write_taints_and_warns_once)
 	kmsg = kmsg_open();
 	ASSERT_LE(0, kmsg);
 
-	prctl(PR_SET_NAME, "taint-story");
+	prctl(PR_SET_NAME, "fwctl-taint");
 	ASSERT_EQ(0, _loopback_echo(self->fd, FWCTL_RPC_DEBUG_WRITE));
 	EXPECT_TRUE(is_tainted());
 	EXPECT_EQ(0, write_debug_state(&self->fd));
 	EXPECT_EQ(0, in_child(write_debug_state, &self->fd));
 
-	/* One message, which says who it was and on which device. */
-	EXPECT_EQ(1, kmsg_count(kmsg, "taint-story", record, sizeof(record)));
-	snprintf(who, sizeof(who), "taint-story(%d)", getpid());
-	EXPECT_TRUE(strstr(record, who) != NULL);
+	/* One message, with the task and the device. */
+	EXPECT_EQ(1, kmsg_count(kmsg, "fwctl-taint", record, sizeof(record)));
+	snprintf(task, sizeof(task), "fwctl-taint(%d)", getpid());
+	EXPECT_TRUE(strstr(record, task) != NULL);
 	EXPECT_TRUE(strstr(record, self->dev.name) != NULL);
 	close(kmsg);
 }
@@ -104,12 +99,12 @@ TEST_F(loopback, tainted_kernel_is_not_warned_again)
 	kmsg_count(kmsg, "", NULL, 0);
 
 	EXPECT_EQ(0, in_child(write_debug_state, &self->fd));
-	EXPECT_EQ(0, kmsg_count(kmsg, "taint-story", NULL, 0));
+	EXPECT_EQ(0, kmsg_count(kmsg, "fwctl-taint", NULL, 0));
 	close(kmsg);
 }
 
 /*
- * The size protocol, once for each ioctl.
+ * The size protocol of each ioctl
  */
 
 FIXTURE(size_protocol)
@@ -121,7 +116,7 @@ FIXTURE(size_protocol)
 FIXTURE_VARIANT(size_protocol)
 {
 	unsigned int number;
-	/* Size of the first version of the structure, which is the least that will do. */
+	/* Size of the first version of the structure, which is the minimum. */
 	size_t size;
 };
 
@@ -152,12 +147,12 @@ FIXTURE_TEARDOWN(size_protocol)
 }
 
 /*
- * The ioctl with nothing but a size: INFO without a buffer, or an RPC of no bytes, both of which
- * succeed.  `cmd` has room for `room` bytes, is zeroed, and gets a size of `size`.
+ * Calls the ioctl with a structure that is zero except for its size: INFO without a buffer or an
+ * empty RPC, which succeed.  `cmd` has `capacity` bytes.
  */
-static int ioctl_of_size(int fd, unsigned int number, void *cmd, size_t room, uint32_t size)
+static int ioctl_of_size(int fd, unsigned int number, void *cmd, size_t capacity, uint32_t size)
 {
-	memset(cmd, 0, room);
+	memset(cmd, 0, capacity);
 	memcpy(cmd, &size, sizeof(size));
 	return ioctl_errno(fd, number, cmd);
 }
@@ -187,7 +182,7 @@ TEST_F(size_protocol, exact)
 
 	EXPECT_EQ(0, ioctl_of_size(self->fd, variant->number, cmd, sizeof(cmd), variant->size));
 
-	/* What lies behind is none of the kernel's business. */
+	/* The kernel does not touch the bytes after the structure. */
 	memset(cmd, 0xee, sizeof(cmd));
 	EXPECT_EQ(0, ioctl_of_size(self->fd, variant->number, cmd, variant->size, variant->size));
 	EXPECT_TRUE(all_bytes_are(cmd + variant->size, 0xee, sizeof(cmd) - variant->size));
@@ -208,14 +203,14 @@ TEST_F(size_protocol, longer_with_zeros)
 		EXPECT_EQ(0, ioctl_of_size(self->fd, variant->number, cmd, page, sizes[i])) {
 			TH_LOG("size %u", sizes[i]);
 		}
-		/* The structure comes back as long as it went. */
+		/* The kernel does not change the size. */
 		memcpy(&size, cmd, sizeof(size));
 		EXPECT_EQ(sizes[i], size);
 		EXPECT_TRUE(all_bytes_are(cmd + variant->size, 0, page - variant->size));
 	}
 }
 
-TEST_F(size_protocol, longer_with_anything_else)
+TEST_F(size_protocol, longer_with_nonzero)
 {
 	size_t page = page_size();
 	uint8_t *cmd = mapping_end(2) - 2 * page;
@@ -237,7 +232,7 @@ TEST_F(size_protocol, longer_with_anything_else)
 			}
 		}
 
-		/* The first byte that does not count. */
+		/* The byte after the structure is ignored. */
 		memset(cmd, 0, 2 * page);
 		memcpy(cmd, &size, sizeof(size));
 		cmd[size] = 0x80;
@@ -247,7 +242,7 @@ TEST_F(size_protocol, longer_with_anything_else)
 	}
 }
 
-/* Better than mainline, which looks through all that is claimed to be there: up to 4 GiB. */
+/* Refused without reading the tail, which could be up to 4 GiB. */
 TEST_F(size_protocol, above_a_page)
 {
 	size_t page = page_size();
@@ -263,7 +258,7 @@ TEST_F(size_protocol, above_a_page)
 			  ioctl_of_size(self->fd, variant->number, zeros, 3 * page, sizes[i])) {
 			TH_LOG("size %u, zeros", sizes[i]);
 		}
-		/* Not even looked at: there is nothing to be seen behind the first page. */
+		/* The tail is not read: it is not mapped. */
 		ASSERT_EQ(E2BIG, ioctl_of_size(self->fd, variant->number, one_page, page, sizes[i])) {
 			TH_LOG("size %u, unmapped behind a page", sizes[i]);
 		}
@@ -274,15 +269,16 @@ TEST_F(size_protocol, above_a_page)
 	}
 }
 
-TEST_F(size_protocol, at_the_end_of_what_is_mapped)
+TEST_F(size_protocol, at_the_end_of_a_mapping)
 {
 	uint8_t *end = mapping_end(1);
 
-	/* Too short is too short, even where the rest of the structure cannot be read. */
+	/* EINVAL, even if the rest of the structure cannot be read. */
 	for (uint32_t size = 0; size < variant->size; size++) {
-		uint32_t room = size < sizeof(size) ? sizeof(size) : size;
+		uint32_t mapped = size < sizeof(size) ? sizeof(size) : size;
 
-		EXPECT_EQ(EINVAL, ioctl_of_size(self->fd, variant->number, end - room, room, size)) {
+		EXPECT_EQ(EINVAL,
+			  ioctl_of_size(self->fd, variant->number, end - mapped, mapped, size)) {
 			TH_LOG("size %u, all of it mapped", size);
 		}
 		EXPECT_EQ(EINVAL, ioctl_of_size(self->fd, variant->number, end - sizeof(size),
@@ -291,17 +287,17 @@ TEST_F(size_protocol, at_the_end_of_what_is_mapped)
 		}
 	}
 
-	/* The structure fits to the last byte, or does not. */
+	/* The structure ends at the end of the mapping, or after it. */
 	EXPECT_EQ(0, ioctl_of_size(self->fd, variant->number, end - variant->size, variant->size,
 				   variant->size));
-	for (size_t room = sizeof(uint32_t); room < variant->size; room++) {
-		EXPECT_EQ(EFAULT,
-			  ioctl_of_size(self->fd, variant->number, end - room, room, variant->size)) {
-			TH_LOG("%zu bytes mapped", room);
+	for (size_t mapped = sizeof(uint32_t); mapped < variant->size; mapped++) {
+		EXPECT_EQ(EFAULT, ioctl_of_size(self->fd, variant->number, end - mapped, mapped,
+						variant->size)) {
+			TH_LOG("%zu bytes mapped", mapped);
 		}
 	}
 
-	/* And so does its tail. */
+	/* The same for its tail. */
 	for (size_t tail = 1; tail < 20; tail++) {
 		size_t size = variant->size + tail;
 
@@ -358,8 +354,8 @@ TEST_F(size_protocol, read_only_structure)
 	EXPECT_EQ(0, memcmp(page, before, sizeof(before)));
 }
 
-/* Half of it in a page that can be written, half in one that can only be read, either way round. */
-TEST_F(size_protocol, structure_that_can_be_written_in_part)
+/* One part is in a writable page and the other in a read-only page. */
+TEST_F(size_protocol, partially_writable_structure)
 {
 	size_t page = page_size();
 	uint8_t *area = mapping_end(2) - 2 * page;
@@ -401,24 +397,21 @@ static void *flip_size(void *arg)
 	return NULL;
 }
 
-/*
- * Whatever size the kernel sees, it is one that was there, and none that it checked before or
- * after.
- */
-TEST_F_TIMEOUT(size_protocol, size_changes_meanwhile, LONG_TIMEOUT)
+/* The kernel uses the size that it has checked, even if the size changes concurrently. */
+TEST_F_TIMEOUT(size_protocol, size_changes_concurrently, LONG_TIMEOUT)
 {
 	uint32_t cmd[16] = { variant->size }, is_running = 1;
 	volatile uint32_t *shared[] = { &cmd[0], &is_running };
 	unsigned int count[3] = {};
 	pthread_t thread;
 
-	/* Not zero, so that the size with a tail is refused. */
+	/* A nonzero tail, which makes the larger size fail. */
 	cmd[variant->size / 4] = 1;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, flip_size, shared));
 	for (int i = 0; i < 20000; i++) {
 		int err;
 
-		/* Without what the last one has written to it. */
+		/* Clear the results of the previous call. */
 		memset(cmd + 1, 0, variant->size - sizeof(cmd[0]));
 		err = ioctl_errno(self->fd, variant->number, cmd);
 		count[err == EINVAL ? 1 : err == E2BIG ? 2 : 0]++;
@@ -447,7 +440,7 @@ TEST_F(loopback, unknown_ioctls)
 		_IO(0, 0),
 		_IO(0, 1),
 		_IO(0xff, 0),
-		/* A direction or a size, where ours have none */
+		/* A direction or a size, which the fwctl ioctls do not have */
 		_IOR(FWCTL_TYPE, 0, struct fwctl_info),
 		_IOW(FWCTL_TYPE, 0, struct fwctl_info),
 		_IOWR(FWCTL_TYPE, 0, struct fwctl_info),
@@ -463,7 +456,7 @@ TEST_F(loopback, unknown_ioctls)
 		EXPECT_EQ(ENOTTY, ioctl_errno(self->fd, numbers[i], &cmd)) {
 			TH_LOG("ioctl %#x", numbers[i]);
 		}
-		/* That there is no such ioctl comes before what it is called with. */
+		/* ENOTTY takes precedence over the argument. */
 		EXPECT_EQ(ENOTTY, ioctl_errno(self->fd, numbers[i], NULL)) {
 			TH_LOG("ioctl %#x, NULL", numbers[i]);
 		}
@@ -515,23 +508,24 @@ TEST_F(loopback, info_in_a_buffer_of_any_alignment)
 	uint8_t area[64];
 
 	for (size_t offset = 0; offset < 16; offset++) {
-		for (uint32_t room = 1; room <= 32; room++) {
+		for (uint32_t capacity = 1; capacity <= 32; capacity++) {
 			struct fwctl_info_loopback data = {};
-			uint32_t len = room, type = 0;
+			uint32_t len = capacity, type = 0;
 
 			memset(area, 0xee, sizeof(area));
 			fwctl_info(self->fd, area + offset, &len, &type);
 			EXPECT_EQ(sizeof(data), len);
-			memcpy(&data, area + offset, room < sizeof(data) ? room : sizeof(data));
-			if (room >= sizeof(data)) {
+			memcpy(&data, area + offset,
+			       capacity < sizeof(data) ? capacity : sizeof(data));
+			if (capacity >= sizeof(data)) {
 				EXPECT_EQ(FWCTL_LOOPBACK_MAGIC, data.magic);
 				EXPECT_TRUE(all_bytes_are(area + offset + sizeof(data), 0,
-							  room - sizeof(data)));
+							  capacity - sizeof(data)));
 			}
 			EXPECT_TRUE(all_bytes_are(area, 0xee, offset));
-			EXPECT_TRUE(all_bytes_are(area + offset + room, 0xee,
-						  sizeof(area) - offset - room)) {
-				TH_LOG("%u bytes at offset %zu", room, offset);
+			EXPECT_TRUE(all_bytes_are(area + offset + capacity, 0xee,
+						  sizeof(area) - offset - capacity)) {
+				TH_LOG("%u bytes at offset %zu", capacity, offset);
 			}
 		}
 	}
@@ -543,21 +537,21 @@ TEST_F(loopback, info_is_cut_for_a_shorter_buffer)
 	uint32_t len = sizeof(whole), type;
 
 	fwctl_info(self->fd, &whole, &len, &type);
-	for (size_t room = 1; room < sizeof(whole); room++) {
+	for (size_t capacity = 1; capacity < sizeof(whole); capacity++) {
 		uint8_t data[sizeof(whole)];
 
 		memset(data, 0xee, sizeof(data));
-		len = room;
+		len = capacity;
 		type = 0;
 		fwctl_info(self->fd, data, &len, &type);
 		EXPECT_EQ(sizeof(whole), len);
 		EXPECT_EQ(loopback_type(&self->dev), type);
-		EXPECT_EQ(0, memcmp(data, &whole, room));
-		EXPECT_TRUE(all_bytes_are(data + room, 0xee, sizeof(data) - room));
+		EXPECT_EQ(0, memcmp(data, &whole, capacity));
+		EXPECT_TRUE(all_bytes_are(data + capacity, 0xee, sizeof(data) - capacity));
 	}
 }
 
-/* No buffer, so no address of one either. */
+/* The address of an empty buffer is ignored. */
 TEST_F(loopback, info_without_a_buffer)
 {
 	void *anywhere[] = { NULL, (void *)1, mapping_end(1), page_with(PROT_NONE, 0), KERNEL_PTR };
@@ -570,8 +564,8 @@ TEST_F(loopback, info_without_a_buffer)
 	}
 }
 
-/* Better than mainline, which says 0: how else would a program know how much to ask for? */
-TEST_F(loopback, info_without_a_buffer_says_how_much_there_is)
+/* The length of the device data is reported even if no buffer is given. */
+TEST_F(loopback, info_without_a_buffer_reports_the_length)
 {
 	uint32_t len = 0, type = 0;
 
@@ -587,7 +581,7 @@ TEST_F(loopback, info_flags)
 
 		EXPECT_EQ(EOPNOTSUPP, ioctl_errno(self->fd, FWCTL_INFO, &cmd));
 
-		/* Looked at before the buffer is. */
+		/* Checked before the buffer. */
 		cmd.device_data_len = 8;
 		EXPECT_EQ(EOPNOTSUPP, ioctl_errno(self->fd, FWCTL_INFO, &cmd));
 		cmd.device_data_len = 0;
@@ -600,7 +594,7 @@ TEST_F(loopback, info_bad_buffers)
 	uint8_t *end = mapping_end(1);
 	uint8_t *read_only = page_with(PROT_READ, 0xee);
 
-	/* Not one byte of it can be written, or not the data, or not what comes behind. */
+	/* Neither the data nor the padding after them can be written. */
 	fwctl_info_fails(EFAULT, self->fd, NULL, 1);
 	fwctl_info_fails(EFAULT, self->fd, end, 8);
 	fwctl_info_fails(EFAULT, self->fd, end - 7, 8);
@@ -612,7 +606,7 @@ TEST_F(loopback, info_bad_buffers)
 	fwctl_info_fails(EFAULT, self->fd, read_only, 8);
 	EXPECT_TRUE(all_bytes_are(read_only, 0xee, page_size()));
 
-	/* An address that only a 64-bit program could have, or nobody. */
+	/* Addresses with high bits, which no 32-bit program can have. */
 	for (int shift = 32; shift < 64; shift++) {
 		uint8_t data[8];
 		struct fwctl_info cmd = {
@@ -628,7 +622,7 @@ TEST_F(loopback, info_bad_buffers)
 }
 
 /*
- * Who may do what
+ * Capabilities
  */
 
 struct attempt {
@@ -637,7 +631,7 @@ struct attempt {
 	int errnos[4];
 };
 
-/* Returns 0, or 10 and the first scope that is not as expected. */
+/* Returns 0, or 10 plus the first scope with an unexpected result. */
 static int try_all_scopes(struct attempt *attempt)
 {
 	for (int scope = 0; scope < 4; scope++) {
@@ -698,7 +692,7 @@ static int as_root_of_a_user_namespace(void *arg)
 
 	if (unshare(CLONE_NEWUSER))
 		return errno == EINVAL || errno == ENOSPC || errno == EPERM ? KSFT_SKIP : 1;
-	/* In there it has them all. */
+	/* The child has all capabilities in the new namespace. */
 	if (syscall(SYS_capget, &header, data) ||
 	    !(data[CAP_SYS_RAWIO / 32].effective & 1u << CAP_SYS_RAWIO % 32))
 		return 2;
@@ -715,11 +709,11 @@ TEST_F(loopback, scope_needs_a_capability)
 	EXPECT_EQ(0, in_child(without_rawio, &refused));
 	EXPECT_EQ(0, in_child(as_nobody, &refused));
 	EXPECT_EQ(0, in_child(with_rawio_only, &allowed));
-	/* It is about who asks, not about who opened the file. */
+	/* The caller needs the capability, not the opener of the file. */
 	EXPECT_EQ(0, try_all_scopes(&allowed));
 }
 
-TEST_F(loopback, scope_needs_a_capability_of_the_machine)
+TEST_F(loopback, scope_needs_a_capability_in_the_initial_namespace)
 {
 	struct attempt refused = { self->fd, { 0, 0, 0, EPERM } };
 	int status = in_child(as_root_of_a_user_namespace, &refused);
@@ -736,13 +730,13 @@ static int refused_comes_first(void *arg)
 
 	if (drop_capabilities())
 		return 1;
-	/* Before the request is read, after the lengths are. */
+	/* Checked before the request is read, after the lengths. */
 	if (_fwctl_rpc(fd, FWCTL_RPC_DEBUG_WRITE_FULL, NULL, 16, NULL, &out_len) != EPERM)
 		return 2;
 	if (_fwctl_rpc(fd, FWCTL_RPC_DEBUG_WRITE_FULL, NULL, MAX_RPC_LEN + 1, NULL, &out_len) !=
 	    EMSGSIZE)
 		return 3;
-	/* INFO is for everyone who has the file. */
+	/* INFO needs no capability. */
 	out_len = 0;
 	if (_fwctl_info(fd, NULL, &out_len, &(uint32_t){ 0 }))
 		return 4;

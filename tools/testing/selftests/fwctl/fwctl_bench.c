@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the system calls of a loopback sample, or of an mlx5 or CXL driver, cost.  It prints and
- * judges nothing, so it is no test.
+ * Measures the cost of the system calls of a loopback, mlx5 or CXL driver.  Not a test.
  *
- *	fwctl_bench cost		what each operation costs, in ticks of the time stamp counter
- *					(nanoseconds where there is none)
- *	fwctl_bench threads SECONDS	RPCs per second of one thread and of two, on one file and on two,
- *					of a loopback sample
+ *	fwctl_bench cost		cost of each operation, in ticks of the time stamp counter, or
+ *					in nanoseconds if the CPU has none
+ *	fwctl_bench threads SECONDS	RPCs per second of one and two threads, on one and two files,
+ *					for a loopback driver
  *
- * A line of output is the name of an operation, a tab, and a number: for "cost" the median, and for
- * RPCs of more than 4 KiB the least.  Under QEMU's -icount shift=0 a tick is an instruction of the
- * guest, and these are the same each time.  FWCTL_TEST_DEV and FWCTL_TEST_DRIVER choose the device as for the tests; "mlx5" and
- * "cxl" are drivers as well.  Of these, only what the firmware has no part in is looked at.
+ * Each line of output is an operation, a tab and a number.  "cost" reports medians, and the
+ * minimum for RPCs of more than 4 KiB.  Under QEMU's -icount shift=0 a tick is a guest
+ * instruction, and results are reproducible.  FWCTL_TEST_DEV and FWCTL_TEST_DRIVER choose the
+ * device as for the tests; FWCTL_TEST_DRIVER can also be "mlx5" or "cxl", for which only calls
+ * without firmware commands are measured.
  */
 #include <time.h>
 
-/* The harness comes with what the tests share, and is not used here. */
+/* The shared headers include the test harness, which is not used here. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 
 #include "loopback_utils.h"
 #include "mlx5_utils.h"
 
-/* The header uses it, and leaves it to the kernel to say what it is. */
+/* A kernel macro that the uapi header uses. */
 #define __packed __attribute__((packed))
 #define BIT(bit) (1u << (bit))
 #include <fwctl/cxl.h>
 
-/* How often to look: an odd number of times. */
+/* Maximum number of samples.  Odd, for the median. */
 #define MAX_SAMPLES 1001
 
-/* Before that, so that what is made at the first time is there, and in the caches. */
+/* Calls before the first sample, which fill caches. */
 #define WARM_UP 8
 
 static uint64_t ticks[MAX_SAMPLES];
@@ -100,7 +100,7 @@ static void cost_of_info(int fd, uint32_t len)
 	print_median(name, MAX_SAMPLES);
 }
 
-/* An RPC of `len` bytes each way. */
+/* Makes an RPC of `len` bytes in each direction. */
 static struct fwctl_rpc make_rpc(uint32_t op, uint32_t len)
 {
 	size_t pages = (len + page_size() - 1) / page_size();
@@ -108,7 +108,7 @@ static struct fwctl_rpc make_rpc(uint32_t op, uint32_t len)
 	uint8_t *in = (uint8_t *)mapping_end(pages) - pages * page_size();
 	uint8_t *out = (uint8_t *)mapping_end(pages) - pages * page_size();
 
-	/* All of it is in memory before the first time. */
+	/* Fault in the pages. */
 	memset(in, 0x11, len);
 	memset(out, 0x22, len);
 	memcpy(in, &head, sizeof(head));
@@ -145,15 +145,14 @@ static void cost_of_rpc(int fd, const char *what, uint32_t op, uint32_t len)
 	print_median(name, MAX_SAMPLES);
 }
 
-/* How many blocks to take before the first time, and how often to look after that. */
+/* Number of blocks taken before the first sample, and number of samples. */
 #define BLOCKS 32
 
 /*
- * The same where the page allocator has to find memory.  What that costs depends on its free lists,
- * which are not the same after each boot: a block that is too large is split, and put together
- * again later.  So each time one block more of the size is taken away, by a pipe: first those that
- * happened to be left over, then those that others are split into.  The least of all is the same
- * each time.
+ * Measures RPCs that need the page allocator.  The cost of that depends on the free lists, which
+ * differ after each boot: larger blocks are split and merged.  So take one more block of the size
+ * away before each sample, with a pipe: first the blocks that are free, then those that result
+ * from splits.  The minimum is reproducible.
  */
 static void cost_of_long_rpc(int fd, const char *what, uint32_t op, uint32_t len)
 {
@@ -164,7 +163,7 @@ static void cost_of_long_rpc(int fd, const char *what, uint32_t op, uint32_t len
 	for (size_t i = 0; i < 2 * BLOCKS; i++) {
 		uint64_t ticks;
 
-		/* 40 bytes for each page that fits the pipe, and in all more than len / 2. */
+		/* 40 bytes for each page in the pipe, more than len / 2 in total. */
 		must(!pipe(pipes[i]) && fcntl(pipes[i][0], F_SETPIPE_SZ, len / 64 * 4096) >= 0,
 		     "large pipe");
 		ticks = cost_of_one_rpc(fd, &cmd);
@@ -229,7 +228,7 @@ static void cost_of_cxl_rpc(int fd, const char *name, uint16_t opcode, uint32_t 
 	print_median(name, MAX_SAMPLES);
 }
 
-/* The list of Features is one that the kernel has made before. */
+/* The kernel has cached the list of Features. */
 static void cost_of_cxl(int fd)
 {
 	cost_of_cxl_rpc(fd, "unknown opcode", 0x4400, 0);
@@ -242,7 +241,7 @@ static bool is_cxl(const struct device *dev)
 	return !strcmp(dev->bus, "cxl");
 }
 
-/* An RPC that the driver keeps from the firmware, as it is in no scope. */
+/* Measures an RPC that the driver refuses because no scope allows it. */
 static void cost_of_policy(int fd, uint32_t len)
 {
 	struct fwctl_rpc cmd = make_rpc(0, len);
@@ -288,7 +287,7 @@ static void cost(const struct device *dev)
 	close(fd);
 }
 
-/* A thread on a processor of its own that sends RPCs of 64 bytes until it is told to stop. */
+/* A thread pinned to a CPU which sends RPCs of 64 bytes until it is stopped. */
 struct sender {
 	pthread_t thread;
 	int fd;

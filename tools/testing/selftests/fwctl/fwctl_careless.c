@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a C driver can leave to the core, and what the kernel has to say of one that makes a mistake.
+ * A C driver that leaves to the core what it can, and the reports of KASAN and lockdep on its
+ * bugs.
  *
- * The driver is fwctl_careless_c of samples/fwctl/tests, which this program loads and unloads; its
- * file has to be found, see module_utils.h.  It must not be loaded before.
+ * Loads and unloads the driver, fwctl_careless_c of CONFIG_FWCTL_TEST_CARELESS, which must not be
+ * loaded before.  Needs the file of the module, see module_utils.h.
  */
 #include "loopback_utils.h"
 #include "module_utils.h"
@@ -26,14 +27,14 @@ FIXTURE_SETUP(careless)
 {
 	load_module("fwctl", "");
 	if (!find_module(MODULE))
-		SKIP(return, "no module " MODULE ": build samples/fwctl/tests");
+		SKIP(return, "no module " MODULE ": enable CONFIG_FWCTL_TEST_CARELESS");
 	ASSERT_EQ(0, load_module_file_with(getenv("FWCTL_TEST_DEADLOCK") ? "deadlock=1" : ""));
 	ASSERT_TRUE(find_device(&self->dev, is_careless));
 	self->fd = open(self->dev.node, O_RDWR);
 	ASSERT_LE(0, self->fd);
 }
 
-/* Without open files this puts the last reference, with a spinlock held; the kernel log has to be clean. */
+/* Puts the last reference with a spinlock held, which must not be reported. */
 FIXTURE_TEARDOWN(careless)
 {
 	close(self->fd);
@@ -77,7 +78,7 @@ TEST_F(careless, info_is_called_with_length_0)
 	EXPECT_EQ(0, careless_state(self->fd).info_length);
 }
 
-TEST_F(careless, members_that_ask_for_a_cache_line_have_one)
+TEST_F(careless, cacheline_aligned_members_are_aligned)
 {
 	int fds[20];
 
@@ -92,7 +93,7 @@ TEST_F(careless, members_that_ask_for_a_cache_line_have_one)
 
 TEST_F(careless, last_reference_is_put_with_a_spinlock_held)
 {
-	/* The teardown does it, once more with a file that is closed before. */
+	/* The fixture does this without open files.  Here a file puts the last reference. */
 	ASSERT_EQ(0, unload_module(MODULE));
 	loopback_echo_fails(ENODEV, self->fd);
 	close(self->fd);
@@ -102,7 +103,7 @@ TEST_F(careless, last_reference_is_put_with_a_spinlock_held)
 	ASSERT_LE(0, self->fd);
 }
 
-/* KASAN has to report it: the next byte is not the request's. */
+/* KASAN has to report the read of the byte after the request. */
 TEST_F(careless, overread)
 {
 	static const uint32_t lens[] = { 4, 40, 43, 200, 256, 1000, 4096, 4097 };
@@ -110,24 +111,24 @@ TEST_F(careless, overread)
 	const char *only = getenv("FWCTL_TEST_OVERREAD");
 
 	if (!only)
-		SKIP(return, "a mistake: set FWCTL_TEST_OVERREAD");
+		SKIP(return, "triggers KASAN: set FWCTL_TEST_OVERREAD");
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
 		uint32_t len = 0;
 
 		if (*only && strtoul(only, NULL, 10) != lens[i])
 			continue;
-		/* What an RPC before it has left there. */
+		/* Leave the bytes of a longer RPC in the buffer. */
 		fwctl_rpc_fails(EOPNOTSUPP, self->fd, FWCTL_RPC_CONFIGURATION, request + 1,
 				sizeof(request) - 4, NULL, 0);
 		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, request, lens[i], NULL, &len);
 	}
 }
 
-/* lockdep has to report it, also when all goes well. */
+/* lockdep has to report the lock order, even if no deadlock occurs. */
 TEST_F(careless, deadlock)
 {
 	if (!getenv("FWCTL_TEST_DEADLOCK"))
-		SKIP(return, "a mistake: set FWCTL_TEST_DEADLOCK");
+		SKIP(return, "triggers lockdep: set FWCTL_TEST_DEADLOCK");
 	EXPECT_EQ(0, careless_state(self->fd).info_calls);
 }
 

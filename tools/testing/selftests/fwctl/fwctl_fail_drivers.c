@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Fault injection in what makes and ends a fwctl device: loading and unloading the core and a
- * driver, probe and remove, and what a program does with the device meanwhile.  As in
- * fwctl_fail_nth.c, the first step fails, then the second one, until none is left; afterwards
- * everything is as it was, and works.
+ * Fault injection in the life of a fwctl device: loading and unloading of the core and a driver,
+ * probe, remove, and system calls.  Each allocation and user copy fails in turn, as in
+ * fwctl_fail_nth.c.  After each failure the device must work.
  *
  * FWCTL_TEST_MODULE is the driver: fwctl_loopback (the default), fwctl_loopback_c, cxl_fwctl or
- * mlx5_fwctl; it has to have a device, and nobody else may use it.  Loading takes hundreds of steps:
- * with FWCTL_TEST_EVERY and FWCTL_TEST_FIRST only some of these fail, see fault_utils.h.  Needs
+ * mlx5_fwctl.  It must have a device that nothing else uses.  Loading takes hundreds of steps;
+ * FWCTL_TEST_EVERY and FWCTL_TEST_FIRST select some of them, see fault_utils.h.  Needs
  * CONFIG_FAULT_INJECTION, and the files of the modules, see module_utils.h.
  */
 #include "cxl_utils.h"
@@ -40,7 +39,7 @@ static int count_nodes(void)
 	return count;
 }
 
-/* The node with the lowest number, which is the one that was free longest. */
+/* Opens the node with the lowest number. */
 static int open_first(int *fd)
 {
 	for (int i = 0; i < 64; i++) {
@@ -56,7 +55,7 @@ static int open_first(int *fd)
 	return ENOENT;
 }
 
-/* An RPC that the device answers with success; returns 0, an errno, or -1 for a wrong reply. */
+/* Sends an RPC that succeeds on the device.  Returns 0, an errno, or -1 for a wrong reply. */
 static int ask(int fd, uint32_t type)
 {
 	uint8_t mlx5[16] = { 0x01, 0x01 }, reply[512] = { 0xee };
@@ -91,8 +90,8 @@ static int device_type(int fd, uint32_t *type)
 	return _fwctl_info(fd, data, &len, type);
 }
 
-/* The same of a device of any type. */
-static int ask_whom(int fd)
+/* The same for a device of any type. */
+static int ask_any(int fd)
 {
 	uint32_t type = 0;
 	int err = device_type(fd, &type);
@@ -106,7 +105,7 @@ static int open_ask_close(void)
 
 	if (err)
 		return err;
-	err = ask_whom(fd);
+	err = ask_any(fd);
 	close(fd);
 	return err;
 }
@@ -125,7 +124,7 @@ FIXTURE_SETUP(drivers)
 
 	self->module = driver_module();
 	if (!find_bond(&self->bond, self->module, NULL, NULL, &seen))
-		SKIP(return, "no device that is bound to a driver of FWCTL_TEST_MODULE");
+		SKIP(return, "no device is bound to a driver of FWCTL_TEST_MODULE");
 	if (!find_module(self->module) || !is_loaded(self->module) || !find_module("fwctl"))
 		SKIP(return, "no files of the modules: set FWCTL_TEST_MODULES");
 	if (!start_faults())
@@ -134,7 +133,7 @@ FIXTURE_SETUP(drivers)
 	ASSERT_EQ(0, open_ask_close());
 }
 
-/* Whatever failed, the driver can be loaded anew, has as many devices as before, and they work. */
+/* The driver can be reloaded after any failure, and all its devices work. */
 FIXTURE_TEARDOWN(drivers)
 {
 	char device[64];
@@ -145,7 +144,7 @@ FIXTURE_TEARDOWN(drivers)
 	EXPECT_EQ(0, load_module("fwctl", ""));
 	EXPECT_EQ(0, load_module(self->module, ""));
 	EXPECT_EQ(self->devices, count_nodes());
-	/* No number is lost: they are dense again. */
+	/* No device number is leaked. */
 	for (int i = 0; i < self->devices; i++) {
 		snprintf(device, sizeof(device), CLASS_DIR "/fwctl%d", i);
 		EXPECT_EQ(0, access(device, F_OK)) {
@@ -156,7 +155,7 @@ FIXTURE_TEARDOWN(drivers)
 }
 
 /*
- * What a program does with the device
+ * System calls
  */
 
 TEST_F_TIMEOUT(drivers, open, 300)
@@ -165,7 +164,7 @@ TEST_F_TIMEOUT(drivers, open, 300)
 
 	sweep("open", open_first(&fd), ({
 		if (!err) {
-			EXPECT_EQ(0, ask_whom(fd));
+			EXPECT_EQ(0, ask_any(fd));
 			close(fd);
 		}
 		EXPECT_EQ(0, open_ask_close());
@@ -180,7 +179,7 @@ TEST_F_TIMEOUT(drivers, info, 300)
 
 	ASSERT_EQ(0, open_first(&fd));
 	sweep("INFO", (len = sizeof(data), _fwctl_info(fd, data, &len, &type)), ({
-		EXPECT_EQ(0, ask_whom(fd));
+		EXPECT_EQ(0, ask_any(fd));
 	}), ENOMEM, EFAULT);
 	close(fd);
 }
@@ -192,7 +191,7 @@ TEST_F_TIMEOUT(drivers, rpc, 300)
 
 	ASSERT_EQ(0, open_first(&fd));
 	ASSERT_EQ(0, device_type(fd, &type));
-	/* On a new file each time: what one attempt makes is a step less for the next. */
+	/* A new file for each attempt: a cached buffer would save a step. */
 	sweep("RPC", ask(fd, type), ({
 		EXPECT_EQ(0, ask(fd, type));
 		close(fd);
@@ -201,7 +200,7 @@ TEST_F_TIMEOUT(drivers, rpc, 300)
 	close(fd);
 }
 
-/* It cannot fail, whatever else does. */
+/* close(2) succeeds even if a step fails. */
 TEST_F_TIMEOUT(drivers, close, 300)
 {
 	int fd;
@@ -209,13 +208,13 @@ TEST_F_TIMEOUT(drivers, close, 300)
 	ASSERT_EQ(0, open_first(&fd));
 	sweep("close", close(fd), ({
 		ASSERT_EQ(0, open_first(&fd));
-		EXPECT_EQ(0, ask_whom(fd));
+		EXPECT_EQ(0, ask_any(fd));
 	}));
 	close(fd);
 }
 
 /*
- * What makes and ends the device
+ * Registration and unregistration
  */
 
 TEST_F_TIMEOUT(drivers, probe, 300)
@@ -226,10 +225,10 @@ TEST_F_TIMEOUT(drivers, probe, 300)
 	ASSERT_EQ(0, bond_do(&self->bond, "unbind"));
 	sweep("probe", bond_write(&self->bond, bind), ({
 		EXPECT_EQ(!err, is_bond(&self->bond));
-		/* There is a device that works, or there is none. */
+		/* The device works, or it does not exist. */
 		EXPECT_EQ(self->devices - !is_bond(&self->bond), count_nodes());
 		if (is_bond(&self->bond)) {
-			/* The driver core does not mind a device without a node. */
+			/* The driver core ignores errors from devtmpfs. */
 			if (!access(FIRST_NODE, F_OK)) {
 				EXPECT_EQ(0, open_ask_close());
 			}
@@ -248,14 +247,14 @@ TEST_F_TIMEOUT(drivers, remove, 300)
 	ASSERT_LE(0, unbind);
 	sweep("remove", bond_write(&self->bond, unbind), ({
 		if (fd >= 0) {
-			EXPECT_EQ(is_bond(&self->bond) ? 0 : ENODEV, ask_whom(fd));
+			EXPECT_EQ(is_bond(&self->bond) ? 0 : ENODEV, ask_any(fd));
 			close(fd);
 		}
 		if (!is_bond(&self->bond)) {
 			ASSERT_EQ(0, bond_do(&self->bond, "bind"));
 		}
 		EXPECT_EQ(self->devices, count_nodes());
-		/* The next one goes with a file open, where there is only the one device. */
+		/* Hold a file open in the next attempt if this is the only device. */
 		fd = -1;
 		if (self->devices == 1) {
 			ASSERT_EQ(0, open_first(&fd));
@@ -268,10 +267,9 @@ TEST_F_TIMEOUT(drivers, remove, 300)
 }
 
 /*
- * A driver that cannot register its device, or not all of them, may still load.  Else that fails
- * with EKEYREJECTED if the signature could not be looked at, with EINVAL if module_add_driver() has
- * no memory for a directory, and with ENODEV for the samples: they have a device of their own, and
- * faux_device_create() does not say why it made none.
+ * A driver may load without registering its devices.  Loading fails with EKEYREJECTED if the
+ * signature cannot be checked, with EINVAL if module_add_driver() cannot allocate a directory, and
+ * with ENODEV for the loopback drivers: faux_device_create() does not return an error code.
  */
 TEST_F_TIMEOUT(drivers, load, 600)
 {
@@ -283,7 +281,7 @@ TEST_F_TIMEOUT(drivers, load, 600)
 	ASSERT_LE(0, file);
 	sweep_steps("load", chosen_steps(), load_module_from(file, ""), ({
 		EXPECT_EQ(!err, is_loaded(self->module));
-		/* The driver core does not mind a device without a node. */
+		/* The driver core ignores errors from devtmpfs. */
 		if (count_nodes() && !access(FIRST_NODE, F_OK)) {
 			EXPECT_EQ(0, open_ask_close());
 		}

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Fault injection: each allocation and each copy from or to user space fails once, one after the
- * other, in what a program does with a fwctl device.  What counts is that nothing is half done
- * afterwards, and that the kernel log stays silent.  For what makes and ends a device, see
- * fwctl_fail_drivers.c.
+ * Fault injection in the system calls on a fwctl device.
  *
- * Needs a loopback sample, see fwctl.c for how it is chosen, and CONFIG_FAULT_INJECTION.
+ * Fails each allocation and each copy from or to user space in turn.  After each failure the state
+ * must be consistent, and the kernel log must not have a warning.  fwctl_fail_drivers.c does the
+ * same for the life of a device.
+ *
+ * Needs a loopback device, see fwctl.c for how it is chosen, and CONFIG_FAULT_INJECTION.
  */
 #include "fault_utils.h"
 #include "loopback_utils.h"
@@ -29,7 +30,7 @@ FIXTURE_SETUP(fail_nth)
 FIXTURE_TEARDOWN(fail_nth)
 {
 	close(self->fd);
-	EXPECT_EQ(0, start_anew(&self->dev));
+	EXPECT_EQ(0, rebind_device(&self->dev));
 	end_faults();
 }
 
@@ -68,10 +69,10 @@ TEST_F_TIMEOUT(fail_nth, info, LONG_TIMEOUT)
 	}), ENOMEM, EFAULT);
 }
 
-/* One length for each way in which an implementation might get its memory. */
+/* One length for each allocator that an implementation might use. */
 static const uint32_t lens[] = { 16, 256, 257, 4096, 65536, MAX_RPC_LEN };
 
-/* Each attempt has a new file: what an earlier one has made for the next would be a step less. */
+/* Each attempt uses a new file: a buffer cached by an earlier RPC would save a step. */
 static void check_rpc(struct __test_metadata *_metadata, const struct device *dev, uint32_t op)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
@@ -117,7 +118,7 @@ TEST_F_TIMEOUT(fail_nth, rpc_in_a_new_buffer, LONG_TIMEOUT)
 	EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
 }
 
-/* Where one way to get memory is tried after the other, one failure is not enough. */
+/* All allocations fail, including those of fallback paths. */
 TEST_F_TIMEOUT(fail_nth, no_memory, LONG_TIMEOUT)
 {
 	static const uint32_t ops[] = { FWCTL_LOOPBACK_ECHO, FWCTL_LOOPBACK_COPY };
@@ -171,7 +172,7 @@ TEST_F_TIMEOUT(fail_nth, open_use_close, LONG_TIMEOUT)
 	}), ENOMEM, EFAULT, ENFILE);
 }
 
-/* It cannot fail, whatever else does. */
+/* close(2) succeeds even if a step fails. */
 TEST_F_TIMEOUT(fail_nth, close, LONG_TIMEOUT)
 {
 	int fd = open(self->dev.node, O_RDWR);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Open files of a live device of a loopback sample: what belongs to each of them, what they do at
- * the same time, and what the rest of the system sees of the device.
+ * Open files of a loopback device: their contexts, concurrent calls, and the device in /dev,
+ * sysfs, cgroups and the trace.
  *
- * FWCTL_TEST_DEV names the device (default: the first of its kind), FWCTL_TEST_DRIVER the sample,
- * "rust" or "c" (default: either).  Nobody else may use the device meanwhile.  Builds as a 32-bit
- * program, too.
+ * FWCTL_TEST_DEV names the device (default: the first loopback device), FWCTL_TEST_DRIVER its
+ * driver, "rust" or "c" (default: either).  Nothing else may use the device.  Also built as a
+ * 32-bit program.
  */
 #include <grp.h>
 #include <signal.h>
@@ -32,7 +32,7 @@ TEST_F(loopback, any_way_of_opening)
 		ASSERT_LE(0, fd);
 		fwctl_info(fd, NULL, &len, &type);
 		EXPECT_EQ(loopback_type(&self->dev), type);
-		/* The mode of the file is no matter: what counts is the scope. */
+		/* The mode of the file does not limit the scope. */
 		for (uint32_t scope = 0; scope < 4; scope++) {
 			EXPECT_EQ(0, _loopback_echo(fd, scope));
 		}
@@ -47,7 +47,7 @@ TEST_F(loopback, path_is_no_file)
 
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(EBADF, ioctl_errno(fd, FWCTL_INFO, &cmd));
-	/* It opens no context either. */
+	/* No context is opened. */
 	EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
 	close(fd);
 }
@@ -67,7 +67,7 @@ TEST_F(loopback, each_open_file_has_its_context)
 		EXPECT_EQ(i + 2, loopback_state(self->fd).open_uctx);
 	}
 
-	/* Closed in another order, the others keep theirs. */
+	/* Closing some of them does not affect the others. */
 	for (int i = 0; i < 8; i += 2)
 		close(fds[i]);
 	EXPECT_EQ(5, loopback_state(self->fd).open_uctx);
@@ -112,11 +112,11 @@ TEST_F(loopback, child_shares_the_context)
 	int args[] = { self->fd, loopback_state(self->fd).uid, 1 };
 
 	EXPECT_EQ(0, in_child(has_uid, args));
-	/* That the child is gone does not close it. */
+	/* The exit of the child does not close it. */
 	EXPECT_EQ(0, has_uid(args));
 }
 
-/* This program, executed once more to use a file that it finds open. */
+/* Makes this program use an inherited file after exec. */
 #define EXEC_VARIABLE "FWCTL_TEST_EXEC"
 
 static void __attribute__((constructor(101))) executed(void)
@@ -153,7 +153,7 @@ TEST_F(loopback, another_program_keeps_the_context)
 	EXPECT_EQ(0, in_child(exec_self, args));
 	EXPECT_EQ(0, has_uid(args));
 
-	/* The file of the fixture is closed by an exec. */
+	/* exec closes the file of the fixture. */
 	args[0] = self->fd;
 	EXPECT_NE(0, in_child(exec_self, args));
 	EXPECT_EQ(2, loopback_state(self->fd).open_uctx);
@@ -184,7 +184,7 @@ TEST_F(loopback, file_sent_to_another_task)
 	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
 	ASSERT_EQ(1, sendmsg(sockets[0], &msg, 0));
 
-	/* Nobody has it open now, and yet it is. */
+	/* Only the message in flight refers to the file now. */
 	close(fd);
 	EXPECT_EQ(2, loopback_state(self->fd).open_uctx);
 
@@ -221,7 +221,7 @@ static int poll_now(int fd, short events)
 	return poll(&pollfd, 1, 0) < 0 ? -1 : pollfd.revents;
 }
 
-/* A live device is ready at any time, like a file that knows no poll. */
+/* A registered device is always ready, like a file without a poll operation. */
 TEST_F(loopback, poll_of_a_live_device)
 {
 	struct epoll_event event = { .events = 0 };
@@ -231,9 +231,7 @@ TEST_F(loopback, poll_of_a_live_device)
 	EXPECT_EQ(POLLIN | POLLOUT, poll_now(self->fd, POLLIN | POLLOUT));
 	EXPECT_EQ(POLLRDNORM | POLLWRNORM, poll_now(self->fd, POLLRDNORM | POLLWRNORM | POLLPRI));
 
-	/*
-	 * mainline's C core has no poll operation, so that its files are no good for epoll.
-	 */
+	/* The C core has no poll operation, so epoll refuses its files. */
 	epoll = epoll_create1(0);
 	if (epoll >= 0 && !epoll_ctl(epoll, EPOLL_CTL_ADD, self->fd, &event)) {
 		EXPECT_EQ(0, epoll_wait(epoll, &event, 1, 0));
@@ -241,7 +239,7 @@ TEST_F(loopback, poll_of_a_live_device)
 	close(epoll);
 }
 
-/* What a device node of fwctl is not. */
+/* Operations that fwctl does not have. */
 TEST_F(loopback, no_reading_no_writing_no_mapping)
 {
 	char buf[16] = {};
@@ -267,11 +265,11 @@ TEST_F(loopback, no_reading_no_writing_no_mapping)
 }
 
 /*
- * At the same time
+ * Concurrency
  */
 
-/* A slow firmware: while one RPC waits for it, everything else goes on. */
-TEST_F_TIMEOUT(loopback, rpc_delays_nobody_else, LONG_TIMEOUT)
+/* An RPC that waits for slow firmware does not block other calls. */
+TEST_F_TIMEOUT(loopback, rpc_does_not_block_others, LONG_TIMEOUT)
 {
 	struct sleeper sleeper;
 	uint32_t len = 0, type;
@@ -283,7 +281,7 @@ TEST_F_TIMEOUT(loopback, rpc_delays_nobody_else, LONG_TIMEOUT)
 	loopback_echo(self->fd);
 	ASSERT_EQ(0, _loopback_echo(self->fd, FWCTL_RPC_DEBUG_WRITE_FULL));
 	fwctl_info(self->fd, NULL, &len, &type);
-	/* On another one, from open to close */
+	/* On another file, from open to close */
 	fd = open(self->dev.node, O_RDWR);
 	ASSERT_LE(0, fd);
 	loopback_echo(fd);
@@ -291,23 +289,20 @@ TEST_F_TIMEOUT(loopback, rpc_delays_nobody_else, LONG_TIMEOUT)
 	close(fd);
 	EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
 
-	/*
-	 * All of that while the first was in the driver: otherwise it would have had to wait for
-	 * it.
-	 */
+	/* The first RPC is still in the driver. */
 	EXPECT_FALSE(sleeper_is_done(&sleeper));
 	EXPECT_EQ('D', task_state(sleeper.tid));
 	EXPECT_EQ(0, sleeper_join(&sleeper));
 }
 
-/* Who starts last is done first, which takes RPCs that all run at once. */
+/* The RPC that starts last ends first: RPCs of one file run concurrently. */
 TEST_F_TIMEOUT(loopback, rpcs_overtake_each_other, LONG_TIMEOUT)
 {
 	struct sleeper slow[3], fast;
 
 	for (int i = 0; i < 3; i++)
 		sleeper_start(&slow[i], self->fd, 3000);
-	/* It may be done before it is seen to sleep. */
+	/* It may end before it is seen sleeping. */
 	_sleeper_start(&fast, self->fd, 1);
 	EXPECT_EQ(0, sleeper_join(&fast));
 	for (int i = 0; i < 3; i++) {
@@ -329,10 +324,7 @@ struct worker {
 
 #define WORKER_ROUNDS 200
 
-/*
- * RPCs of all lengths, each with bytes of its own, so that one who gets another's reply will
- * notice.
- */
+/* RPCs of many lengths with unique contents, which detect replies to other requests. */
 static void *echo_worker(void *arg)
 {
 	static const uint32_t lens[] = { 16, 40, 255, 256, 257, 300, 5000, 70000 };
@@ -429,7 +421,7 @@ TEST_F_TIMEOUT(loopback, many_open_and_close, LONG_TIMEOUT)
 		EXPECT_EQ(0, workers[i].wrong);
 	}
 
-	/* Not one is missing, and none is left. */
+	/* Every context was opened and closed. */
 	EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
 	fd = open(self->dev.node, O_RDWR);
 	ASSERT_LE(0, fd);
@@ -437,7 +429,7 @@ TEST_F_TIMEOUT(loopback, many_open_and_close, LONG_TIMEOUT)
 	close(fd);
 }
 
-/* A file that is closed while an RPC runs stays open for that long. */
+/* An RPC in flight keeps its file open after close(2). */
 TEST_F_TIMEOUT(loopback, close_during_an_rpc, LONG_TIMEOUT)
 {
 	struct sleeper sleeper;
@@ -459,7 +451,7 @@ static void count_signal(int signal)
 	__atomic_add_fetch(&signals, 1, __ATOMIC_SEQ_CST);
 }
 
-/* A firmware cannot take back what it has been told, so no signal ends an RPC. */
+/* Signals do not interrupt an RPC: the firmware has the request. */
 TEST_F_TIMEOUT(loopback, signal_does_not_interrupt_an_rpc, LONG_TIMEOUT)
 {
 	struct sigaction action = { .sa_handler = count_signal };
@@ -473,7 +465,7 @@ TEST_F_TIMEOUT(loopback, signal_does_not_interrupt_an_rpc, LONG_TIMEOUT)
 	EXPECT_EQ(1, __atomic_load_n(&signals, __ATOMIC_SEQ_CST));
 }
 
-/* Nor does it leave anything behind when the program dies over it. */
+/* The context is closed if the program is killed during an RPC. */
 TEST_F_TIMEOUT(loopback, killed_during_an_rpc, LONG_TIMEOUT)
 {
 	pid_t child = fork();
@@ -496,7 +488,7 @@ TEST_F_TIMEOUT(loopback, killed_during_an_rpc, LONG_TIMEOUT)
 }
 
 /*
- * What others see of it
+ * The device in the rest of the system
  */
 
 static int open_as_nobody(void *arg)
@@ -529,7 +521,7 @@ TEST_F(loopback, sysfs)
 	ASSERT_EQ(0, read_text(path, text, sizeof(text)));
 	EXPECT_STREQ(number, text);
 
-	/* The number in the name is the minor. */
+	/* The number in the name is the minor number. */
 	snprintf(text, sizeof(text), "fwctl%u", minor(stat.st_rdev));
 	EXPECT_STREQ(text, self->dev.name);
 
@@ -541,7 +533,7 @@ TEST_F(loopback, sysfs)
 	ASSERT_EQ(0, link_name(path, text, sizeof(text)));
 	EXPECT_STREQ("fwctl", text);
 
-	/* Below the device that it belongs to, and nowhere else. */
+	/* The device is below its parent. */
 	EXPECT_STRNE("", self->dev.parent);
 	snprintf(path, sizeof(path), CLASS_DIR "/%s/device/fwctl/%s/dev", self->dev.name,
 		 self->dev.name);
@@ -575,10 +567,7 @@ TEST_F(loopback, numbers_are_those_of_fwctl)
 	EXPECT_TRUE(is_found);
 }
 
-/*
- * Makes a cgroup of which the memory controller keeps account; returns false if there is no such
- * thing.
- */
+/* Makes a cgroup with the memory controller.  Returns false if that is not supported. */
 static bool make_cgroup(char *cgroup, size_t size)
 {
 	char root[] = "/tmp/fwctl-cgroup-XXXXXX", path[PATH_MAX];
@@ -606,8 +595,8 @@ static long memory_current(const char *cgroup)
 }
 
 /*
- * Sends a long request that sleeps in the driver.  Its steps wait for a byte each, so that it is
- * asleep in between.  Memory of its own is there before the first one, and so is on another bill.
+ * Sends a long request that sleeps in the driver.  Each step waits for a byte, and sleeps until
+ * then.  The memory of this process is allocated before the first step, outside the cgroup.
  */
 static int send_long_request(int fd, int go)
 {
@@ -626,11 +615,11 @@ static int send_long_request(int fd, int go)
 	return read(go, &byte, 1) != 1;
 }
 
-/* The buffers are user space's, as far as the bill is concerned. */
+/* Buffers in the kernel are charged to the caller's memory cgroup. */
 TEST_F_TIMEOUT(loopback, buffers_are_charged, LONG_TIMEOUT)
 {
 	char cgroup[PATH_MAX], path[PATH_MAX + 32], pid[16];
-	long before, meanwhile, after;
+	long before, during, after;
 	int go[2], status = -1;
 	pid_t child;
 
@@ -654,7 +643,7 @@ TEST_F_TIMEOUT(loopback, buffers_are_charged, LONG_TIMEOUT)
 
 	ASSERT_EQ(1, write(go[1], "x", 1));
 	ASSERT_TRUE(wait_asleep(child));
-	meanwhile = memory_current(cgroup);
+	during = memory_current(cgroup);
 	ASSERT_TRUE(wait_for_state(child, 'S'));
 	after = memory_current(cgroup);
 
@@ -662,14 +651,14 @@ TEST_F_TIMEOUT(loopback, buffers_are_charged, LONG_TIMEOUT)
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status);
 
-	/* The account is kept in steps, of some pages per CPU. */
-	TH_LOG("%ld bytes before, %ld meanwhile, %ld after", before, meanwhile, after);
-	EXPECT_LE(MAX_RPC_LEN * 3 / 4, meanwhile - before);
-	EXPECT_LE(MAX_RPC_LEN / 2, meanwhile - after);
+	/* The counter is batched per CPU. */
+	TH_LOG("%ld bytes before, %ld during, %ld after", before, during, after);
+	EXPECT_LE(MAX_RPC_LEN * 3 / 4, during - before);
+	EXPECT_LE(MAX_RPC_LEN / 2, during - after);
 	rmdir(cgroup);
 }
 
-/* Who asked what of which firmware, from the trace. */
+/* Trace events identify caller, device, and result of an RPC. */
 TEST_F(loopback, trace_events)
 {
 	char root[] = "/tmp/fwctl-trace-XXXXXX", path[PATH_MAX], expected[128], text[8192] = "";
@@ -685,9 +674,9 @@ TEST_F(loopback, trace_events)
 		SKIP(return, "no tracefs");
 	snprintf(path, sizeof(path), "%s/events/fwctl", root);
 	if (access(path, F_OK))
-		SKIP(return, "no trace events, as on mainline");
+		SKIP(return, "the core has no trace events");
 
-	/* An instance of our own disturbs nobody. */
+	/* A separate instance does not affect other users of the trace. */
 	snprintf(path, sizeof(path), "%s/instances/fwctl-test", root);
 	ASSERT_EQ(0, mkdir(path, 0755));
 	snprintf(path, sizeof(path), "%s/instances/fwctl-test/events/fwctl/enable", root);
@@ -720,7 +709,7 @@ TEST_F(loopback, trace_events)
 	ASSERT_TRUE(done != NULL);
 	EXPECT_TRUE(strstr(done, "ret=0 out_len=40 duration_ns=") != NULL);
 
-	/* Those that are refused have left a trace as well. */
+	/* Failed RPCs are traced as well. */
 	snprintf(expected, sizeof(expected), "ret=-%d ", EFAULT);
 	done = strstr(done, expected);
 	ASSERT_TRUE(done != NULL);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Holds a device open while something happens to it.
+ * Holds a device open while a command runs.
  *
  * usage: fwctl_hold NODE ok|ERRNO COMMAND...
  *
- * Opens NODE, runs COMMAND, and then asks the open file for its FWCTL_INFO, which must succeed, or fail with the error of that
- * name.  Each time it asks once before, which must succeed.  The exit status is that of COMMAND, or 1.
+ * Opens NODE, checks that FWCTL_INFO succeeds, and runs COMMAND.  After that FWCTL_INFO on the
+ * open file must succeed or fail with ERRNO, given by name.  Exits with the status of COMMAND, or
+ * with 1.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include <unistd.h>
 #include <fwctl/fwctl.h>
 
-/* Name of what FWCTL_INFO fails with, or "ok". */
+/* Returns the name of the errno of FWCTL_INFO, or "ok". */
 static const char *info(int fd)
 {
 	struct fwctl_info cmd = { .size = sizeof(cmd) };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * When the registration of a Rust driver ends, whatever the driver does with it.
+ * The registration of a Rust driver ends in time, however the driver handles it.
  *
- * The driver is fwctl_lifetime of samples/fwctl/tests, which this program loads and unloads; its
- * file has to be found, see module_utils.h.  It must not be loaded before.
+ * Loads and unloads the driver, fwctl_lifetime of CONFIG_FWCTL_TEST_LIFETIME, which must not be
+ * loaded before.  Needs the file of the module, see module_utils.h.
  */
 #include <signal.h>
 
@@ -18,7 +18,7 @@ static struct fwctl_lifetime_cmd lifetime_cmd(uint32_t op, uint32_t arg)
 	return (struct fwctl_lifetime_cmd) { .op = op, .arg = arg };
 }
 
-/* An RPC whose reply is of no interest.  Returns 0 or an errno. */
+/* Sends an RPC and ignores the reply.  Returns 0 or an errno. */
 static int lifetime_op(int fd, uint32_t op, uint32_t arg)
 {
 	struct fwctl_lifetime_cmd cmd = lifetime_cmd(op, arg);
@@ -27,7 +27,7 @@ static int lifetime_op(int fd, uint32_t op, uint32_t arg)
 	return _fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), NULL, &out_len);
 }
 
-/* Waits in the driver.  Returns 0 or an errno; *came says whether a notification did. */
+/* Waits in the driver.  Returns 0 or an errno.  *came is 1 if a notification came. */
 static int lifetime_wait(int fd, uint32_t ms, uint32_t *came)
 {
 	struct fwctl_lifetime_cmd cmd = lifetime_cmd(FWCTL_LIFETIME_WAIT, ms);
@@ -36,7 +36,7 @@ static int lifetime_wait(int fd, uint32_t ms, uint32_t *came)
 	return _fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), came, &out_len);
 }
 
-/* The device of the host with that number.  Returns false if it has none. */
+/* Finds the device of a host.  Returns false if it has none. */
 static bool device_of(unsigned int host, struct device *dev)
 {
 	memset(dev, 0, sizeof(*dev));
@@ -45,7 +45,7 @@ static bool device_of(unsigned int host, struct device *dev)
 	return find_again(dev);
 }
 
-/* Another open file of the same device, also when its node is gone.  Returns a file, or -1. */
+/* Reopens a file, even if its node was removed.  Returns a file descriptor or -1. */
 static int open_again(int fd)
 {
 	char path[64];
@@ -54,7 +54,7 @@ static int open_again(int fd)
 	return open(path, O_RDWR);
 }
 
-/* What the last device says of the first one. */
+/* Reads the state of the first device through the last one. */
 static struct fwctl_lifetime_state state_of(struct __test_metadata *_metadata)
 {
 	struct fwctl_lifetime_cmd cmd = lifetime_cmd(FWCTL_LIFETIME_STATE, 0);
@@ -73,7 +73,7 @@ static struct fwctl_lifetime_state state_of(struct __test_metadata *_metadata)
 	return state;
 }
 
-/* Nothing was called too late, and what was made `times` times was dropped as often. */
+/* Checks that no call was late and that all data, made `times` times, were dropped. */
 #define expect_clean(times) do {						\
 	struct fwctl_lifetime_state __state = state_of(_metadata);		\
 	EXPECT_EQ(0, __state.late_calls);					\
@@ -83,10 +83,10 @@ static struct fwctl_lifetime_state state_of(struct __test_metadata *_metadata)
 	EXPECT_EQ(__state.entries_added, __state.entries_released);		\
 } while (0)
 
-/* A thread that does one thing once. */
+/* A thread that runs one function. */
 struct job {
 	int (*run)(struct job *job);
-	/* For that function */
+	/* Arguments and result of `run` */
 	int fd;
 	uint32_t arg;
 	uint32_t reply;
@@ -153,7 +153,7 @@ static int run_load(struct job *job)
 	return load_module_file_with(job->parameters);
 }
 
-/* Adds entries until the device is gone; `reply` counts the calls that succeeded. */
+/* Adds devres entries until the device is removed.  `reply` counts the successful calls. */
 static int run_devres(struct job *job)
 {
 	int err;
@@ -163,7 +163,7 @@ static int run_devres(struct job *job)
 	return err;
 }
 
-/* RPCs, short ones, until one fails; `reply` counts those that did not. */
+/* Sends short RPCs until one fails.  `reply` counts the successful ones. */
 static int run_short_calls(struct job *job)
 {
 	int err;
@@ -173,7 +173,7 @@ static int run_short_calls(struct job *job)
 	return err;
 }
 
-/* Waits until a job has had `count` successes more. */
+/* Waits until `count` more calls of a job have succeeded. */
 static void job_progress(const struct job *job, uint32_t count)
 {
 	uint32_t before = __atomic_load_n(&job->reply, __ATOMIC_SEQ_CST);
@@ -204,7 +204,7 @@ FIXTURE_SETUP(lifetime)
 	self->fd = -1;
 	load_module("fwctl", "");
 	if (!find_module(MODULE))
-		SKIP(return, "no module " MODULE ": build samples/fwctl/tests");
+		SKIP(return, "no module " MODULE ": enable CONFIG_FWCTL_TEST_LIFETIME");
 	ASSERT_FALSE(is_loaded(MODULE));
 }
 
@@ -212,7 +212,7 @@ FIXTURE_TEARDOWN(lifetime)
 {
 	struct device dev;
 
-	/* Whatever the driver has done, it can go, and takes its devices with it. */
+	/* The driver can always be unloaded, and its devices are removed. */
 	if (is_loaded(MODULE)) {
 		EXPECT_EQ(0, unload_module(MODULE));
 	}
@@ -224,7 +224,7 @@ FIXTURE_TEARDOWN(lifetime)
 	}
 }
 
-/* Loads the module, and opens the device of the first host. */
+/* Loads the module and opens the device of the first host. */
 #define lifetime_start(more) do {						\
 	char __parameters[256];							\
 	snprintf(__parameters, sizeof(__parameters), "keep=%u " more, variant->keep);	\
@@ -266,7 +266,7 @@ TEST_F(lifetime, unbind_ends_the_registration)
 	}
 }
 
-/* unbind() runs when nothing else of the driver does, nor will. */
+/* No callback runs during or after unbind(). */
 TEST_F_TIMEOUT(lifetime, nothing_is_called_during_unbind, LONG_TIMEOUT)
 {
 	struct job unbinder = { .run = run_unbind, .dev = &self->first };
@@ -285,7 +285,7 @@ TEST_F_TIMEOUT(lifetime, nothing_is_called_during_unbind, LONG_TIMEOUT)
 	job_start(&unbinder);
 	while (!state_of(_metadata).unbinds)
 		usleep(1000);
-	/* The RPC that was in flight was waited for, and contexts are closed. */
+	/* Unbind has waited for the RPC in flight and closed the contexts. */
 	EXPECT_TRUE(job_is_done(&sleeper) || task_state(sleeper.tid) != 'D');
 	expect_clean(1);
 	for (int i = 0; i < 100; i++) {
@@ -302,7 +302,7 @@ TEST_F_TIMEOUT(lifetime, nothing_is_called_during_unbind, LONG_TIMEOUT)
 	EXPECT_EQ(0, job_join(&sleeper));
 	EXPECT_EQ(0, job_join(&unbinder));
 	expect_clean(1);
-	/* Else it has shown nothing. */
+	/* The RPC was in flight all the time. */
 	EXPECT_FALSE(was_done);
 }
 
@@ -319,7 +319,7 @@ TEST_F(lifetime, unbind_cannot_register)
 	EXPECT_TRUE(device_of(0, &again));
 }
 
-/* An RPC may add to devres of its host until the registration ends: nothing of it is left. */
+/* All devres entries that RPCs add to the host are released. */
 TEST_F_TIMEOUT(lifetime, devres_entries_of_rpcs_are_released, LONG_TIMEOUT)
 {
 	struct job jobs[3];
@@ -353,7 +353,7 @@ TEST_F_TIMEOUT(lifetime, devres_entries_of_rpcs_are_released, LONG_TIMEOUT)
 	EXPECT_LE(10 * 3 * 3 * 10, state_of(_metadata).entries_added);
 }
 
-/* A probe that has registered, and fails: the device was there, and is gone. */
+/* A probe that fails after registering the device unregisters it. */
 TEST_F_TIMEOUT(lifetime, failed_probe_ends_the_registration, LONG_TIMEOUT)
 {
 	struct job loader = { .run = run_load };
@@ -368,7 +368,7 @@ TEST_F_TIMEOUT(lifetime, failed_probe_ends_the_registration, LONG_TIMEOUT)
 		usleep(1000);
 	}
 	ASSERT_EQ(0, lifetime_op(self->fd, FWCTL_LIFETIME_STATE, 0));
-	/* In flight when probe fails, which waits for it. */
+	/* In flight when probe fails. */
 	sleeper.fd = self->fd;
 	job_start(&sleeper);
 	wait_asleep(sleeper.tid);
@@ -383,20 +383,20 @@ TEST_F_TIMEOUT(lifetime, failed_probe_ends_the_registration, LONG_TIMEOUT)
 	EXPECT_EQ(0, state_of(_metadata).unbinds);
 	expect_clean(1);
 
-	/* It fails again, and no worse. */
+	/* Fails again in the same way. */
 	EXPECT_NE(0, bind_again(&self->first));
 	EXPECT_EQ(2, state_of(_metadata).probe_errors);
 	expect_clean(2);
 }
 
-/* The driver drops its guard while the host stays bound, and RPCs are in flight. */
+/* The driver drops its guard while the host is bound and RPCs are in flight. */
 TEST_F_TIMEOUT(lifetime, guard_is_dropped_early, LONG_TIMEOUT)
 {
 	struct device second, again;
 	struct job jobs[4];
 
 	if (variant->keep != FWCTL_LIFETIME_SHARED)
-		SKIP(return, "only a guard that is shared can be dropped early");
+		SKIP(return, "only a shared guard can be dropped early");
 	lifetime_start("");
 	ASSERT_TRUE(device_of(1, &second));
 	for (int round = 1; round <= 5; round++) {
@@ -435,8 +435,8 @@ TEST_F_TIMEOUT(lifetime, guard_is_dropped_early, LONG_TIMEOUT)
 	}
 }
 
-/* The module goes at any time, with RPCs in flight and files open. */
-TEST_F_TIMEOUT(lifetime, module_goes_with_rpcs_in_flight, LONG_TIMEOUT)
+/* The module can be unloaded with RPCs in flight and files open. */
+TEST_F_TIMEOUT(lifetime, module_unload_with_rpcs_in_flight, LONG_TIMEOUT)
 {
 	struct job waiter = { .run = run_wait }, sleeper = { .run = run_sleep, .arg = 500 };
 
@@ -453,7 +453,7 @@ TEST_F_TIMEOUT(lifetime, module_goes_with_rpcs_in_flight, LONG_TIMEOUT)
 }
 
 /*
- * Waiting in the driver
+ * Context::wait()
  */
 
 FIXTURE(wait)
@@ -466,7 +466,7 @@ FIXTURE_SETUP(wait)
 {
 	load_module("fwctl", "");
 	if (!find_module(MODULE))
-		SKIP(return, "no module " MODULE ": build samples/fwctl/tests");
+		SKIP(return, "no module " MODULE ": enable CONFIG_FWCTL_TEST_LIFETIME");
 	ASSERT_EQ(0, load_module_file_with(""));
 	ASSERT_TRUE(device_of(0, &self->first));
 	self->fd = open(self->first.node, O_RDWR);
@@ -484,13 +484,13 @@ TEST_F_TIMEOUT(wait, ends_when_notified, LONG_TIMEOUT)
 	struct job jobs[3];
 
 	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++) {
-		/* The last one has a limit, which it does not get to. */
+		/* The last one has a timeout that does not expire. */
 		jobs[i] = (struct job){ .run = run_wait, .fd = self->fd, .reply = 7 };
 		jobs[i].arg = i == 2 ? 1000000 : 0;
 		job_start(&jobs[i]);
 		ASSERT_TRUE(wait_asleep(jobs[i].tid));
 	}
-	/* Another device's notification is not this one's. */
+	/* A notification of another device does not end it. */
 	{
 		struct device other;
 		int fd;
@@ -510,7 +510,7 @@ TEST_F_TIMEOUT(wait, ends_when_notified, LONG_TIMEOUT)
 		EXPECT_EQ(0, job_join(&jobs[i]));
 		EXPECT_EQ(1, jobs[i].reply);
 	}
-	/* What has come need not be waited for. */
+	/* Returns at once if the condition is already true. */
 	for (uint32_t ms = 0; ms < 2; ms++) {
 		uint32_t came = 7;
 
@@ -530,12 +530,12 @@ TEST_F(wait, ends_at_its_limit)
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	EXPECT_EQ(0, came);
 	ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
-	/* A jiffy less, at most. */
+	/* Timeouts may be a jiffy short. */
 	EXPECT_LE(190, ms);
 	EXPECT_EQ(0, state_of(_metadata).wait_error);
 }
 
-TEST_F_TIMEOUT(wait, ends_when_the_device_goes, LONG_TIMEOUT)
+TEST_F_TIMEOUT(wait, ends_on_device_removal, LONG_TIMEOUT)
 {
 	struct job jobs[3];
 
@@ -545,7 +545,7 @@ TEST_F_TIMEOUT(wait, ends_when_the_device_goes, LONG_TIMEOUT)
 		job_start(&jobs[i]);
 		ASSERT_TRUE(wait_asleep(jobs[i].tid));
 	}
-	/* It waits for all of them, so they end before it does. */
+	/* Unbind waits for all of them. */
 	ASSERT_EQ(0, unbind(&self->first));
 	EXPECT_EQ(ENODEV, state_of(_metadata).wait_error);
 	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++)
@@ -557,7 +557,7 @@ static void ignore(int signal)
 {
 }
 
-/* Only a signal that kills ends it, and it is EINTR for the driver. */
+/* Only a fatal signal ends the wait.  The driver sees EINTR. */
 static void check_kill(struct __test_metadata *_metadata, int fd, uint32_t op, uint32_t arg)
 {
 	int status;
@@ -592,8 +592,8 @@ TEST_F_TIMEOUT(wait, check_fails_with_the_program, LONG_TIMEOUT)
 }
 
 /*
- * A driver that forgets its own registration with the bus, and its devices: they stay, with pointers
- * to what was unloaded, so nothing can use the auxiliary bus after this.  Not part of a run of all.
+ * A driver forgets its registration with the bus and its devices.  They keep pointers to the
+ * unloaded module, so nothing can use the auxiliary bus afterwards.  Only runs on request.
  */
 TEST(driver_is_forgotten)
 {
@@ -603,7 +603,7 @@ TEST(driver_is_forgotten)
 	int fd;
 
 	if (!getenv("FWCTL_TEST_FORGET"))
-		SKIP(return, "it spoils the auxiliary bus: set FWCTL_TEST_FORGET");
+		SKIP(return, "makes the auxiliary bus unusable: set FWCTL_TEST_FORGET");
 	load_module("fwctl", "");
 	ASSERT_TRUE(find_module(MODULE));
 	ASSERT_EQ(0, load_module_file_with("keep=1 forget_all=1"));

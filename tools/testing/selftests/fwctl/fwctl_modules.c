@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What becomes of open files when the driver of a fwctl device is unloaded, and what of the core;
- * and how many devices there can be.
+ * Unloading a driver and the core while files are open, and the maximum number of devices.
  *
- * Needs a loopback sample of which nobody else uses the devices, see fwctl.c for how it is chosen,
- * and the files of the modules, see module_utils.h.
+ * Needs a loopback device that nothing else uses; fwctl.c describes how to choose it.  Also needs
+ * the files of the modules, see module_utils.h.
  */
 #include <sys/resource.h>
 
 #include "loopback_utils.h"
 #include "module_utils.h"
 
-/* Does any module but `except` use the core? */
+/* Returns whether a module other than `except` uses the core. */
 static bool is_core_used_by_others(const char *except)
 {
 	struct dirent *entry;
@@ -39,7 +38,7 @@ FIXTURE_SETUP(modules)
 	if (!find_device(&self->dev, is_loopback))
 		SKIP(return, NO_LOOPBACK);
 	if (!find_module(self->dev.module) || !is_loaded(self->dev.module))
-		SKIP(return, "no file of the sample's module: set FWCTL_TEST_MODULES");
+		SKIP(return, "no file of the loopback module: set FWCTL_TEST_MODULES");
 
 	self->fd = open(self->dev.node, O_RDWR);
 	ASSERT_LE(0, self->fd);
@@ -47,14 +46,14 @@ FIXTURE_SETUP(modules)
 
 FIXTURE_TEARDOWN(modules)
 {
-	/* Loaded anew without open files, the devices have the numbers that they had before. */
+	/* Reload without open files, so the devices get their old numbers. */
 	close(self->fd);
 	unload_module(self->dev.module);
 	load_module("fwctl", "");
 	EXPECT_EQ(0, load_module(self->dev.module, ""));
 }
 
-TEST_F(modules, driver_goes_with_files_open)
+TEST_F(modules, driver_unload_with_open_files)
 {
 	struct device again = self->dev;
 	int fd;
@@ -72,7 +71,7 @@ TEST_F(modules, driver_goes_with_files_open)
 	loopback_echo(fd);
 	close(fd);
 
-	/* And once more, with the files of both. */
+	/* The same with files of both devices. */
 	fd = open(again.node, O_RDWR);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, unload_module(self->dev.module));
@@ -93,14 +92,14 @@ TEST_F_TIMEOUT(modules, driver_waits_for_a_running_rpc, LONG_TIMEOUT)
 	check_orphan(_metadata, self->fd);
 }
 
-TEST_F(modules, core_stays_as_long_as_a_file_is_open)
+TEST_F(modules, core_stays_while_a_file_is_open)
 {
 	if (!is_loaded("fwctl"))
 		SKIP(return, "the core is built in");
 	if (is_core_used_by_others(self->dev.module))
 		SKIP(return, "other drivers use the core");
 
-	/* First the driver uses it, then nothing but the file. */
+	/* In use by the driver, then only by the file. */
 	EXPECT_EQ(EAGAIN, unload_module("fwctl"));
 	ASSERT_EQ(0, unload_module(self->dev.module));
 	EXPECT_EQ(EAGAIN, unload_module("fwctl"));
@@ -112,11 +111,11 @@ TEST_F(modules, core_stays_as_long_as_a_file_is_open)
 	EXPECT_EQ(-1, access(CLASS_DIR, F_OK));
 }
 
-/* A core that is loaded anew warns anew, and this time for the other one of the two scopes. */
+/* A reloaded core warns again, also for the other of the two scopes. */
 TEST_F(modules, debug_write_full_warns_on_its_own)
 {
 	struct device again = self->dev;
-	char who[64];
+	char task[64];
 	int fd, kmsg;
 
 	if (!is_loaded("fwctl"))
@@ -133,23 +132,23 @@ TEST_F(modules, debug_write_full_warns_on_its_own)
 	ASSERT_LE(0, fd);
 	kmsg = kmsg_open();
 	ASSERT_LE(0, kmsg);
-	prctl(PR_SET_NAME, "full-story");
-	snprintf(who, sizeof(who), "full-story(%d)", getpid());
+	prctl(PR_SET_NAME, "fwctl-full");
+	snprintf(task, sizeof(task), "fwctl-full(%d)", getpid());
 
 	loopback_echo(fd);
 	ASSERT_EQ(0, _loopback_echo(fd, FWCTL_RPC_DEBUG_READ_ONLY));
 	EXPECT_EQ(EOPNOTSUPP, _loopback_echo(fd, 4));
-	EXPECT_EQ(0, kmsg_count(kmsg, who, NULL, 0));
+	EXPECT_EQ(0, kmsg_count(kmsg, task, NULL, 0));
 	ASSERT_EQ(0, _loopback_echo(fd, FWCTL_RPC_DEBUG_WRITE_FULL));
 	EXPECT_TRUE(is_tainted());
-	EXPECT_EQ(1, kmsg_count(kmsg, who, NULL, 0));
+	EXPECT_EQ(1, kmsg_count(kmsg, task, NULL, 0));
 	ASSERT_EQ(0, _loopback_echo(fd, FWCTL_RPC_DEBUG_WRITE));
-	EXPECT_EQ(0, kmsg_count(kmsg, who, NULL, 0));
+	EXPECT_EQ(0, kmsg_count(kmsg, task, NULL, 0));
 	close(kmsg);
 	close(fd);
 }
 
-/* The most devices that a sample can have, all of them alive. */
+/* The maximum of the module parameter "devices". */
 #define MANY 64
 
 static void load_many(struct __test_metadata *_metadata, const char *module)
@@ -189,7 +188,7 @@ TEST_F_TIMEOUT(modules, many_devices, LONG_TIMEOUT)
 	}
 }
 
-/* How many devices of the module there are. */
+/* Returns the number of devices of a module. */
 static int count_devices(const char *module)
 {
 	DIR *dir = opendir(CLASS_DIR);
@@ -212,7 +211,7 @@ static int count_devices(const char *module)
 
 #define MAX_DEVICES 4096
 
-/* Open files keep the numbers of devices that were: until there is none left. */
+/* Open files keep the numbers of removed devices, until no number is left. */
 TEST_F_TIMEOUT(modules, all_numbers_are_taken, 600)
 {
 	struct rlimit limit = { MAX_DEVICES + 100, MAX_DEVICES + 100 };
@@ -247,7 +246,7 @@ TEST_F_TIMEOUT(modules, all_numbers_are_taken, 600)
 		closedir(dir);
 	}
 
-	/* All of them, to the last: then there are no more, and no harm is done. */
+	/* All numbers are taken: probe fails. */
 	EXPECT_LE(MAX_DEVICES - 8, kept);
 	EXPECT_GE(MAX_DEVICES, kept);
 	snprintf(path, sizeof(path), CLASS_DIR "/fwctl%d", MAX_DEVICES);
@@ -257,7 +256,7 @@ TEST_F_TIMEOUT(modules, all_numbers_are_taken, 600)
 	EXPECT_EQ(0, count_devices(self->dev.module));
 	ASSERT_EQ(0, unload_module(self->dev.module));
 
-	/* The files are closed, the numbers are back. */
+	/* Closing the files frees the numbers. */
 	EXPECT_EQ(0, syscall(SYS_close_range, 3, ~0u, 0));
 	load_many(_metadata, self->dev.module);
 	EXPECT_EQ(MANY, count_devices(self->dev.module));

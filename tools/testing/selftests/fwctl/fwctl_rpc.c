@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * FWCTL_RPC on a live device of a loopback sample: requests, replies, and the many ways to get them
- * wrong.
+ * FWCTL_RPC on a loopback device: requests, replies, and invalid arguments.
  *
- * FWCTL_TEST_DEV names the device (default: the first of its kind), FWCTL_TEST_DRIVER the sample,
- * "rust" or "c" (default: either).  Nobody else may use the device meanwhile.  Builds as a 32-bit
- * program, too.
+ * FWCTL_TEST_DEV names the device (default: the first loopback device), FWCTL_TEST_DRIVER its
+ * driver, "rust" or "c" (default: either).  Nothing else may use the device.  Also built as a
+ * 32-bit program.
  */
 #include "loopback_fixture.h"
 
 /*
- * What comes back
+ * Replies
  */
 
-/* Lengths around those at which an implementation might change its ways. */
+/* Lengths at which an implementation might use another allocator or code path. */
 static const uint32_t rpc_lens[] = {
 	0, 1, 2, 15, 16, 17, 63, 64, 255, 256, 257, 511, 512, 513, 4095, 4096, 4097, 8192, 65535,
 	65536, 65537,
@@ -21,8 +20,8 @@ static const uint32_t rpc_lens[] = {
 };
 
 /*
- * A request with a pattern; if there is room for a command, `op` is one, else it is to be echoed in
- * any case.
+ * Makes a request of a pattern.  It starts with a command of `op` unless it is too short for one,
+ * which the driver echoes.
  */
 static void make_request(uint8_t *in, uint32_t len, uint32_t op)
 {
@@ -93,7 +92,7 @@ TEST_F(loopback, rpc_buffers_of_any_alignment)
 	}
 }
 
-/* What is too short for a command is none, whatever it looks like. */
+/* A request that is too short for a command is echoed, even if it starts like one. */
 TEST_F(loopback, rpc_shorter_than_a_command)
 {
 	struct fwctl_loopback_cmd cmd = loopback_cmd(FWCTL_LOOPBACK_ERRNO, EIO);
@@ -109,7 +108,7 @@ TEST_F(loopback, rpc_shorter_than_a_command)
 	fwctl_rpc_fails(EIO, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), NULL, 0);
 }
 
-/* Request and reply may have the same memory, or overlap. */
+/* The buffers of request and reply may be the same, or overlap. */
 TEST_F(loopback, rpc_reply_over_the_request)
 {
 	uint8_t area[128], expected[64];
@@ -126,7 +125,7 @@ TEST_F(loopback, rpc_reply_over_the_request)
 	}
 }
 
-TEST_F(loopback, rpc_reply_shorter_than_the_room)
+TEST_F(loopback, rpc_reply_shorter_than_the_buffer)
 {
 	uint8_t in[300], out[400];
 	uint32_t lens[] = { 0, 1, 16, 255, 300 };
@@ -145,7 +144,7 @@ TEST_F(loopback, rpc_reply_shorter_than_the_room)
 			TH_LOG("more than the reply of %u bytes", lens[i]);
 		}
 
-		/* The same in new buffers. */
+		/* The same for replies in separate memory. */
 		out_len = sizeof(out);
 		memset(out, 0xee, sizeof(out));
 		loopback_op(self->fd, FWCTL_LOOPBACK_ZEROS, lens[i], out, &out_len);
@@ -163,35 +162,35 @@ TEST_F(loopback, rpc_reply_shorter_than_the_room)
 	}
 }
 
-TEST_F(loopback, rpc_reply_longer_than_the_room)
+TEST_F(loopback, rpc_reply_longer_than_the_buffer)
 {
 	uint8_t in[300], out[400];
-	uint32_t rooms[] = { 0, 1, 15, 16, 255, 299 };
+	uint32_t lens[] = { 0, 1, 15, 16, 255, 299 };
 
-	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
-		uint32_t out_len = rooms[i];
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+		uint32_t out_len = lens[i];
 
 		make_request(in, sizeof(in), FWCTL_LOOPBACK_ECHO);
 		memset(out, 0xee, sizeof(out));
 		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, sizeof(in), out, &out_len);
 		EXPECT_EQ(sizeof(in), out_len);
-		EXPECT_EQ(0, memcmp(in, out, rooms[i]));
-		EXPECT_TRUE(all_bytes_are(out + rooms[i], 0xee, sizeof(out) - rooms[i])) {
-			TH_LOG("more than the room of %u bytes", rooms[i]);
+		EXPECT_EQ(0, memcmp(in, out, lens[i]));
+		EXPECT_TRUE(all_bytes_are(out + lens[i], 0xee, sizeof(out) - lens[i])) {
+			TH_LOG("more than the buffer of %u bytes", lens[i]);
 		}
 
-		out_len = rooms[i];
+		out_len = lens[i];
 		memset(out, 0xee, sizeof(out));
 		loopback_op(self->fd, FWCTL_LOOPBACK_FILL, 100000, out, &out_len);
 		EXPECT_EQ(100000, out_len);
 		for (uint32_t at = 0; at < sizeof(out); at++) {
-			ASSERT_EQ(at < rooms[i] ? at % 251 : 0xee, out[at]);
+			ASSERT_EQ(at < lens[i] ? at % 251 : 0xee, out[at]);
 		}
 	}
 }
 
-/* There is a limit to what user space asks for, none to what the firmware says. */
-TEST_F_TIMEOUT(loopback, rpc_reply_longer_than_any_room, LONG_TIMEOUT)
+/* out_len is limited on input, the length of the reply is not. */
+TEST_F_TIMEOUT(loopback, rpc_reply_longer_than_any_buffer, LONG_TIMEOUT)
 {
 	size_t pages = MAX_RPC_LEN / page_size() + 1;
 	uint8_t *out = (uint8_t *)mapping_end(pages) - pages * page_size();
@@ -206,7 +205,7 @@ TEST_F_TIMEOUT(loopback, rpc_reply_longer_than_any_room, LONG_TIMEOUT)
 	EXPECT_TRUE(all_bytes_are(out + MAX_RPC_LEN, 0xee, page_size()));
 }
 
-/* A reply of no bytes goes nowhere. */
+/* An empty reply is not copied. */
 TEST_F(loopback, rpc_empty_reply)
 {
 	void *anywhere[] = { NULL, mapping_end(1), page_with(PROT_READ, 0xee),
@@ -224,8 +223,8 @@ TEST_F(loopback, rpc_empty_reply)
 }
 
 /*
- * The faulty driver: it claims a reply in the request's buffer that is longer than the request.
- * Better than mainline, which gives away whatever kernel memory lies behind.
+ * A faulty driver claims a reply in place that is longer than the request.  The core must not copy
+ * the kernel memory after the request.
  */
 TEST_F(loopback, rpc_in_place_claim_beyond_the_request)
 {
@@ -249,7 +248,7 @@ TEST_F(loopback, rpc_in_place_claim_beyond_the_request)
 			memset(out, 0xee, sizeof(out));
 			err = _fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, in_lens[i], out,
 					 &out_len);
-			/* A core that lets this through must not be asked for more. */
+			/* Stop at the first claim that the core accepts. */
 			ASSERT_NE(0, err) {
 				TH_LOG("request of %u bytes, claim of %u", in_lens[i], claims[j]);
 			}
@@ -257,7 +256,7 @@ TEST_F(loopback, rpc_in_place_claim_beyond_the_request)
 			EXPECT_NE(EFAULT, err);
 			ASSERT_TRUE(all_bytes_are(out, 0xee, sizeof(out)));
 
-			/* Not even where there is no room for what was claimed. */
+			/* Also if the buffer is shorter than the claim. */
 			out_len = in_lens[i];
 			err = _fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in, in_lens[i], out,
 					 &out_len);
@@ -265,12 +264,12 @@ TEST_F(loopback, rpc_in_place_claim_beyond_the_request)
 			EXPECT_TRUE(all_bytes_are(out, 0xee, sizeof(out)));
 		}
 	}
-	/* And the file is as good as before. */
+	/* The file still works. */
 	loopback_echo(self->fd);
 }
 
-/* Nothing of an earlier request or of the kernel shows in a later reply. */
-TEST_F(loopback, rpc_reply_has_nothing_of_others)
+/* A reply contains no bytes of earlier requests or of other kernel memory. */
+TEST_F(loopback, rpc_reply_does_not_leak)
 {
 	uint8_t secret[256], in[256], out[512];
 	uint32_t out_len;
@@ -291,7 +290,7 @@ TEST_F(loopback, rpc_reply_has_nothing_of_others)
 	}
 }
 
-/* The driver's errno is the caller's. */
+/* Errors of the driver are returned from ioctl(2). */
 TEST_F(loopback, rpc_errno_of_the_driver)
 {
 	int errnos[] = {
@@ -306,7 +305,7 @@ TEST_F(loopback, rpc_errno_of_the_driver)
 				  sizeof(out));
 		EXPECT_TRUE(all_bytes_are(out, 0xee, sizeof(out)));
 	}
-	/* Even ENODEV says nothing about the next one. */
+	/* ENODEV of the driver does not affect later RPCs. */
 	loopback_echo(self->fd);
 }
 
@@ -328,8 +327,8 @@ TEST_F(loopback, rpc_refused_by_the_driver)
 	fwctl_rpc_fails(EINVAL, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), NULL, 0);
 }
 
-/* What the driver is told: the scope that user space named, and the room that it has. */
-TEST_F(loopback, rpc_scope_and_room_reach_the_driver)
+/* The driver gets the scope and the out_len of the caller. */
+TEST_F(loopback, rpc_scope_and_out_len_reach_the_driver)
 {
 	for (uint32_t scope = FWCTL_RPC_CONFIGURATION; scope <= FWCTL_RPC_DEBUG_WRITE_FULL;
 	     scope++) {
@@ -358,7 +357,7 @@ TEST_F(loopback, rpc_scope_and_room_reach_the_driver)
 }
 
 /*
- * What is refused, and in which order
+ * Errors and their precedence
  */
 
 TEST_F(loopback, rpc_unknown_scopes)
@@ -432,7 +431,7 @@ TEST_F(loopback, rpc_bad_requests)
 	}
 }
 
-TEST_F(loopback, rpc_bad_rooms)
+TEST_F(loopback, rpc_bad_reply_buffers)
 {
 	uint8_t *end = mapping_end(2);
 	uint8_t *read_only = page_with(PROT_READ, 0xee);
@@ -440,28 +439,28 @@ TEST_F(loopback, rpc_bad_rooms)
 	struct {
 		void *out;
 		uint32_t len;
-	} rooms[] = {
+	} buffers[] = {
 		{ NULL, 1 }, { (void *)1, 16 },
 		{ end, 1 }, { end - 15, 16 }, { end - 255, 256 }, { end - 4095, 4096 },
 		{ read_only, 16 }, { page_with(PROT_NONE, 0), 16 }, { KERNEL_PTR, 16 },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(buffers); i++) {
 		uint32_t ops[] = { FWCTL_LOOPBACK_ECHO, FWCTL_LOOPBACK_COPY };
 
 		for (size_t op = 0; op < ARRAY_SIZE(ops); op++) {
-			uint32_t out_len = rooms[i].len;
+			uint32_t out_len = buffers[i].len;
 
 			make_request(in, sizeof(in), ops[op]);
 			EXPECT_EQ(EFAULT, _fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, in,
-						     sizeof(in), rooms[i].out, &out_len)) {
-				TH_LOG("%u bytes at %p", rooms[i].len, rooms[i].out);
+						     sizeof(in), buffers[i].out, &out_len)) {
+				TH_LOG("%u bytes at %p", buffers[i].len, buffers[i].out);
 			}
 		}
 	}
 	EXPECT_TRUE(all_bytes_are(read_only, 0xee, page_size()));
 
-	/* Room that is not there but is not needed either. */
+	/* The unmapped part of the buffer is not needed. */
 	make_request(in, 16, FWCTL_LOOPBACK_ECHO);
 	{
 		uint32_t out_len = 100;
@@ -487,7 +486,7 @@ TEST_F(loopback, rpc_bad_rooms)
 	}
 }
 
-/* A request is only read. */
+/* The request is not written to. */
 TEST_F(loopback, rpc_request_in_read_only_memory)
 {
 	uint8_t *in = page_with(PROT_READ, 0xaa);
@@ -499,7 +498,7 @@ TEST_F(loopback, rpc_request_in_read_only_memory)
 	EXPECT_TRUE(all_bytes_are(out, 0xaa, 100));
 }
 
-/* No bytes, so no address of them either. */
+/* The addresses of empty buffers are ignored. */
 TEST_F(loopback, rpc_of_no_bytes)
 {
 	void *anywhere[] = { NULL, (void *)1, mapping_end(1), page_with(PROT_NONE, 0), KERNEL_PTR };
@@ -515,7 +514,7 @@ TEST_F(loopback, rpc_of_no_bytes)
 	}
 }
 
-/* When several things are wrong, which one is it?  Length, scope, request, driver, room. */
+/* Lengths, scope, request, driver, and reply are checked in this order. */
 TEST_F(loopback, rpc_order_of_checks)
 {
 	struct fwctl_loopback_cmd refused = loopback_cmd(FWCTL_LOOPBACK_ERRNO, ENOSPC);

@@ -1,27 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A storm: programs that use fwctl devices in every way at once, while the devices, their drivers
- * and the programs themselves come and go.
+ * Stress: processes use fwctl devices in every way in parallel, while devices are unbound,
+ * drivers unloaded and the processes killed.
  *
  *	fwctl_storm [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...
  *
- * MODULEs are drivers: loopback samples, or others that are there.  Everything that is done follows
- * from the seed, but for the order in which the processes get to it.  Each round of ten seconds
- * ends in silence: then all programs have ended, the counters have to agree to the last call, no
- * driver of a sample knows any context, and the modules, the core's as well, have to go and come
- * back.
+ * MODULEs are the drivers.  The seed determines the actions of each process, but not their
+ * interleaving.  After each round of ten seconds all processes have ended, the counters must match
+ * exactly, the loopback drivers must have no open contexts, and all modules including the core
+ * must unload and load again.
  *
- *	opened	files, not those that were too late for their device
- *	asked	RPCs, each of which is
- *	replied	executed, with the right reply
- *	refused	answered by the driver with the errno that was asked for
- *	void	not delivered, as the device was gone
- *	cut	ended by the driver below, as the device vanished meanwhile
- *	lost	cut off with its caller, so that nobody knows
+ *	opened	files that were opened
+ *	asked	RPCs that were sent, each of which is
+ *	replied	completed with the right reply
+ *	refused	completed with the requested errno
+ *	void	not delivered, because the device was unregistered
+ *	cut	aborted by the lower driver, because the device vanished
+ *	lost	unknown, because the caller was killed
  *
- * What the core's trace events say of it has to be the same.  -p is a PCI function that is removed
- * and found again.  -e is a command that tells an emulated device to "vanish" before that, and to
- * "return".
+ * The core's trace events must match these numbers.  -p names a PCI function to remove and rescan.
+ * -e names a command that makes an emulated device "vanish" before that, and "return".
  */
 #include <dirent.h>
 #include <poll.h>
@@ -36,35 +34,35 @@
 #define THREADS 2
 #define FILES 6
 #define ROUND_SECONDS 10
-/* How long the end of a round may take, in which nobody starts anything: generous. */
+/* Upper bound for the end of a round, in which nothing is started, in seconds. */
 #define PATIENCE 120
 
 #define DEVICE_TYPE_MLX5 1
 #define DEVICE_TYPE_CXL 2
 
 /* Shared by all processes. */
-static struct storm {
+static struct stress {
 	bool is_over;
-	/* Somebody saw something wrong. */
+	/* A process has reported a failure. */
 	bool has_failed;
 	uint64_t opened, asked, replied, refused, not_delivered, cut, polled, forked;
 	uint64_t unbound, unloaded, removed, vanished;
-} *storm;
+} *stress;
 
 static char **modules;
 static int module_count;
 static const char *pci_function, *emulator;
 
-#define count(counter) __atomic_add_fetch(&storm->counter, 1, __ATOMIC_SEQ_CST)
-#define counted(counter) __atomic_load_n(&storm->counter, __ATOMIC_SEQ_CST)
-#define is_over() __atomic_load_n(&storm->is_over, __ATOMIC_SEQ_CST)
+#define count(counter) __atomic_add_fetch(&stress->counter, 1, __ATOMIC_SEQ_CST)
+#define counted(counter) __atomic_load_n(&stress->counter, __ATOMIC_SEQ_CST)
+#define is_over() __atomic_load_n(&stress->is_over, __ATOMIC_SEQ_CST)
 
 #define wrong(format, ...) do {							\
 	printf("# wrong: " format "\n", ##__VA_ARGS__);				\
-	__atomic_store_n(&storm->has_failed, true, __ATOMIC_SEQ_CST);		\
+	__atomic_store_n(&stress->has_failed, true, __ATOMIC_SEQ_CST);		\
 } while (0)
 
-/* Numbers that are the same for the same seed (splitmix64). */
+/* Pseudo-random numbers (splitmix64). */
 struct dice {
 	uint64_t state;
 };
@@ -92,7 +90,7 @@ static double now(void)
 }
 
 /*
- * What programs do
+ * Callers
  */
 
 struct worker {
@@ -106,11 +104,11 @@ struct caller {
 	pthread_t thread;
 };
 
-/* What the drivers below say of a device that does not answer any more. */
+/* Returns whether a lower driver fails with this errno when its device stops responding. */
 static bool has_vanished(int err)
 {
 	switch (err) {
-	/* Too many commands to a ConnectX have timed out. */
+	/* Too many ConnectX commands have timed out. */
 	case EAGAIN:
 	case EBUSY:
 	case EIO:
@@ -128,7 +126,7 @@ static void take_a_file(struct caller *caller)
 	int slot = below(&caller->dice, FILES), fd, old, mode;
 	char node[64];
 
-	/* Few are there, with low numbers; the others must fail as those do that have gone. */
+	/* Only low numbers exist.  Others must fail like removed devices. */
 	snprintf(node, sizeof(node), NODE_DIR "/fwctl%u",
 		 below(&caller->dice, 1 + below(&caller->dice, 5)));
 	mode = below(&caller->dice, 2) ? O_RDWR : O_RDONLY;
@@ -136,7 +134,7 @@ static void take_a_file(struct caller *caller)
 	if (fd < 0) {
 		if (errno != ENOENT && errno != ENODEV && errno != ENXIO && !has_vanished(errno))
 			wrong("open %s: %m", node);
-		/* Leaves the processor to those who bring the device back. */
+		/* Give way to the processes that rebind the device. */
 		usleep(1000);
 		return;
 	}
@@ -153,15 +151,15 @@ static int some_file(struct caller *caller)
 }
 
 /*
- * The other thread may have closed the file, and opened something else of the same number.  So a
- * call uses a number of its own, which is the same open file.
+ * Duplicates a file descriptor for one call: the other thread may close the original and reuse its
+ * number.
  */
 static int keep(int fd)
 {
 	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
-/* Counts an RPC; `expected` is the errno that it asked for. */
+/* Counts an RPC that asked for the errno `expected`. */
 static bool is_answered(int err, int expected)
 {
 	if (err == ENODEV) {
@@ -267,7 +265,7 @@ static void ask_cxl(struct caller *caller, int fd)
 		wrong("Get Supported Features: a reply of %u bytes", out_len);
 }
 
-/* QUERY_ADAPTER; the head of a reply is a status in a byte, three reserved ones, a syndrome. */
+/* Sends QUERY_ADAPTER.  A reply starts with a status byte, 3 reserved bytes and a syndrome. */
 static void ask_mlx5(struct caller *caller, int fd)
 {
 	uint8_t in[16] = { 0x01, 0x01 }, out[256];
@@ -279,7 +277,7 @@ static void ask_mlx5(struct caller *caller, int fd)
 		wrong("QUERY_ADAPTER: status %u in %u bytes", out[0], out_len);
 }
 
-/* FWCTL_INFO, and an RPC that a device of that type understands. */
+/* Calls FWCTL_INFO and sends an RPC of the device type. */
 static void use(struct caller *caller, int fd)
 {
 	uint32_t len = 8, type = 0;
@@ -307,13 +305,13 @@ static void use(struct caller *caller, int fd)
 	}
 }
 
-/* A child has the files, and ends with them open. */
+/* Forks a child that uses the files and exits with them open. */
 static void use_in_a_child(struct caller *caller, int fd)
 {
 	pid_t child = fork();
 
 	if (child == 0) {
-		/* No other thread is here any more: only what is safe after a fork. */
+		/* Only functions that are safe after fork(2) in a threaded process. */
 		use(caller, fd);
 		_exit(0);
 	}
@@ -386,21 +384,21 @@ static void worker_main(uint64_t seed)
 	}
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(callers[i].thread, NULL);
-	/* The files are closed by the end of the process. */
+	/* exit closes the files. */
 	_exit(0);
 }
 
 /*
- * What happens to them meanwhile
+ * Disturbances
  */
 
-/* Each of those found is as likely as the others. */
+/* Picks each candidate with the same probability. */
 static bool is_picked(unsigned int seen, void *dice)
 {
 	return below(dice, seen + 1) == 0;
 }
 
-/* Picks a device that is bound to one of our drivers. */
+/* Picks a device that is bound to one of the drivers. */
 static bool pick(struct dice *dice, struct bond *bond)
 {
 	unsigned int seen = 0;
@@ -416,12 +414,12 @@ static void settle(double deadline)
 	struct dice dice = { 1 };
 	struct bond bond;
 
-	/* The devices may still be on their way. */
+	/* The devices may still be probing. */
 	while (now() < deadline && !pick(&dice, &bond))
 		usleep(10000);
 }
 
-/* An error says nothing here: the driver may be gone, or the other process faster. */
+/* Errors are expected: the driver may be unloaded, or the other process faster. */
 static void rebind(struct dice *dice)
 {
 	struct bond bond;
@@ -438,7 +436,7 @@ static void reload(struct dice *dice)
 {
 	const char *module = modules[below(dice, module_count)];
 
-	/* EBUSY: a bind or unbind of the other process holds it. */
+	/* EBUSY: the other process binds or unbinds. */
 	if (unload_module(module))
 		return;
 	count(unloaded);
@@ -456,7 +454,7 @@ static void tell_emulator(const char *what)
 		wrong("'%s' fails", command);
 }
 
-/* The function goes, in order or by surprise, and comes back. */
+/* Removes the PCI function, orderly or by surprise, and rescans. */
 static void rescan(struct dice *dice)
 {
 	bool is_surprise = emulator && below(dice, 2);
@@ -465,7 +463,7 @@ static void rescan(struct dice *dice)
 	if (is_surprise) {
 		count(vanished);
 		tell_emulator("vanish");
-		/* The driver below may notice, or not. */
+		/* Give the lower driver a chance to notice. */
 		usleep(below(dice, 3000000));
 	}
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", pci_function);
@@ -480,7 +478,7 @@ static void rescan(struct dice *dice)
 struct trouble {
 	const char *name;
 	void (*make)(struct dice *dice);
-	/* Up to so many microseconds pass in between. */
+	/* Maximum pause between two of them, in microseconds. */
 	uint32_t pause;
 };
 
@@ -507,7 +505,7 @@ static pid_t start(void (*story)(uint64_t seed), uint64_t seed)
 	return child;
 }
 
-/* The seed's low bits say which trouble. */
+/* The low bits of the seed choose the disturbance. */
 static void trouble_main(uint64_t seed)
 {
 	const struct trouble *trouble = &troubles[seed % ARRAY_SIZE(troubles)];
@@ -515,7 +513,7 @@ static void trouble_main(uint64_t seed)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (!is_over()) {
-		/* There should be a device to trouble, and somebody to use it. */
+		/* Wait for a device and its first users. */
 		settle(now() + 2);
 		usleep(below(&dice, trouble->pause));
 		trouble->make(&dice);
@@ -523,7 +521,7 @@ static void trouble_main(uint64_t seed)
 	fflush(NULL);
 }
 
-/* Waits for a child; says where it hangs if it does not end. */
+/* Waits for a child, and logs its stack if it does not end in time. */
 static void wait_for_end(pid_t child, double deadline)
 {
 	char command[128];
@@ -546,12 +544,12 @@ static void wait_for_end(pid_t child, double deadline)
 }
 
 /*
- * What the kernel counted
+ * Trace events
  */
 
 #define TRACING "/sys/kernel/tracing"
 
-/* One counter: an instance of the trace with one event, which need not be kept, only counted. */
+/* A counter: a trace instance with one event.  Only the number of events matters. */
 struct events {
 	const char *name, *event, *filter;
 };
@@ -577,7 +575,7 @@ static void remove_counters(void)
 	}
 }
 
-/* Returns false if there are no such events: mainline's core has none. */
+/* Returns false if the core has no trace events. */
 static bool make_counters(void)
 {
 	char path[PATH_MAX], file[128];
@@ -604,7 +602,7 @@ static bool make_counters(void)
 	return true;
 }
 
-/* All events of a counter, those that were overwritten included. */
+/* Returns the number of events, including overwritten ones. */
 static uint64_t read_counter(const struct events *events)
 {
 	long processors = sysconf(_SC_NPROCESSORS_CONF);
@@ -619,7 +617,7 @@ static uint64_t read_counter(const struct events *events)
 		if (read_text(path, text, sizeof(text)))
 			continue;
 		for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-			/* There is also a "commit overrun". */
+			/* "commit overrun" also contains "overrun". */
 			char *part = !strncmp(text, parts[i], strlen(parts[i])) ? text : NULL;
 			char line[64];
 
@@ -636,7 +634,7 @@ static uint64_t read_counter(const struct events *events)
 }
 
 /*
- * A round
+ * Rounds
  */
 
 static void unload_everything(void)
@@ -645,7 +643,7 @@ static void unload_everything(void)
 	int err;
 
 	for (int i = 0; i < module_count; i++) {
-		/* Something of the driver core may still look at it. */
+		/* The driver core may still hold a reference. */
 		while ((err = unload_module(modules[i])) == EAGAIN && now() < deadline)
 			usleep(10000);
 		if (err && err != ENOENT)
@@ -657,7 +655,7 @@ static void unload_everything(void)
 	if (err)
 		wrong("fwctl does not unload: errno %d", err);
 	if (!access(CLASS_DIR, F_OK))
-		wrong("fwctl is gone, its class is not");
+		wrong("fwctl is unloaded, but its class exists");
 }
 
 static void load_everything(void)
@@ -670,7 +668,7 @@ static void load_everything(void)
 	settle(now() + 10);
 }
 
-/* What was opened has been closed: a sample knows of no context but the one that asks. */
+/* All contexts are closed: a loopback driver only has that of the caller. */
 static void check_contexts(void)
 {
 	for (int i = 0; i < 64; i++) {
@@ -691,7 +689,7 @@ static void check_contexts(void)
 	}
 }
 
-/* Nor does the firmware of a ConnectX. */
+/* The same for ConnectX firmware. */
 static void check_firmware(void)
 {
 	char command[128], answer[32] = "";
@@ -705,7 +703,7 @@ static void check_firmware(void)
 	snprintf(command, sizeof(command), "%s -p /alive/uids counters", emulator);
 	pipe = popen(command, "r");
 	if (!pipe || !fgets(answer, sizeof(answer), pipe) || strcmp(answer, "0\n"))
-		wrong("contexts that the firmware has left: %s", answer);
+		wrong("contexts left in the firmware: %s", answer);
 	if (pipe)
 		pclose(pipe);
 }
@@ -723,20 +721,20 @@ static void check_counters(bool is_traced, uint64_t kills)
 	       counted(polled), counted(forked), kills, counted(unbound), counted(unloaded),
 	       counted(removed), counted(vanished));
 
-	/* Each thread, and the child of each, may have been in the middle of one. */
+	/* Each thread and its child may have been in an RPC. */
 	if (lost > kills * THREADS * 2)
-		wrong("%ju RPCs are lost in %ju processes that were killed", lost, kills);
+		wrong("%ju RPCs are lost in %ju killed processes", lost, kills);
 	if (!counted(replied))
-		wrong("nobody got a reply");
+		wrong("no RPC got a reply");
 	if (is_traced) {
 		uint64_t started = read_counter(&counters[0]), done = read_counter(&counters[1]);
 		uint64_t good = read_counter(&counters[2]);
 
-		printf("traced: %ju started, %ju done, %ju of them well\n", started, done, good);
+		printf("traced: %ju started, %ju done, %ju of them successful\n", started, done, good);
 		if (started != done)
 			wrong("%ju RPCs started and %ju ended", started, done);
 		if (good < counted(replied) || good > counted(replied) + lost)
-			wrong("%ju RPCs ended well, and %ju got their reply", good,
+			wrong("%ju RPCs succeeded, and %ju got their reply", good,
 			      counted(replied));
 		if (started < counted(replied) + counted(refused) ||
 		    started > counted(asked))
@@ -752,7 +750,7 @@ static void run_round(uint64_t seed, double seconds)
 	uint64_t kills = 0;
 	bool is_traced;
 
-	memset(storm, 0, sizeof(*storm));
+	memset(stress, 0, sizeof(*stress));
 	load_everything();
 	is_traced = make_counters();
 	for (int i = 0; i < WORKERS; i++)
@@ -766,7 +764,7 @@ static void run_round(uint64_t seed, double seconds)
 		else
 			makers[i] = 0;
 	}
-	while (now() < end && !storm->has_failed) {
+	while (now() < end && !stress->has_failed) {
 		int victim = below(&dice, WORKERS);
 
 		usleep(below(&dice, 400000));
@@ -775,7 +773,7 @@ static void run_round(uint64_t seed, double seconds)
 		kills++;
 		workers[victim] = start(worker_main, roll(&dice));
 	}
-	__atomic_store_n(&storm->is_over, true, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&stress->is_over, true, __ATOMIC_SEQ_CST);
 
 	deadline = now() + PATIENCE;
 	for (int i = 0; i < WORKERS; i++)
@@ -784,7 +782,7 @@ static void run_round(uint64_t seed, double seconds)
 		if (makers[i])
 			wait_for_end(makers[i], deadline);
 	}
-	/* Children of those that were killed are ours now, and end by themselves. */
+	/* Reap the orphans of killed processes, which end by themselves. */
 	while (waitpid(-1, NULL, WNOHANG) >= 0 && now() < deadline)
 		usleep(2000);
 	check_counters(is_traced, kills);
@@ -829,9 +827,9 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	mount("tracefs", TRACING, "tracefs", 0, NULL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	storm = mmap(NULL, sizeof(*storm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	stress = mmap(NULL, sizeof(*stress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		     0);
-	if (storm == MAP_FAILED) {
+	if (stress == MAP_FAILED) {
 		perror("mmap");
 		return 1;
 	}
@@ -844,12 +842,12 @@ int main(int argc, char **argv)
 			break;
 		printf("round %d, seed %#jx: ", round, seed);
 		run_round(seed, left < ROUND_SECONDS ? left : ROUND_SECONDS);
-		if (storm->has_failed) {
-			printf("not as it should be; again with: -r %#jx\n", seed);
+		if (stress->has_failed) {
+			printf("failed; reproduce with: -r %#jx\n", seed);
 			return 1;
 		}
 		seed++;
 	}
 	load_everything();
-	return storm->has_failed;
+	return stress->has_failed;
 }

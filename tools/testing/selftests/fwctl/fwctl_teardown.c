@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What becomes of open files when a fwctl device goes: its driver is unbound, and bound again, many
- * times over.
+ * Open files of a fwctl device whose driver is unbound and bound again.
  *
- * Needs a loopback sample of which nobody else uses the devices, see fwctl.c for how it is chosen.
+ * Needs a loopback device that nothing else uses; fwctl.c describes how to choose it.
  */
 #include <sys/epoll.h>
 
@@ -11,7 +10,7 @@
 
 FIXTURE(teardown)
 {
-	/* As it was when the test began */
+	/* As found at the start of the test */
 	struct device dev;
 	int fd;
 };
@@ -30,7 +29,7 @@ FIXTURE_SETUP(teardown)
 FIXTURE_TEARDOWN(teardown)
 {
 	close(self->fd);
-	EXPECT_EQ(0, start_anew(&self->dev));
+	EXPECT_EQ(0, rebind_device(&self->dev));
 }
 
 TEST_F(teardown, open_file_of_an_unbound_device)
@@ -43,13 +42,13 @@ TEST_F(teardown, open_file_of_an_unbound_device)
 	ASSERT_EQ(0, unbind(&self->dev));
 	check_orphan(_metadata, self->fd);
 
-	/* Nothing is left of it for others. */
+	/* The device is removed for everyone else. */
 	EXPECT_EQ(-1, open(self->dev.node, O_RDWR));
 	EXPECT_EQ(ENOENT, errno);
 	snprintf(path, sizeof(path), CLASS_DIR "/%s", self->dev.name);
 	EXPECT_EQ(-1, access(path, F_OK));
 
-	/* The file itself is as any other. */
+	/* Generic file operations still work. */
 	EXPECT_EQ(0, fstat(self->fd, &stat));
 	copy = dup(self->fd);
 	EXPECT_LE(0, copy);
@@ -66,7 +65,7 @@ TEST_F(teardown, many_open_files_of_an_unbound_device)
 		fds[i] = open(self->dev.node, O_RDWR);
 		ASSERT_LE(0, fds[i]);
 	}
-	/* Some are closed before. */
+	/* Close some of them before the unbind. */
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i += 3)
 		close(fds[i]);
 	ASSERT_EQ(0, unbind(&self->dev));
@@ -79,8 +78,7 @@ TEST_F(teardown, many_open_files_of_an_unbound_device)
 }
 
 /*
- * A node that somebody made by hand, and the one in the file: they lead to the device that was, or
- * to nothing.
+ * A node from mknod() and one in /proc still have the old device number, and cannot be opened.
  */
 TEST_F(teardown, old_nodes_cannot_be_opened)
 {
@@ -116,8 +114,8 @@ TEST_F(teardown, old_nodes_cannot_be_opened)
 	unlink(node);
 }
 
-/* Better than mainline, where such a file is ready for ever. */
-TEST_F(teardown, poll_says_that_the_device_is_gone)
+/* On the C core such a file is always ready. */
+TEST_F(teardown, poll_reports_a_removed_device)
 {
 	struct pollfd pollfd = { .fd = self->fd, .events = POLLIN | POLLOUT };
 
@@ -129,7 +127,7 @@ TEST_F(teardown, poll_says_that_the_device_is_gone)
 		EXPECT_EQ(1, poll(&pollfd, 1, 0));
 		EXPECT_EQ(POLLHUP, pollfd.revents & POLLHUP);
 		EXPECT_EQ(0, pollfd.revents & (POLLIN | POLLOUT));
-		/* Asked for or not. */
+		/* Reported even if not requested. */
 		pollfd.events = 0;
 	}
 }
@@ -141,7 +139,7 @@ struct poller {
 	int revents;
 };
 
-/* Gives up in the end, so that the test has something to say. */
+/* The timeout makes the test fail instead of hang. */
 static void *poller_main(void *arg)
 {
 	struct poller *poller = arg;
@@ -152,7 +150,7 @@ static void *poller_main(void *arg)
 	return NULL;
 }
 
-/* Better than mainline, where it would sleep on. */
+/* On the C core it sleeps on. */
 TEST_F(teardown, poller_is_woken)
 {
 	struct poller pollers[4];
@@ -178,7 +176,7 @@ TEST_F(teardown, poller_is_woken)
 	}
 }
 
-/* Better than mainline, whose files are no good for epoll. */
+/* The C core does not support epoll. */
 TEST_F(teardown, epoll_is_woken)
 {
 	struct epoll_event event = { .events = EPOLLET };
@@ -210,7 +208,7 @@ static void *unbinder_main(void *arg)
 	return NULL;
 }
 
-/* An operation that has begun comes to its end, and only then is the driver let go. */
+/* Unbind waits for RPCs in flight. */
 TEST_F_TIMEOUT(teardown, unbind_waits_for_a_running_rpc, LONG_TIMEOUT)
 {
 	struct unbinder unbinder = { .dev = &self->dev };
@@ -222,21 +220,21 @@ TEST_F_TIMEOUT(teardown, unbind_waits_for_a_running_rpc, LONG_TIMEOUT)
 	while (!sleeper_is_done(&sleeper)) {
 		bool is_unbound = __atomic_load_n(&unbinder.is_done, __ATOMIC_SEQ_CST);
 
-		/* Unbound, and after that still asleep in the driver? */
+		/* Still in the driver after unbind has returned. */
 		if (is_unbound && task_state(sleeper.tid) == 'D')
 			early++;
 		usleep(1000);
 	}
 	EXPECT_EQ(0, early);
 
-	/* It was not cut short: the reply is there. */
+	/* The RPC has completed with its reply. */
 	EXPECT_EQ(0, sleeper_join(&sleeper));
 	pthread_join(unbinder.thread, NULL);
 	EXPECT_EQ(0, unbinder.err);
 	check_orphan(_metadata, self->fd);
 }
 
-/* The same for RPCs of a file that has been closed, and of a program that has been killed. */
+/* The same for an RPC whose file has been closed. */
 TEST_F_TIMEOUT(teardown, unbind_waits_for_the_rpc_of_a_closed_file, LONG_TIMEOUT)
 {
 	int fd = open(self->dev.node, O_RDWR);
@@ -250,7 +248,7 @@ TEST_F_TIMEOUT(teardown, unbind_waits_for_the_rpc_of_a_closed_file, LONG_TIMEOUT
 	EXPECT_EQ(0, sleeper_join(&sleeper));
 }
 
-/* What has not begun does not: it waits for the unbind, or fails at once. */
+/* RPCs that start after unbind fail, even while it waits for one in flight. */
 TEST_F_TIMEOUT(teardown, no_rpc_begins_after_unbind, LONG_TIMEOUT)
 {
 	struct unbinder unbinder = { .dev = &self->dev };
@@ -262,8 +260,8 @@ TEST_F_TIMEOUT(teardown, no_rpc_begins_after_unbind, LONG_TIMEOUT)
 	ASSERT_EQ(0, pthread_create(&unbinder.thread, NULL, unbinder_main, &unbinder));
 
 	/*
-	 * The first thing that unbinding does can be seen; what begins after that may still be in
-	 * time, but not for long.
+	 * Unbind first removes the class device.  RPCs that start after that may still succeed,
+	 * but not for long.
 	 */
 	snprintf(path, sizeof(path), CLASS_DIR "/%s", self->dev.name);
 	while (!access(path, F_OK))
@@ -279,7 +277,7 @@ TEST_F_TIMEOUT(teardown, no_rpc_begins_after_unbind, LONG_TIMEOUT)
 	EXPECT_EQ(0, unbinder.err);
 }
 
-TEST_F(teardown, bound_again_it_starts_anew)
+TEST_F(teardown, rebind_starts_over)
 {
 	struct fwctl_loopback_state state;
 	struct device again = self->dev;
@@ -289,27 +287,27 @@ TEST_F(teardown, bound_again_it_starts_anew)
 	ASSERT_EQ(0, bind_again(&self->dev));
 	ASSERT_TRUE(find_again(&again));
 
-	/* The old device still has its number, as long as a file is open. */
+	/* The open file keeps the number of the old device. */
 	EXPECT_STRNE(self->dev.name, again.name);
 	fd = open(again.node, O_RDWR);
 	ASSERT_LE(0, fd);
 	state = loopback_state(fd);
 	EXPECT_EQ(1, state.open_uctx);
 	EXPECT_EQ(1, state.uid);
-	/* The old file does not come back to life, nor count. */
+	/* The old file returns ENODEV and its context is not counted. */
 	check_orphan(_metadata, self->fd);
 	close(self->fd);
 	EXPECT_EQ(1, loopback_state(fd).open_uctx);
 	close(fd);
 }
 
-/* Without open files the number is free at once, and the lowest one that is free is taken. */
+/* Without open files a number is free at once.  The lowest free number is used. */
 TEST_F(teardown, numbers_are_used_again)
 {
 	struct device lowest = self->dev, again = self->dev, kept;
 	int fds[3];
 
-	/* It need not have been the lowest when it was taken. */
+	/* Find the lowest free number first. */
 	close(self->fd);
 	ASSERT_EQ(0, unbind(&self->dev));
 	ASSERT_EQ(0, bind_again(&self->dev));
@@ -321,7 +319,10 @@ TEST_F(teardown, numbers_are_used_again)
 		EXPECT_STREQ(lowest.name, again.name);
 	}
 
-	/* Three files of three devices that were, the second of which gives its number back. */
+	/*
+	 * Three files keep the numbers of three removed devices; closing the second frees its
+	 * number.
+	 */
 	for (int i = 0; i < 3; i++) {
 		fds[i] = open(again.node, O_RDWR);
 		ASSERT_LE(0, fds[i]);
@@ -345,7 +346,7 @@ TEST_F(teardown, numbers_are_used_again)
 	EXPECT_STREQ(lowest.name, again.name);
 }
 
-/* The other devices of the driver do not notice. */
+/* Other devices of the driver are not affected. */
 TEST_F(teardown, other_devices_stay)
 {
 	struct dirent *entry;
@@ -365,7 +366,7 @@ TEST_F(teardown, other_devices_stay)
 	}
 	closedir(dir);
 	if (!is_found)
-		SKIP(return, "the sample has one device only");
+		SKIP(return, "the driver has only one device");
 
 	fd = open(other.node, O_RDWR);
 	ASSERT_LE(0, fd);
@@ -381,7 +382,7 @@ TEST_F(teardown, other_devices_stay)
 }
 
 /*
- * All at once
+ * Stress
  */
 
 #define HAMMERS 6
@@ -390,25 +391,25 @@ TEST_F(teardown, other_devices_stay)
 struct hammer {
 	pthread_t thread;
 	const struct device *dev;
-	/* Uses each file until its device is gone; else a few times only */
+	/* Uses each file until its device is removed, instead of a few times */
 	bool is_faithful;
-	/* Set when unbinding has ended, cleared before binding begins */
+	/* Set after unbind, cleared before bind */
 	const bool *is_unbound;
 	const bool *is_over;
 	unsigned int opened;
 	/*
-	 * Of the calls: how many there were, how many succeeded, how many said ENODEV, and
-	 * succeeded although unbound
+	 * Number of calls, and of those that succeeded, failed with ENODEV, or succeeded after
+	 * unbind
 	 */
 	unsigned int asked;
 	unsigned int answered;
 	unsigned int orphaned;
 	unsigned int after_unbind;
-	/* What should never be seen */
+	/* An unexpected errno */
 	int err;
 };
 
-/* Uses a file once; returns whether its device is gone. */
+/* Uses a file once.  Returns whether its device has been removed. */
 static bool hammer_once(struct hammer *hammer, int fd)
 {
 	bool is_unbound = __atomic_load_n(hammer->is_unbound, __ATOMIC_SEQ_CST);
@@ -421,7 +422,7 @@ static bool hammer_once(struct hammer *hammer, int fd)
 		err = _fwctl_info(fd, NULL, &len, &type);
 	if (!err) {
 		__atomic_add_fetch(&hammer->answered, 1, __ATOMIC_SEQ_CST);
-		/* All files that were open when this call began are of devices that are gone. */
+		/* The devices of all files opened before this call are unbound. */
 		hammer->after_unbind += is_unbound;
 	} else if (err == ENODEV) {
 		hammer->orphaned++;
@@ -431,7 +432,7 @@ static bool hammer_once(struct hammer *hammer, int fd)
 	return err;
 }
 
-/* Opens whatever node there is below the device, uses the file, and closes it. */
+/* Opens the current node of the device, uses the file, and closes it. */
 static void *hammer_main(void *arg)
 {
 	struct hammer *hammer = arg;
@@ -463,7 +464,7 @@ static void *hammer_main(void *arg)
 	return NULL;
 }
 
-/* Waits until a hammer has had an answer from the device as it is now. */
+/* Waits until a hammer has got a reply from the current device. */
 static void wait_for_answer(const struct hammer *hammer)
 {
 	unsigned int before = __atomic_load_n(&hammer->answered, __ATOMIC_SEQ_CST);
@@ -472,7 +473,7 @@ static void wait_for_answer(const struct hammer *hammer)
 		usleep(1000);
 }
 
-TEST_F_TIMEOUT(teardown, unbind_and_bind_under_fire, LONG_TIMEOUT)
+TEST_F_TIMEOUT(teardown, unbind_and_bind_under_load, LONG_TIMEOUT)
 {
 	struct hammer hammers[HAMMERS] = {};
 	bool is_unbound = false, is_over = false;
@@ -502,7 +503,7 @@ TEST_F_TIMEOUT(teardown, unbind_and_bind_under_fire, LONG_TIMEOUT)
 		EXPECT_EQ(0, hammers[i].err);
 		EXPECT_EQ(0, hammers[i].after_unbind);
 		EXPECT_EQ(hammers[i].asked, hammers[i].answered + hammers[i].orphaned);
-		/* Those had a file open whenever the device went. */
+		/* These had a file open at each unbind. */
 		if (hammers[i].is_faithful) {
 			EXPECT_LE(HAMMER_ROUNDS, hammers[i].orphaned);
 		}
@@ -513,7 +514,7 @@ TEST_F_TIMEOUT(teardown, unbind_and_bind_under_fire, LONG_TIMEOUT)
 	TH_LOG("%u files, %u answers, %u orphans", opened, answered, orphaned);
 	EXPECT_EQ(0, failed);
 
-	/* No context is left open. */
+	/* All contexts were closed. */
 	loopback_echo_fails(ENODEV, self->fd);
 	ASSERT_TRUE(find_again(&again));
 	fd = open(again.node, O_RDWR);
@@ -523,8 +524,8 @@ TEST_F_TIMEOUT(teardown, unbind_and_bind_under_fire, LONG_TIMEOUT)
 }
 
 /*
- * Open and close only, on one device, while it goes: each context is closed once, by whoever comes
- * first.
+ * Opens and closes files of a device that is unbound.  Either close or unbind closes each context,
+ * exactly once.
  */
 static void *open_close_main(void *arg)
 {

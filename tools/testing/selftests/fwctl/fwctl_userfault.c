@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * User memory that takes as long as a program likes to be there: it lies in a mapping of
- * userfaultfd, of which nobody serves the faults.  Such a call must not hold the device.
+ * Page faults in user memory that userfaultfd does not resolve.  A call that waits for one must
+ * not block unbind.
  *
- * Needs a loopback sample of which nobody else uses the devices, see fwctl.c for how it is chosen.
+ * Needs a loopback device that nothing else uses; fwctl.c describes how to choose it.
  */
 #include <linux/userfaultfd.h>
 #include <signal.h>
 
 #include "loopback_utils.h"
 
-/* A generous time for an unbind, in milliseconds. */
+/* Upper bound for an unbind that is not blocked, in milliseconds. */
 #define UNBIND_MS 20000
 
 enum place {
@@ -25,7 +25,7 @@ FIXTURE(userfault)
 	struct device dev;
 	int fd;
 	int uffd;
-	/* A page that is not there, and one that is */
+	/* A page that faults, and one that is present */
 	uint8_t *missing;
 	uint8_t *present;
 };
@@ -33,14 +33,14 @@ FIXTURE(userfault)
 FIXTURE_VARIANT(userfault)
 {
 	enum place place;
-	/* What the call returns once its memory is there and the device is gone */
+	/* Result of the call once its memory is present and the device removed */
 	int err;
 };
 
-/* The driver has not been called, and will not be. */
+/* The driver has not been called yet. */
 FIXTURE_VARIANT_ADD(userfault, structure) { .place = IN_STRUCT, .err = ENODEV };
 FIXTURE_VARIANT_ADD(userfault, request) { .place = IN_REQUEST, .err = ENODEV };
-/* It has been: the answer is there, and goes to the program. */
+/* The driver has replied, and the reply is delivered. */
 FIXTURE_VARIANT_ADD(userfault, reply) { .place = IN_REPLY, .err = 0 };
 FIXTURE_VARIANT_ADD(userfault, info) { .place = IN_INFO, .err = 0 };
 
@@ -74,7 +74,7 @@ FIXTURE_TEARDOWN(userfault)
 {
 	close(self->uffd);
 	close(self->fd);
-	EXPECT_EQ(0, start_anew(&self->dev));
+	EXPECT_EQ(0, rebind_device(&self->dev));
 }
 
 struct caller {
@@ -132,7 +132,7 @@ TEST_F_TIMEOUT(userfault, does_not_hold_the_device, LONG_TIMEOUT)
 {
 	struct unbinder unbinder = { .dev = &self->dev };
 	struct pollfd pollfd = { .fd = self->uffd, .events = POLLIN };
-	/* What the memory turns out to be: an RPC that is nothing but well-formed. */
+	/* Resolves the fault in the structure: a valid RPC. */
 	struct fwctl_rpc rpc = {
 		.size = sizeof(rpc),
 		.in_len = 16,
@@ -157,7 +157,7 @@ TEST_F_TIMEOUT(userfault, does_not_hold_the_device, LONG_TIMEOUT)
 	struct uffd_msg msg;
 
 	ASSERT_EQ(0, pthread_create(&caller.thread, NULL, caller_main, &caller));
-	/* The kernel has touched the page, and waits for it. */
+	/* The kernel waits for the page. */
 	ASSERT_EQ(1, poll(&pollfd, 1, -1));
 	ASSERT_EQ(sizeof(msg), read(self->uffd, &msg, sizeof(msg)));
 	ASSERT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
@@ -175,7 +175,7 @@ TEST_F_TIMEOUT(userfault, does_not_hold_the_device, LONG_TIMEOUT)
 	pthread_join(unbinder.thread, NULL);
 	EXPECT_EQ(0, unbinder.err);
 	EXPECT_FALSE(was_held);
-	/* Else it has shown nothing. */
+	/* The call was blocked in the fault all the time. */
 	EXPECT_FALSE(was_done);
 	if (!was_held) {
 		EXPECT_EQ(variant->err, caller.err);
@@ -183,7 +183,7 @@ TEST_F_TIMEOUT(userfault, does_not_hold_the_device, LONG_TIMEOUT)
 	loopback_echo_fails(ENODEV, self->fd);
 }
 
-/* Nor does it hold up the other calls, or the end of its own program. */
+/* The fault blocks neither other calls nor the exit of its program. */
 TEST_F_TIMEOUT(userfault, does_not_hold_others, LONG_TIMEOUT)
 {
 	struct caller caller = {
@@ -195,7 +195,7 @@ TEST_F_TIMEOUT(userfault, does_not_hold_others, LONG_TIMEOUT)
 	int fd, status;
 	pid_t child;
 
-	/* A child does not inherit the userfaultfd, so it makes one. */
+	/* userfaultfd is not inherited. */
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the fwctl selftests share.
+ * Helpers of all fwctl selftests.
  *
- * A command comes in three forms.  `_fwctl_info()` is raw: it returns 0 or the errno.
- * `fwctl_info()` must pass, else the test ends.  `fwctl_info_fails(EINVAL, ...)` must fail with
- * just that errno.
+ * Each command has three forms.  `_fwctl_info()` returns 0 or an errno.  `fwctl_info()` asserts
+ * that it succeeds.  `fwctl_info_fails(EINVAL, ...)` expects that errno.
  */
 #ifndef __SELFTEST_FWCTL_UTILS_H
 #define __SELFTEST_FWCTL_UTILS_H
@@ -43,10 +42,10 @@
 
 #ifndef FWCTL_NO_TEST
 /*
- * FWCTL_TEST_PATIENCE multiplies the time that each test may take, for a kernel that checks more
- * than others, or a slow machine.  Runs after the constructors that register the tests.
+ * FWCTL_TEST_PATIENCE multiplies the timeout of each test, for debug kernels and slow machines.
+ * Runs after the constructors that register the tests.
  */
-static void __attribute__((constructor)) have_patience(void)
+static void __attribute__((constructor)) scale_timeouts(void)
 {
 	const char *patience = getenv("FWCTL_TEST_PATIENCE");
 	int factor = patience ? atoi(patience) : 1;
@@ -67,13 +66,10 @@ static void __attribute__((constructor)) have_patience(void)
 
 #define MAX_RPC_LEN (2u << 20)
 
-/* What no call returns, for one that changed in the structure what it must not change. */
+/* Returned instead of an errno if a call modified a field that it must not modify. */
 #define ECHANGED 9999
 
-/*
- * A user space address that never is one: at the very top, above what a task of either size can
- * have.
- */
+/* An address above the user space of 64-bit and of 32-bit tasks. */
 #define KERNEL_PTR ((void *)-4096ul)
 
 static inline size_t page_size(void)
@@ -86,13 +82,13 @@ static inline uint64_t to_u64(const volatile void *ptr)
 	return (uintptr_t)ptr;
 }
 
-/* 0 or the errno of any ioctl. */
+/* Returns 0 or an errno. */
 static inline int ioctl_errno(int fd, unsigned long number, void *arg)
 {
 	return ioctl(fd, number, arg) == -1 ? errno : 0;
 }
 
-/* Returns 0 or an errno; *type and *len are the reply's, and unchanged unless the call succeeds. */
+/* Returns 0 or an errno.  Sets *type and *len only on success. */
 static inline int _fwctl_info(int fd, void *data, uint32_t *len, uint32_t *type)
 {
 	struct fwctl_info cmd = {
@@ -108,7 +104,7 @@ static inline int _fwctl_info(int fd, void *data, uint32_t *len, uint32_t *type)
 
 	*len = cmd.device_data_len;
 	*type = cmd.out_device_type;
-	/* All else comes back as it went. */
+	/* All other fields are unchanged. */
 	before.device_data_len = cmd.device_data_len;
 	before.out_device_type = cmd.out_device_type;
 	return memcmp(&cmd, &before, sizeof(cmd)) ? ECHANGED : 0;
@@ -122,8 +118,8 @@ static inline int _fwctl_info(int fd, void *data, uint32_t *len, uint32_t *type)
 } while (0)
 
 /*
- * Returns 0 or an errno; *out_len is room before and length of the reply after, unchanged unless
- * the call succeeds.
+ * Returns 0 or an errno.  *out_len is the size of the buffer, and on success becomes the length of
+ * the reply.
  */
 static inline int _fwctl_rpc(int fd, uint32_t scope, const void *in, uint32_t in_len, void *out,
 			     uint32_t *out_len)
@@ -143,7 +139,7 @@ static inline int _fwctl_rpc(int fd, uint32_t scope, const void *in, uint32_t in
 		return memcmp(&cmd, &before, sizeof(cmd)) ? ECHANGED : err;
 
 	*out_len = cmd.out_len;
-	/* All else comes back as it went. */
+	/* All other fields are unchanged. */
 	before.out_len = cmd.out_len;
 	return memcmp(&cmd, &before, sizeof(cmd)) ? ECHANGED : 0;
 }
@@ -159,8 +155,8 @@ static inline int _fwctl_rpc(int fd, uint32_t scope, const void *in, uint32_t in
 /* Memory */
 
 /*
- * `pages` pages with nothing mapped behind them: what lies before the returned address is there,
- * what lies at it and behind is not.  Never unmapped; the test's process ends soon enough.
+ * Maps `pages` pages followed by an unmapped one, and returns the end of the mapping.  Never
+ * unmapped: each test is a process.
  */
 static inline void *mapping_end(size_t pages)
 {
@@ -175,7 +171,7 @@ static inline void *mapping_end(size_t pages)
 	return area + len;
 }
 
-/* A page of `prot`, filled with `fill` before. */
+/* Maps a page filled with `fill` and changes its protection to `prot`. */
 static inline void *page_with(int prot, uint8_t fill)
 {
 	void *page = (uint8_t *)mapping_end(1) - page_size();
@@ -199,7 +195,7 @@ static inline bool all_bytes_are(const void *mem, uint8_t value, size_t len)
 	return true;
 }
 
-/* Bytes that differ from place to place and from seed to seed. */
+/* Fills memory with bytes that depend on their offset and on the seed. */
 static inline void fill_pattern(void *mem, size_t len, uint32_t seed)
 {
 	uint8_t *bytes = mem;
@@ -215,7 +211,7 @@ static inline pid_t gettid_(void)
 	return syscall(SYS_gettid);
 }
 
-/* The state letter of a task, 'D' in the middle of a sleep that no signal ends; 0 if it is gone. */
+/* Returns the state letter of a task, 'D' for uninterruptible sleep, or 0 if it has ended. */
 static inline char task_state(pid_t tid)
 {
 	char path[64], stat[512], *after_comm;
@@ -235,7 +231,7 @@ static inline char task_state(pid_t tid)
 	return after_comm && after_comm[1] ? after_comm[2] : 0;
 }
 
-/* Waits until a task is in `state`; returns false if it ends before that. */
+/* Waits until a task is in `state`.  Returns false if it ends first. */
 static inline bool wait_for_state(pid_t tid, char state)
 {
 	char now;
@@ -248,17 +244,14 @@ static inline bool wait_for_state(pid_t tid, char state)
 	return true;
 }
 
-/*
- * Waits until a task is in the middle of a sleep in the kernel; returns false if it ends before
- * that.
- */
+/* Waits until a task is in uninterruptible sleep.  Returns false if it ends first. */
 static inline bool wait_asleep(pid_t tid)
 {
 	return wait_for_state(tid, 'D');
 }
 
-/* Runs `story` in a child; returns its exit status, or -1 if it came to another end. */
-static inline int in_child(int (*story)(void *arg), void *arg)
+/* Runs `fn` in a child.  Returns its exit status, or -1 if it did not exit. */
+static inline int in_child(int (*fn)(void *arg), void *arg)
 {
 	int status;
 	pid_t child;
@@ -266,7 +259,7 @@ static inline int in_child(int (*story)(void *arg), void *arg)
 	fflush(NULL);
 	child = fork();
 	if (child == 0)
-		_exit(story(arg));
+		_exit(fn(arg));
 	if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
 		return -1;
 	return WEXITSTATUS(status);
@@ -305,7 +298,7 @@ static inline int write_text(const char *path, const char *text)
 	return err;
 }
 
-/* The last component of what a symbolic link points to. */
+/* Copies the last component of the target of a symbolic link. */
 static inline int link_name(const char *path, char *name, size_t size)
 {
 	char target[PATH_MAX], *slash;
@@ -332,7 +325,7 @@ static inline bool is_tainted(void)
 	return strtoull(text, NULL, 10) >> TAINT_FWCTL_BIT & 1;
 }
 
-/* The kernel log from now on. */
+/* Opens the kernel log at its end. */
 static inline int kmsg_open(void)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
@@ -343,7 +336,8 @@ static inline int kmsg_open(void)
 }
 
 /*
- * How many new records contain `text`; the last of them is copied to `record`, if that is not NULL.
+ * Returns the number of new records that contain `text`, and copies the last of them to `record`
+ * unless that is NULL.
  */
 static inline int kmsg_count(int fd, const char *text, char *record, size_t size)
 {
@@ -373,17 +367,14 @@ struct device {
 	char name[32];
 	/* /dev/fwctl/fwctlN */
 	char node[64];
-	/*
-	 * Name of the device it hangs below, its bus, its driver and the driver's module; empty if
-	 * there is none
-	 */
+	/* Names of the parent device, its bus, its driver and the driver's module, or "" */
 	char parent[128];
 	char bus[128];
 	char driver[128];
 	char module[128];
 };
 
-/* Looks up a device by its name. */
+/* Looks up a device by name. */
 static inline void device_named(struct device *dev, const char *name)
 {
 	char path[PATH_MAX];
@@ -402,8 +393,8 @@ static inline void device_named(struct device *dev, const char *name)
 }
 
 /*
- * Finds the device to test: FWCTL_TEST_DEV, a name or a path, else the one with the lowest number
- * that is wanted.  Whether it is worth anything is for the tests to find out.
+ * Finds the device to test: FWCTL_TEST_DEV, a name or a path, or else the lowest-numbered device
+ * that `is_wanted` accepts.
  */
 static inline bool find_device(struct device *dev, bool (*is_wanted)(const struct device *dev))
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A loopback device, and an open file of it.
+ * A fixture with a loopback device and an open file.
  */
 #ifndef __SELFTEST_FWCTL_LOOPBACK_FIXTURE_H
 #define __SELFTEST_FWCTL_LOOPBACK_FIXTURE_H

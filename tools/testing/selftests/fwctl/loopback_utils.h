@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The loopback samples as the fwctl selftests use them.
+ * Helpers of the fwctl selftests that use a loopback device, see drivers/fwctl/loopback.
  */
 #ifndef __SELFTEST_FWCTL_LOOPBACK_UTILS_H
 #define __SELFTEST_FWCTL_LOOPBACK_UTILS_H
@@ -8,15 +8,15 @@
 #include "fwctl_utils.h"
 #include "loopback/loopback.h"
 
-/* The loopback on the kernel's own abstraction. */
+/* Returns whether the driver is the one on the abstraction kernel::fwctl. */
 static inline bool is_on_abstraction(const struct device *dev)
 {
 	return !strcmp(dev->module, "fwctl_loopback_kernel");
 }
 
 /*
- * Is it a device of the sample that FWCTL_TEST_DRIVER asks for, "rust", "c" or "abstraction", or of
- * one of the first two if it does not say?
+ * Returns whether the driver of a device is the one that FWCTL_TEST_DRIVER names: "rust", "c" or
+ * "abstraction", and by default either of the first two.
  */
 static inline bool is_loopback(const struct device *dev)
 {
@@ -33,16 +33,16 @@ static inline bool is_loopback(const struct device *dev)
 	return is_rust || is_c;
 }
 
-/* The type that a device should say it has: the abstraction only knows those of the uapi. */
+/* Returns the expected device type.  kernel::fwctl has no constant for type 0. */
 static inline uint32_t loopback_type(const struct device *dev)
 {
 	return is_on_abstraction(dev) ? FWCTL_DEVICE_TYPE_MLX5 : FWCTL_DEVICE_TYPE_LOOPBACK;
 }
 
-/* Length matrices and threads are slow on an emulated machine. */
+/* Length matrices and threads are slow under TCG. */
 #define LONG_TIMEOUT 120
 
-/* A sleep in the driver that is long enough for what is to happen meanwhile. */
+/* A sleep in the driver which is longer than anything a test does in parallel. */
 #define SLEEP_MS 2000
 
 #define NO_LOOPBACK "no loopback device: load fwctl_loopback or fwctl_loopback_c"
@@ -56,7 +56,7 @@ static inline struct fwctl_loopback_cmd loopback_cmd(uint32_t op, uint32_t arg)
 	};
 }
 
-/* An RPC that is nothing but the command, in scope CONFIGURATION.  Returns 0 or an errno. */
+/* Sends a bare command in scope CONFIGURATION.  Returns 0 or an errno. */
 static inline int _loopback_op(int fd, uint32_t op, uint32_t arg, void *out, uint32_t *out_len)
 {
 	struct fwctl_loopback_cmd cmd = loopback_cmd(op, arg);
@@ -72,7 +72,7 @@ static inline int _loopback_op(int fd, uint32_t op, uint32_t arg, void *out, uin
 	EXPECT_EQ(expected, _loopback_op(fd, op, arg, out, &__out_len));	\
 } while (0)
 
-/* Echoes 16 bytes and looks at them.  Returns 0, an errno, or -1 for wrong bytes. */
+/* Echoes 16 bytes.  Returns 0, an errno, or -1 for a wrong reply. */
 static inline int _loopback_echo(int fd, uint32_t scope)
 {
 	uint8_t in[16], out[16] = {};
@@ -106,10 +106,7 @@ static inline int _loopback_state(int fd, struct fwctl_loopback_state *state)
 	__state;								\
 })
 
-/*
- * A thread with one RPC that sleeps in the driver; `err` and `is_done` are of interest once it
- * returns.
- */
+/* A thread with one RPC that sleeps in the driver. */
 struct sleeper {
 	int fd;
 	uint32_t ms;
@@ -134,10 +131,7 @@ static inline void *sleeper_main(void *arg)
 	return NULL;
 }
 
-/*
- * Starts a thread whose RPC sleeps in the driver, and waits until it does; returns false if it does
- * not.
- */
+/* Starts a sleeper and waits until it sleeps in the driver.  Returns false if it does not. */
 static inline bool _sleeper_start(struct sleeper *sleeper, int fd, uint32_t ms)
 {
 	memset(sleeper, 0, sizeof(*sleeper));
@@ -157,7 +151,7 @@ static inline bool sleeper_is_done(const struct sleeper *sleeper)
 	return __atomic_load_n(&sleeper->is_done, __ATOMIC_SEQ_CST);
 }
 
-/* Waits for the RPC; returns 0, its errno, or -1 for a wrong reply. */
+/* Waits for the RPC.  Returns 0, its errno, or -1 for a wrong reply. */
 static inline int sleeper_join(struct sleeper *sleeper)
 {
 	pthread_join(sleeper->thread, NULL);
@@ -165,7 +159,7 @@ static inline int sleeper_join(struct sleeper *sleeper)
 }
 
 /*
- * The driver model's side
+ * Driver model
  */
 
 #define DRIVERS_DIR "/sys/bus/auxiliary/drivers"
@@ -178,7 +172,7 @@ static inline bool is_bound(const struct device *dev)
 	return !access(path, F_OK);
 }
 
-/* Returns 0 or an errno.  Returns when the driver is done with the device. */
+/* Returns 0 or an errno, after the driver has released the device. */
 static inline int unbind(const struct device *dev)
 {
 	char path[PATH_MAX];
@@ -187,7 +181,7 @@ static inline int unbind(const struct device *dev)
 	return write_text(path, dev->parent);
 }
 
-/* Returns 0 or an errno.  A device that is bound already stays so, and is no error. */
+/* Binds the device unless it is bound.  Returns 0 or an errno. */
 static inline int bind_again(const struct device *dev)
 {
 	char path[PATH_MAX];
@@ -199,17 +193,17 @@ static inline int bind_again(const struct device *dev)
 }
 
 /*
- * Ends what a test has done to a device: it is bound, and has the lowest number that is free, which
- * it had before.  Returns 0 or an errno.
+ * Rebinds the device, which gives it the lowest free number: the one from before the test.
+ * Returns 0 or an errno.
  */
-static inline int start_anew(const struct device *dev)
+static inline int rebind_device(const struct device *dev)
 {
 	int err = is_bound(dev) ? unbind(dev) : 0;
 
 	return err ? err : bind_again(dev);
 }
 
-/* Finds the fwctl device that hangs below dev->parent now, whatever its number. */
+/* Finds the current fwctl device of dev->parent, which may have another number. */
 static inline bool find_again(struct device *dev)
 {
 	struct device found;
@@ -234,7 +228,7 @@ static inline bool find_again(struct device *dev)
 	return is_found;
 }
 
-/* All that a file of a device that is gone still does. */
+/* Checks everything that a file of an unregistered device still supports. */
 static inline void check_orphan(struct __test_metadata *_metadata, int fd)
 {
 	struct {
@@ -248,7 +242,7 @@ static inline void check_orphan(struct __test_metadata *_metadata, int fd)
 	EXPECT_EQ(ENODEV, ioctl_errno(fd, FWCTL_RPC, &rpc));
 	loopback_echo_fails(ENODEV, fd);
 
-	/* It goes before all that an ioctl looks at ... */
+	/* ENODEV takes precedence over invalid fields ... */
 	info.info.flags = 1;
 	EXPECT_EQ(ENODEV, ioctl_errno(fd, FWCTL_INFO, &info));
 	info.info.flags = 0;
@@ -257,7 +251,7 @@ static inline void check_orphan(struct __test_metadata *_metadata, int fd)
 	EXPECT_EQ(ENODEV, ioctl_errno(fd, FWCTL_RPC, &rpc));
 	fwctl_rpc_fails(ENODEV, fd, FWCTL_RPC_CONFIGURATION, NULL, 1, NULL, 1);
 
-	/* ... and after what makes it one. */
+	/* ... but not over an invalid number or structure. */
 	EXPECT_EQ(ENOTTY, ioctl_errno(fd, _IO(FWCTL_TYPE, 2), &info));
 	EXPECT_EQ(EFAULT, ioctl_errno(fd, FWCTL_INFO, NULL));
 	info.info.size = 23;

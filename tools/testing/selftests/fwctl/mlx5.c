@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The commands of a ConnectX through fwctl.
+ * The commands of a ConnectX.
  *
- * FWCTL_TEST_DEV names the device (default: the first one below a function that mlx5_core drives).  FWCTL_TEST_MLX5 says what
- * it is: "emulated" for one which any command may be sent to, whoever emulates it; a real one (default) only gets those that
- * ask.  Nobody else may use the device meanwhile.
- *
- * The tests hold for mainline's driver, too; where it differs, FWCTL_TEST_DRIVER=c says that it is.
+ * FWCTL_TEST_DEV names the device (default: the first one of mlx5_core), which nothing else may
+ * use.  FWCTL_TEST_MLX5=emulated allows tests that send commands which could change a real device.
+ * FWCTL_TEST_DRIVER=c selects the expectations for the driver in C where they differ.
  */
 #include <grp.h>
 
 #include "mlx5_utils.h"
 
-/* What mainline's driver lets pass, found out by asking it about every opcode: in any scope, from 1, and from 2 on. */
+/* Opcodes that the driver in C allows in any scope, from scope 1 on, and from scope 2 on. */
 
 static const uint16_t configuration[] = {
 	0x100, 0x101, 0x109, 0x10e, 0x731, 0x740, 0x760, 0x762, 0x823, 0xb22, 0xb2e,
@@ -40,7 +38,7 @@ static bool is_in(uint16_t opcode, const uint16_t *opcodes, size_t count)
 	return false;
 }
 
-/* The least scope that does, or SCOPES if none does. */
+/* Returns the minimum scope for an opcode, or SCOPES if no scope allows it. */
 static uint32_t least_scope(uint16_t opcode, uint16_t op_mod)
 {
 	if (is_in(opcode, configuration, ARRAY_SIZE(configuration)))
@@ -91,7 +89,7 @@ TEST_F(mlx5, info)
 	ASSERT_EQ(0, _info(self->fd, &info));
 	EXPECT_NE(0, info.uid);
 	EXPECT_GE(UINT16_MAX, info.uid);
-	/* What it is depends on what the device offers. */
+	/* The value depends on the device. */
 	EXPECT_EQ(0, info.uctx_caps & ~TOOLS_RESOURCES);
 }
 
@@ -105,14 +103,14 @@ TEST_F(mlx5, info_of_any_length)
 	memset(whole, 0, sizeof(whole));
 	memcpy(whole, &info, sizeof(info));
 
-	/* For no room at all, mainline's core does not ask the driver. */
-	for (uint32_t room = 1; room <= sizeof(part); room++) {
+	/* For an empty buffer, the C core does not call the driver. */
+	for (uint32_t capacity = 1; capacity <= sizeof(part); capacity++) {
 		memset(part, 0xee, sizeof(part));
-		len = room;
+		len = capacity;
 		fwctl_info(self->fd, part, &len, &type);
 		EXPECT_EQ(sizeof(info), len);
-		EXPECT_EQ(0, memcmp(part, whole, room));
-		EXPECT_TRUE(all_bytes_are(part + room, 0xee, sizeof(part) - room));
+		EXPECT_EQ(0, memcmp(part, whole, capacity));
+		EXPECT_TRUE(all_bytes_are(part + capacity, 0xee, sizeof(part) - capacity));
 	}
 }
 
@@ -139,7 +137,7 @@ TEST_F(mlx5, each_file_is_a_user_context)
 	read_mgir(self->fd);
 }
 
-/* If contexts were not destroyed, the device would run out of them: it has at most as many as there are numbers. */
+/* The device would run out of contexts, which have 16-bit numbers, if they were not destroyed. */
 TEST_F_TIMEOUT(mlx5, contexts_end_with_their_files, 120)
 {
 	for (int i = 0; i < 2000; i++) {
@@ -156,7 +154,7 @@ TEST_F_TIMEOUT(mlx5, contexts_end_with_their_files, 120)
 
 TEST_F(mlx5, lengths_below_the_headers)
 {
-	/* The length counts before the opcode, of which the second is refused in any scope. */
+	/* The length is checked before the opcode.  The second opcode is refused in any scope. */
 	uint16_t opcodes[] = { OP_QUERY_ADAPTER, OP_CREATE_EQ };
 
 	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++) {
@@ -183,7 +181,7 @@ TEST_F(mlx5, headers_are_enough)
 	EXPECT_TRUE(all_bytes_are(answer.data, 0xee, sizeof(answer.data)));
 }
 
-/* The reply is the same wherever the driver has its memory: in that of the request if it fits there, else elsewhere. */
+/* The reply is the same whether it is in place or in separate memory. */
 TEST_F(mlx5, replies_of_any_length)
 {
 	struct answer whole = read_mgir(self->fd);
@@ -200,7 +198,7 @@ TEST_F(mlx5, replies_of_any_length)
 			fwctl_rpc(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, in_lens[i], reply, &len);
 			EXPECT_EQ(out_lens[j], len);
 			EXPECT_TRUE(all_bytes_are(reply + len, 0xee, sizeof(reply) - len));
-			/* What the device makes of a request that is too short is its own business. */
+			/* The device may refuse a short request. */
 			if (!reply[0]) {
 				EXPECT_TRUE(is_same_mgir(reply, &whole, len)) {
 					TH_LOG("%u bytes in, %u out", in_lens[i], out_lens[j]);
@@ -229,7 +227,7 @@ TEST_F_TIMEOUT(mlx5, longest, 120)
 		EXPECT_EQ(lens[i][1], len);
 		if (!out[0])
 			EXPECT_TRUE(is_same_mgir(out, &whole, sizeof(whole)));
-		/* Nothing that the kernel had there before. */
+		/* No other kernel memory. */
 		if (is_emulated())
 			EXPECT_TRUE(all_bytes_are(out + sizeof(whole), 0, len - sizeof(whole)));
 	}
@@ -239,7 +237,7 @@ TEST_F_TIMEOUT(mlx5, longest, 120)
 
 /* RPC: the user context */
 
-/* Whatever user space writes there, even what the firmware would refuse. */
+/* The driver overwrites the uid in the request, even if it is invalid. */
 TEST_F(mlx5, uid_is_that_of_the_file)
 {
 	uint16_t uids[] = { 0, 1, 2, 0x7fff, 0xfffe, 0xffff };
@@ -258,10 +256,10 @@ TEST_F(mlx5, uid_is_that_of_the_file)
 	}
 }
 
-/* RPC: answers */
+/* RPC: replies */
 
-/* That the firmware refuses is no failure of the RPC. */
-TEST_F(mlx5, refusal_is_an_answer)
+/* The RPC succeeds if the firmware refuses the command. */
+TEST_F(mlx5, firmware_refusal_is_a_reply)
 {
 	uint32_t in_lens[] = { sizeof(struct command), HEADER_LEN + 4 };
 	struct command cmd = read_register(REG_NONE);
@@ -273,7 +271,7 @@ TEST_F(mlx5, refusal_is_an_answer)
 		fwctl_rpc(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, in_lens[i], &answer, &len);
 		EXPECT_EQ(sizeof(answer), len);
 		if (!answer.status)
-			SKIP(return, "this device refuses no register, nor a request that is too short");
+			SKIP(return, "this device refuses neither unknown registers nor short requests");
 	}
 	read_mgir(self->fd);
 }
@@ -297,14 +295,14 @@ TEST_F(mlx5, reading_a_register_takes_debug)
 	}
 }
 
-/* A threshold for the temperature of the first sensor: bytes 14 and 15 of the register. */
+/* Sets the temperature threshold of the first sensor, bytes 14 and 15 of the register. */
 TEST_F(mlx5, writing_a_register_takes_configuration)
 {
 	struct command read = read_register(REG_MTMP), write = command(OP_ACCESS_REG, WRITE_REG);
 	struct answer before, answer;
 
 	if (!is_emulated())
-		SKIP(return, "changes the device: set FWCTL_TEST_MLX5=emulated if it is not real");
+		SKIP(return, "changes the device: set FWCTL_TEST_MLX5=emulated");
 
 	for (uint32_t scope = FWCTL_RPC_CONFIGURATION; scope < SCOPES; scope++) {
 		uint32_t read_scope = scope ? scope : FWCTL_RPC_DEBUG_READ_ONLY;
@@ -328,21 +326,21 @@ TEST_F(mlx5, writing_a_register_takes_configuration)
 	}
 }
 
-/* Registers that name host memory, and what is in the way of an access that does. */
+/* Registers with host memory addresses, and whether the driver refuses an access. */
 static const struct {
 	uint16_t id, op_mod;
-	/* The first word of data */
+	/* The first dword of data */
 	uint32_t word;
 	bool is_refused;
 } memory_registers[] = {
-	/* MCDD, which mstflint reads as well */
+	/* MCDD, which mstflint reads */
 	{ 0x905c, WRITE_REG, 0, true }, { 0x905c, READ_REG, 0, true }, { 0x905c, 2, 0xffffffff, true },
 	/* MTRC_CONF, MTDC */
 	{ 0x9041, WRITE_REG, 0, true }, { 0x9041, READ_REG, 0, false },
 	{ 0x911d, WRITE_REG, 0, true }, { 0x911d, READ_REG, 0, false },
-	/* CORE_DUMP: to the tracer, and to memory */
+	/* CORE_DUMP: to the tracer and to memory */
 	{ 0x402e, WRITE_REG, 0, false }, { 0x402e, WRITE_REG, 2, true }, { 0x402e, READ_REG, 0xff, true },
-	/* RESOURCE_DUMP and MORD: in the answer, and to memory */
+	/* RESOURCE_DUMP and MORD: inline and to memory */
 	{ 0xc000, READ_REG, 0x40000000, false }, { 0xc000, READ_REG, 0, true }, { 0xc000, WRITE_REG, 0xbfffffff, true },
 	{ 0x9153, READ_REG, 0x40000000, false }, { 0x9153, READ_REG, 0, true }, { 0x9153, WRITE_REG, 0, true },
 };
@@ -362,13 +360,13 @@ TEST_F(mlx5, no_register_names_host_memory)
 	long seen[ARRAY_SIZE(memory_registers)];
 
 	if (is_c_driver())
-		SKIP(return, "mainline's driver leaves it to the firmware");
+		SKIP(return, "the driver in C leaves it to the firmware");
 
 	for (size_t i = 0; i < ARRAY_SIZE(memory_registers); i++)
 		seen[i] = is_emulated() ? emu_count("/registers/%#x", memory_registers[i].id) : 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(memory_registers); i++) {
-		/* If the driver lets one pass after all, a real device must not get an address: nothing but the header. */
+		/* Send only the header to a real device, in case the driver does not refuse it. */
 		uint32_t in_len = is_emulated() ? sizeof(struct command) : HEADER_LEN;
 
 		if (!memory_registers[i].is_refused)
@@ -385,7 +383,7 @@ TEST_F(mlx5, no_register_names_host_memory)
 		}
 	}
 
-	/* An emulated device that counts has seen none of them. */
+	/* None of them reached the emulated device. */
 	for (size_t i = 0; is_emulated() && i < ARRAY_SIZE(memory_registers); i++)
 		EXPECT_EQ(seen[i], emu_count("/registers/%#x", memory_registers[i].id));
 }
@@ -393,20 +391,20 @@ TEST_F(mlx5, no_register_names_host_memory)
 TEST_F(mlx5, registers_that_could_name_host_memory)
 {
 	if (!is_emulated())
-		SKIP(return, "may change the device: set FWCTL_TEST_MLX5=emulated if it is not real");
+		SKIP(return, "may change the device: set FWCTL_TEST_MLX5=emulated");
 
 	for (size_t i = 0; i < ARRAY_SIZE(memory_registers); i++) {
 		struct command cmd = access_memory_register(OP_ACCESS_REG, i);
 		struct answer answer;
 		uint32_t len = sizeof(answer);
 
-		/* What the device makes of it is its own business. */
+		/* The device may refuse it. */
 		if (!memory_registers[i].is_refused)
 			fwctl_rpc(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, sizeof(cmd), &answer, &len);
 	}
 }
 
-/* A program without privileges got the node from somebody.  Returns the errno of its attempt to write MCDD. */
+/* Writes MCDD without privileges, through an inherited file.  Returns an errno. */
 static int write_mcdd_without_privileges(void *arg)
 {
 	struct command cmd = access_memory_register(OP_ACCESS_REG, 0);
@@ -423,11 +421,11 @@ static int write_mcdd_without_privileges(void *arg)
 TEST_F(mlx5, no_address_without_privileges)
 {
 	if (is_c_driver())
-		SKIP(return, "mainline's driver leaves it to the firmware");
+		SKIP(return, "the driver in C leaves it to the firmware");
 	EXPECT_EQ(EBADMSG, in_child(write_mcdd_without_privileges, &self->fd));
 }
 
-/* Contexts belong to the driver, and objects to nobody that could clean up after a file. */
+/* User contexts belong to the driver, and other objects would leak when the file is closed. */
 TEST_F(mlx5, no_objects_in_any_scope)
 {
 	uint16_t opcodes[] = { 0, OP_CREATE_EQ, OP_CREATE_UCTX, OP_DESTROY_UCTX, 0xd00, 0xffff };
@@ -443,7 +441,9 @@ TEST_F(mlx5, no_objects_in_any_scope)
 	read_mgir(self->fd);
 }
 
-/* What is to be refused does not reach the device, so this is harmless; what is not, is, where there is no real device. */
+/*
+ * Opcodes that must be refused do not reach the device.  Others are only sent to an emulated one.
+ */
 TEST_F_TIMEOUT(mlx5, all_opcodes_in_all_scopes, 280)
 {
 	uint16_t op_mods[] = { 0, 1, 0x8000 };
@@ -469,7 +469,7 @@ TEST_F_TIMEOUT(mlx5, all_opcodes_in_all_scopes, 280)
 	}
 }
 
-/* Many at a time */
+/* Concurrency */
 
 struct caller {
 	const char *node;
@@ -480,7 +480,7 @@ struct caller {
 	int err;
 };
 
-/* RPCs until told to stop, or until one fails. */
+/* Sends RPCs until stopped, or until one fails. */
 static void *caller_main(void *arg)
 {
 	struct caller *caller = arg;
@@ -496,7 +496,7 @@ static void *caller_main(void *arg)
 
 #define CALLERS 8
 
-/* Callers on half as many files, so that every file has two. */
+/* Starts callers, two for each file. */
 static int start_callers(struct caller *callers, const char *node, volatile bool *stop)
 {
 	for (int i = 0; i < CALLERS; i++) {
@@ -534,9 +534,9 @@ TEST_F(mlx5, many_callers)
 	close_callers(callers);
 }
 
-/* Unbind: last, since the device has another number afterwards. */
+/* Unbind.  Last, since the device has another number afterwards. */
 
-/* Every call returns: with an answer as long as the driver is there, and then with ENODEV. */
+/* Every call returns: with a reply while the driver is bound, and with ENODEV afterwards. */
 TEST_F_TIMEOUT(mlx5, unbind_under_load, 120)
 {
 	struct caller callers[CALLERS];
@@ -562,7 +562,7 @@ TEST_F_TIMEOUT(mlx5, unbind_under_load, 120)
 
 		ASSERT_EQ(0, write_text(DRIVER_DIR "/bind", auxiliary));
 		ASSERT_TRUE(find_device(&dev, is_mlx5));
-		/* Those of the old device stay what they are. */
+		/* Files of the old device return ENODEV. */
 		EXPECT_EQ(ENODEV, _info(callers[0].fd, &info));
 		close_callers(callers);
 	}

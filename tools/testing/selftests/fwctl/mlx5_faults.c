@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A ConnectX that fails.
+ * A ConnectX whose firmware fails.
  *
- * Needs the ConnectX of tools/fwctl/emu, started with a short --cmd-timeout, which mlx5_core adds 5 seconds to, and a command
- * `emu` that speaks to its control socket, as the machines of tools/fwctl/vm have it.  Nobody else may use the device meanwhile.
- *
- * The tests hold for mainline's driver, too; where it differs, FWCTL_TEST_DRIVER=c says that it is.
+ * Needs the ConnectX of fwctl-emu, which nothing else may use, started with a short --cmd-timeout,
+ * and a command `emu` that connects to its control socket.  mlx5_core adds 5 seconds to the
+ * timeout.  FWCTL_TEST_DRIVER=c selects the expectations for the driver in C where they differ.
  */
 #include <signal.h>
 
@@ -15,7 +14,7 @@
 #define STATUS_BAD_RES 5
 #define SYNDROME 0x1234567
 
-/* Delivery statuses of the command interface, and what mlx5_core makes of them */
+/* Delivery statuses of the command interface, and the errnos of mlx5_core */
 static const struct {
 	int status;
 	int err;
@@ -24,7 +23,7 @@ static const struct {
 	{ 0x07, ENOMSG }, { 0x08, ENOMSG }, { 0x09, ENOMSG }, { 0x10, ENOMSG }, { 0x7f, EINVAL },
 };
 
-/* Statuses, and what mlx5_core makes of them if it was the driver that asked */
+/* Command statuses, and the errnos of mlx5_core for commands of the driver */
 static const struct {
 	int status;
 	int err;
@@ -33,16 +32,16 @@ static const struct {
 	{ 0x08, ENOMEM }, { 0x09, EINVAL }, { 0x0a, EINVAL }, { 0x0f, EAGAIN }, { 0x50, EIO }, { 0x51, EIO }, { 0xff, EIO },
 };
 
-/* Orders a fault. */
+/* Injects a fault. */
 #define fault(...) ASSERT_EQ(-1, emu("fault " __VA_ARGS__))
 
-/* User contexts that the device has. */
+/* Returns the number of user contexts in the device. */
 static long count_uids(void)
 {
 	return emu("-p /alive/uids counters");
 }
 
-/* How many commands of a kind the device has seen. */
+/* Returns the number of commands of a kind that the device has got. */
 static long count_commands(const char *name)
 {
 	return emu_count("/commands/%s", name);
@@ -59,21 +58,24 @@ FIXTURE_SETUP(mlx5_faults)
 	if (!find_device(&self->dev, is_mlx5))
 		SKIP(return, "no device of mlx5_core: load mlx5_fwctl");
 	if (emu("clear 2>&1") != -1)
-		SKIP(return, "no command emu that the device obeys");
+		SKIP(return, "no emulator: the command emu fails");
 	self->uids = count_uids();
 	ASSERT_LE(0, self->uids);
 }
 
-/* Whatever went wrong, the device works afterwards. */
+/* The device works after each test. */
 FIXTURE_TEARDOWN(mlx5_faults)
 {
 	int fd;
 
-	/* The slots of commands without an answer, and contexts that nobody can destroy any more. */
+	/*
+	 * Complete the commands in flight, and drop the contexts that the driver could not
+	 * destroy.
+	 */
 	EXPECT_EQ(-1, emu("clear"));
 	EXPECT_LE(0, emu("release"));
 	EXPECT_LE(0, emu("forget"));
-	/* mlx5_core has a slot back when the event is there. */
+	/* mlx5_core frees a slot on the completion event. */
 	for (int i = 0; i < 100; i++) {
 		fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
 		if (fd >= 0 || errno != EAGAIN)
@@ -81,13 +83,13 @@ FIXTURE_TEARDOWN(mlx5_faults)
 		usleep(10000);
 	}
 	ASSERT_LE(0, fd) {
-		TH_LOG("cannot open %s any more: %m", self->dev.node);
+		TH_LOG("cannot open %s after the test: %m", self->dev.node);
 	}
 	read_mgir(fd);
 	close(fd);
 }
 
-/* Opens the device; returns an errno, or 0. */
+/* Opens the device.  Returns 0 or an errno. */
 static int try_open(const char *node, int *fd)
 {
 	*fd = open(node, O_RDWR | O_CLOEXEC);
@@ -132,7 +134,7 @@ TEST_F(mlx5_faults, open_not_delivered)
 	EXPECT_EQ(self->uids, count_uids());
 }
 
-/* The second of three. */
+/* The second of three opens fails. */
 TEST_F(mlx5_faults, open_nth_refused)
 {
 	int fds[3];
@@ -161,8 +163,9 @@ TEST_F(mlx5_faults, open_late)
 }
 
 /*
- * The firmware has made a context and nobody knows its number.  That is the only one that is left: others are destroyed when
- * their files are closed, though nothing has been answered meanwhile.
+ * CREATE_UCTX times out, so the driver does not learn the number of the context.  Only that
+ * context is leaked; others are destroyed when their files are closed, even without a completion
+ * in between.
  */
 TEST_F_TIMEOUT(mlx5_faults, silent_open_costs_one_context, 100)
 {
@@ -175,7 +178,7 @@ TEST_F_TIMEOUT(mlx5_faults, silent_open_costs_one_context, 100)
 	EXPECT_EQ(self->uids + 1, count_uids());
 }
 
-/* The same if the answer comes after all, when mlx5_core does not wait for it any more. */
+/* The same if the completion comes after the timeout. */
 TEST_F_TIMEOUT(mlx5_faults, late_open_costs_one_context, 100)
 {
 	int fds[] = { opened(self->dev.node), opened(self->dev.node) }, fd;
@@ -202,7 +205,7 @@ TEST_F_TIMEOUT(mlx5_faults, open_never_answered, 100)
 	EXPECT_EQ(self->uids + 1, count_uids());
 }
 
-/* The answer has a status, and no number: that is 0, the number of the kernel. */
+/* The reply is truncated after the status, so the uid reads as 0, which is the kernel's. */
 TEST_F(mlx5_faults, open_truncated)
 {
 	int fd, err;
@@ -221,7 +224,7 @@ TEST_F(mlx5_faults, open_truncated)
 	}
 }
 
-/* The number is noise: one that does not exist, or even 0. */
+/* The uid in the reply is garbage, possibly 0. */
 TEST_F(mlx5_faults, open_garbled)
 {
 	struct answer answer;
@@ -238,13 +241,14 @@ TEST_F(mlx5_faults, open_garbled)
 	}
 }
 
-/* RPC: in the memory of the request, and elsewhere. */
+/* RPC: replies in place and in separate memory */
 
-/* Rooms for replies: less than a request has, and more. */
-static const uint32_t rooms[] = { sizeof(struct command) - 8, sizeof(struct command) + 200 };
+/* Buffer sizes for replies: shorter than a request, and longer. */
+static const uint32_t capacities[] = { sizeof(struct command) - 8, sizeof(struct command) + 200 };
 
-#define for_each_room(room) \
-	for (uint32_t __i = 0, room; __i < ARRAY_SIZE(rooms) && (room = rooms[__i], true); __i++)
+#define for_each_capacity(capacity) \
+	for (uint32_t __i = 0, capacity;					\
+	     __i < ARRAY_SIZE(capacities) && (capacity = capacities[__i], true); __i++)
 
 static uint8_t reply[sizeof(struct command) + 200];
 
@@ -255,7 +259,7 @@ static int rpc(int fd, uint32_t out_len)
 	uint32_t len = out_len;
 	int err;
 
-	/* What is behind the number of the register must not come back. */
+	/* These bytes of the request must not be in the reply. */
 	memset(cmd.data, 0xdd, sizeof(cmd.data));
 	memset(reply, 0xee, sizeof(reply));
 	err = _fwctl_rpc(fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, sizeof(cmd), reply, &len);
@@ -278,15 +282,15 @@ TEST_F(mlx5_faults, rpc_refused)
 	const struct answer *answer = (void *)reply;
 	int fd = opened(self->dev.node);
 
-	for_each_room(room) {
+	for_each_capacity(capacity) {
 		for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
 			fault("user,status=%#x/%#x", refusals[i].status, SYNDROME);
-			ASSERT_EQ(0, rpc(fd, room));
+			ASSERT_EQ(0, rpc(fd, capacity));
 			EXPECT_EQ(refusals[i].status, answer->status);
 			EXPECT_EQ(SYNDROME, be32toh(answer->syndrome));
-			/* The answer is the device's: nothing of the request is left. */
-			EXPECT_TRUE(all_bytes_are(reply + 8, 0, room - 8));
-			rpc_is_answered(fd, room);
+			/* The reply has no bytes of the request. */
+			EXPECT_TRUE(all_bytes_are(reply + 8, 0, capacity - 8));
+			rpc_is_answered(fd, capacity);
 		}
 	}
 	close(fd);
@@ -297,11 +301,11 @@ TEST_F(mlx5_faults, rpc_not_delivered)
 {
 	int fd = opened(self->dev.node);
 
-	for_each_room(room) {
+	for_each_capacity(capacity) {
 		for (size_t i = 0; i < ARRAY_SIZE(deliveries); i++) {
 			fault("user,delivery=%#x", deliveries[i].status);
-			rpc_fails(deliveries[i].err, fd, room);
-			rpc_is_answered(fd, room);
+			rpc_fails(deliveries[i].err, fd, capacity);
+			rpc_is_answered(fd, capacity);
 		}
 	}
 	close(fd);
@@ -312,23 +316,23 @@ TEST_F(mlx5_faults, rpc_late)
 {
 	int fd = opened(self->dev.node);
 
-	for_each_room(room) {
+	for_each_capacity(capacity) {
 		fault("user,nth=2,late=300");
 		for (int i = 0; i < 3; i++)
-			rpc_is_answered(fd, room);
+			rpc_is_answered(fd, capacity);
 	}
 	close(fd);
 }
 
-/* The answer comes when nobody waits for it any more. */
+/* The completion comes after the timeout. */
 TEST_F_TIMEOUT(mlx5_faults, rpc_too_late, 100)
 {
 	int fd = opened(self->dev.node);
 
 	fault("user,late=12000");
-	rpc_fails(ETIMEDOUT, fd, rooms[0]);
+	rpc_fails(ETIMEDOUT, fd, capacities[0]);
 	for (int i = 0; i < 100; i++) {
-		rpc_is_answered(fd, rooms[0]);
+		rpc_is_answered(fd, capacities[0]);
 		usleep(100000);
 	}
 	close(fd);
@@ -339,67 +343,67 @@ TEST_F_TIMEOUT(mlx5_faults, rpc_never_answered, 100)
 {
 	int fd = opened(self->dev.node);
 
-	for_each_room(room) {
+	for_each_capacity(capacity) {
 		fault("user,nth=2,never");
-		rpc_is_answered(fd, room);
-		rpc_fails(ETIMEDOUT, fd, room);
-		rpc_is_answered(fd, room);
+		rpc_is_answered(fd, capacity);
+		rpc_fails(ETIMEDOUT, fd, capacity);
+		rpc_is_answered(fd, capacity);
 	}
 	close(fd);
 	EXPECT_EQ(self->uids, count_uids());
 }
 
-/* The answer is there, but no interrupt says so, or no event: mlx5_core looks when its time is over. */
+/* The interrupt or the event is lost.  mlx5_core polls when the timeout expires. */
 TEST_F_TIMEOUT(mlx5_faults, rpc_without_interrupt, 100)
 {
 	int fd = opened(self->dev.node);
 
-	for_each_room(room) {
+	for_each_capacity(capacity) {
 		fault("user,silent");
-		rpc_is_answered(fd, room);
-		rpc_is_answered(fd, room);
+		rpc_is_answered(fd, capacity);
+		rpc_is_answered(fd, capacity);
 	}
 	close(fd);
 }
 
-/* Noise is delivered as it is, with the length that it has. */
+/* Garbage is delivered unchanged. */
 TEST_F(mlx5_faults, rpc_garbled)
 {
 	int fd = opened(self->dev.node);
 
-	for_each_room(room) {
+	for_each_capacity(capacity) {
 		for (int from = 0; from <= 32; from += 16) {
 			fault("user,garble=%d", from);
-			ASSERT_EQ(0, rpc(fd, room));
-			EXPECT_TRUE(all_bytes_are(reply + room, 0xee, sizeof(reply) - room));
-			EXPECT_FALSE(all_bytes_are(reply + from, 0, room - from));
-			rpc_is_answered(fd, room);
+			ASSERT_EQ(0, rpc(fd, capacity));
+			EXPECT_TRUE(all_bytes_are(reply + capacity, 0xee, sizeof(reply) - capacity));
+			EXPECT_FALSE(all_bytes_are(reply + from, 0, capacity - from));
+			rpc_is_answered(fd, capacity);
 		}
 	}
 	close(fd);
 	EXPECT_EQ(self->uids, count_uids());
 }
 
-/* What the device did not write is 0: neither the request nor what the kernel had there before. */
+/* Bytes that the device did not write are 0, not those of the request or of other memory. */
 TEST_F(mlx5_faults, rpc_truncated)
 {
 	uint32_t lens[] = { 0, 1, 16, 17, 40, 512 };
 	int fd = opened(self->dev.node);
 
-	for_each_room(room) {
+	for_each_capacity(capacity) {
 		for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
 			fault("user,truncate=%u", lens[i]);
-			ASSERT_EQ(0, rpc(fd, room));
-			EXPECT_TRUE(all_bytes_are(reply + lens[i], 0, room - lens[i])) {
+			ASSERT_EQ(0, rpc(fd, capacity));
+			EXPECT_TRUE(all_bytes_are(reply + lens[i], 0, capacity - lens[i])) {
 				TH_LOG("truncated to %u", lens[i]);
 			}
-			EXPECT_TRUE(all_bytes_are(reply + room, 0xee, sizeof(reply) - room));
+			EXPECT_TRUE(all_bytes_are(reply + capacity, 0xee, sizeof(reply) - capacity));
 		}
 	}
 	close(fd);
 }
 
-/* DESTROY_UCTX: nobody is told, and the next file does not suffer. */
+/* DESTROY_UCTX: errors are not reported and do not affect the next file */
 
 TEST_F(mlx5_faults, close_refused)
 {
@@ -422,14 +426,14 @@ TEST_F(mlx5_faults, close_not_delivered)
 
 		fault("op=0xa06,delivery=%#x", deliveries[i].status);
 		EXPECT_EQ(0, close(fd));
-		/* Ours destroys it after the next answer, which the next open() gets. */
+		/* The driver destroys it after the next completion, here that of open(). */
 		EXPECT_EQ(self->uids + (is_c_driver() ? (long)i : 0) + 1, count_uids());
 	}
 	EXPECT_EQ(0, close(opened(self->dev.node)));
 	EXPECT_EQ(self->uids + (is_c_driver() ? (long)ARRAY_SIZE(deliveries) : 0), count_uids());
 }
 
-/* The answer is of no use anyway. */
+/* The reply is ignored. */
 TEST_F(mlx5_faults, close_garbled_or_truncated)
 {
 	const char *faults[] = { "late=300", "garble", "truncate=0", "truncate=8" };
@@ -443,7 +447,7 @@ TEST_F(mlx5_faults, close_garbled_or_truncated)
 	}
 }
 
-/* Contexts that a silent firmware is not asked to destroy, until it has answered. */
+/* After a timeout, contexts are kept until the firmware completes a command, then destroyed. */
 TEST_F_TIMEOUT(mlx5_faults, close_never_answered, 200)
 {
 	long destroyed = count_commands("DESTROY_UCTX");
@@ -454,13 +458,13 @@ TEST_F_TIMEOUT(mlx5_faults, close_never_answered, 200)
 
 	fault("op=0xa06,never,times=forever");
 	EXPECT_EQ(0, close(fds[0]));
-	/* Ours does not ask at once, but does so later if this host is slow.  Whether it did is counted. */
+	/* The driver does not send the command now, but may do so later on a slow host. */
 	EXPECT_EQ(0, close(fds[1]));
 	if (is_c_driver())
 		EXPECT_EQ(destroyed + 2, count_commands("DESTROY_UCTX"));
 	EXPECT_EQ(-1, emu("clear"));
 
-	/* An answer, be it to an RPC, ends that. */
+	/* The completion of any command triggers it. */
 	read_mgir(fds[2]);
 	EXPECT_EQ(destroyed + 2, count_commands("DESTROY_UCTX"));
 	EXPECT_EQ(0, close(fds[2]));
@@ -469,14 +473,14 @@ TEST_F_TIMEOUT(mlx5_faults, close_never_answered, 200)
 	EXPECT_EQ(self->uids, count_uids());
 }
 
-/* A program with many files exits: it waits for one of them, and nothing is lost. */
+/* The exit of a program with many files takes one timeout, and no context is leaked. */
 TEST_F_TIMEOUT(mlx5_faults, exit_with_many_files, 200)
 {
 	long destroyed = count_commands("DESTROY_UCTX"), asked;
 	int fds[20];
 
 	if (is_c_driver())
-		SKIP(return, "mainline's driver waits for each file");
+		SKIP(return, "the driver in C waits for each file");
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = opened(self->dev.node);
 
@@ -485,7 +489,7 @@ TEST_F_TIMEOUT(mlx5_faults, exit_with_many_files, 200)
 		EXPECT_EQ(0, close(fds[i]));
 	asked = count_commands("DESTROY_UCTX") - destroyed;
 	EXPECT_LE(1, asked);
-	/* On a host that is so slow that closes are a second apart, more than one. */
+	/* More than one if the host is so slow that closes are a second apart. */
 	EXPECT_GT((long)ARRAY_SIZE(fds) / 2, asked);
 	EXPECT_EQ(self->uids + (long)ARRAY_SIZE(fds) - asked, count_uids());
 	EXPECT_EQ(-1, emu("clear"));
@@ -495,7 +499,7 @@ TEST_F_TIMEOUT(mlx5_faults, exit_with_many_files, 200)
 	EXPECT_EQ(destroyed + (long)ARRAY_SIZE(fds) + 1, count_commands("DESTROY_UCTX"));
 }
 
-/* The answer comes too late.  Closing the next file finds that the firmware answers again, and destroys what was kept. */
+/* The completion comes late.  Closing the next file then destroys the kept context as well. */
 TEST_F_TIMEOUT(mlx5_faults, close_answered_too_late, 200)
 {
 	int fds[4];
@@ -515,16 +519,16 @@ TEST_F_TIMEOUT(mlx5_faults, close_answered_too_late, 200)
 }
 
 /*
- * RPCs that are never answered
+ * RPCs that time out
  */
 
-/* More than the command interface has slots. */
+/* More than the number of slots of the command interface. */
 #define SILENT_CALLERS 40
 
 struct silent {
 	pthread_t thread;
 	int fd;
-	/* -1 while it waits */
+	/* -1 while in flight */
 	volatile int err;
 };
 
@@ -537,7 +541,7 @@ static void *silent_main(void *arg)
 	return NULL;
 }
 
-/* Starts RPCs that get no answer, and waits until the device has as many as it gets. */
+/* Starts RPCs that are never completed, and waits until the device has got its share. */
 static void start_silent(struct silent *silent, int fd)
 {
 	int before = -1, now = 0;
@@ -563,7 +567,7 @@ static int count_errors(const struct silent *silent, int err)
 	return count;
 }
 
-/* A command that mlx5_core sends for itself: by its debugfs, QUERY_ISSI.  Returns 0 or an errno. */
+/* Makes mlx5_core send QUERY_ISSI, through its debugfs.  Returns 0 or an errno. */
 static int command_of_mlx5_core(const struct device *dev)
 {
 	static const char dir[] = "/sys/kernel/debug/mlx5/%s/cmd/%s";
@@ -597,25 +601,25 @@ TEST_F_TIMEOUT(mlx5_faults, silent_rpcs_leave_half_of_the_slots, 200)
 	struct answer answer;
 
 	if (is_c_driver())
-		SKIP(return, "mainline's driver takes them all");
+		SKIP(return, "the driver in C takes all slots");
 
 	fault("user,never,times=forever");
 	start_silent(silent, fd);
 	EXPECT_EQ(slots / 2, count_in_flight());
 
-	/* Everybody else goes on, before one of them has given up. */
+	/* Other commands complete before any of them times out. */
 	for (int i = 0; i < 3; i++)
 		EXPECT_EQ(0, close(opened(self->dev.node)));
 	EXPECT_EQ(0, command_of_mlx5_core(&self->dev));
 
 	for (int i = 0; i < SILENT_CALLERS; i++)
 		pthread_join(silent[i].thread, NULL);
-	/* Those that were sent, and those for which nothing is left to wait for. */
+	/* The RPCs that were sent time out, the others find no slot. */
 	EXPECT_EQ(slots / 2, count_errors(silent, ETIMEDOUT));
 	EXPECT_EQ(SILENT_CALLERS - slots / 2, count_errors(silent, EAGAIN));
 	EXPECT_EQ(slots / 2, count_in_flight());
 
-	/* They have their slots until they are answered. */
+	/* They keep their slots until they complete. */
 	EXPECT_EQ(-1, emu("clear"));
 	EXPECT_EQ(EAGAIN, _read_mgir(fd, &answer));
 	EXPECT_EQ(0, close(opened(self->dev.node)));
@@ -623,7 +627,7 @@ TEST_F_TIMEOUT(mlx5_faults, silent_rpcs_leave_half_of_the_slots, 200)
 	EXPECT_LE(0, emu("release"));
 	while (count_in_flight())
 		usleep(10000);
-	/* The event of the last one is still on its way. */
+	/* The last completion event may be pending. */
 	for (int i = 0; i < 100 && _read_mgir(fd, &answer) == EAGAIN; i++)
 		usleep(10000);
 	read_mgir(fd);
@@ -631,14 +635,14 @@ TEST_F_TIMEOUT(mlx5_faults, silent_rpcs_leave_half_of_the_slots, 200)
 	EXPECT_EQ(self->uids, count_uids());
 }
 
-/* Opening files that the firmware never answers leaves slots to others, too. */
+/* open(2) with silent firmware leaves slots to others, too. */
 TEST_F_TIMEOUT(mlx5_faults, silent_opens_leave_slots, 300)
 {
 	pid_t openers[SILENT_CALLERS];
 	int status;
 
 	if (is_c_driver())
-		SKIP(return, "mainline's driver takes them all");
+		SKIP(return, "the driver in C takes all slots");
 
 	fault("op=0xa04,never,times=forever");
 	for (int i = 0; i < SILENT_CALLERS; i++) {
@@ -665,9 +669,9 @@ TEST_F_TIMEOUT(mlx5_faults, waiting_for_a_slot_is_killable, 200)
 	pid_t child;
 
 	if (is_c_driver())
-		SKIP(return, "mainline's driver does not wait");
+		SKIP(return, "the driver in C does not wait");
 
-	/* Again if this host is so slow that those before it have given up meanwhile. */
+	/* Try again if the earlier RPCs timed out first, on a slow host. */
 	for (int round = 0; round < 5 && !was_first; round++) {
 		fault("user,never,times=forever");
 		start_silent(silent, fd);
@@ -691,7 +695,7 @@ TEST_F_TIMEOUT(mlx5_faults, waiting_for_a_slot_is_killable, 200)
 	close(fd);
 }
 
-/* Unbind: last, since the device has another number afterwards. */
+/* Unbind.  Last, since the device has another number afterwards. */
 TEST_F_TIMEOUT(mlx5_faults, unbind_never_answered, 200)
 {
 	long destroyed = count_commands("DESTROY_UCTX");
@@ -714,7 +718,7 @@ TEST_F_TIMEOUT(mlx5_faults, unbind_never_answered, 200)
 	ASSERT_TRUE(find_device(&self->dev, is_mlx5));
 }
 
-/* Those that wait for a slot end at once; those in flight when mlx5_core gives up. */
+/* RPCs that wait for a slot end at once, RPCs in flight when they time out. */
 TEST_F_TIMEOUT(mlx5_faults, unbind_ends_waiting_for_a_slot, 200)
 {
 	struct silent silent[SILENT_CALLERS];
@@ -722,7 +726,7 @@ TEST_F_TIMEOUT(mlx5_faults, unbind_ends_waiting_for_a_slot, 200)
 	char auxiliary[NAME_MAX + 1];
 
 	if (is_c_driver())
-		SKIP(return, "mainline's driver does not wait");
+		SKIP(return, "the driver in C does not wait");
 
 	ASSERT_TRUE(find_auxiliary(&self->dev, auxiliary, sizeof(auxiliary)));
 	fault("user,never,times=forever");

@@ -1,44 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Keeps a ConnectX busy while something happens to it, and says what became of each call.
+ * Keeps a ConnectX busy, and reports the results of all calls.
  *
  * usage: mlx5_load [-f FILES] [-t THREADS] [-e ERRNO,...] [-c COUNT]
  *
- * FILES files are open at any time, with THREADS threads calling on each, until SIGTERM.  When a file's device is gone it is
- * opened anew, as it is from time to time anyway.  What calls may fail with are the names after -e; a call that fails with
- * something else, a wrong answer, or one that does not return makes it fail.  COUNT is a file that has the number of RPCs
- * that were answered so far.
+ * Keeps FILES files open, each used by THREADS threads, until SIGTERM.  A file is reopened from
+ * time to time, and when its device is removed.  -e names the errnos that calls may fail with.
+ * Fails if a call fails with another one, gets a wrong reply, or does not return.  The number of
+ * successful RPCs is written to the file COUNT.
  */
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
-/* It is a part of tests, and none itself. */
+/* A tool for tests, not a test. */
 #define FWCTL_NO_TEST
 #include "mlx5_utils.h"
 
-/* How long a call may take once no other call is begun: longer than the kernel waits for a firmware. */
+/* Upper bound for a call after the end, in seconds: longer than the timeouts of mlx5_core. */
 #define PATIENCE 200
 
-/* How often a file is used before it is closed. */
+/* Number of calls before a file is closed. */
 #define CALLS_PER_FILE 300
 
 #define MAX_ERRNO 134
-/* Counts wrong answers. */
+/* Index of wrong replies. */
 #define WRONG 0
 
 enum call { CALL_OPEN, CALL_INFO, CALL_RPC, CALL_LONG_RPC, CALL_CLOSE, CALLS };
 
 static const char *const call_names[] = { "open", "info", "rpc", "long rpc", "close" };
 
-/* By call and errno; an errno of 0 is success in `answers`, and a wrong answer in `failures`. */
+/* By call and errno.  Index 0 is success in `answers` and a wrong reply in `failures`. */
 static _Atomic unsigned long answers[CALLS], failures[CALLS][MAX_ERRNO];
 static bool is_expected[MAX_ERRNO];
 static atomic_bool is_over;
 
 struct thread {
 	pthread_t id;
-	/* The call that it is in, or CALLS. */
+	/* The current call, or CALLS */
 	_Atomic enum call call;
 	int fd;
 	atomic_bool *is_gone;
@@ -51,7 +51,7 @@ struct file {
 
 static int thread_count = 2;
 
-/* Counts the end of a call; a negative `err` is a wrong answer. */
+/* Counts a result.  A negative `err` is a wrong reply. */
 static void done(struct thread *thread, enum call call, int err)
 {
 	if (!err)
@@ -109,7 +109,7 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* The node of some device that mlx5_core drives. */
+/* Finds the node of a device of mlx5_core. */
 static bool find_node(char *node, size_t size)
 {
 	bool is_found = false;
@@ -130,7 +130,7 @@ static bool find_node(char *node, size_t size)
 	return is_found;
 }
 
-/* Opens the file again and again; the first of its threads is this one. */
+/* Opens the file repeatedly.  Runs in the first of its threads. */
 static void *file_main(void *arg)
 {
 	struct file *file = arg;
@@ -169,7 +169,7 @@ static void *file_main(void *arg)
 	return NULL;
 }
 
-/* Marks the errnos whose names are in `list`, with commas between them. */
+/* Marks the errnos in `list`, which are names separated by commas. */
 static bool expect(char *list)
 {
 	for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
@@ -188,7 +188,7 @@ static void write_count(const char *path)
 {
 	char text[32];
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	/* Of one length, so that no reader sees a part. */
+	/* A fixed length, so readers never see a partial number. */
 	int len = snprintf(text, sizeof(text), "%010lu\n", answers[CALL_RPC] + answers[CALL_LONG_RPC]);
 
 	if (fd < 0 || write(fd, text, len) != len)
@@ -216,7 +216,7 @@ static bool report(void)
 	return is_good;
 }
 
-/* Waits for all threads; says which ones are stuck. */
+/* Waits for all threads, and reports those that are stuck. */
 static bool join(struct file *files, pthread_t *ids, int count)
 {
 	struct timespec deadline;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Commands to a ConnectX, and its answers.
+ * Commands to a ConnectX, and its replies.
  */
 #ifndef __SELFTEST_FWCTL_MLX5_UTILS_H
 #define __SELFTEST_FWCTL_MLX5_UTILS_H
@@ -27,19 +27,19 @@
 #define REG_MTMP 0x900a
 #define REG_NONE 0xfffe
 
-/* What a register needs at most, as the vendor's tools have it. */
+/* Maximum length of a register in the vendor's tools. */
 #define REG_LEN 1024
 
 #define HEADER_LEN 16
 
-/* As much of an answer with MGIR as stays the same: behind it, the device says for how long it has been up. */
+/* The constant part of a reply with MGIR, which is followed by the uptime. */
 #define MGIR_STABLE_LEN (HEADER_LEN + 0x1c)
 
 #define TOOLS_RESOURCES 4
 
 #define SCOPES 4
 
-/* mbox_in, and what ACCESS_REG has behind it */
+/* mbox_in, followed by the fields of ACCESS_REG */
 struct command {
 	uint16_t opcode;
 	uint16_t uid;
@@ -51,7 +51,7 @@ struct command {
 	uint8_t data[REG_LEN];
 };
 
-/* mbox_out, likewise */
+/* mbox_out of ACCESS_REG */
 struct answer {
 	uint8_t status;
 	uint8_t reserved[3];
@@ -88,7 +88,7 @@ static inline bool is_emulated(void)
 	return kind && !strcmp(kind, "emulated");
 }
 
-/* Whether the driver under test is mainline's, which does what differences.rst lists. */
+/* Returns whether the driver under test is the one in C. */
 static inline bool is_c_driver(void)
 {
 	const char *driver = getenv("FWCTL_TEST_DRIVER");
@@ -96,7 +96,9 @@ static inline bool is_c_driver(void)
 	return driver && !strcmp(driver, "c");
 }
 
-/* Tells the emulated device something: the first line of its answer, or false if it did not understand. */
+/*
+ * Runs a command of the emulator and reads the first line of its output.  Returns false on error.
+ */
 static inline bool emu_answers(const char *what, char *answer, int size)
 {
 	char command[256];
@@ -111,7 +113,7 @@ static inline bool emu_answers(const char *what, char *answer, int size)
 	return !pclose(pipe);
 }
 
-/* The same; the first number of its answer, -1 if there is none, -2 if it did not understand. */
+/* Returns the first number of the output, -1 if there is none, or -2 on error. */
 static inline long __attribute__((format(printf, 1, 2))) emu(const char *format, ...)
 {
 	char what[240], answer[256];
@@ -126,7 +128,7 @@ static inline long __attribute__((format(printf, 1, 2))) emu(const char *format,
 	return answer[0] >= '0' && answer[0] <= '9' ? strtol(answer, NULL, 10) : -1;
 }
 
-/* How often the emulated device has seen something, by a path into its counters. */
+/* Returns a counter of the emulator by its path. */
 static inline long __attribute__((format(printf, 1, 2))) emu_count(const char *format, ...)
 {
 	char path[128];
@@ -141,7 +143,7 @@ static inline long __attribute__((format(printf, 1, 2))) emu_count(const char *f
 	return count < 0 ? 0 : count;
 }
 
-/* How many commands the emulated device has not answered. */
+/* Returns the number of commands in flight in the emulated device. */
 static inline int count_in_flight(void)
 {
 	char answer[256] = "";
@@ -159,7 +161,7 @@ static inline bool is_same_mgir(const void *answer, const void *other, size_t le
 	return !memcmp(answer, other, len < MGIR_STABLE_LEN ? len : MGIR_STABLE_LEN);
 }
 
-/* Reads MGIR and looks at the answer. Returns 0, an errno, or -1 for a wrong answer. */
+/* Reads MGIR and checks the reply.  Returns 0, an errno, or -1 for a wrong reply. */
 static inline int _read_mgir(int fd, struct answer *answer)
 {
 	struct command cmd = read_register(REG_MGIR);
@@ -190,7 +192,7 @@ static inline int _info(int fd, struct fwctl_info_mlx5 *info)
 
 #define DRIVER_DIR "/sys/bus/auxiliary/drivers/mlx5_fwctl.mlx5_fwctl"
 
-/* The auxiliary device below the function that `dev` is below. */
+/* Finds the auxiliary device below the parent of `dev`. */
 static inline bool find_auxiliary(const struct device *dev, char *name, size_t size)
 {
 	char path[PATH_MAX];

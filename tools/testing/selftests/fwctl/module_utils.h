@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Loading and unloading modules.  Their files are looked for below /lib/modules; FWCTL_TEST_MODULES
- * names another folder.
+ * Loads and unloads modules.  Their files are searched for below /lib/modules, or in the directory
+ * FWCTL_TEST_MODULES.
  */
 #ifndef __SELFTEST_FWCTL_MODULE_UTILS_H
 #define __SELFTEST_FWCTL_MODULE_UTILS_H
@@ -18,7 +18,7 @@ static int is_module_file(const char *path, const struct stat *stat, int type, s
 	size_t len = strlen(module_name);
 
 	for (size_t i = 0; i < len; i++) {
-		/* The two are the same in the name of a module. */
+		/* "-" and "_" are equivalent in module names. */
 		if (name[i] != module_name[i] && !(name[i] == '-' && module_name[i] == '_'))
 			return 0;
 	}
@@ -28,7 +28,7 @@ static int is_module_file(const char *path, const struct stat *stat, int type, s
 	return 1;
 }
 
-/* Finds the file of a module; it will be module_file. */
+/* Finds the file of a module and stores its path in module_file. */
 static inline bool find_module(const char *name)
 {
 	const char *dir = getenv("FWCTL_TEST_MODULES");
@@ -43,7 +43,7 @@ static inline bool find_module(const char *name)
 	return nftw(path, is_module_file, 8, FTW_PHYS) == 1;
 }
 
-/* Loads a module from the open module_file.  Returns 0 or an errno. */
+/* Loads a module from `fd`, which is module_file.  Returns 0 or an errno. */
 static inline int load_module_from(int fd, const char *parameters)
 {
 	int is_packed = strcmp(strrchr(module_file, '.'), ".ko") ? 4 : 0;
@@ -63,7 +63,7 @@ static inline int load_module_file_with(const char *parameters)
 	return err;
 }
 
-/* Returns 0, also if it is there already, or an errno. */
+/* Returns 0, also if the module is already loaded, or an errno. */
 static inline int load_module(const char *name, const char *parameters)
 {
 	int err;
@@ -84,25 +84,25 @@ static inline bool is_loaded(const char *name)
 {
 	char path[PATH_MAX];
 
-	/* What is built in has no state. */
+	/* Built-in modules have no such file. */
 	snprintf(path, sizeof(path), "/sys/module/%s/initstate", name);
 	return !access(path, F_OK);
 }
 
 /*
- * The drivers of modules, and their devices, on the auxiliary bus
+ * Drivers and devices on the auxiliary bus
  */
 
 #define AUXILIARY_DRIVERS "/sys/bus/auxiliary/drivers"
 
-/* A driver and a device, by their names on the bus. */
+/* A device bound to a driver, by their names on the bus. */
 struct bond {
 	char driver[256], device[256];
 };
 
 /*
- * Finds a device that is bound to a driver of `module`: the one that `is_wanted` takes, called with
- * the number of those seen before.
+ * Finds a device that is bound to a driver of `module` and that `is_wanted` accepts.
+ * `is_wanted` is called with the number of candidates seen so far.
  */
 static inline bool find_bond(struct bond *bond, const char *module,
 			     bool (*is_wanted)(unsigned int seen, void *arg), void *arg,
@@ -147,7 +147,7 @@ static inline bool is_bond(const struct bond *bond)
 	return !access(path, F_OK);
 }
 
-/* Opens what binds or unbinds; returns a file, or -1. */
+/* Opens "bind" or "unbind" of the driver.  Returns a file descriptor or -1. */
 static inline int bond_open(const struct bond *bond, const char *what)
 {
 	char path[PATH_MAX];
@@ -156,13 +156,13 @@ static inline int bond_open(const struct bond *bond, const char *what)
 	return open(path, O_WRONLY);
 }
 
-/* Does it; returns 0 or an errno. */
+/* Writes the device to a file from bond_open().  Returns 0 or an errno. */
 static inline int bond_write(const struct bond *bond, int fd)
 {
 	return pwrite(fd, bond->device, strlen(bond->device), 0) < 0 ? errno : 0;
 }
 
-/* Binds or unbinds; returns 0 or an errno. */
+/* Binds or unbinds.  Returns 0 or an errno. */
 static inline int bond_do(const struct bond *bond, const char *what)
 {
 	int err, fd = bond_open(bond, what);

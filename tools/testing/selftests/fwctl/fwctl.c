@@ -134,7 +134,7 @@ FIXTURE_VARIANT_ADD(size_protocol, rpc)
 
 FIXTURE_SETUP(size_protocol)
 {
-	if (!find_device(&self->dev, is_loopback))
+	if (!find_loopback(&self->dev))
 		SKIP(return, NO_LOOPBACK);
 
 	self->fd = open(self->dev.node, O_RDWR);

@@ -121,8 +121,11 @@ FIXTURE(drivers)
 FIXTURE_SETUP(drivers)
 {
 	unsigned int seen = 0;
+	struct device dev;
 
 	self->module = driver_module();
+	if (!strcmp(self->module, "fwctl_loopback"))
+		find_loopback(&dev);
 	if (!find_bond(&self->bond, self->module, NULL, NULL, &seen))
 		SKIP(return, "no device is bound to a driver of FWCTL_TEST_MODULE");
 	if (!find_module(self->module) || !is_loaded(self->module) || !find_module("fwctl"))

@@ -19,7 +19,7 @@ FIXTURE(fail_nth)
 
 FIXTURE_SETUP(fail_nth)
 {
-	if (!find_device(&self->dev, is_loopback))
+	if (!find_loopback(&self->dev))
 		SKIP(return, NO_LOOPBACK);
 	if (!start_faults())
 		SKIP(return, NO_FAULTS);

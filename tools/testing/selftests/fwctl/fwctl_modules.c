@@ -35,7 +35,7 @@ FIXTURE(modules)
 
 FIXTURE_SETUP(modules)
 {
-	if (!find_device(&self->dev, is_loopback))
+	if (!find_loopback(&self->dev))
 		SKIP(return, NO_LOOPBACK);
 	if (!find_module(self->dev.module) || !is_loaded(self->dev.module))
 		SKIP(return, "no file of the loopback module: set FWCTL_TEST_MODULES");

@@ -17,7 +17,7 @@ FIXTURE(teardown)
 
 FIXTURE_SETUP(teardown)
 {
-	if (!find_device(&self->dev, is_loopback))
+	if (!find_loopback(&self->dev))
 		SKIP(return, NO_LOOPBACK);
 
 	self->fd = open(self->dev.node, O_RDWR);

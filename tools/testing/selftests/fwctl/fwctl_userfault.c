@@ -49,7 +49,7 @@ FIXTURE_SETUP(userfault)
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 
-	if (!find_device(&self->dev, is_loopback))
+	if (!find_loopback(&self->dev))
 		SKIP(return, NO_LOOPBACK);
 	self->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
 	if (self->uffd < 0 && (errno == ENOSYS || errno == EPERM))

@@ -15,7 +15,7 @@ FIXTURE(loopback)
 
 FIXTURE_SETUP(loopback)
 {
-	if (!find_device(&self->dev, is_loopback))
+	if (!find_loopback(&self->dev))
 		SKIP(return, NO_LOOPBACK);
 
 	self->fd = open(self->dev.node, O_RDWR | O_CLOEXEC);

@@ -39,13 +39,32 @@ static inline uint32_t loopback_type(const struct device *dev)
 	return is_on_abstraction(dev) ? FWCTL_DEVICE_TYPE_MLX5 : FWCTL_DEVICE_TYPE_LOOPBACK;
 }
 
+/*
+ * Finds a loopback device.  If there is none, loads the driver that FWCTL_TEST_DRIVER names, by
+ * default the one in Rust, or the one in C if the kernel does not have that.
+ */
+static inline bool find_loopback(struct device *dev)
+{
+	const char *driver = getenv("FWCTL_TEST_DRIVER");
+
+	if (find_device(dev, is_loopback))
+		return true;
+	if ((!driver || !strcmp(driver, "rust")) &&
+	    !system("modprobe -q fwctl_loopback >/dev/null 2>&1"))
+		return find_device(dev, is_loopback);
+	if ((!driver || !strcmp(driver, "c")) &&
+	    !system("modprobe -q fwctl_loopback_c >/dev/null 2>&1"))
+		return find_device(dev, is_loopback);
+	return false;
+}
+
 /* Length matrices and threads are slow under TCG. */
 #define LONG_TIMEOUT 120
 
 /* A sleep in the driver which is longer than anything a test does in parallel. */
 #define SLEEP_MS 2000
 
-#define NO_LOOPBACK "no loopback device: load fwctl_loopback or fwctl_loopback_c"
+#define NO_LOOPBACK "no loopback device: enable CONFIG_FWCTL_LOOPBACK or CONFIG_FWCTL_LOOPBACK_C"
 
 static inline struct fwctl_loopback_cmd loopback_cmd(uint32_t op, uint32_t arg)
 {

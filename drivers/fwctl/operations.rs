@@ -90,6 +90,9 @@ impl DeviceType {
 /// A firmware that reverses what it is sent; `samples/fwctl/` has a driver that can be loaded.
 ///
 /// ```ignore
+/// # use fwctl::{Context, DeviceType, Response, Rpc, RpcScope};
+/// # use kernel::{auxiliary, device::{Bound, Core, DeviceContext}, prelude::*};
+/// #
 /// struct Reverser;
 ///
 /// impl fwctl::Operations for Reverser {
@@ -123,8 +126,19 @@ impl DeviceType {
 ///     }
 /// }
 ///
+/// # struct ReverserDriver;
+/// #
+/// # kernel::auxiliary_device_table!(
+/// #     ID_TABLE,
+/// #     (),
+/// #     [(auxiliary::DeviceId::new(c"reverser", c"firmware"), ())]
+/// # );
+/// #
 /// impl auxiliary::Driver for ReverserDriver {
+///     type IdInfo = ();
 ///     type Data<'bound> = fwctl::Registration;
+///
+///     const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &ID_TABLE;
 ///
 ///     fn probe<'bound>(
 ///         adev: &'bound auxiliary::Device<Core<'_>>,

@@ -418,8 +418,8 @@ unsafe fn new_erased(parent: &device::Device, driver: Driver) -> Result<ARef<Dev
 /// releases anything. So while functions of `T` run, the host is bound and the driver complete.
 ///
 /// The `Core` context proves that the caller is the host's own driver. A host whose driver never
-/// sees that context, such as a faux device, cannot be used; `samples/fwctl/bus.rs` shows how a
-/// driver without hardware gets auxiliary devices.
+/// sees that context, such as a faux device, cannot be used; `drivers/fwctl/loopback/bus.rs` shows
+/// how a driver without hardware gets auxiliary devices.
 ///
 /// May sleep. Fails with the errors of [`Operations::bind`], with [`EBUSY`] if the host is bound
 /// already, so this is not its probe, with [`EINVAL`] if `parent` is neither the host nor a device

@@ -24,7 +24,7 @@ le32() {
 	done
 }
 
-# loopback OP ARG: a request to the loopback sample, as samples/fwctl/loopback.h has it
+# loopback OP ARG: a request to the loopback sample, as drivers/fwctl/loopback/loopback.h has it
 loopback() {
 	case $1 in
 	echo) le32 0x70306c66 0 "$2" 0 ;;

@@ -22,6 +22,6 @@ for module; do
 	esac
 done
 # shellcheck disable=SC2086 # words, or none
-/selftests/fwctl_storm -s "$seconds" -r "$seed" $pci "$@" || fail "the storm of $seconds s from seed $seed went wrong: see above"
+/selftests/fwctl_stress -s "$seconds" -r "$seed" $pci "$@" || fail "the storm of $seconds s from seed $seed went wrong: see above"
 unload "$@" fwctl
 has_devices 0 || fail "devices are left: $(devices)"

@@ -674,7 +674,7 @@ macro_rules! storm {
             about: $about,
             machine: &machine::$machine,
             script: &["storm.sh", $($module),+],
-            needs: &[Selftest("fwctl_storm"), Module("fwctl"), $(Module($module)),+],
+            needs: &[Selftest("fwctl_stress"), Module("fwctl"), $(Module($module)),+],
             limit: 300,
             is_slow: true,
             ..BASE

@@ -3,7 +3,7 @@
  * Stress: processes use fwctl devices in every way in parallel, while devices are unbound,
  * drivers unloaded and the processes killed.
  *
- *	fwctl_storm [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...
+ *	fwctl_stress [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...
  *
  * MODULEs are the drivers.  The seed determines the actions of each process, but not their
  * interleaving.  After each round of ten seconds all processes have ended, the counters must match
@@ -555,9 +555,9 @@ struct events {
 };
 
 static const struct events counters[] = {
-	{ "storm_started", "fwctl_rpc_start", NULL },
-	{ "storm_done", "fwctl_rpc_done", NULL },
-	{ "storm_replied", "fwctl_rpc_done", "ret == 0" },
+	{ "stress_started", "fwctl_rpc_start", NULL },
+	{ "stress_done", "fwctl_rpc_done", NULL },
+	{ "stress_replied", "fwctl_rpc_done", "ret == 0" },
 };
 
 static void events_path(char *path, const struct events *events, const char *file)
@@ -821,7 +821,7 @@ int main(int argc, char **argv)
 	module_count = argc - optind;
 	if (!module_count) {
 		fprintf(stderr,
-			"usage: fwctl_storm [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...\n");
+			"usage: fwctl_stress [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -11,6 +11,8 @@
 //! - `transfer.rs`: values that are larger than the mailbox;
 //! - `memdev.rs`: the functions of `cxl_core`.
 
+#![crate_name = "cxl_fwctl"]
+
 use core::ops::Range;
 
 use fwctl::{
@@ -57,7 +59,7 @@ use crate::{
 struct CxlFwctl;
 
 kernel::auxiliary_device_table!(
-    AUX_TABLE,
+    ID_TABLE,
     <CxlFwctl as auxiliary::Driver>::IdInfo,
     [(auxiliary::DeviceId::new(c"cxl_core", c"fwctl"), ())]
 );
@@ -66,7 +68,7 @@ impl auxiliary::Driver for CxlFwctl {
     type IdInfo = ();
     type Data<'bound> = Registration;
 
-    const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &AUX_TABLE;
+    const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &ID_TABLE;
 
     fn probe<'bound>(
         adev: &'bound auxiliary::Device<Core<'_>>,

@@ -6,8 +6,9 @@
 //! it and makes it a fwctl device whose parent is the memdev. User space can list the Features, and
 //! get and set their values.
 //!
-//! - `mailbox.rs`: the words of requests and commands, and what makes a request well-formed;
-//! - `feature.rs`: which scope it takes to set a Feature;
+//! - `policy.rs`: which scope it takes to set a Feature;
+//! - `wire.rs`: the layouts of requests and commands;
+//! - `request.rs`: what makes a request well-formed;
 //! - `transfer.rs`: values that are larger than the mailbox;
 //! - `memdev.rs`: the functions of `cxl_core`.
 
@@ -35,24 +36,27 @@ use kernel::{
     prelude::*, //
 };
 
-mod feature;
-mod mailbox;
 mod memdev;
+mod policy;
+mod request;
 mod transfer;
+mod wire;
 
 use crate::{
-    mailbox::{
+    memdev::{
         Failure,
+        Memdev, //
+    },
+    request::Request,
+    wire::{
         FeatureEntry,
         GetFeatureIn,
         GetSupportedIn,
         GetSupportedOut,
-        Request,
         ReturnCode,
         RpcOut,
         SetFeatureIn, //
     },
-    memdev::Memdev, //
 };
 
 /// The driver of the auxiliary devices that `cxl_core` makes.
@@ -207,7 +211,7 @@ fn set<'a>(
         return Err(EINVAL);
     }
     let entry = memdev.entry(input.uuid()).ok_or(EINVAL)?;
-    feature::may_set(entry, memdev::is_exclusive(input.uuid()), scope)?;
+    policy::may_set(entry, memdev::is_exclusive(input.uuid()), scope)?;
 
     if rpc.out_len() < PAYLOAD {
         return Err(EINVAL);

@@ -23,11 +23,9 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-use crate::mailbox::{
-    Failure,
+use crate::wire::{
     FeatureEntry,
     GetFeatureIn,
-    Mailbox,
     ReturnCode,
     Uuid, //
 };
@@ -138,6 +136,41 @@ pub(crate) fn is_exclusive(uuid: &Uuid) -> bool {
 
     // SAFETY: `uuid` is valid for reading, the function asks for nothing else.
     unsafe { bindings::cxl_fwctl_exclusive(&uuid) }
+}
+
+/// Why a command has no result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The device answered, and refused. That is the result of the RPC.
+    Refused(ReturnCode),
+    /// There is no answer: the RPC fails.
+    Undelivered(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Undelivered(error)
+    }
+}
+
+/// What can be asked of the mailbox, once its [lock](Memdev::lock) is held.
+///
+/// [`transfer`](crate::transfer) is written in terms of it.
+pub(crate) trait Mailbox {
+    /// Returns how many bytes one command can carry in either direction.
+    fn payload_size(&self) -> usize;
+
+    /// Sends one Get Feature command and returns how many bytes the device put into `out`.
+    fn get(&mut self, input: &GetFeatureIn, out: &mut [u8]) -> Result<usize, Failure>;
+
+    /// Sends one Set Feature command: a [`SetFeatureIn`](crate::wire::SetFeatureIn) and its data.
+    ///
+    /// If a part of a transfer fails, the transfer has been aborted, or will be before the next one
+    /// begins: `cxl_core` does that for all users of the mailbox.
+    fn set(&mut self, input: &mut [u8]) -> Result<(), Failure>;
+
+    /// Aborts the transfer whose parts were sent so far, now or before the next one begins.
+    fn abort(&mut self);
 }
 
 /// The mailbox, while nobody else transfers Features. Commands may sleep.

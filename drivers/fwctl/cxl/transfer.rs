@@ -12,12 +12,16 @@
 
 use kernel::prelude::*;
 
-use crate::mailbox::{
-    Failure,
-    GetFeatureIn,
-    Mailbox,
-    SetFeatureIn,
-    Transfer, //
+use crate::{
+    memdev::{
+        Failure,
+        Mailbox, //
+    },
+    wire::{
+        GetFeatureIn,
+        SetFeatureIn,
+        Transfer, //
+    },
 };
 
 /// Bytes of every Set Feature command that are not data.
@@ -110,7 +114,7 @@ mod tests {
     use core::cell::Cell;
 
     use super::*;
-    use crate::mailbox::ReturnCode;
+    use crate::wire::ReturnCode;
 
     /// The mailbox of a device with one Feature, that keeps a record of the commands.
     ///

@@ -8,7 +8,7 @@
 use fwctl::RpcScope;
 use kernel::prelude::*;
 
-use crate::mailbox::FeatureEntry;
+use crate::wire::FeatureEntry;
 
 /// What one effect means for user space that wants to have it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub(crate) fn may_set(entry: &FeatureEntry, is_exclusive: bool, scope: RpcScope)
     }
 }
 
-#[kunit_tests(cxl_fwctl_feature)]
+#[kunit_tests(cxl_fwctl_policy)]
 mod tests {
     use super::*;
 

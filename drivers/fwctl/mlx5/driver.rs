@@ -8,7 +8,7 @@
 //! answered, or as much of it as there is room for.
 //!
 //! - `cmd.rs`: the words of commands;
-//! - `opcode.rs`: which scope a command takes;
+//! - `policy.rs`: which scope a command takes;
 //! - `slots.rs`: how many commands of user space can be in flight;
 //! - `uctx.rs`: the user context that an open file is for the firmware;
 //! - `core_dev.rs`: the functions of `mlx5_core`, with `shim.c`.
@@ -37,7 +37,7 @@ use kernel::{
 
 mod cmd;
 mod core_dev;
-mod opcode;
+mod policy;
 mod slots;
 mod uctx;
 
@@ -177,12 +177,12 @@ impl Operations for Uctx {
             return Err(EMSGSIZE);
         }
         let opcode = header.opcode.get();
-        if !opcode::is_allowed(opcode, header.op_mod.get(), scope) {
+        if !policy::is_allowed(opcode, header.op_mod.get(), scope) {
             return Err(EBADMSG);
         }
         // Never trust the uid in the request: commands must run in this file's own user context.
         header.uid.set(self.uid());
-        if opcode::names_host_memory(rpc.request()) {
+        if policy::names_host_memory(rpc.request()) {
             return Err(EBADMSG);
         }
 

@@ -95,7 +95,7 @@ static_assert(sizeof(struct fwctl_info_mlx5) == 8);
 static_assert(offsetof(struct fwctl_info_mlx5, uid) == 0);
 static_assert(offsetof(struct fwctl_info_mlx5, uctx_caps) == 4);
 
-/* opcode.rs: registers that name host memory, as far as the headers have them */
+/* policy.rs: registers that name host memory, as far as the headers have them */
 #define ASSERT_BITS(layout, field, offset, bits) \
 	static_assert(__mlx5_bit_off(layout, field) == (offset) && __mlx5_bit_sz(layout, field) == (bits))
 

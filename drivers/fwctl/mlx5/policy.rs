@@ -244,7 +244,7 @@ fn least_scope(opcode: u16, op_mod: u16) -> Option<RpcScope> {
     })
 }
 
-#[kunit_tests(mlx5_fwctl_opcode)]
+#[kunit_tests(mlx5_fwctl_policy)]
 mod tests {
     use super::*;
 

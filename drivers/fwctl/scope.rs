@@ -40,6 +40,16 @@ pub enum RpcScope {
     DebugWriteFull = 3,
 }
 
+impl RpcScope {
+    /// All scopes, in ascending order.
+    pub const ALL: [Self; 4] = [
+        Self::Configuration,
+        Self::DebugReadOnly,
+        Self::DebugWrite,
+        Self::DebugWriteFull,
+    ];
+}
+
 impl TryFrom<u32> for RpcScope {
     type Error = Error;
 

@@ -102,13 +102,6 @@ pub(crate) fn may_set(entry: &FeatureEntry, is_exclusive: bool, scope: RpcScope)
 mod tests {
     use super::*;
 
-    const SCOPES: [RpcScope; 4] = [
-        RpcScope::Configuration,
-        RpcScope::DebugReadOnly,
-        RpcScope::DebugWrite,
-        RpcScope::DebugWriteFull,
-    ];
-
     fn entry(flags: u8, effects: u16) -> Result<FeatureEntry> {
         let mut bytes = [0; 48];
         bytes[22] = flags;
@@ -137,7 +130,7 @@ mod tests {
     fn all_effects_and_scopes() -> Result {
         for effects in 0..=u16::MAX {
             let entry = entry(1, effects)?;
-            for scope in SCOPES {
+            for scope in RpcScope::ALL {
                 let allowed = may_set(&entry, false, scope);
                 assert_eq!(allowed.is_ok(), expected(effects, scope));
                 assert!(allowed.is_ok() || allowed == Err(EINVAL));
@@ -150,7 +143,7 @@ mod tests {
     fn the_kernels_own() -> Result {
         for flags in [0, 1] {
             for effects in [0, 1, 2, 0x40, 0x8000] {
-                for scope in SCOPES {
+                for scope in RpcScope::ALL {
                     assert_eq!(may_set(&entry(flags, effects)?, true, scope), Err(EPERM));
                 }
             }
@@ -161,7 +154,7 @@ mod tests {
     #[test]
     fn not_changeable() -> Result {
         // All flags but the one that says so.
-        for scope in SCOPES {
+        for scope in RpcScope::ALL {
             assert_eq!(may_set(&entry(0xfe, 1)?, false, scope), Err(EINVAL));
         }
         Ok(())

@@ -248,13 +248,6 @@ fn least_scope(opcode: u16, op_mod: u16) -> Option<RpcScope> {
 mod tests {
     use super::*;
 
-    const SCOPES: [RpcScope; 4] = [
-        RpcScope::Configuration,
-        RpcScope::DebugReadOnly,
-        RpcScope::DebugWrite,
-        RpcScope::DebugWriteFull,
-    ];
-
     /// Opcodes that scope 1 allows and scope 0 does not, whatever the modifier.
     const DEBUG_READ: [u16; 80] = [
         0x107, 0x10a, 0x10c, 0x111, 0x117, 0x201, 0x203, 0x303, 0x402, 0x50b, 0x512, 0x602, 0x702,
@@ -284,7 +277,7 @@ mod tests {
     fn decides_like_mainline(opcode: u16, op_mod: u16) -> bool {
         let least = mainline(opcode, op_mod);
 
-        SCOPES.into_iter().all(|scope| {
+        RpcScope::ALL.into_iter().all(|scope| {
             let is_same = is_allowed(opcode, op_mod, scope) == (scope as u32 >= least);
             if !is_same {
                 pr_err!("opcode {opcode:#x}, op_mod {op_mod:#x}, {scope:?}\n");

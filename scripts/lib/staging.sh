@@ -15,7 +15,7 @@ our_files() {
 		\( -name '.*' ! -name .gitignore ! -name .kunitconfig -o -name '*.tmp_*' \) -prune -o -type f \
 		! -name '*~' ! -name '*.o' ! -name '*.ko' ! -name '*.a' ! -name '*.mod' ! -name '*.mod.c' ! -name '*.rmeta' \
 		! -name '*.orig' ! -name '*.rej' ! -name 'Module.symvers' ! -name 'modules.order' \
-		! -name 'exports_generated.h' -print) | LC_ALL=C sort
+		! -name '*_generated.h' -print) | LC_ALL=C sort
 }
 
 our_patches() { find "$REPO/patches" -maxdepth 1 -name '*.patch' 2>/dev/null | LC_ALL=C sort; }

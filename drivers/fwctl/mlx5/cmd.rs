@@ -110,6 +110,12 @@ pub(crate) trait Command: FromBytes + IntoBytes {
     type Out: FromBytes + IntoBytes;
 }
 
+/// The opcode of [`CreateUctxIn`].
+const MLX5_CMD_OP_CREATE_UCTX: u16 = 0xa04;
+
+/// The opcode of [`DestroyUctxIn`].
+const MLX5_CMD_OP_DESTROY_UCTX: u16 = 0xa06;
+
 /// `CREATE_UCTX`: `create_uctx_in`, with `uctx`.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable)]
@@ -144,7 +150,7 @@ pub(crate) struct CreateUctxOut {
 }
 
 impl Command for CreateUctxIn {
-    const OPCODE: u16 = 0xa04;
+    const OPCODE: u16 = MLX5_CMD_OP_CREATE_UCTX;
 
     type Out = CreateUctxOut;
 }
@@ -177,7 +183,7 @@ impl DestroyUctxIn {
 }
 
 impl Command for DestroyUctxIn {
-    const OPCODE: u16 = 0xa06;
+    const OPCODE: u16 = MLX5_CMD_OP_DESTROY_UCTX;
 
     /// `destroy_uctx_out`, which is nothing but the header.
     type Out = OutHeader;

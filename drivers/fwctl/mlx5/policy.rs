@@ -31,115 +31,124 @@ const DEBUG_WRITE: Takes = Takes::Scope(RpcScope::DebugWrite);
 /// it for what is no configuration. Reading, which is 1, shows more than that.
 const REGISTER: Takes = Takes::ByMode(RpcScope::Configuration, RpcScope::DebugReadOnly);
 
+/// Builds a table from rows of a number, its name and a value.
+///
+/// Rust does not need the name: `constants.awk` makes a `static_assert` of the number and the name
+/// of each row, which `shim.c` includes. Each row takes one line.
+macro_rules! table {
+    ($($number:literal $name:ident => $value:expr,)*) => {
+        &[$(($number, $value),)*]
+    };
+}
+
 /// The commands by their opcodes, in ascending order, and what they take.
 ///
 /// Numbers and names are those of
 /// [`include/linux/mlx5/mlx5_ifc.h`](srctree/include/linux/mlx5/mlx5_ifc.h), as far as the kernel
 /// itself has a use for them. `SET_HCA_CAP` is for preparing other functions: the firmware does not
 /// let a user context change its own.
-#[rustfmt::skip]
-const COMMANDS: &[(u16, Takes)] = &[
-    (0x100, CONFIGURATION), // QUERY_HCA_CAP
-    (0x101, CONFIGURATION), // QUERY_ADAPTER
-    (0x107, DEBUG_READ), // QUERY_PAGES
-    (0x109, CONFIGURATION), // SET_HCA_CAP
-    (0x10a, DEBUG_READ), // QUERY_ISSI
-    (0x10c, DEBUG_READ), // QUERY_DRIVER_VERSION
-    (0x10e, CONFIGURATION), // QUERY_OTHER_HCA_CAP
-    (0x111, DEBUG_READ), // QUERY_SF_PARTITION
-    (0x117, DEBUG_READ), // QUERY_VHCA_MIGRATION_STATE
-    (0x201, DEBUG_READ), // QUERY_MKEY
-    (0x203, DEBUG_READ), // QUERY_SPECIAL_CONTEXTS
-    (0x303, DEBUG_READ), // QUERY_EQ
-    (0x402, DEBUG_READ), // QUERY_CQ
-    (0x50b, DEBUG_READ), // QUERY_QP
-    (0x512, DEBUG_READ), // QUERY_RDB
-    (0x602, DEBUG_READ), // QUERY_PSV
-    (0x702, DEBUG_READ), // QUERY_SRQ
-    (0x707, DEBUG_READ), // QUERY_XRC_SRQ
-    (0x713, DEBUG_READ), // QUERY_DCT
-    (0x716, DEBUG_READ), // QUERY_DC_CNAK_TRACE
-    (0x719, DEBUG_READ), // QUERY_XRQ
-    (0x722, DEBUG_READ), // QUERY_NVMF_BACKEND_CONTROLLER
-    (0x725, DEBUG_READ), // QUERY_XRQ_DC_PARAMS_ENTRY
-    (0x727, DEBUG_READ), // QUERY_XRQ_ERROR_PARAMS
-    (0x728, DEBUG_READ), // QUERY_NVMF_NAMESPACE_CONTEXT
-    (0x730, DEBUG_READ), // QUERY_ADJACENT_FUNCTIONS_ID
-    (0x731, CONFIGURATION), // DELEGATE_VHCA_MANAGEMENT
-    (0x732, DEBUG_READ), // QUERY_DELEGATED_VHCA
-    (0x740, CONFIGURATION), // QUERY_ESW_FUNCTIONS
-    (0x750, DEBUG_READ), // QUERY_VPORT_STATE
-    (0x752, DEBUG_READ), // QUERY_ESW_VPORT_CONTEXT
-    (0x754, DEBUG_READ), // QUERY_NIC_VPORT_CONTEXT
-    (0x760, CONFIGURATION), // QUERY_ROCE_ADDRESS
-    (0x762, CONFIGURATION), // QUERY_HCA_VPORT_CONTEXT
-    (0x764, DEBUG_READ), // QUERY_HCA_VPORT_GID
-    (0x765, DEBUG_READ), // QUERY_HCA_VPORT_PKEY
-    (0x76f, DEBUG_READ), // QUERY_VNIC_ENV
-    (0x770, DEBUG_READ), // QUERY_VPORT_COUNTER
-    (0x773, DEBUG_READ), // QUERY_Q_COUNTER
-    (0x781, DEBUG_READ), // QUERY_RATE_LIMIT
-    (0x784, DEBUG_READ), // QUERY_SCHEDULING_ELEMENT
-    (0x805, REGISTER), // ACCESS_REG
-    (0x80b, DEBUG_READ), // QUERY_MAD_DEMUX
-    (0x80d, DEBUG_READ), // NOP
-    (0x813, DEBUG_READ), // QUERY_BURST_SIZE
-    (0x819, DEBUG_READ), // QUERY_DIAGNOSTIC_PARAMS
-    (0x820, DEBUG_WRITE), // SET_DIAGNOSTIC_PARAMS
-    (0x821, DEBUG_READ), // QUERY_DIAGNOSTIC_COUNTERS
-    (0x822, DEBUG_READ), // QUERY_CONG_STATUS
-    (0x823, CONFIGURATION), // MODIFY_CONG_STATUS
-    (0x824, DEBUG_READ), // QUERY_CONG_PARAMS
-    (0x826, DEBUG_READ), // QUERY_CONG_STATISTICS
-    (0x82a, DEBUG_READ), // QUERY_L2_TABLE_ENTRY
-    (0x831, DEBUG_READ), // QUERY_WOL_ROL
-    (0x842, DEBUG_READ), // QUERY_LAG
-    (0x903, DEBUG_READ), // QUERY_TIR
-    (0x907, DEBUG_READ), // QUERY_SQ
-    (0x90b, DEBUG_READ), // QUERY_RQ
-    (0x90f, DEBUG_READ), // QUERY_RMP
-    (0x911, DEBUG_READ), // QUERY_DELAY_DROP_PARAMS
-    (0x915, DEBUG_READ), // QUERY_TIS
-    (0x919, DEBUG_READ), // QUERY_RQT
-    (0x932, DEBUG_READ), // QUERY_FLOW_TABLE
-    (0x935, DEBUG_READ), // QUERY_FLOW_GROUP
-    (0x937, DEBUG_READ), // QUERY_FLOW_TABLE_ENTRY
-    (0x93b, DEBUG_READ), // QUERY_FLOW_COUNTER
-    (0x93f, DEBUG_READ), // QUERY_PACKET_REFORMAT_CONTEXT
-    (0x942, DEBUG_READ), // QUERY_MODIFY_HEADER_CONTEXT
-    (0x962, DEBUG_READ), // FPGA_QUERY_QP
-    (0x964, DEBUG_READ), // FPGA_QUERY_QP_COUNTERS
-    (0x971, DEBUG_READ), // QUERY_AFU
-    (0x981, DEBUG_READ), // QUERY_CAPI_PEC
-    (0xa02, DEBUG_READ), // QUERY_GENERAL_OBJECT
-    (0xa05, DEBUG_READ), // QUERY_UCTX
-    (0xa09, DEBUG_READ), // QUERY_UMEM
-    (0xb02, DEBUG_READ), // QUERY_NVMF_CC_RESPONSE
-    (0xb03, DEBUG_READ), // QUERY_EMULATED_FUNCTIONS_INFO
-    (0xb05, DEBUG_READ), // QUERY_REGEXP_PARAMS
-    (0xb07, DEBUG_READ), // QUERY_REGEXP_REGISTER
-    (0xb08, DEBUG_READ), // USER_QUERY_XRQ_DC_PARAMS_ENTRY
-    (0xb0a, DEBUG_READ), // USER_QUERY_XRQ_ERROR_PARAMS
-    (0xb0c, REGISTER), // ACCESS_REGISTER_USER
-    (0xb0d, DEBUG_READ), // QUERY_VHCA_STATE
-    (0xb0f, DEBUG_READ), // QUERY_EMULATION_DEVICE_EQ_MSIX_MAPPING
-    (0xb13, DEBUG_READ), // QUERY_MATCH_SAMPLE_INFO
-    (0xb14, DEBUG_READ), // QUERY_CRYPTO_STATE
-    (0xb22, CONFIGURATION), // QUERY_VUID
-    (0xb28, DEBUG_READ), // QUERY_DPA_PARTITION
-    (0xb2a, DEBUG_READ), // QUERY_DPA_PARTITIONS
-    (0xb2e, CONFIGURATION), // POSTPONE_CONNECTED_QP_TIMEOUT
-    (0xb2f, DEBUG_READ), // QUERY_EMULATED_RESOURCES_INFO
-    (0x8000, DEBUG_READ), // QUERY_RSV_RESOURCES
-    (0x8001, DEBUG_READ), // QUERY_MTT
-    (0x8006, DEBUG_READ), // QUERY_SCHED_QUEUE
+const COMMANDS: &[(u16, Takes)] = table![
+    0x100 QUERY_HCA_CAP => CONFIGURATION,
+    0x101 QUERY_ADAPTER => CONFIGURATION,
+    0x107 QUERY_PAGES => DEBUG_READ,
+    0x109 SET_HCA_CAP => CONFIGURATION,
+    0x10a QUERY_ISSI => DEBUG_READ,
+    0x10c QUERY_DRIVER_VERSION => DEBUG_READ,
+    0x10e QUERY_OTHER_HCA_CAP => CONFIGURATION,
+    0x111 QUERY_SF_PARTITION => DEBUG_READ,
+    0x117 QUERY_VHCA_MIGRATION_STATE => DEBUG_READ,
+    0x201 QUERY_MKEY => DEBUG_READ,
+    0x203 QUERY_SPECIAL_CONTEXTS => DEBUG_READ,
+    0x303 QUERY_EQ => DEBUG_READ,
+    0x402 QUERY_CQ => DEBUG_READ,
+    0x50b QUERY_QP => DEBUG_READ,
+    0x512 QUERY_RDB => DEBUG_READ,
+    0x602 QUERY_PSV => DEBUG_READ,
+    0x702 QUERY_SRQ => DEBUG_READ,
+    0x707 QUERY_XRC_SRQ => DEBUG_READ,
+    0x713 QUERY_DCT => DEBUG_READ,
+    0x716 QUERY_DC_CNAK_TRACE => DEBUG_READ,
+    0x719 QUERY_XRQ => DEBUG_READ,
+    0x722 QUERY_NVMF_BACKEND_CONTROLLER => DEBUG_READ,
+    0x725 QUERY_XRQ_DC_PARAMS_ENTRY => DEBUG_READ,
+    0x727 QUERY_XRQ_ERROR_PARAMS => DEBUG_READ,
+    0x728 QUERY_NVMF_NAMESPACE_CONTEXT => DEBUG_READ,
+    0x730 QUERY_ADJACENT_FUNCTIONS_ID => DEBUG_READ,
+    0x731 DELEGATE_VHCA_MANAGEMENT => CONFIGURATION,
+    0x732 QUERY_DELEGATED_VHCA => DEBUG_READ,
+    0x740 QUERY_ESW_FUNCTIONS => CONFIGURATION,
+    0x750 QUERY_VPORT_STATE => DEBUG_READ,
+    0x752 QUERY_ESW_VPORT_CONTEXT => DEBUG_READ,
+    0x754 QUERY_NIC_VPORT_CONTEXT => DEBUG_READ,
+    0x760 QUERY_ROCE_ADDRESS => CONFIGURATION,
+    0x762 QUERY_HCA_VPORT_CONTEXT => CONFIGURATION,
+    0x764 QUERY_HCA_VPORT_GID => DEBUG_READ,
+    0x765 QUERY_HCA_VPORT_PKEY => DEBUG_READ,
+    0x76f QUERY_VNIC_ENV => DEBUG_READ,
+    0x770 QUERY_VPORT_COUNTER => DEBUG_READ,
+    0x773 QUERY_Q_COUNTER => DEBUG_READ,
+    0x781 QUERY_RATE_LIMIT => DEBUG_READ,
+    0x784 QUERY_SCHEDULING_ELEMENT => DEBUG_READ,
+    0x805 ACCESS_REG => REGISTER,
+    0x80b QUERY_MAD_DEMUX => DEBUG_READ,
+    0x80d NOP => DEBUG_READ,
+    0x813 QUERY_BURST_SIZE => DEBUG_READ,
+    0x819 QUERY_DIAGNOSTIC_PARAMS => DEBUG_READ,
+    0x820 SET_DIAGNOSTIC_PARAMS => DEBUG_WRITE,
+    0x821 QUERY_DIAGNOSTIC_COUNTERS => DEBUG_READ,
+    0x822 QUERY_CONG_STATUS => DEBUG_READ,
+    0x823 MODIFY_CONG_STATUS => CONFIGURATION,
+    0x824 QUERY_CONG_PARAMS => DEBUG_READ,
+    0x826 QUERY_CONG_STATISTICS => DEBUG_READ,
+    0x82a QUERY_L2_TABLE_ENTRY => DEBUG_READ,
+    0x831 QUERY_WOL_ROL => DEBUG_READ,
+    0x842 QUERY_LAG => DEBUG_READ,
+    0x903 QUERY_TIR => DEBUG_READ,
+    0x907 QUERY_SQ => DEBUG_READ,
+    0x90b QUERY_RQ => DEBUG_READ,
+    0x90f QUERY_RMP => DEBUG_READ,
+    0x911 QUERY_DELAY_DROP_PARAMS => DEBUG_READ,
+    0x915 QUERY_TIS => DEBUG_READ,
+    0x919 QUERY_RQT => DEBUG_READ,
+    0x932 QUERY_FLOW_TABLE => DEBUG_READ,
+    0x935 QUERY_FLOW_GROUP => DEBUG_READ,
+    0x937 QUERY_FLOW_TABLE_ENTRY => DEBUG_READ,
+    0x93b QUERY_FLOW_COUNTER => DEBUG_READ,
+    0x93f QUERY_PACKET_REFORMAT_CONTEXT => DEBUG_READ,
+    0x942 QUERY_MODIFY_HEADER_CONTEXT => DEBUG_READ,
+    0x962 FPGA_QUERY_QP => DEBUG_READ,
+    0x964 FPGA_QUERY_QP_COUNTERS => DEBUG_READ,
+    0x971 QUERY_AFU => DEBUG_READ,
+    0x981 QUERY_CAPI_PEC => DEBUG_READ,
+    0xa02 QUERY_GENERAL_OBJECT => DEBUG_READ,
+    0xa05 QUERY_UCTX => DEBUG_READ,
+    0xa09 QUERY_UMEM => DEBUG_READ,
+    0xb02 QUERY_NVMF_CC_RESPONSE => DEBUG_READ,
+    0xb03 QUERY_EMULATED_FUNCTIONS_INFO => DEBUG_READ,
+    0xb05 QUERY_REGEXP_PARAMS => DEBUG_READ,
+    0xb07 QUERY_REGEXP_REGISTER => DEBUG_READ,
+    0xb08 USER_QUERY_XRQ_DC_PARAMS_ENTRY => DEBUG_READ,
+    0xb0a USER_QUERY_XRQ_ERROR_PARAMS => DEBUG_READ,
+    0xb0c ACCESS_REGISTER_USER => REGISTER,
+    0xb0d QUERY_VHCA_STATE => DEBUG_READ,
+    0xb0f QUERY_EMULATION_DEVICE_EQ_MSIX_MAPPING => DEBUG_READ,
+    0xb13 QUERY_MATCH_SAMPLE_INFO => DEBUG_READ,
+    0xb14 QUERY_CRYPTO_STATE => DEBUG_READ,
+    0xb22 QUERY_VUID => CONFIGURATION,
+    0xb28 QUERY_DPA_PARTITION => DEBUG_READ,
+    0xb2a QUERY_DPA_PARTITIONS => DEBUG_READ,
+    0xb2e POSTPONE_CONNECTED_QP_TIMEOUT => CONFIGURATION,
+    0xb2f QUERY_EMULATED_RESOURCES_INFO => DEBUG_READ,
+    0x8000 QUERY_RSV_RESOURCES => DEBUG_READ,
+    0x8001 QUERY_MTT => DEBUG_READ,
+    0x8006 QUERY_SCHED_QUEUE => DEBUG_READ,
 ];
 
-/// The opcode of `ACCESS_REG`.
-const ACCESS_REG: u16 = 0x805;
+/// The opcode that accesses a register.
+const MLX5_CMD_OP_ACCESS_REG: u16 = 0x805;
 
-/// The opcode of `ACCESS_REGISTER_USER`, which has the same layout.
-const ACCESS_REGISTER_USER: u16 = 0xb0c;
+/// Another one, with the same layout.
+const MLX5_CMD_OP_ACCESS_REGISTER_USER: u16 = 0xb0c;
 
 /// The modifier of both that reads a register.
 const READ: u16 = 1;
@@ -163,21 +172,21 @@ enum Allows {
 ///
 /// Of the commands in [`COMMANDS`], none has an address or a key in its input as far as the headers
 /// have a layout for it, but for those that ask about a key (`QUERY_MKEY`).
-const HOST_MEMORY: &[(u16, Allows)] = &[
-    // CORE_DUMP. mlx5_ifc.h has type 0, which dumps to the tracer, and nothing behind the QP
-    // number; the vendor's mlx5ctl has a type that dumps to memory, with key, size and address.
-    (0x402e, Allows::FirstWord(0xff, 0)),
-    // MTRC_CONF: trace_mkey in mlx5_ifc.h.
-    (0x9041, Allows::Reads),
-    // MCDD: DMA addresses of two pages, in the register database of mstflint. The tool reads the
-    // register that way, too; it burns through MCDA (0x9063), which has the data in the command.
-    (0x905c, Allows::Nothing),
-    // MTDC: the address of the tracer's buffer in host memory, in the same database.
-    (0x911d, Allows::Reads),
-    // MORD: like RESOURCE_DUMP, in the same database.
-    (0x9153, Allows::FirstWord(INLINE_DUMP, INLINE_DUMP)),
-    // RESOURCE_DUMP: mkey and address in mlx5_ifc.h, unless inline_dump is set.
-    (0xc000, Allows::FirstWord(INLINE_DUMP, INLINE_DUMP)),
+const HOST_MEMORY: &[(u16, Allows)] = table![
+    // mlx5_ifc.h has type 0, which dumps to the tracer, and nothing behind the QP number; the
+    // vendor's mlx5ctl has a type that dumps to memory, with key, size and address.
+    0x402e CORE_DUMP => Allows::FirstWord(0xff, 0),
+    // trace_mkey in mlx5_ifc.h.
+    0x9041 MTRC_CONF => Allows::Reads,
+    // DMA addresses of two pages, in the register database of mstflint. The tool reads the register
+    // that way, too; it burns through MCDA (0x9063), which has the data in the command.
+    0x905c MCDD => Allows::Nothing,
+    // The address of the tracer's buffer in host memory, in the same database.
+    0x911d MTDC => Allows::Reads,
+    // Like RESOURCE_DUMP, in the same database.
+    0x9153 MORD => Allows::FirstWord(INLINE_DUMP, INLINE_DUMP),
+    // mkey and address in mlx5_ifc.h, unless inline_dump is set.
+    0xc000 RESOURCE_DUMP => Allows::FirstWord(INLINE_DUMP, INLINE_DUMP),
 ];
 
 /// The bit `inline_dump` in the first word of `resource_dump`: the reply has the data.
@@ -211,7 +220,7 @@ pub(crate) fn names_host_memory(command: &[u8]) -> bool {
     let Ok((access, data)) = AccessRegisterIn::of(command) else {
         return true;
     };
-    if !matches!(access.opcode.get(), ACCESS_REG | ACCESS_REGISTER_USER) {
+    if !accesses_register(access.opcode.get()) {
         return false;
     }
     let register = access.register_id.get();
@@ -224,6 +233,14 @@ pub(crate) fn names_host_memory(command: &[u8]) -> bool {
         Allows::Reads => access.op_mod.get() == READ,
         Allows::FirstWord(mask, value) => first_word(data).is_some_and(|word| word & mask == value),
     }
+}
+
+/// Returns whether the command of this opcode accesses a register.
+fn accesses_register(opcode: u16) -> bool {
+    matches!(
+        opcode,
+        MLX5_CMD_OP_ACCESS_REG | MLX5_CMD_OP_ACCESS_REGISTER_USER
+    )
 }
 
 /// Returns the first word of the data of a register.
@@ -317,6 +334,10 @@ mod tests {
             assert!(!is_allowed(opcode, 0, RpcScope::DebugWriteFull));
         }
     }
+
+    const ACCESS_REG: u16 = 0x805;
+    const ACCESS_REGISTER_USER: u16 = 0xb0c;
+
     /// `ACCESS_REG`, or another opcode, on a register whose first word of data is `word`.
     fn access(opcode: u16, op_mod: u16, register: u16, word: u32) -> [u8; 24] {
         let mut command = [0; 24];

@@ -67,7 +67,6 @@ static_assert(__same_type(mlx5_cmd_check, int (struct mlx5_core_dev *, int, void
 #define ASSERT_FIELD(layout, field, offset, bits) \
 	static_assert(MLX5_BYTE_OFF(layout, field) == (offset) && __mlx5_bit_sz(layout, field) == (bits))
 
-static_assert(MLX5_CMD_OP_CREATE_UCTX == 0xa04);
 static_assert(MLX5_ST_SZ_BYTES(create_uctx_in) == 64);
 ASSERT_FIELD(create_uctx_in, opcode, 0, 16);
 ASSERT_FIELD(create_uctx_in, op_mod, 6, 16);
@@ -77,7 +76,6 @@ ASSERT_FIELD(create_uctx_out, status, 0, 8);
 ASSERT_FIELD(create_uctx_out, syndrome, 4, 32);
 ASSERT_FIELD(create_uctx_out, uid, 10, 16);
 
-static_assert(MLX5_CMD_OP_DESTROY_UCTX == 0xa06);
 static_assert(MLX5_ST_SZ_BYTES(destroy_uctx_in) == 16);
 ASSERT_FIELD(destroy_uctx_in, opcode, 0, 16);
 ASSERT_FIELD(destroy_uctx_in, op_mod, 6, 16);
@@ -86,7 +84,6 @@ static_assert(MLX5_ST_SZ_BYTES(destroy_uctx_out) == 16);
 ASSERT_FIELD(destroy_uctx_out, status, 0, 8);
 ASSERT_FIELD(destroy_uctx_out, syndrome, 4, 32);
 
-static_assert(MLX5_CMD_OP_ACCESS_REG == 0x805);
 static_assert(MLX5_ST_SZ_BYTES(access_register_in) == 16);
 ASSERT_FIELD(access_register_in, op_mod, 6, 16);
 ASSERT_FIELD(access_register_in, register_id, 10, 16);
@@ -99,10 +96,55 @@ static_assert(offsetof(struct fwctl_info_mlx5, uctx_caps) == 4);
 #define ASSERT_BITS(layout, field, offset, bits) \
 	static_assert(__mlx5_bit_off(layout, field) == (offset) && __mlx5_bit_sz(layout, field) == (bits))
 
-static_assert(MLX5_REG_CORE_DUMP == 0x402e);
 ASSERT_BITS(core_dump_reg, core_dump_type, 24, 8);
-static_assert(MLX5_REG_MTRC_CONF == 0x9041);
 ASSERT_BITS(mtrc_conf, trace_mkey, 64, 32);
-static_assert(MLX5_REG_RESOURCE_DUMP == 0xc000);
 ASSERT_BITS(resource_dump, inline_dump, 1, 1);
 ASSERT_BITS(resource_dump, mkey, 256, 32);
+
+/* Opcodes and registers that the headers have no name for. */
+enum {
+	MLX5_CMD_OP_QUERY_DRIVER_VERSION = 0x10c,
+	MLX5_CMD_OP_QUERY_OTHER_HCA_CAP = 0x10e,
+	MLX5_CMD_OP_QUERY_RDB = 0x512,
+	MLX5_CMD_OP_QUERY_PSV = 0x602,
+	MLX5_CMD_OP_QUERY_DC_CNAK_TRACE = 0x716,
+	MLX5_CMD_OP_QUERY_NVMF_BACKEND_CONTROLLER = 0x722,
+	MLX5_CMD_OP_QUERY_NVMF_NAMESPACE_CONTEXT = 0x728,
+	MLX5_CMD_OP_QUERY_ADJACENT_FUNCTIONS_ID = 0x730,
+	MLX5_CMD_OP_DELEGATE_VHCA_MANAGEMENT = 0x731,
+	MLX5_CMD_OP_QUERY_DELEGATED_VHCA = 0x732,
+	MLX5_CMD_OP_QUERY_BURST_SIZE = 0x813,
+	MLX5_CMD_OP_QUERY_DIAGNOSTIC_PARAMS = 0x819,
+	MLX5_CMD_OP_SET_DIAGNOSTIC_PARAMS = 0x820,
+	MLX5_CMD_OP_QUERY_DIAGNOSTIC_COUNTERS = 0x821,
+	MLX5_CMD_OP_QUERY_DELAY_DROP_PARAMS = 0x911,
+	MLX5_CMD_OP_QUERY_AFU = 0x971,
+	MLX5_CMD_OP_QUERY_CAPI_PEC = 0x981,
+	MLX5_CMD_OP_QUERY_UCTX = 0xa05,
+	MLX5_CMD_OP_QUERY_UMEM = 0xa09,
+	MLX5_CMD_OP_QUERY_NVMF_CC_RESPONSE = 0xb02,
+	MLX5_CMD_OP_QUERY_EMULATED_FUNCTIONS_INFO = 0xb03,
+	MLX5_CMD_OP_QUERY_REGEXP_PARAMS = 0xb05,
+	MLX5_CMD_OP_QUERY_REGEXP_REGISTER = 0xb07,
+	MLX5_CMD_OP_USER_QUERY_XRQ_DC_PARAMS_ENTRY = 0xb08,
+	MLX5_CMD_OP_USER_QUERY_XRQ_ERROR_PARAMS = 0xb0a,
+	MLX5_CMD_OP_ACCESS_REGISTER_USER = 0xb0c,
+	MLX5_CMD_OP_QUERY_EMULATION_DEVICE_EQ_MSIX_MAPPING = 0xb0f,
+	MLX5_CMD_OP_QUERY_MATCH_SAMPLE_INFO = 0xb13,
+	MLX5_CMD_OP_QUERY_CRYPTO_STATE = 0xb14,
+	MLX5_CMD_OP_QUERY_VUID = 0xb22,
+	MLX5_CMD_OP_QUERY_DPA_PARTITION = 0xb28,
+	MLX5_CMD_OP_QUERY_DPA_PARTITIONS = 0xb2a,
+	MLX5_CMD_OP_POSTPONE_CONNECTED_QP_TIMEOUT = 0xb2e,
+	MLX5_CMD_OP_QUERY_EMULATED_RESOURCES_INFO = 0xb2f,
+	MLX5_CMD_OP_QUERY_RSV_RESOURCES = 0x8000,
+	MLX5_CMD_OP_QUERY_MTT = 0x8001,
+	MLX5_CMD_OP_QUERY_SCHED_QUEUE = 0x8006,
+
+	MLX5_REG_MCDD = 0x905c,
+	MLX5_REG_MTDC = 0x911d,
+	MLX5_REG_MORD = 0x9153,
+};
+
+/* The numbers in cmd.rs and policy.rs, by constants.awk. */
+#include "constants_generated.h"

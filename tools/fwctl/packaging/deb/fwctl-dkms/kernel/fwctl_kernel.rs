@@ -8,15 +8,53 @@
 
 pub use kernel::*;
 
+/// The kernel's own bindings, and the helpers of the modules below, from `helpers.c`.
+pub mod bindings {
+    pub use kernel::bindings::*;
+
+    use kernel::ffi::{
+        c_ulong,
+        c_void, //
+    };
+
+    // The symbols differ from those of `rust/helpers`, which a later kernel may have.
+    extern "C" {
+        #[link_name = "fwctl_helper_kvmalloc_account"]
+        pub fn kvmalloc_account(size: usize) -> *mut c_void;
+        #[link_name = "fwctl_helper_kvzalloc_account"]
+        pub fn kvzalloc_account(size: usize) -> *mut c_void;
+        #[link_name = "fwctl_helper_copy_words_from_user"]
+        pub fn copy_words_from_user(to: *mut u64, from: *const u64, count: usize) -> c_ulong;
+        #[link_name = "fwctl_helper_copy_words_to_user"]
+        pub fn copy_words_to_user(to: *mut u64, from: *const u64, count: usize) -> c_ulong;
+        #[link_name = "fwctl_helper_copy_to_user_padded"]
+        pub fn copy_to_user_padded(
+            to: *mut c_void,
+            from: *const c_void,
+            len: usize,
+            size: usize,
+        ) -> c_ulong;
+    }
+}
+
 pub mod capability;
 pub mod chrdev;
+pub mod notifier;
 pub mod taint;
+
+/// The kernel's own memory allocation, and ours.
+pub mod alloc {
+    pub use kernel::alloc::*;
+
+    pub mod kvbytes;
+}
 
 /// The kernel's own synchronisation primitives, and ours.
 pub mod sync {
     pub use kernel::sync::*;
 
     mod active;
+    mod try_lock;
     mod wait_queue;
 
     pub use active::{
@@ -24,5 +62,16 @@ pub mod sync {
         ActiveCount,
         ActiveGuard, //
     };
+    pub use try_lock::{
+        TryLock,
+        TryLockGuard, //
+    };
     pub use wait_queue::WaitQueue;
+}
+
+/// The kernel's own access to user space, and ours.
+pub mod uaccess {
+    pub use kernel::uaccess::*;
+
+    pub mod copy;
 }

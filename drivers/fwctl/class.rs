@@ -10,15 +10,13 @@ use kernel::{
     prelude::*, //
 };
 
-/// The function that frees a device of a class once its last reference is gone.
-///
-/// It runs in the context in which that happens, which may be atomic.
+/// Frees a device of a class when its last reference is dropped, which may happen in atomic context.
 pub(crate) type ReleaseFn = unsafe extern "C" fn(dev: *mut bindings::device);
 
-/// The function that names the node of a device.
+/// Returns the name of the node of a device, in memory from `kmalloc()`, or null for the name of the
+/// device.
 ///
-/// Returns memory from `kmalloc()`, or null for the device's own name. `mode` is null, or points to
-/// where the permissions of the node can be stored.
+/// `mode` is null, or valid for a write of the node's permissions.
 pub(crate) type DevnodeFn =
     unsafe extern "C" fn(dev: *const bindings::device, mode: *mut bindings::umode_t) -> *mut c_char;
 
@@ -28,17 +26,17 @@ pub(crate) type DevnodeFn =
 #[repr(transparent)]
 pub(crate) struct Class(bindings::class);
 
-// SAFETY: The C side takes a `const struct class`; what changes it keeps in memory of its own.
+// SAFETY: The C side takes a `const struct class`, and keeps its state elsewhere.
 unsafe impl Sync for Class {}
 
 impl Class {
-    /// Describes the class `name`.
+    /// Creates the class `name`.
     ///
     /// # Safety
     ///
-    /// - `release` must be safe to call, once, with a device of this class without a reference
+    /// - `release` must be sound to call, once, for any device of this class that has no reference
     ///   left.
-    /// - `devnode` must be safe to call with any registered device of this class.
+    /// - `devnode` must be sound to call for any registered device of this class.
     pub(crate) const unsafe fn new(
         name: &'static CStr,
         release: ReleaseFn,
@@ -52,15 +50,15 @@ impl Class {
         })
     }
 
-    /// Makes the class appear in sysfs until the returned value is dropped.
+    /// Registers the class with sysfs until the returned value is dropped.
     ///
-    /// May sleep. Fails with [`EEXIST`], and a message in the log, if a class of this name is
-    /// there already, and with [`ENOMEM`].
+    /// Fails with [`EEXIST`] and a message in the log if the name is in use, and with [`ENOMEM`]. May
+    /// sleep.
     pub(crate) fn register(&'static self) -> Result<Registration> {
-        // SAFETY: `self.0` is a fully initialised class in a static.
+        // SAFETY: The class is initialised, and a static.
         to_result(unsafe { bindings::class_register(self.as_raw()) })?;
 
-        // INVARIANT: `class_register()` succeeded just now.
+        // INVARIANT: `class_register()` succeeded.
         Ok(Registration { class: self })
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The device of the subsystem: its memory, its name and its number.
+//! A fwctl device: its memory, name and number.
 //!
 //! C header: [`include/linux/fwctl.h`](srctree/include/linux/fwctl.h)
 
@@ -31,13 +31,10 @@ use kernel::{
             ARef,
             AlwaysRefCounted, //
         },
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         static_lock_class,
         ActiveCount,
         Mutex,
+        SetOnce,
         WaitQueue, //
     },
     types::Opaque, //
@@ -46,57 +43,70 @@ use kernel::{
 use crate::{
     binding::Binding,
     class::Class,
-    door::Driver,
-    file,
+    ops::Driver,
     registration::State,
     shim,
     uctx::{
-        Contexts,
-        Uctx, //
+        Uctx,
+        UctxList, //
     }, //
 };
 
 /// How many devices there can be at once.
-pub(crate) const MAX_DEVICES: u32 = 4096;
+const MAX_DEVICES: u32 = 4096;
 
 /// `/sys/class/fwctl`.
 // SAFETY:
-// - `release()` is for devices of this class.
-// - `devnode()` is for registered devices.
+// - All devices of this class are part of a `Device`, as `release()` requires.
+// - `devnode()` takes any registered device of this class.
 pub(crate) static CLASS: Class = unsafe { Class::new(c"fwctl", release, devnode) };
 
-/// `dev_t` of `fwctl0`, or 0 while the subsystem is not initialised.
-static FIRST_NUMBER: Atomic<u32> = Atomic::new(0);
+/// The file operations of a node.
+pub(crate) struct NodeOperations(pub(crate) bindings::file_operations);
 
-/// The device numbers of the subsystem. Devices can be made while this is there.
+// SAFETY: The operations are never written.
+unsafe impl Sync for NodeOperations {}
+
+/// What all nodes have in common.
+struct Nodes {
+    /// `dev_t` of `fwctl0`.
+    first: u32,
+    operations: &'static NodeOperations,
+}
+
+/// Not populated while the subsystem is not initialised.
+static NODES: SetOnce<Nodes> = SetOnce::new();
+
+/// The device numbers of the subsystem. Devices can be created from then on.
 pub(crate) struct Numbers {
     _region: chrdev::Region,
 }
 
 impl Numbers {
-    /// Allows devices to be made, with numbers out of `region`.
-    pub(crate) fn new(region: chrdev::Region) -> Result<Self> {
-        FIRST_NUMBER.store(region.number(0).ok_or(EINVAL)?.as_raw(), Relaxed);
+    /// Reserves the numbers of all devices, whose nodes get `operations`.
+    ///
+    /// Fails with [`EBUSY`] when called again, and as [`chrdev::Region::new`].
+    pub(crate) fn new(operations: &'static NodeOperations) -> Result<Self> {
+        let region = chrdev::Region::new(MAX_DEVICES, c"fwctl")?;
+        let first = region.number(0).ok_or(EINVAL)?.as_raw();
+
+        if !NODES.populate(Nodes { first, operations }) {
+            return Err(EBUSY);
+        }
         Ok(Self { _region: region })
     }
 }
 
-impl Drop for Numbers {
-    fn drop(&mut self) {
-        FIRST_NUMBER.store(0, Relaxed);
-    }
-}
-
-/// The number of one device, the lowest that was free, given back on drop.
+/// The number of one device, the lowest that was free; freed on drop.
 ///
 /// # Invariants
 ///
-/// The number is allocated in `fwctl_shim_ida`, and below [`MAX_DEVICES`].
+/// The number is allocated in `fwctl_shim_ida`, and less than [`MAX_DEVICES`].
 struct Number(u32);
 
 impl Number {
     fn new() -> Result<Self> {
-        // SAFETY: The IDA was initialised at compile time and does its own locking.
+        // SAFETY: The IDA is initialised at compile time, and has its own lock.
         let number = unsafe {
             bindings::ida_alloc_range(
                 shim::fwctl_shim_ida.get(),
@@ -107,7 +117,7 @@ impl Number {
         };
         to_result(number)?;
 
-        // INVARIANT: The call succeeded, so that the number is ours and within the bounds given.
+        // INVARIANT: The call succeeded, so the number is ours and within the bounds.
         // CAST: The number is not negative.
         Ok(Self(number as u32))
     }
@@ -120,28 +130,28 @@ impl Drop for Number {
     }
 }
 
-/// One device, `fwctlN`: what the core keeps, and behind it the C structure that drivers see.
+/// One device, `fwctlN`: the state of the core, followed by the C structure that drivers see.
 ///
-/// A C driver has its own structure around `struct fwctl_device`, whose other members follow. The
-/// device is reference-counted by its `struct device`, and freed by `release()`. The last reference
-/// may be dropped in any context.
+/// A C driver embeds `struct fwctl_device` at the start of its own structure, whose other members
+/// follow. The device is reference-counted by its `struct device`, and freed by `release()`. The
+/// last reference may be dropped in any context.
 ///
 /// # Invariants
 ///
 /// - `raw.dev` is initialised, of class `CLASS`, and `raw.cdev` has the operations of a node.
-/// - The device starts `front` bytes behind the start of an allocation of [`Kmalloc`]. Behind `raw`
-///   come only the driver's bytes.
-/// - `binding` is initialised from the registration of a Rust driver on.
+/// - The device starts `front` bytes after the start of an allocation of [`Kmalloc`]. Only bytes of
+///   the driver follow `raw`.
+/// - `binding` is initialised once a Rust driver has registered the device.
 #[repr(C)]
 #[pin_data]
 pub struct Device {
     /// The calls into the driver that are in flight. See `registration.rs`.
     #[pin]
     pub(crate) calls: ActiveCount,
-    pub(crate) state: Atomic<State>,
-    /// The contexts of all open files that the driver knows.
+    pub(crate) state: State,
+    /// The contexts that the driver has opened and not closed.
     #[pin]
-    pub(crate) contexts: Mutex<Contexts>,
+    pub(crate) uctx_list: Mutex<UctxList>,
     /// Woken when the device is removed. Its users hold a reference to the device.
     #[pin]
     pub(crate) removed: WaitQueue,
@@ -167,20 +177,20 @@ struct Raw(Opaque<bindings::fwctl_device>);
 // SAFETY: A device can be released from any thread.
 unsafe impl Send for Device {}
 // SAFETY:
-// - What `driver` points to is for its driver to share.
-// - `binding` is written once, before it is shared.
-// - `raw` is used by the C side with its own locking; we only change it where the C side allows.
-// - All else is `Sync`.
+// - `driver` points to functions, which can be called from any thread.
+// - `binding` is written once, before the device is shared.
+// - The C side uses `raw` with its own locking. The core changes it before the device is shared.
+// - All other fields are `Sync`.
 unsafe impl Sync for Device {}
 
 impl Raw {
-    /// Initialises the device in it. From then on it has a reference, and the class frees it.
+    /// Returns an initialiser. It makes the first reference to the device; the last one frees it.
     fn init(parent: *mut bindings::device, devt: bindings::dev_t) -> impl PinInit<Self> {
         let init = move |slot: *mut Self| {
             let raw = slot.cast::<bindings::fwctl_device>();
 
-            // SAFETY: `slot` is valid for writes. The only user made sure that it is zeroed, and a
-            // zeroed `struct device` is what `device_initialize()` takes.
+            // SAFETY: `slot` is valid for writes. The only caller, `Device::new()`, has zeroed it, and
+            // `device_initialize()` takes a zeroed `struct device`.
             unsafe {
                 (*raw).dev.parent = parent;
                 (*raw).dev.class = CLASS.as_raw();
@@ -190,7 +200,8 @@ impl Raw {
             Ok(())
         };
 
-        // SAFETY: What is in the `Opaque` of a `Raw` counts as initialised whatever it is.
+        // SAFETY: The closure never fails. `Raw` is an `Opaque`, which is initialised whatever bytes
+        // it has.
         unsafe { pin_init::pin_init_from_closure(init) }
     }
 }
@@ -204,33 +215,32 @@ pub(crate) fn kmalloc_align(size: usize) -> usize {
 }
 
 impl Device {
-    /// Makes a device of `driver` below `parent`, with `size` bytes from the start of
-    /// `struct fwctl_device` on: more than the structure has are the driver's own, and zero.
+    /// Creates a device of `driver` below `parent`.
     ///
-    /// The device is not registered. Fails with [`ENODEV`] if the subsystem is not there, with
-    /// [`EINVAL`] if `size` is too small or a context too large for memory, with [`ENOSPC`] if
-    /// there are [`MAX_DEVICES`] of them, and with [`ENOMEM`]. May sleep.
+    /// `size` is the number of bytes from the start of `struct fwctl_device`. Those that the
+    /// structure does not need are the driver's, and zero. The device is not registered yet.
+    ///
+    /// Fails with [`ENODEV`] if the subsystem is not initialised, with [`EINVAL`] if `size` or the
+    /// size of a context is out of range, with [`ENOSPC`] if there are [`MAX_DEVICES`] devices, and
+    /// with [`ENOMEM`]. May sleep.
     ///
     /// # Safety
     ///
-    /// - `parent` must be valid until the device was registered or freed.
-    /// - The functions of `driver` must be valid until the device was unregistered, or freed if it
-    ///   never was registered. From the registration on it must be sound to call them.
+    /// - `parent` must be valid until the device is registered or freed.
+    /// - The functions of `driver` must be valid, and sound to call, from the registration of the
+    ///   device until it is unregistered.
     pub(crate) unsafe fn new(
         parent: *mut bindings::device,
         driver: Driver,
         size: usize,
     ) -> Result<ARef<Self>> {
-        let first_number = FIRST_NUMBER.load(Relaxed);
-        if first_number == 0 {
-            return Err(ENODEV);
-        }
+        let nodes = NODES.as_ref().ok_or(ENODEV)?;
 
         if size < size_of::<bindings::fwctl_device>() {
             return Err(EINVAL);
         }
-        // `raw` is aligned as it would be if the driver had called `kmalloc(size)`: there is a
-        // multiple of the alignment in front of it.
+        // Align `raw` as if the driver had called `kmalloc(size)`: a multiple of that alignment
+        // precedes it.
         let align = kmalloc_align(size);
         let raw_offset = core::mem::offset_of!(Self, raw);
         let front = raw_offset.next_multiple_of(align) - raw_offset;
@@ -239,19 +249,19 @@ impl Device {
         let (uctx_layout, uctx_offset) = Layout::new::<Uctx>()
             .extend(driver.uctx)
             .map_err(|_| EINVAL)?;
-        // The number first: its drop gives it back if anything below fails.
+        // Allocated first: it is freed on drop if anything below fails.
         let number = Number::new()?;
         let minor = number.0;
 
         let memory = Kmalloc::alloc(layout, GFP_KERNEL | __GFP_ZERO, NumaNode::NO_NODE)?;
         let memory = memory.cast::<u8>();
-        // SAFETY: `front` is within the allocation.
+        // SAFETY: The allocation has more than `front` bytes.
         let ptr = unsafe { memory.add(front) }.cast::<Self>();
 
         let init = try_pin_init!(Self {
             calls <- new_active_count!("fwctl_device::calls"),
-            state: Atomic::new(State::New),
-            contexts <- new_mutex!(Contexts::new(), "fwctl_device::contexts"),
+            state: State::new(),
+            uctx_list <- new_mutex!(UctxList::new(), "fwctl_device::uctx_list"),
             removed <- WaitQueue::new(c"fwctl_device::removed", static_lock_class!()),
             driver,
             binding: UnsafeCell::new(MaybeUninit::uninit()),
@@ -260,15 +270,15 @@ impl Device {
             number,
             // CAST: It is less than a page.
             front: front as u32,
-            raw <- Raw::init(parent, first_number + minor),
+            raw <- Raw::init(parent, nodes.first + minor),
         });
 
-        // SAFETY: `ptr` is valid for a write of `Self`: the size of the allocation counts all up to
-        // `raw` and the whole of that, and its alignment is that of `Self` at least.
+        // SAFETY: `ptr` is valid for a write of `Self`: the allocation has all bytes up to and
+        // including `raw`, and at least the alignment of `Self`. The device does not move.
         if let Err(error) = unsafe { pin_init::raw_try_init::<_, Error>(ptr.as_ptr(), init) } {
             // SAFETY: `memory` was returned by `Kmalloc::alloc()` with this layout. Nothing lives in
-            // it: an initialiser that fails drops what it made, and `raw`, which never fails, is
-            // the last field.
+            // it: an initialiser that fails drops the fields that it has initialised, and `raw` is
+            // the last field and never fails.
             unsafe { Kmalloc::free(memory, layout) };
             return Err(error);
         }
@@ -277,12 +287,12 @@ impl Device {
         let device = unsafe { ARef::from_raw(ptr) };
         let raw = device.as_raw();
 
-        // INVARIANT: `raw.dev` was initialised above, `raw.cdev` is here, and the allocation is as
-        // the second invariant says.
-        // SAFETY: `raw` is ours alone.
+        // INVARIANT: `raw.dev` was initialised above, and `raw.cdev` is initialised here. `front` is
+        // the offset in the allocation, as computed above.
+        // SAFETY: The device is valid, and not shared yet.
         unsafe {
-            bindings::cdev_init(&raw mut (*raw).cdev, file::operations());
-            (*raw).cdev.owner = file::operations_owner();
+            bindings::cdev_init(&raw mut (*raw).cdev, &raw const nodes.operations.0);
+            (*raw).cdev.owner = nodes.operations.0.owner;
             to_result(bindings::dev_set_name(
                 &raw mut (*raw).dev,
                 c"fwctl%u".as_char_ptr(),
@@ -293,7 +303,7 @@ impl Device {
         Ok(device)
     }
 
-    /// Makes the calls into the driver that wait by `Context::wait` check their conditions again.
+    /// Makes callbacks that sleep in `Context::wait` check their conditions again.
     ///
     /// Can be called in any context, such as an interrupt handler.
     #[inline(never)]
@@ -307,31 +317,31 @@ impl Device {
         self.raw.0.get()
     }
 
-    /// Returns the parent that the device was made with, which may be gone once it is unregistered.
+    /// Returns the parent. It may have been freed once the device is unregistered.
     pub(crate) fn parent(&self) -> *mut bindings::device {
-        // SAFETY: By the type invariant, `raw.dev` is initialised. Its parent does not change.
+        // SAFETY: By the type invariant, `raw.dev` is initialised. The parent does not change.
         unsafe { (*self.as_raw()).dev.parent }
     }
 
-    /// Returns the device that `raw` is a part of, as a pointer.
+    /// Returns a pointer to the device that contains `raw`.
     ///
     /// # Safety
     ///
-    /// `raw` must be in a device that [`Device::new`] made, and that is not freed.
+    /// `raw` must be part of a device from [`Device::new`] that is not freed.
     #[inline]
     unsafe fn ptr_from_raw(raw: *mut bindings::fwctl_device) -> *mut Self {
-        // SAFETY: The caller promises that `raw` is in a device. `Raw` is a transparent wrapper.
+        // SAFETY: The caller promises that `raw` is part of a device. `Raw` is a transparent wrapper.
         unsafe { container_of!(raw.cast::<Raw>(), Self, raw) }
     }
 
-    /// Returns the device that `raw` is a part of.
+    /// Returns the device that contains `raw`.
     ///
     /// # Safety
     ///
-    /// `raw` must be in a device that [`Device::new`] made, and that lives for `'a`.
+    /// `raw` must be part of a device from [`Device::new`] that lives for `'a`.
     #[inline]
     pub(crate) unsafe fn from_raw<'a>(raw: *mut bindings::fwctl_device) -> &'a Self {
-        // SAFETY: The caller promises that `raw` is in a device that lives for `'a`.
+        // SAFETY: The caller promises that `raw` is part of a device that lives for `'a`.
         unsafe { &*Self::ptr_from_raw(raw) }
     }
 
@@ -339,31 +349,31 @@ impl Device {
     ///
     /// # Safety
     ///
-    /// `cdev` must be in a device that [`Device::new`] made, and that lives for `'a`.
+    /// `cdev` must be part of a device from [`Device::new`] that lives for `'a`.
     pub(crate) unsafe fn from_cdev<'a>(cdev: *mut bindings::cdev) -> &'a Self {
-        // SAFETY: The caller promises that `cdev` is in a device that lives for `'a`.
+        // SAFETY: The caller promises that `cdev` is part of a device that lives for `'a`.
         unsafe { Self::from_raw(container_of!(cdev, bindings::fwctl_device, cdev)) }
     }
 }
 
 impl AsRef<device::Device> for Device {
     fn as_ref(&self) -> &device::Device {
-        // SAFETY: By the type invariant, `raw.dev` is a valid device. It lives as long as `self`.
+        // SAFETY: By the type invariant, `raw.dev` is initialised. It lives as long as `self`.
         unsafe { device::Device::from_raw(&raw mut (*self.as_raw()).dev) }
     }
 }
 
-// SAFETY: The references are those of `raw.dev`, whose release frees the device.
+// SAFETY: The reference count is that of `raw.dev`, whose release function frees the device.
 unsafe impl AlwaysRefCounted for Device {
     fn inc_ref(&self) {
-        // SAFETY: `self` shows that there is a reference already.
+        // SAFETY: `raw.dev` is initialised, and `self` shows that there is a reference.
         unsafe { bindings::get_device(&raw mut (*self.as_raw()).dev) };
     }
 
     unsafe fn dec_ref(device: NonNull<Self>) {
-        // SAFETY: The caller owns a reference, so that the device is alive.
+        // SAFETY: The caller owns a reference, so the device is valid.
         let raw = unsafe { device.as_ref() }.as_raw();
-        // SAFETY: The caller gives its reference away.
+        // SAFETY: The caller hands its reference over.
         unsafe { bindings::put_device(&raw mut (*raw).dev) };
     }
 }
@@ -374,19 +384,18 @@ unsafe impl AlwaysRefCounted for Device {
 ///
 /// `dev` must be the `struct device` of a [`Device`] that has no reference left.
 unsafe extern "C" fn release(dev: *mut bindings::device) {
-    // SAFETY: The caller promises that `dev` is in a device, which is not freed before the end of
-    // this function. Only pointers are made here: nobody else may have a reference.
+    // SAFETY: The caller promises that `dev` is part of a device, which is freed below. Only
+    // pointers are made here, since there must be no other reference when it is dropped.
     let device = unsafe { Device::ptr_from_raw(container_of!(dev, bindings::fwctl_device, dev)) };
     // SAFETY: The device is valid until it is dropped below.
     let front = unsafe { (*device).front } as usize;
 
-    // SAFETY: There is no reference left, so nobody else uses the device. `raw` is `Opaque`: its
-    // drop does nothing.
+    // SAFETY: The caller promises that there is no reference left, so nothing else uses the device.
     unsafe { core::ptr::drop_in_place(device) };
 
     // SAFETY:
     // - By the type invariant, the allocation of `Kmalloc` starts `front` bytes before the device.
-    // - `Kmalloc` does not look at the layout.
+    // - The device was dropped, and `Kmalloc` ignores the layout.
     unsafe {
         let memory = device.cast::<u8>().sub(front);
         Kmalloc::free(NonNull::new_unchecked(memory), Layout::new::<Device>())
@@ -403,8 +412,8 @@ unsafe extern "C" fn devnode(
     _mode: *mut bindings::umode_t,
 ) -> *mut c_char {
     // SAFETY:
-    // - `dev` is valid and has a name.
-    // - The format has one string.
+    // - The caller promises that `dev` is registered, so it is valid and has a name.
+    // - The format takes one string.
     unsafe {
         bindings::kasprintf(
             bindings::GFP_KERNEL,

@@ -15,7 +15,10 @@ use kernel::{
 };
 
 use crate::{
-    device::Device,
+    device::{
+        Device,
+        NodeOperations, //
+    },
     ioctl,
     shim,
     uctx::Uctx, //
@@ -23,16 +26,13 @@ use crate::{
 
 const THIS_MODULE: ThisModule = <crate::LocalModule as ModuleMetadata>::THIS_MODULE;
 
-/// What a poll on a file that has no poll operation returns: ready for everything.
+/// What poll(2) returns for a file without a poll operation.
 const ALWAYS_READY: bindings::__poll_t =
     bindings::POLLIN | bindings::POLLOUT | bindings::POLLRDNORM | bindings::POLLWRNORM;
 
-struct Operations(bindings::file_operations);
-
-// SAFETY: It is never written.
-unsafe impl Sync for Operations {}
-
-static OPERATIONS: Operations = Operations(bindings::file_operations {
+/// The operations of all nodes.
+pub(crate) static OPERATIONS: NodeOperations = NodeOperations(bindings::file_operations {
+    // An open file needs our module. The driver's module can be unloaded at any time.
     owner: THIS_MODULE.as_ptr(),
     open: Some(open),
     release: Some(release),
@@ -44,41 +44,31 @@ static OPERATIONS: Operations = Operations(bindings::file_operations {
     ..pin_init::zeroed()
 });
 
-/// Returns the operations for `cdev_init()`.
-pub(crate) fn operations() -> *const bindings::file_operations {
-    &raw const OPERATIONS.0
-}
-
-/// Returns the module that an open file needs: ours. The driver's can go at any time.
-pub(crate) fn operations_owner() -> *mut bindings::module {
-    THIS_MODULE.as_ptr()
-}
-
 /// Returns the context of an open file.
 ///
 /// # Safety
 ///
-/// `file` must be open, by [`open`], and stay so for `'a`.
+/// `file` must have been opened by [`open`], and must not be released during `'a`.
 #[inline]
 unsafe fn uctx<'a>(file: *mut bindings::file) -> &'a Uctx {
-    // SAFETY: By the safety requirements, `open()` has stored the context, which lives until
-    // `release()`.
+    // SAFETY: The caller promises that `open()` has opened the file. It has stored a context, which
+    // lives until `release()`.
     unsafe { &*(*file).private_data.cast() }
 }
 
 /// # Safety
 ///
-/// `inode` and `file` must be those of a node of ours that is being opened.
+/// `inode` must be that of a node of a device, and `file` a file of it that is being opened.
 unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
     from_result(|| {
-        // SAFETY: By the safety requirements, the node is that of a device. `chrdev_open()` holds a
-        // reference to its cdev, and the cdev one to the device.
+        // SAFETY: The caller promises that the node is that of a device. `chrdev_open()` holds a
+        // reference to its cdev, and the cdev holds one to the device.
         let device = unsafe { Device::from_cdev(shim::fwctl_shim_inode_cdev(inode)) };
-        // SAFETY: The file is being opened, and closed by `release()`, after which `__fput()` lets
-        // go of the cdev.
+        // SAFETY: The caller promises that the file is being opened. `release()` closes the context,
+        // before `__fput()` drops the reference to the cdev.
         let uctx = unsafe { Uctx::open(device) }?;
 
-        // SAFETY: While a file is being opened, its private data is ours.
+        // SAFETY: The file is valid. While it is being opened, nothing else uses its private data.
         unsafe { (*file).private_data = uctx.as_ptr().cast() };
         Ok(0)
     })
@@ -86,49 +76,52 @@ unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file
 
 /// # Safety
 ///
-/// `file` must be open, by [`open`], and used by nobody any more.
+/// `file` must have been opened by [`open`], and must not be used again.
 unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-    // SAFETY: By the safety requirements, `open()` has stored the context, which is not null.
+    // SAFETY: The caller promises that `open()` has opened the file. It has stored a context, which
+    // is not null.
     let uctx = unsafe { NonNull::new_unchecked((*file).private_data.cast::<Uctx>()) };
-    // SAFETY: It is from `Uctx::open()`, and nobody uses it any more.
+    // SAFETY: `open()` got the context from `Uctx::open()`. The caller promises that the file, and so
+    // its context, is not used again.
     unsafe { Uctx::close(uctx) };
     0
 }
 
 /// # Safety
 ///
-/// `file` must be open, by [`open`].
+/// `file` must have been opened by [`open`], and must not be released during the call.
 unsafe extern "C" fn unlocked_ioctl(
     file: *mut bindings::file,
     number: c_uint,
     arg: c_ulong,
 ) -> c_long {
-    // SAFETY: By the safety requirements.
+    // SAFETY: The caller promises that `open()` has opened the file, and that it is not released.
     let uctx = unsafe { uctx(file) };
 
     match ioctl::dispatch(uctx, number, UserPtr::from_addr(arg)) {
         Ok(()) => 0,
-        // CAST: It widens.
+        // CAST: A `c_long` holds any `c_int`.
         Err(error) => error.to_errno() as c_long,
     }
 }
 
 /// # Safety
 ///
-/// `file` must be open, by [`open`], and `table` null or valid.
+/// `file` must have been opened by [`open`], and must not be released during the call. `table` must
+/// be null or valid.
 unsafe extern "C" fn poll(
     file: *mut bindings::file,
     table: *mut bindings::poll_table_struct,
 ) -> bindings::__poll_t {
-    // SAFETY: The caller promises that the file is open.
+    // SAFETY: The caller promises that `open()` has opened the file, and that it is not released.
     let device = unsafe { uctx(file) }.device();
 
-    // First register, then look, so nothing that happens in between is missed.
+    // Join the queue before checking the state, so no wakeup is missed.
     //
     // SAFETY:
     // - The caller promises that `file` is valid, and `table` null or valid.
-    // - A poller leaves the queue before the file is released, and so long the file holds the
-    //   device.
+    // - The queue is valid while a poller is on it: a poller leaves it before the file is released,
+    //   and an open file keeps the device alive.
     unsafe { bindings::poll_wait(file, device.removed.as_raw(), table) };
     if device.calls.is_active() {
         ALWAYS_READY

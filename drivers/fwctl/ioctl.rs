@@ -2,17 +2,17 @@
 
 //! The ioctls, and the size protocol that all of them share.
 //!
-//! Each ioctl takes a structure that starts with its own size, as user space knows it. So old
-//! programs work on new kernels and new programs on old ones, as long as these do not use what the
+//! Each ioctl takes a structure whose first member is its size, as user space knows it. So old
+//! programs work on new kernels, and new programs on old kernels unless they set members that the
 //! kernel does not know:
 //!
 //! | size                             | result                                         |
 //! |----------------------------------|------------------------------------------------|
 //! | below the minimum of the ioctl   | [`EINVAL`]                                     |
-//! | as the kernel knows it           | works                                          |
-//! | beyond, all zeros                | works                                          |
-//! | beyond, anything else            | [`E2BIG`]                                      |
-//! | above a page                     | [`E2BIG`] at once: no structure can be so long |
+//! | the size that the kernel knows   | works                                          |
+//! | larger, the rest is zero         | works                                          |
+//! | larger, the rest is not zero     | [`E2BIG`]                                      |
+//! | above a page                     | [`E2BIG`], without reading the rest            |
 
 use core::mem::MaybeUninit;
 
@@ -20,14 +20,14 @@ use kernel::{
     bindings,
     ioctl::_IO,
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    uaccess::copy, //
 };
 
 use crate::{
     info,
     rpc,
-    uctx::Uctx,
-    user, //
+    uctx::Uctx, //
 };
 
 /// `FWCTL_INFO` of `include/uapi/fwctl/fwctl.h`.
@@ -38,9 +38,9 @@ const FWCTL_RPC: u32 = _IO(bindings::FWCTL_TYPE, bindings::FWCTL_CMD_RPC);
 /// Executes the ioctl `number` with the structure at `arg`.
 ///
 /// Fails with [`ENOTTY`] if there is no such ioctl, with the errors of [`read`], with [`ENODEV`] if
-/// the device is being unregistered, and with the errors of the ioctl. Then the structure is as it
-/// was, but for an [`EFAULT`] from writing it back, which may leave its first part written; by then
-/// an RPC has been executed.
+/// the device is being unregistered, and with the errors of the ioctl. An ioctl that fails leaves
+/// the structure unchanged, unless writing it back fails with [`EFAULT`]: then an RPC has been
+/// executed, and a part of the structure may have been written.
 #[inline]
 pub(crate) fn dispatch(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
     match number {
@@ -60,45 +60,45 @@ fn run<T>(
 where
     T: FromBytes + IntoBytes + zerocopy::Immutable,
 {
-    let mut command = MaybeUninit::uninit();
-    let command = read(arg, &mut command)?;
+    let mut args = MaybeUninit::uninit();
+    let args = read(arg, &mut args)?;
 
-    // Before the work that a removed device would make futile, and before the policy.
+    // Report a removed device before anything else that could be wrong.
     uctx.device().check_live()?;
-    execute(uctx, arg, command)
+    execute(uctx, arg, args)
 }
 
-/// Reads the structure at `arg`, to `command`.
+/// Reads the structure at `arg` into `args`.
 ///
 /// The first version of each structure had all the fields that it has now, so a shorter one is
 /// refused. Fails with [`EINVAL`], [`E2BIG`] and [`EFAULT`].
 #[inline]
-fn read<T>(arg: UserPtr, command: &mut MaybeUninit<T>) -> Result<&mut T>
+fn read<T>(arg: UserPtr, args: &mut MaybeUninit<T>) -> Result<&mut T>
 where
     T: FromBytes + IntoBytes + zerocopy::Immutable,
 {
-    // One access for all that is usually there. User space may change the size between two reads,
-    // so the one that was checked is the one that counts.
-    match user::read(arg, command) {
-        Ok(command) => {
-            let (size, _) = u32::read_from_prefix(command.as_bytes()).map_err(|_| EINVAL)?;
+    // Read all of it in one access. Check the size in our copy: user space may change its own
+    // between two reads.
+    match copy::read(arg, args) {
+        Ok(args) => {
+            let (size, _) = u32::read_from_prefix(args.as_bytes()).map_err(|_| EINVAL)?;
             if size as usize != size_of::<T>() {
                 check_size(arg, size as usize, size_of::<T>())?;
             }
-            Ok(command)
+            Ok(args)
         }
-        // A structure that is too short may lie at the very end of what can be read.
+        // A structure that is too short may end where the readable memory ends.
         Err(error) => {
             let mut size = MaybeUninit::<u32>::uninit();
 
-            check_size(arg, *user::read(arg, &mut size)? as usize, size_of::<T>())?;
+            check_size(arg, *copy::read(arg, &mut size)? as usize, size_of::<T>())?;
             Err(error)
         }
     }
 }
 
-/// Checks the size that user space gave for the structure at `arg`, of which the kernel knows
-/// `known` bytes.
+/// Checks `size`, which user space gave for the structure at `arg`. The kernel knows `known` bytes
+/// of it.
 #[cold]
 fn check_size(arg: UserPtr, size: usize, known: usize) -> Result {
     if size < known {
@@ -107,7 +107,7 @@ fn check_size(arg: UserPtr, size: usize, known: usize) -> Result {
     if size > PAGE_SIZE {
         return Err(E2BIG);
     }
-    if size > known && !user::is_zeroed(arg.wrapping_byte_add(known), size - known)? {
+    if size > known && !copy::is_zeroed(arg.wrapping_byte_add(known), size - known)? {
         return Err(E2BIG);
     }
     Ok(())
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn sizes_are_those_of_the_first_version() {
-        assert_eq!(size_of::<info::Command>(), 24);
-        assert_eq!(size_of::<rpc::Command>(), 32);
+        assert_eq!(size_of::<info::InfoArgs>(), 24);
+        assert_eq!(size_of::<rpc::RpcArgs>(), 32);
     }
 
     #[test]

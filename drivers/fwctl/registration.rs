@@ -2,23 +2,23 @@
 
 //! When the core may call into a driver.
 //!
-//! A driver can go at any time, with files open. [`Device::unregister`] then refuses new calls,
-//! waits for those in flight, and closes the contexts that are still open, so the driver's module
-//! can be unloaded. The files stay open and only see [`ENODEV`] from then on.
+//! A driver can be removed at any time, with files open. [`Device::unregister`] then refuses new
+//! calls, waits for those in flight, and closes the contexts that are still open, so the driver's
+//! module can be unloaded. The files stay open, and their ioctls fail with [`ENODEV`] from then on.
 //!
 //! # Locking
 //!
-//! Only this file takes these two, in this order:
+//! Only this file and `uctx.rs` take these two, in this order:
 //!
-//! 1. [`Device::calls`], a count of the calls into the driver. [`Device::enter`] returns [`Calls`],
-//!    which is one of them. A call may sleep. No user memory is touched during a call: a program
-//!    could delay the access for as long as it likes, and with it the unregistration.
-//! 2. [`Device::contexts`], a mutex: the list of contexts that the driver has opened. Whatever
-//!    takes a context off the list closes it, so a context is never off the list and open.
+//! 1. [`Device::calls`] counts the calls into the driver. [`Device::enter`] returns a [`Call`], which
+//!    is one of them. A call may sleep. User memory must not be touched during a call: a program
+//!    could delay the access forever, and with it the unregistration.
+//! 2. [`Device::uctx_list`] is a mutex around the contexts that the driver has opened. Code that
+//!    removes a context from the list also closes it, so a context is open while it is listed.
 //!
-//! The driver is called with the first one held. Its `close` is also called by
-//! [`Device::unregister`], which has drained the calls, with the second one held; and for a file
-//! that is closed at that time.
+//! The driver is called with the first one held. Its `close` is also called with the second one
+//! held: by [`Device::unregister`], after the calls have drained, and for a file that is closed
+//! while the device is being unregistered.
 
 use core::ptr::NonNull;
 
@@ -28,9 +28,8 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            AtomicType,
-            Full,
-            Relaxed, //
+            Atomic,
+            Full, //
         },
         ActiveGuard, //
     },
@@ -40,41 +39,46 @@ use kernel::{
 use crate::{
     binding::Binding,
     device::Device,
-    door::Door,
+    ops::DriverOps,
     shim,
     uctx::Uctx, //
 };
 
 /// What a device has been through.
-#[repr(i32)]
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// It was made, and can be registered.
-    New = 0,
-    /// It is registered, or about to be: the driver may be called.
-    Live = 1,
-    /// It was unregistered, or its registration failed. It cannot be registered again.
-    Gone = 2,
+pub(crate) struct State(Atomic<i32>);
+
+impl State {
+    /// The device can be registered.
+    const NEW: i32 = 0;
+    /// The device is registered, or about to be: the driver may be called.
+    const LIVE: i32 = 1;
+    /// The device was unregistered, or its registration failed. It cannot be registered again.
+    const REMOVED: i32 = 2;
+
+    /// Returns the state of a new device.
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(Self::NEW))
+    }
+
+    /// Moves from one state to another. Returns whether the device was in the state `from`.
+    fn change(&self, from: i32, to: i32) -> bool {
+        self.0.cmpxchg(from, to, Full).is_ok()
+    }
 }
 
-// SAFETY: `State` has the size and alignment of `i32`, and a value of it that was stored is read
-// back as the same value.
-unsafe impl AtomicType for State {
-    type Repr = i32;
-}
-
-/// A call into the driver of a device, counted until this is dropped.
-pub(crate) struct Calls<'a> {
+/// A call into the driver of a device, in flight until this is dropped.
+pub(crate) struct Call<'a> {
     device: &'a Device,
     _guard: ActiveGuard<'a>,
 }
 
-impl Calls<'_> {
+impl Call<'_> {
     /// Returns the device, to call its driver.
     #[inline]
-    pub(crate) fn callable(&self) -> Callable<'_> {
-        // INVARIANT: The call is counted while we are borrowed, and unregistration waits for it.
-        Callable {
+    pub(crate) fn device(&self) -> LiveDevice<'_> {
+        // INVARIANT: The call is in flight while `self` is borrowed, and unregistration waits for
+        // it.
+        LiveDevice {
             device: self.device,
         }
     }
@@ -82,17 +86,17 @@ impl Calls<'_> {
 
 /// A device whose driver may be called, for `'a`.
 ///
-/// Unlike the [`Calls`] that it borrows from it is one word, so drivers get it in a register.
+/// It is one word, so it is passed to drivers in a register.
 ///
 /// # Invariants
 ///
 /// The device was registered, and its unregistration does not end during `'a`.
 #[derive(Clone, Copy)]
-pub(crate) struct Callable<'a> {
+pub(crate) struct LiveDevice<'a> {
     device: &'a Device,
 }
 
-impl<'a> Callable<'a> {
+impl<'a> LiveDevice<'a> {
     /// Returns the device.
     #[inline]
     pub(crate) fn device(self) -> &'a Device {
@@ -106,19 +110,20 @@ impl<'a> Callable<'a> {
     /// The device must be one of a Rust driver.
     #[inline]
     pub(crate) unsafe fn binding(self) -> &'a Binding {
-        // SAFETY: By the safety requirements, `UnregisteredDevice::register()` registered the
-        // device. It sets the binding before that, and nothing changes it afterwards.
+        // SAFETY: The caller promises that the device is one of a Rust driver, so
+        // `UnregisteredDevice::register()` registered it. That sets the binding first, and nothing
+        // changes it afterwards.
         unsafe { (*self.device.binding.get()).assume_init_ref() }
     }
 
     /// Returns the functions of a Rust driver, or [`None`] for a driver in C.
     #[inline]
-    pub(crate) fn door(self) -> Option<&'a Door> {
-        let door = self.device.driver.door?;
+    pub(crate) fn rust_ops(self) -> Option<&'a DriverOps> {
+        let ops = self.device.driver.rust_ops?;
 
         // SAFETY: `Device::new()` requires that the functions are valid until the device is
-        // unregistered, which it is not yet by the type invariant.
-        Some(unsafe { door.as_ref() })
+        // unregistered. By the type invariant, it is still registered.
+        Some(unsafe { ops.as_ref() })
     }
 
     /// Fails with [`ENODEV`] once the device is being unregistered, and with [`EINTR`] if the
@@ -127,7 +132,7 @@ impl<'a> Callable<'a> {
         if !self.device.calls.is_active() {
             return Err(ENODEV);
         }
-        // SAFETY: The function only looks at the current task.
+        // SAFETY: The function only reads flags of the current task.
         if unsafe { shim::fwctl_shim_is_killed() } {
             return Err(EINTR);
         }
@@ -137,7 +142,7 @@ impl<'a> Callable<'a> {
     /// Sleeps until `condition` returns `true`, for at most `timeout` jiffies; returns whether it
     /// did.
     ///
-    /// Fails as [`Callable::check`], also if that only happens later.
+    /// Fails as [`LiveDevice::check`], also if that only happens later.
     pub(crate) fn wait(
         self,
         timeout: Option<Jiffies>,
@@ -160,8 +165,8 @@ impl<'a> Callable<'a> {
 impl Device {
     /// Begins a call into the driver; fails with [`ENODEV`] if the device is being unregistered.
     #[inline]
-    pub(crate) fn enter(&self) -> Result<Calls<'_>> {
-        Ok(Calls {
+    pub(crate) fn enter(&self) -> Result<Call<'_>> {
+        Ok(Call {
             device: self,
             _guard: self.calls.try_enter().ok_or(ENODEV)?,
         })
@@ -185,17 +190,17 @@ impl Device {
     /// the device was registered before, and with the errors of the driver core; then no call is in
     /// flight when it returns, and none will begin. May sleep.
     pub(crate) fn register(&self) -> Result {
-        if self.state.cmpxchg(State::New, State::Live, Full).is_err() {
+        if !self.state.change(State::NEW, State::LIVE) {
             return Err(EINVAL);
         }
 
         self.calls.activate();
         let raw = self.as_raw();
-        // SAFETY: By the type invariant, both are initialised. They are registered once only, as
-        // the state says.
+        // SAFETY: By the type invariant of `Device`, both are initialised. The state shows that they
+        // have not been registered before.
         to_result(unsafe { bindings::cdev_device_add(&raw mut (*raw).cdev, &raw mut (*raw).dev) })
             .inspect_err(|_| {
-                self.state.store(State::Gone, Relaxed);
+                self.state.change(State::LIVE, State::REMOVED);
                 self.shut_down();
             })
     }
@@ -206,13 +211,13 @@ impl Device {
     /// Waits for the calls in flight, however long they take. Returns `false`, and does nothing, if
     /// the device is not registered, or if another caller is unregistering it. May sleep.
     pub(crate) fn unregister(&self) -> bool {
-        if self.state.cmpxchg(State::Live, State::Gone, Full).is_err() {
+        if !self.state.change(State::LIVE, State::REMOVED) {
             return false;
         }
 
         let raw = self.as_raw();
-        // SAFETY: The state was `Live`, so `register()` has added both, and this is the only caller
-        // that has seen it.
+        // SAFETY: The state was `LIVE`, so `register()` has added both. No other caller has moved
+        // away from that state.
         unsafe { bindings::cdev_device_del(&raw mut (*raw).cdev, &raw mut (*raw).dev) };
         self.shut_down();
         true
@@ -224,59 +229,47 @@ impl Device {
         self.calls.drain();
 
         // INVARIANT: The device was registered, and this is its unregistration.
-        let callable = Callable { device: self };
-        let mut contexts = self.contexts.lock();
-        while let Some(uctx) = contexts.pop() {
+        let live = LiveDevice { device: self };
+        let mut list = self.uctx_list.lock();
+        while let Some(uctx) = list.pop() {
             // SAFETY:
-            // - The callable is of the device of the context, on whose list it was.
-            // - It was on the list, so it is open, and only this closes it.
-            // - No call is in flight.
-            unsafe { uctx.as_ref().close_driver(callable) };
+            // - The context was on the list of this device.
+            // - It was on the list, so it is open, and whatever removes it closes it.
+            // - No call is in flight, and none begins.
+            unsafe { uctx.as_ref().close_driver(live) };
         }
     }
 
-    /// Adds the context `uctx`, which the driver has opened, to the list.
-    pub(crate) fn add_context(&self, _callable: Callable<'_>, uctx: NonNull<Uctx>) {
-        // SAFETY: The context was made for this device just now, so it is on no list.
-        unsafe { self.contexts.lock().push(uctx) };
-    }
-
-    /// Makes the driver close the context `uctx`, unless the unregistration has closed it.
+    /// Calls the driver to close the context `uctx`, unless the unregistration has closed it.
     ///
     /// # Safety
     ///
-    /// - `uctx` must have been added by [`Device::add_context`], once.
+    /// - `uctx` must be a context of this device that was added to its list.
     /// - No call in that context may be in flight or begin.
     pub(crate) unsafe fn close_context(&self, uctx: NonNull<Uctx>) {
-        if let Ok(calls) = self.enter() {
-            // The mutex is not held during the call into the driver, so a slow firmware delays no
-            // other file.
-            //
-            // SAFETY: The caller promises that `uctx` was added to our list, so it is valid, and on
-            // no other.
-            let is_open = unsafe { self.contexts.lock().remove(uctx) };
-            if is_open {
-                // SAFETY:
-                // - The calls are of the device of the context.
-                // - The context was open, and only this closes it.
-                // - The caller promises that no call in it is in flight or begins.
-                unsafe { uctx.as_ref().close_driver(calls.callable()) };
-            }
+        // SAFETY: The caller promises that the context was added to the list, so it is valid.
+        let uctx = unsafe { uctx.as_ref() };
+        let call = self.enter();
+        let mut list = self.uctx_list.lock();
+
+        if !list.remove(uctx) {
             return;
         }
-
-        let mut contexts = self.contexts.lock();
-        // SAFETY: The caller promises that `uctx` was added to our list, so it is valid, and on no
-        // other.
-        if unsafe { contexts.remove(uctx) } {
+        let live = match &call {
+            Ok(call) => {
+                // Do not hold the mutex during the call: a slow firmware must not delay other files.
+                drop(list);
+                call.device()
+            }
             // INVARIANT: The context was still on the list. The unregistration does not end before
-            // it has seen the list empty, for which it needs the mutex that we hold.
-            let callable = Callable { device: self };
-            // SAFETY:
-            // - The callable is of the device of the context.
-            // - The context was open, and only this closes it.
-            // - The caller promises that no call in it is in flight or begins.
-            unsafe { uctx.as_ref().close_driver(callable) };
-        }
+            // it has seen the list empty, for which it needs the mutex, which is held until the
+            // context is closed.
+            Err(_) => LiveDevice { device: self },
+        };
+        // SAFETY:
+        // - The caller promises that the context is one of this device.
+        // - It was on the list, so it is open, and whatever removes it closes it.
+        // - The caller promises that no call in it is in flight or begins.
+        unsafe { uctx.close_driver(live) };
     }
 }

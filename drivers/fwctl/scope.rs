@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The scopes of an RPC, and who may use them.
+//! The scopes of an RPC, and what each requires of the caller.
 
 use kernel::{
     capability::{
@@ -21,22 +21,22 @@ use kernel::{
 
 use crate::shim;
 
-/// How far an RPC reaches, from the least to the most.
+/// What an RPC may do, from the least to the most.
 ///
-/// A scope allows what the scopes below it allow, too, so that drivers compare: `scope >=
-/// RpcScope::DebugWrite`. Which scope a command needs is for the driver to decide; the core decides
-/// who gets a scope. The numbers are `enum fwctl_rpc_scope` of `include/uapi/fwctl/fwctl.h`.
+/// A scope includes all lower ones, so drivers compare: `scope >= RpcScope::DebugWrite`. The driver
+/// decides which scope a command needs. The core decides which callers may use a scope. The numbers
+/// are `enum fwctl_rpc_scope` of `include/uapi/fwctl/fwctl.h`.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RpcScope {
-    /// Read and write the configuration of the device, as far as it takes no effect behind the
-    /// kernel's back.
+    /// Read and write the configuration of the device, as long as in-kernel users of the device are
+    /// not disrupted.
     Configuration = 0,
     /// Read debug information.
     DebugReadOnly = 1,
-    /// Write debug state in ways that keep a locked-down kernel intact. Taints the kernel.
+    /// Write debug state in ways that a locked-down kernel allows. Taints the kernel.
     DebugWrite = 2,
-    /// Write whatever the firmware lets one write. Needs `CAP_SYS_RAWIO` and taints the kernel.
+    /// Write everything that the firmware allows. Needs `CAP_SYS_RAWIO` and taints the kernel.
     DebugWriteFull = 3,
 }
 
@@ -53,7 +53,7 @@ impl RpcScope {
 impl TryFrom<u32> for RpcScope {
     type Error = Error;
 
-    /// Fails with [`EOPNOTSUPP`] for a number that stands for no scope.
+    /// Fails with [`EOPNOTSUPP`] for an unknown number.
     #[inline]
     fn try_from(number: u32) -> Result<Self> {
         Ok(match number {
@@ -66,10 +66,10 @@ impl TryFrom<u32> for RpcScope {
     }
 }
 
-/// Lets the current task use `scope` on `device`.
+/// Checks that the current task may use `scope` on `device`.
 ///
-/// Fails with [`EPERM`] if it may not; then nothing has changed. Else the kernel is tainted where
-/// the scope calls for it, even if the RPC fails later. Goes before all that the driver does.
+/// Fails with [`EPERM`] if it may not. Otherwise taints the kernel if the scope requires it; the
+/// taint stays even if the RPC fails later. Must run before the driver sees the request.
 #[inline]
 pub(crate) fn authorize(scope: RpcScope, device: &impl AsRef<device::Device>) -> Result {
     if scope < RpcScope::DebugWrite {
@@ -83,7 +83,7 @@ pub(crate) fn authorize(scope: RpcScope, device: &impl AsRef<device::Device>) ->
     Ok(())
 }
 
-/// Taints the kernel, and says so, if that has not been done since the subsystem was loaded.
+/// Taints the kernel and logs a warning, once after the subsystem was loaded.
 fn taint_once(device: &device::Device) {
     static TAINTED: Atomic<bool> = Atomic::new(false);
 
@@ -92,7 +92,7 @@ fn taint_once(device: &device::Device) {
     }
 
     let mut comm = [0u8; 16];
-    // SAFETY: The array is as long as the function asks for.
+    // SAFETY: The array has `TASK_COMM_LEN` bytes.
     unsafe { shim::fwctl_shim_comm(comm.as_mut_ptr().cast()) };
     let comm = CStr::from_bytes_until_nul(&comm).unwrap_or(c"?");
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Trace events of the fwctl core: who asked what of which firmware.
+ * Trace events of the fwctl core: which process sent which firmware an RPC.
  *
  * Lengths are in bytes; the pid is that of the process in the initial pid namespace.
  */
@@ -22,7 +22,7 @@
 		{ FWCTL_RPC_DEBUG_WRITE,	"debug-write" },	\
 		{ FWCTL_RPC_DEBUG_WRITE_FULL,	"debug-write-full" })
 
-/* FWCTL_RPC as user space asked for it, before it is known whether it may */
+/* FWCTL_RPC as user space gave it, before any check */
 TRACE_EVENT(fwctl_rpc_start,
 	TP_PROTO(const struct device *dev, u32 scope, u32 in_len, u32 out_len),
 	TP_ARGS(dev, scope, in_len, out_len),

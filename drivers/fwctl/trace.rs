@@ -2,9 +2,9 @@
 
 //! The trace events `fwctl:fwctl_rpc_start` and `fwctl:fwctl_rpc_done`, which are in `trace.h`.
 //!
-//! `kernel::tracepoint::declare_trace!` takes its symbols from `kernel::bindings`, to which a
-//! header of a module does not belong, so they are declared here. As long as nobody traces, each
-//! event costs a static branch.
+//! `kernel::tracepoint::declare_trace!` takes its symbols from `kernel::bindings`, which do not
+//! include the headers of modules, so they are declared here. An event that is not enabled costs a
+//! static branch.
 
 use kernel::{
     prelude::*,
@@ -20,7 +20,7 @@ use crate::device::Device;
 mod raw {
     use kernel::bindings;
 
-    // As in `shim.rs`.
+    // Some fields of these structures are empty in some configurations. Only pointers are passed.
     #[allow(improper_ctypes)]
     extern "C" {
         pub(super) static mut __tracepoint_fwctl_rpc_start: bindings::tracepoint;
@@ -42,13 +42,13 @@ mod raw {
     }
 }
 
-/// Expands to whether the event `$name` is being traced.
+/// Returns whether the event `$name` is enabled.
 macro_rules! is_traced {
     ($name:ident) => {{
         #[cfg(CONFIG_TRACEPOINTS)]
         {
             kernel::macros::paste! {
-                // SAFETY: It is the static key of a tracepoint.
+                // SAFETY: `key` is the static key of a tracepoint, which is a static.
                 unsafe {
                     kernel::jump_label::static_branch_unlikely!(
                         raw::[<__tracepoint_ $name>],
@@ -65,14 +65,14 @@ macro_rules! is_traced {
     }};
 }
 
-/// An RPC that is under way.
-#[must_use = "the end of an RPC is an event, too"]
+/// An RPC in flight.
+#[must_use = "call `done()` to emit the event that ends the RPC"]
 pub(crate) struct RpcTrace {
     scope: u32,
     start: Option<Instant<Monotonic>>,
 }
 
-/// Tells that an RPC starts, with what user space asked for.
+/// Emits the event that starts an RPC, with the arguments as user space gave them.
 #[inline]
 pub(crate) fn rpc_start(device: &Device, scope: u32, in_len: u32, out_len: u32) -> RpcTrace {
     if is_traced!(fwctl_rpc_start) {
@@ -86,9 +86,9 @@ pub(crate) fn rpc_start(device: &Device, scope: u32, in_len: u32, out_len: u32) 
 }
 
 impl RpcTrace {
-    /// Tells how the RPC ended: with a reply of some length, or with an error.
+    /// Emits the event that ends the RPC, with the length of the reply or the error.
     ///
-    /// Says nothing if the tracing began while the RPC was under way.
+    /// Does nothing if the event was enabled while the RPC was in flight.
     #[inline]
     pub(crate) fn done(self, device: &Device, result: &Result<u32>) {
         if let Some(start) = self.start {
@@ -101,7 +101,7 @@ impl RpcTrace {
 #[cfg_attr(not(CONFIG_TRACEPOINTS), expect(unused_variables))]
 fn emit_start(device: &Device, scope: u32, in_len: u32, out_len: u32) {
     #[cfg(CONFIG_TRACEPOINTS)]
-    // SAFETY: The event reads the name of the device, which is registered.
+    // SAFETY: The device is valid. The event only reads its name, which does not change.
     unsafe {
         raw::rust_do_trace_fwctl_rpc_start(
             &raw const (*device.as_raw()).dev,
@@ -122,7 +122,7 @@ fn emit_done(device: &Device, scope: u32, result: &Result<u32>, start: Instant<M
     };
 
     #[cfg(CONFIG_TRACEPOINTS)]
-    // SAFETY: The event reads the name of the device, which is registered.
+    // SAFETY: The device is valid. The event only reads its name, which does not change.
     unsafe {
         raw::rust_do_trace_fwctl_rpc_done(
             &raw const (*device.as_raw()).dev,

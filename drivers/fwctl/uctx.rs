@@ -2,32 +2,33 @@
 
 //! Per-open-file state.
 
-use core::{
-    cell::UnsafeCell,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 
 use kernel::{
     bindings,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 use crate::{
+    c_api,
     device::Device,
-    door::call_driver,
-    export,
-    info::Info,
-    registration::{
-        Callable,
-        Calls, //
-    },
-    request::{
-        Request,
-        Spare, //
-    },
-    rpc::{
+    exchange::{
         Answer,
-        Exchange, //
+        Exchange,
+        Info, //
+    },
+    memory::{
+        Cache,
+        Request, //
+    },
+    ops::call_driver,
+    registration::{
+        Call,
+        LiveDevice, //
     },
     scope::RpcScope,
     shim, //
@@ -35,21 +36,21 @@ use crate::{
 
 /// One open file of a fwctl device.
 ///
-/// The driver's own context, of a size that it chose, follows in the same allocation, which belongs
-/// to the core: closing a file whose driver is gone needs no driver.
+/// The driver's own context, of a size that the driver chose, follows in the same allocation. The
+/// core owns that allocation, so a file can be closed after its driver was removed.
 ///
 /// # Invariants
 ///
-/// - `device` is valid: a context belongs to an open file, and so long the file's inode has a
-///   reference to the cdev of the device, and the cdev one to the device.
-/// - `driver` is a context of the driver of `device`, open as long as this is on the list
-///   [`Device::contexts`].
-/// - `links` belongs to that list.
+/// - `device` is valid: the inode of an open file holds a reference to the cdev of the device, and
+///   the cdev holds one to the device.
+/// - `driver` is a context of the driver of `device`. It is open while this is on the list
+///   [`Device::uctx_list`].
 pub(crate) struct Uctx {
     device: NonNull<Device>,
     driver: NonNull<u8>,
-    spare: Spare,
-    links: UnsafeCell<Links>,
+    cache: Cache,
+    /// The index in [`UctxList`], or [`UctxList::NONE`]. Protected by the mutex of the list.
+    index: Atomic<usize>,
 }
 
 impl Uctx {
@@ -61,69 +62,78 @@ impl Uctx {
     ///
     /// # Safety
     ///
-    /// `device` must be that of a file which is being opened. The caller has to close the context
-    /// when the file is released.
+    /// `device` must be that of a file which is being opened. The caller must close the context when
+    /// the file is released.
     pub(crate) unsafe fn open(device: &Device) -> Result<NonNull<Self>> {
         device.check_live()?;
 
-        // SAFETY: The function has no requirement. It aligns as the size is, which is a multiple of
-        // the alignment; and it zeroes the driver's part, while ours is written below.
+        // SAFETY: The offset is within the size. The memory is aligned as its size is, which is a
+        // multiple of the alignment of both parts. The driver's part is zeroed.
         let memory = unsafe { shim::fwctl_shim_uctx(device.uctx_size, device.uctx_offset) };
         let memory = NonNull::new(memory.cast::<u8>()).ok_or(ENOMEM)?;
         let uctx = memory.cast::<Self>();
-        // SAFETY: The offset lies within the allocation.
+        // SAFETY: The offset is within the allocation.
         let driver = unsafe { memory.add(device.uctx_offset) };
 
-        // INVARIANT: The device is valid by the safety requirements. It is on no list yet.
+        // INVARIANT: The caller promises that the file is being opened. The context is not on the
+        // list yet.
         let value = Self {
             device: NonNull::from(device),
             driver,
-            spare: Spare::new(),
-            links: UnsafeCell::new(Links::default()),
+            cache: Cache::new(),
+            index: Atomic::new(UctxList::NONE),
         };
-        // SAFETY: The memory is large enough, aligned, and ours.
+        // SAFETY: The memory is valid for a write of `Self`, and aligned.
         unsafe { uctx.write(value) };
 
-        // SAFETY: `driver` is the part of the allocation for the driver of `device`, zeroed, in
-        // which nothing was opened.
+        // SAFETY: `driver` is the zeroed part of the allocation for the driver of `device`, in which
+        // nothing was opened.
         if let Err(error) = unsafe { Self::open_driver(device, uctx, driver) } {
-            // SAFETY: The context was made above. It was not published, and the driver did not open
-            // it.
+            // SAFETY: The context was initialised above. It has not been published, and is not open.
             unsafe { Self::free(uctx) };
             return Err(error);
         }
         Ok(uctx)
     }
 
-    /// Makes the driver open its side.
+    /// Calls the driver to open its part.
     ///
     /// # Safety
     ///
     /// `uctx` must be a new context of `device`, and `driver` the driver's part of it, zeroed.
     #[inline]
     unsafe fn open_driver(device: &Device, uctx: NonNull<Self>, driver: NonNull<u8>) -> Result {
-        let calls = device.enter()?;
+        let call = device.enter()?;
 
         // SAFETY:
         // - `call_driver!` calls the functions that the device was made with.
         // - The caller promises that `driver` is what they need, zeroed.
-        unsafe { call_driver!(calls.callable(), open(driver)) }?;
-        device.add_context(calls.callable(), uctx);
-        Ok(())
+        unsafe { call_driver!(call.device(), open(driver)) }?;
+        // SAFETY: The caller promises that the context is new. It is freed by `close()`, after
+        // `close_context()`, or below, if it was not added.
+        let added = unsafe { device.uctx_list.lock().push(uctx) };
+        if added.is_err() {
+            // SAFETY:
+            // - The call is to the driver of the device of the context.
+            // - The context was opened just now, nobody else knows it, and it is not used again.
+            unsafe { uctx.as_ref().close_driver(call.device()) };
+        }
+        added
     }
 
     /// Closes a context, whether or not its device is still registered. May sleep.
     ///
     /// # Safety
     ///
-    /// `uctx` must be from [`Uctx::open`], and not be used any more.
+    /// `uctx` must be from [`Uctx::open`], and must not be used again.
     pub(crate) unsafe fn close(uctx: NonNull<Self>) {
-        // SAFETY:
-        // - The caller promises that it is from `open()`, so it is valid, and was added once.
-        // - The caller promises that it is not used any more, so no call is in flight.
-        unsafe { uctx.as_ref().device().close_context(uctx) };
+        // SAFETY: The caller promises that the context is from `open()`, so it is valid.
+        let device = unsafe { uctx.as_ref() }.device();
+        // SAFETY: The caller promises that the context is from `open()`, which added it to the
+        // list, and that it is not used, so no call in it is in flight or begins.
+        unsafe { device.close_context(uctx) };
 
-        // SAFETY: It is from `open()`, closed, and not used any more.
+        // SAFETY: The context is from `open()`, was closed just now, and is not used again.
         unsafe { Self::free(uctx) };
     }
 
@@ -131,11 +141,12 @@ impl Uctx {
     ///
     /// # Safety
     ///
-    /// `uctx` must be from [`Uctx::open`], not open, and not be used any more.
+    /// `uctx` must be initialised by [`Uctx::open`], not open, and must not be used again.
     unsafe fn free(uctx: NonNull<Self>) {
-        // SAFETY: The caller promises that it is not used any more. The driver has dropped its part.
+        // SAFETY: The caller promises that the context is initialised and not used again. Its
+        // driver has dropped its own part.
         unsafe { core::ptr::drop_in_place(uctx.as_ptr()) };
-        // SAFETY: It is from `kmalloc()`.
+        // SAFETY: The memory is from `kmalloc()`, and nothing lives in it.
         unsafe { bindings::kfree(uctx.as_ptr().cast()) };
     }
 
@@ -146,64 +157,65 @@ impl Uctx {
         unsafe { self.device.as_ref() }
     }
 
-    /// Begins a call into the driver in this context; fails with [`ENODEV`] if the device is being
-    /// unregistered.
+    /// Begins a call into the driver in this context.
+    ///
+    /// Fails with [`ENODEV`] if the device is being unregistered.
     #[inline]
-    pub(crate) fn enter(&self) -> Result<Session<'_>> {
-        // INVARIANT: The calls are of the device of `self`. They show that the unregistration has
-        // not closed the context, and `close()` is not called while there is a reference.
-        Ok(Session {
+    pub(crate) fn enter(&self) -> Result<UctxCall<'_>> {
+        // INVARIANT: The call is to the driver of the device of `self`. While it is in flight the
+        // unregistration does not close the context, and `close()` is not called while there is a
+        // reference.
+        Ok(UctxCall {
             uctx: self,
-            calls: self.device().enter()?,
+            call: self.device().enter()?,
         })
     }
 
-    /// Copies a request from user space, into the buffer that the file caches if it is large enough
-    /// and not in use.
+    /// Copies a request of `len` bytes from user space.
     ///
     /// Fails as [`Request::from_user`].
     #[inline]
     pub(crate) fn read_request(&self, from: UserPtr, len: usize) -> Result<Request<'_>> {
-        Request::from_user(&self.spare, from, len)
+        Request::from_user(&self.cache, from, len)
     }
 
-    /// Calls the driver to close its side.
+    /// Calls the driver to close its part.
     ///
     /// # Safety
     ///
-    /// - `callable` must be of the same device.
-    /// - The context must be open, and this the only time that it is closed.
+    /// - `live` must be the device of this context.
+    /// - The context must be open, and must be closed only once.
     /// - No call in this context may be in flight or begin.
-    pub(crate) unsafe fn close_driver(&self, callable: Callable<'_>) {
+    pub(crate) unsafe fn close_driver(&self, live: LiveDevice<'_>) {
         // SAFETY:
         // - `call_driver!` calls the functions that the device was made with.
         // - The caller promises that the context is open, and that nothing else runs in it.
-        unsafe { call_driver!(callable, close(self.driver)) };
+        unsafe { call_driver!(live, close(self.driver)) };
     }
 }
 
-/// A call into the driver in one context, counted until this is dropped.
+/// A call into the driver in one context, in flight until this is dropped.
 ///
-/// No user memory may be touched while there is one: see `registration.rs`.
+/// Do not touch user memory during a call: see `registration.rs`.
 ///
 /// # Invariants
 ///
-/// `calls` is of the device of `uctx`, and `uctx` is open.
-pub(crate) struct Session<'a> {
+/// `call` is to the driver of the device of `uctx`, and `uctx` is open.
+pub(crate) struct UctxCall<'a> {
     uctx: &'a Uctx,
-    calls: Calls<'a>,
+    call: Call<'a>,
 }
 
-impl Session<'_> {
+impl UctxCall<'_> {
     /// Calls the driver for `FWCTL_INFO`.
     pub(crate) fn info(&self, info: &mut Info) -> Result {
         // SAFETY:
         // - `call_driver!` calls the functions that the device was made with.
         // - By the type invariant, the context is open.
-        unsafe { call_driver!(self.calls.callable(), info(self.uctx.driver, info)) }
+        unsafe { call_driver!(self.call.device(), info(self.uctx.driver, info)) }
     }
 
-    /// Calls the driver for `FWCTL_RPC`; the caller has `out_len` bytes for the reply.
+    /// Calls the driver for `FWCTL_RPC`; the caller's reply buffer has `out_len` bytes.
     #[inline]
     pub(crate) fn fw_rpc(
         &self,
@@ -211,117 +223,87 @@ impl Session<'_> {
         request: &mut [u8],
         out_len: usize,
     ) -> Result<Answer> {
-        let callable = self.calls.callable();
+        let live = self.call.device();
         let uctx = self.uctx.driver;
 
-        match callable.door() {
+        match live.rust_ops() {
             // SAFETY:
             // - These are the functions that the device was made with.
             // - By the type invariant, the context is open.
-            Some(door) => Exchange::run(request, out_len, |rpc| unsafe {
-                (door.fw_rpc)(uctx, callable, scope, rpc)
+            Some(ops) => Exchange::run(request, out_len, |rpc| unsafe {
+                (ops.fw_rpc)(uctx, live, scope, rpc)
             }),
             // SAFETY:
             // - The device was made without such functions, so its driver is in C.
             // - By the type invariant, the context is open.
-            None => unsafe { export::fw_rpc(uctx, callable, scope, request, out_len) },
+            None => unsafe { c_api::fw_rpc(uctx, live, scope, request, out_len) },
         }
     }
 }
 
-/// The place of a context in its list.
-#[derive(Default)]
-struct Links {
-    is_listed: bool,
-    next: Option<NonNull<Uctx>>,
-    prev: Option<NonNull<Uctx>>,
-}
-
-/// A list of contexts, linked through themselves, so that opening a file takes one allocation.
+/// The open contexts of a device.
 ///
 /// # Invariants
 ///
-/// All contexts on the list are valid, and their `links` say that they are on it and who their
-/// neighbours are. Nobody else uses these `links`.
-pub(crate) struct Contexts {
-    first: Option<NonNull<Uctx>>,
-}
+/// - All contexts on the list are valid.
+/// - The `index` of a context on the list is its position.
+pub(crate) struct UctxList(KVVec<NonNull<Uctx>>);
 
-// SAFETY: Contexts can be used from any thread.
-unsafe impl Send for Contexts {}
+// SAFETY: A context can be used from any thread.
+unsafe impl Send for UctxList {}
 
-impl Contexts {
+impl UctxList {
+    /// The index of a context that is not on the list.
+    const NONE: usize = usize::MAX;
+
     /// Returns an empty list.
     pub(crate) fn new() -> Self {
-        // INVARIANT: There is no context on it.
-        Self { first: None }
+        // INVARIANT: There is no context on the list.
+        Self(KVVec::new())
     }
 
-    /// Returns the links of a context.
+    /// Adds `uctx`.
+    ///
+    /// Fails with [`ENOMEM`].
     ///
     /// # Safety
     ///
-    /// `uctx` must be valid, and either on this list or on none.
-    unsafe fn links(&self, uctx: NonNull<Uctx>) -> *mut Links {
-        // SAFETY: By the safety requirements.
-        unsafe { uctx.as_ref() }.links.get()
+    /// `uctx` must be on no list, and must stay valid until it is removed from this one.
+    unsafe fn push(&mut self, uctx: NonNull<Uctx>) -> Result {
+        let index = self.0.len();
+
+        self.0.push(uctx, GFP_KERNEL)?;
+        // INVARIANT: The caller promises that the context stays valid. It is the last one.
+        // SAFETY: The caller promises that the context is valid.
+        unsafe { uctx.as_ref() }.index.store(index, Relaxed);
+        Ok(())
     }
 
-    /// Puts `uctx` on the list.
-    ///
-    /// # Safety
-    ///
-    /// `uctx` must be on no list, valid, and stay valid until it is taken off this one.
-    pub(crate) unsafe fn push(&mut self, uctx: NonNull<Uctx>) {
-        let next = self.first;
-
-        // INVARIANT: The new one and its neighbour, which has no other before it, know each other.
-        // SAFETY: By the safety requirements and the type invariant both are valid, and their links
-        // are ours.
-        unsafe {
-            *self.links(uctx) = Links {
-                is_listed: true,
-                next,
-                prev: None,
-            };
-            if let Some(next) = next {
-                (*self.links(next)).prev = Some(uctx);
-            }
-        }
-        self.first = Some(uctx);
-    }
-
-    /// Takes `uctx` off the list; returns whether it was there.
-    ///
-    /// # Safety
-    ///
-    /// `uctx` must be valid, and on no other list.
-    pub(crate) unsafe fn remove(&mut self, uctx: NonNull<Uctx>) -> bool {
-        // SAFETY: By the safety requirements.
-        let links = core::mem::take(unsafe { &mut *self.links(uctx) });
-        if !links.is_listed {
+    /// Removes `uctx`. Returns whether it was on the list.
+    pub(crate) fn remove(&mut self, uctx: &Uctx) -> bool {
+        let index = uctx.index.load(Relaxed);
+        if self.0.get(index) != Some(&NonNull::from(uctx)) {
             return false;
         }
 
-        // INVARIANT: The neighbours now know each other.
-        match links.prev {
-            // SAFETY: By the type invariant.
-            Some(prev) => unsafe { (*self.links(prev)).next = links.next },
-            None => self.first = links.next,
+        // The last one takes its place.
+        let last = self.pop();
+        if let Some(last) = last.filter(|&last| last != NonNull::from(uctx)) {
+            // INVARIANT: The context was on the list, so it is valid, and its position is `index`.
+            self.0[index] = last;
+            // SAFETY: The context is on the list, so it is valid by the type invariant.
+            unsafe { last.as_ref() }.index.store(index, Relaxed);
         }
-        if let Some(next) = links.next {
-            // SAFETY: By the type invariant.
-            unsafe { (*self.links(next)).prev = links.prev };
-        }
+        uctx.index.store(Self::NONE, Relaxed);
         true
     }
 
-    /// Takes a context off the list.
+    /// Removes the last context of the list.
     pub(crate) fn pop(&mut self) -> Option<NonNull<Uctx>> {
-        let uctx = self.first?;
+        let uctx = self.0.pop()?;
 
-        // SAFETY: By the type invariant it is valid, and on this list.
-        unsafe { self.remove(uctx) };
+        // SAFETY: The context was on the list, so it is valid by the type invariant.
+        unsafe { uctx.as_ref() }.index.store(Self::NONE, Relaxed);
         Some(uctx)
     }
 }

@@ -41,8 +41,8 @@ check_version() {
 
 # check_without_ours TREE
 check_without_ours() {
-	if [[ -e $1/drivers/fwctl/main.rs ]]; then
-		die "KDIR=$1 already has our files in it (drivers/fwctl/main.rs):" \
+	if [[ -e $1/drivers/fwctl/core.rs ]]; then
+		die "KDIR=$1 already has our files in it (drivers/fwctl/core.rs):" \
 			"give a tree without them (in a git tree: git stash -u)"
 	fi
 }

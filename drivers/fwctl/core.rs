@@ -2,64 +2,62 @@
 
 //! The core of the fwctl subsystem.
 //!
-//! fwctl gives user space RPCs to the firmware inside of devices, under rules that keep the kernel
-//! safe: `/dev/fwctl/fwctlN` with two ioctls, `FWCTL_INFO` and `FWCTL_RPC`. The user's view is in
-//! `Documentation/userspace-api/fwctl/`.
+//! fwctl lets user space send RPCs to the firmware inside devices, under rules that keep the kernel
+//! safe: `/dev/fwctl/fwctlN` has two ioctls, `FWCTL_INFO` and `FWCTL_RPC`. See
+//! `Documentation/userspace-api/fwctl/` for the user's view.
 //!
 //! There are two APIs for drivers:
 //!
-//! - Rust drivers implement [`Operations`] and call [`register`]; `samples/fwctl/` has one to copy.
-//! - C drivers use `include/linux/fwctl.h`, see `export.rs`.
+//! - Rust drivers implement [`Operations`] and call [`register`]; copy the one in `samples/fwctl/`.
+//! - C drivers use `include/linux/fwctl.h`; see `c_api.rs`.
 //!
-//! # Where things are
+//! # Files
 //!
 //! From the system call down to the driver:
 //!
 //! - `file.rs`: the file operations of a node;
-//! - `ioctl.rs`: the ioctls and the size protocol that all of them share;
-//! - `info.rs`, `rpc.rs`: one ioctl each, and what a driver sees of it;
-//! - `scope.rs`: who may do what: capability and taint;
-//! - `trace.rs`: the trace events around an RPC;
+//! - `ioctl.rs`: the ioctls, and the size protocol that they share;
+//! - `info.rs`, `rpc.rs`: one ioctl each;
+//! - `scope.rs`: which capability a scope needs, and whether it taints the kernel;
+//! - `trace.rs`: the trace events of an RPC;
+//! - `exchange.rs`: what a driver sees of an ioctl;
+//! - `memory.rs`: buffers for requests;
 //! - `uctx.rs`: per-open-file state;
 //! - `registration.rs`: when the core may call into a driver, with the locks and their order;
 //! - `binding.rs`: what ends the registration of a Rust driver;
-//! - `device.rs`, `class.rs`: the device itself, its memory, name and number, and its class;
-//! - `door.rs`: how the core calls a driver, whichever API it uses;
-//! - `operations.rs`, `export.rs`: the Rust API and the C API.
+//! - `device.rs`, `class.rs`: the device and its class;
+//! - `ops.rs`: how the core calls a driver, whichever API it uses;
+//! - `driver.rs`, `c_api.rs`: the Rust API and the C API;
+//! - `shim.rs`: C helpers, implemented in `shim.c`.
 //!
-//! At the bottom, `request.rs` and `buffer.rs` (memory for requests and replies), `user.rs` (user
-//! space memory) and `shim.rs` (C helpers, implemented in `shim.c`).
+//! The crate root is not called `main.rs` because `main.c`, the core in C that is built when
+//! `CONFIG_FWCTL_RUST` is off, makes `main.o`.
 
 #![crate_name = "fwctl"]
 
-use kernel::{
-    chrdev,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 mod binding;
-mod buffer;
+mod c_api;
 mod class;
 mod device;
-mod door;
-mod export;
+mod driver;
+mod exchange;
 mod file;
 mod info;
 mod ioctl;
-mod operations;
+mod memory;
+mod ops;
 mod registration;
-mod request;
 mod rpc;
 mod scope;
 mod shim;
 mod trace;
 mod uctx;
-mod user;
 
 pub use crate::{
     device::Device,
-    info::Info,
-    operations::{
+    driver::{
         register,
         Context,
         DeviceType,
@@ -67,7 +65,8 @@ pub use crate::{
         Registration,
         UnregisteredDevice, //
     },
-    rpc::{
+    exchange::{
+        Info,
         Reply,
         Response,
         Rpc,
@@ -76,13 +75,13 @@ pub use crate::{
     scope::RpcScope, //
 };
 
-/// The subsystem, while it is there: the class, the device numbers, and what ends registrations.
+/// The initialised subsystem: the class, the device numbers, and the notifiers of registrations.
 struct Subsystem {
-    // Dropped in this order. No device is left when the module goes: each driver's module uses ours,
-    // and each device holds its number.
+    // Dropped in this order. No device is left when the module is unloaded: the module of each
+    // driver uses ours.
     _class: class::Registration,
     _numbers: device::Numbers,
-    _notifiers: Pin<KBox<binding::Notifiers>>,
+    _notifiers: binding::Notifiers,
 }
 
 impl Subsystem {
@@ -90,9 +89,10 @@ impl Subsystem {
     ///
     /// Must be called at most once.
     unsafe fn new() -> Result<Self> {
-        // SAFETY: The caller promises that this is the only call.
-        let notifiers = KBox::try_pin_init(unsafe { binding::Notifiers::new() }, GFP_KERNEL)?;
-        let numbers = device::Numbers::new(chrdev::Region::new(device::MAX_DEVICES, c"fwctl")?)?;
+        // SAFETY: The caller promises that this is the only call. There is no device before `Numbers`
+        // are created.
+        let notifiers = unsafe { binding::Notifiers::new() }?;
+        let numbers = device::Numbers::new(&file::OPERATIONS)?;
 
         Ok(Self {
             _class: device::CLASS.register()?,
@@ -109,10 +109,10 @@ impl Subsystem {
 #[cfg(not(MODULE))]
 #[no_mangle]
 extern "C" fn fwctl_early_init() -> kernel::ffi::c_int {
-    // SAFETY: This function is called once, and `Module::init()` leaves it to us.
+    // SAFETY: An initcall runs once, and `Module::init()` does not call it in a built-in core.
     match unsafe { Subsystem::new() } {
         Ok(subsystem) => {
-            // What is built in is never taken down.
+            // A built-in subsystem is never torn down.
             core::mem::forget(subsystem);
             0
         }
@@ -127,7 +127,7 @@ struct Module {
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let subsystem = if cfg!(MODULE) {
-            // SAFETY: A module is initialised once, and is no built-in core.
+            // SAFETY: A module is initialised once, and `fwctl_early_init()` is not compiled into it.
             Some(unsafe { Subsystem::new() }?)
         } else {
             None

@@ -2,7 +2,8 @@
 /*
  * Exports the Rust symbols of the crate fwctl to the drivers that use it.
  *
- * The list is made from the object file, see the Makefile.  The type does not matter: an export is an address.
+ * The Makefile generates the list from the object file.  The declared type
+ * does not matter: an export is an address.
  */
 #include <linux/export.h>
 

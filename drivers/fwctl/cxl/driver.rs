@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! fwctl for CXL memory devices: their Features.
+//! fwctl driver for CXL memory devices.
 //!
-//! `cxl_core` announces each memdev that has Features as an auxiliary device; this driver binds to
-//! it and makes it a fwctl device whose parent is the memdev. User space can list the Features, and
-//! get and set their values.
+//! `cxl_core` creates an auxiliary device for each memdev that has Features. This driver binds to
+//! it and registers a fwctl device whose parent is the memdev. User space can list the Features,
+//! and get and set their values.
 //!
-//! - `policy.rs`: which scope it takes to set a Feature;
+//! - `policy.rs`: the scope that setting a Feature requires;
 //! - `wire.rs`: the layouts of requests and commands;
-//! - `request.rs`: what makes a request well-formed;
-//! - `transfer.rs`: values that are larger than the mailbox;
-//! - `memdev.rs`: the functions of `cxl_core`.
+//! - `request.rs`: parsing and checking of requests;
+//! - `transfer.rs`: transfers of values that are larger than the mailbox;
+//! - `memdev.rs`: the wrapper of `cxl_core`, with all unsafe code.
 
 #![crate_name = "cxl_fwctl"]
 
@@ -59,7 +59,7 @@ use crate::{
     },
 };
 
-/// The driver of the auxiliary devices that `cxl_core` makes.
+/// The driver of the auxiliary devices that `cxl_core` creates.
 struct CxlFwctl;
 
 kernel::auxiliary_device_table!(
@@ -78,8 +78,8 @@ impl auxiliary::Driver for CxlFwctl {
         adev: &'bound auxiliary::Device<Core<'_>>,
         _info: &'bound Self::IdInfo,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        // The parent is a memdev. Its own driver may go before this one, so take it for what it is:
-        // a device that need not be bound.
+        // The parent is the memdev. Its own driver may be unbound before this one, so do not rely
+        // on the parent being bound.
         let unbound: &auxiliary::Device = adev;
 
         fwctl::register::<Uctx>(adev, unbound.parent(), ())
@@ -95,7 +95,7 @@ kernel::module_auxiliary_driver! {
     imports_ns: ["FWCTL", "CXL"],
 }
 
-/// One open file. There is nothing to know about it.
+/// One open file. The driver keeps no state for it.
 struct Uctx;
 
 impl Operations for Uctx {
@@ -116,11 +116,13 @@ impl Operations for Uctx {
         Ok(Self)
     }
 
-    /// Fails with [`EINVAL`] for a request that is not well-formed, whose reply has no room, or
-    /// that the scope does not allow, with [`EPERM`] for a Set Feature that the kernel keeps to
-    /// itself, and if the device gives no answer. If it does, that it refused is for the reply to
-    /// say. A value that takes several commands is given up between two of them with [`ENODEV`] if
-    /// the device is being unregistered, and with [`EINTR`] if the caller was killed.
+    /// Fails with [`EINVAL`] if the request is malformed, the reply buffer is too small, or the
+    /// scope does not allow the command. Fails with [`EPERM`] for setting a Feature that the kernel
+    /// reserves for itself, and with the error of the transport if the device does not answer. A
+    /// refusal by the device is a reply.
+    ///
+    /// A value that takes several commands is abandoned between two of them with [`ENODEV`] if the
+    /// device is being unregistered, and with [`EINTR`] if the caller is killed.
     fn fw_rpc<'a>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
@@ -138,10 +140,10 @@ impl Operations for Uctx {
     }
 }
 
-/// Where the payload of a reply begins.
+/// Offset of the payload in a reply.
 const PAYLOAD: usize = size_of::<RpcOut>();
 
-/// Lists Features, without asking the device: what it said when it was probed.
+/// Lists Features. Sends no command: `cxl_core` has read the list at probe.
 fn get_supported<'a>(
     memdev: &Memdev<'_>,
     input: &GetSupportedIn,
@@ -172,7 +174,7 @@ fn get_supported<'a>(
     Ok(rpc.reply(reply))
 }
 
-/// Reads the value of a Feature, or a part of it.
+/// Reads the value of a Feature or a part of it.
 fn get<'a>(
     memdev: &Memdev<'_>,
     check: impl Fn() -> Result,
@@ -196,9 +198,10 @@ fn get<'a>(
     Ok(rpc.reply(reply))
 }
 
-/// Sets the value of a Feature, or a part of it.
+/// Sets the value of a Feature or a part of it.
 ///
-/// `command` is where the request has the head that was read as `input`, and the data.
+/// `command` is the range of the command in the request: the header, which was parsed as `input`,
+/// and the data.
 fn set<'a>(
     memdev: &Memdev<'_>,
     check: impl Fn() -> Result,
@@ -226,13 +229,13 @@ fn set<'a>(
     }
 }
 
-/// Replies with nothing but a return code, where the request was: all requests are longer.
+/// Replies with only a return code, in the buffer of the request: every request is larger.
 fn status(mut rpc: Rpc<'_>, code: ReturnCode) -> Result<Response<'_>> {
     write(&RpcOut::new(0, code)?, rpc.request_mut())?;
     rpc.in_place(PAYLOAD)
 }
 
-/// Writes `value` to the front of `out`, and returns what is behind it.
+/// Writes `value` to the front of `out` and returns the rest.
 fn write<'a, T: IntoBytes + zerocopy::Immutable>(
     value: &T,
     out: &'a mut [u8],

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The Features of a memdev, and its mailbox.
+//! Wrapper of `cxl_core`: the Features of a memdev, and its mailbox.
 //!
-//! All unsafe code of the driver is here; it is about the functions that `cxl_core` has for it in
+//! All unsafe code of the driver is here. It calls functions that `cxl_core` declares in
 //! [`include/cxl/features.h`](srctree/include/cxl/features.h).
 
 use core::{
@@ -37,7 +37,7 @@ const _: () = {
     assert!(size_of::<bindings::uuid_t>() == size_of::<Uuid>());
 };
 
-/// The Features of a memdev, for as long as `cxl_core` announces them to the driver.
+/// The Features of a memdev, while its auxiliary device is bound to this driver.
 ///
 /// # Invariants
 ///
@@ -49,16 +49,19 @@ pub(crate) struct Memdev<'bound> {
     _host: PhantomData<&'bound auxiliary::Device<Bound>>,
 }
 
-// SAFETY: The functions of `cxl_core` can be called from any thread.
+// SAFETY: The functions of `cxl_core` may be called from any thread, and `entries` is plain data
+// that nothing writes.
 unsafe impl Send for Memdev<'_> {}
-// SAFETY: The functions of `cxl_core` that need no lock only read what does not change any more.
-// Those that need one are called by `Locked`, of which there is at most one at a time.
+// SAFETY:
+// - The functions of `cxl_core` that require no lock only read data that does not change.
+// - Those that require the lock are called only through `Locked`, which exists only while the
+//   current task holds it.
 unsafe impl Sync for Memdev<'_> {}
 
 impl<'bound> Memdev<'bound> {
-    /// Finds the memdev behind an auxiliary device.
+    /// Returns the memdev of an auxiliary device.
     ///
-    /// Fails with [`ENODEV`] if `cxl_core` did not make the device to announce Features.
+    /// Fails with [`ENODEV`] if `cxl_core` did not create the device for this driver.
     pub(crate) fn new(host: &'bound auxiliary::Device<Bound>) -> Result<Self> {
         // CAST: `auxiliary::Device` is a transparent wrapper of `struct auxiliary_device`.
         let adev = ptr::from_ref(host)
@@ -67,23 +70,27 @@ impl<'bound> Memdev<'bound> {
 
         // SAFETY:
         // - `adev` is valid, since `host` is a reference to it.
-        // - It is bound, by the type of `host`.
+        // - It is bound, as the type of `host` proves.
         let features = unsafe { bindings::cxl_fwctl_to_cxlfs(adev) };
         let features = NonNull::new(features).ok_or(ENODEV)?;
 
         let mut count = 0;
-        // SAFETY: `features` is valid, and so is `count` for writing.
+        // SAFETY:
+        // - `features` is valid while `host` is bound, since `cxl_fwctl_to_cxlfs()` returned it.
+        // - `count` is a local variable, so it is valid for writing.
         let entries = unsafe { bindings::cxl_fwctl_entries(features.as_ptr(), &mut count) };
         // CAST: `FeatureEntry` has the layout of `struct cxl_feat_entry`.
         let entries = entries.cast::<FeatureEntry>();
         // SAFETY:
-        // - `cxl_core` has initialised `count` entries there, in one allocation. Any alignment will
-        //   do for them.
-        // - It does not change them, nor free them before the device is unbound, which is not
-        //   before the end of `'bound`.
+        // - `entries` is not null and valid for reading `count` initialised entries, which are in
+        //   one allocation of `cxl_core`.
+        // - It is aligned, since the alignment of `FeatureEntry` is 1.
+        // - `cxl_core` neither changes the entries nor frees them while the device is bound, which
+        //   it is for `'bound`.
         let entries = unsafe { slice::from_raw_parts(entries, count) };
 
-        // INVARIANT: `features` is what `cxl_core` returned for `host`, which is bound for `'bound`.
+        // INVARIANT: `features` is from `cxl_fwctl_to_cxlfs()` for `host`, which is bound for
+        // `'bound`.
         Ok(Self {
             features,
             entries,
@@ -91,17 +98,17 @@ impl<'bound> Memdev<'bound> {
         })
     }
 
-    /// Returns what the device said about its Features.
+    /// Returns the entries of all Features of the device.
     pub(crate) fn entries(&self) -> &'bound [FeatureEntry] {
         self.entries
     }
 
-    /// Returns what the device said about one of its Features.
+    /// Returns the entry of a Feature, if the device has it.
     pub(crate) fn entry(&self, uuid: &Uuid) -> Option<&'bound FeatureEntry> {
         self.entries.iter().find(|entry| entry.uuid == *uuid)
     }
 
-    /// Does the device have the command Set Feature?
+    /// Returns whether the device supports Set Feature.
     pub(crate) fn has_set(&self) -> bool {
         // SAFETY: `features` is valid by the type invariant.
         let capability = unsafe { bindings::cxl_fwctl_feat_cap(self.features.as_ptr()) };
@@ -109,17 +116,16 @@ impl<'bound> Memdev<'bound> {
         capability >= bindings::cxl_features_capability_CXL_FEATURES_RW
     }
 
-    /// Locks the mailbox against other transfers of Features, those of the kernel included.
+    /// Locks the mailbox against other transfers of Features, including those of the kernel.
     ///
-    /// Sleeps until they are done; fails with [`EINTR`] if the current task is killed meanwhile.
-    /// Must not be called with the lock held.
+    /// May sleep. Fails with [`EINTR`] if the current task is killed while it waits. Must not be
+    /// called with the lock held.
     ///
-    /// A waiter cannot be told that the device is being unregistered, and need not be: the lock is
-    /// held either by an RPC of this device, which then stops after the part that it is at, or by
-    /// the kernel's own users, whose values take one command. So the caller only has to check
-    /// whether the device is going once it has the lock.
+    /// Unregistration does not interrupt the wait. It need not: the lock is held either by an RPC
+    /// of this device, which stops after its current part, or by an in-kernel user, whose values
+    /// take one command. Callers must check for unregistration after they took the lock.
     pub(crate) fn lock(&self) -> Result<Locked<'_>> {
-        // SAFETY: `features` is valid by the type invariant.
+        // SAFETY: `features` is valid by the type invariant, and the caller does not hold the lock.
         to_result(unsafe { bindings::cxl_fwctl_lock(self.features.as_ptr()) })?;
 
         // INVARIANT: The lock was taken above.
@@ -130,20 +136,20 @@ impl<'bound> Memdev<'bound> {
     }
 }
 
-/// Does the kernel keep this Feature to itself, so that user space must not change it?
+/// Returns whether the kernel reserves the Feature for itself, so user space must not change it.
 pub(crate) fn is_exclusive(uuid: &Uuid) -> bool {
     let uuid = bindings::uuid_t { b: uuid.0 };
 
-    // SAFETY: `uuid` is valid for reading, the function asks for nothing else.
+    // SAFETY: `uuid` is a local variable, so it is valid for reading.
     unsafe { bindings::cxl_fwctl_exclusive(&uuid) }
 }
 
-/// Why a command has no result.
+/// Reason why a command has no result.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The device answered, and refused. That is the result of the RPC.
+    /// The device answered with an error. The RPC succeeds and replies with this code.
     Refused(ReturnCode),
-    /// There is no answer: the RPC fails.
+    /// The device did not answer. The RPC fails with this error.
     Undelivered(Error),
 }
 
@@ -153,27 +159,27 @@ impl From<Error> for Failure {
     }
 }
 
-/// What can be asked of the mailbox, once its [lock](Memdev::lock) is held.
+/// Commands of a mailbox whose [lock](Memdev::lock) is held.
 ///
-/// [`transfer`](crate::transfer) is written in terms of it.
+/// A trait, so tests of [`transfer`](crate::transfer) can use a fake mailbox.
 pub(crate) trait Mailbox {
-    /// Returns how many bytes one command can carry in either direction.
+    /// Returns the maximum size of the payload of a command, in either direction.
     fn payload_size(&self) -> usize;
 
-    /// Sends one Get Feature command and returns how many bytes the device put into `out`.
+    /// Sends one Get Feature command. Returns the number of bytes that were written to `out`.
     fn get(&mut self, input: &GetFeatureIn, out: &mut [u8]) -> Result<usize, Failure>;
 
     /// Sends one Set Feature command: a [`SetFeatureIn`](crate::wire::SetFeatureIn) and its data.
     ///
-    /// If a part of a transfer fails, the transfer has been aborted, or will be before the next one
-    /// begins: `cxl_core` does that for all users of the mailbox.
+    /// If a part of a transfer fails, `cxl_core` aborts the transfer, at the latest before the next
+    /// one begins.
     fn set(&mut self, input: &mut [u8]) -> Result<(), Failure>;
 
-    /// Aborts the transfer whose parts were sent so far, now or before the next one begins.
+    /// Aborts the current transfer, at the latest before the next one begins.
     fn abort(&mut self);
 }
 
-/// The mailbox, while nobody else transfers Features. Commands may sleep.
+/// The mailbox while it is locked against other transfers of Features. Commands may sleep.
 ///
 /// # Invariants
 ///
@@ -191,16 +197,16 @@ impl Mailbox for Locked<'_> {
         unsafe { bindings::cxl_fwctl_payload_size(self.memdev.features.as_ptr()) }
     }
 
-    /// Fails with [`E2BIG`] if `out` is larger than the mailbox, and with what the transport of the
-    /// mailbox fails with: [`ETIMEDOUT`], [`EBUSY`].
+    /// Fails with [`E2BIG`] if `out` is larger than the mailbox, and with the errors of its
+    /// transport, such as [`ETIMEDOUT`] and [`EBUSY`].
     fn get(&mut self, input: &GetFeatureIn, out: &mut [u8]) -> Result<usize, Failure> {
         let mut len = out.len();
 
         // CAST: `GetFeatureIn` has the layout of `struct cxl_mbox_get_feat_in`.
         // SAFETY:
-        // - `features` is valid and locked by the type invariants.
-        // - `input` is valid for reading, and the C type has no alignment either.
-        // - `out` is valid for writing `len` bytes.
+        // - `features` is valid by the type invariant of `Memdev`, and locked by that of `Locked`.
+        // - `input` is valid for reading, and the alignment of the C type is 1, too.
+        // - `out` is valid for writing `len` bytes, and `len` for reading and writing.
         let rc = unsafe {
             bindings::cxl_fwctl_get_part(
                 self.memdev.features.as_ptr(),
@@ -217,8 +223,8 @@ impl Mailbox for Locked<'_> {
     /// Fails like [`Locked::get`].
     fn set(&mut self, input: &mut [u8]) -> Result<(), Failure> {
         // SAFETY:
-        // - `features` is valid and locked by the type invariants.
-        // - `input` is valid for its length.
+        // - `features` is valid by the type invariant of `Memdev`, and locked by that of `Locked`.
+        // - `input` is valid for reading and writing `input.len()` bytes.
         let rc = unsafe {
             bindings::cxl_fwctl_set_part(
                 self.memdev.features.as_ptr(),
@@ -230,20 +236,23 @@ impl Mailbox for Locked<'_> {
     }
 
     fn abort(&mut self) {
-        // SAFETY: `features` is valid and locked by the type invariants.
+        // SAFETY: `features` is valid by the type invariant of `Memdev`, and locked by that of
+        // `Locked`.
         unsafe { bindings::cxl_fwctl_abort(self.memdev.features.as_ptr()) };
     }
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants, `features` is valid, and the current task has the lock,
-        // which nobody else will release.
+        // SAFETY:
+        // - `features` is valid by the type invariant of `Memdev`.
+        // - The current task holds the lock, and nothing else releases it, by the type invariant of
+        //   `Locked`.
         unsafe { bindings::cxl_fwctl_unlock(self.memdev.features.as_ptr()) };
     }
 }
 
-/// Reads the result of a command: a return code of the device, or a negative errno.
+/// Interprets the result of a command: a return code of the device, or a negative errno.
 fn answer(rc: c_int) -> Result<(), Failure> {
     if rc < 0 {
         return Err(Failure::Undelivered(Error::from_errno(rc)));

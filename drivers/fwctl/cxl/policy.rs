@@ -1,64 +1,64 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Who may change a Feature.
+//! Policy: the scope that setting a Feature requires.
 //!
-//! A device says of each Feature what setting it has an effect on. That decides which scope an RPC
-//! needs, see [`EFFECTS`]; what the table does not allow is refused.
+//! A device lists the effects of setting each of its Features. [`EFFECTS`] maps an effect to the
+//! least scope that allows it. Everything that the table does not allow is refused.
 
 use fwctl::RpcScope;
 use kernel::prelude::*;
 
 use crate::wire::FeatureEntry;
 
-/// What one effect means for user space that wants to have it.
+/// How an effect decides on setting a Feature.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// Not an effect on anything: needs nothing, allows nothing.
+    /// Describes no change: neither requires a scope nor allows anything.
     Neutral,
-    /// Needs at least this scope.
+    /// Requires at least this scope.
     Needs(RpcScope),
-    /// Not available.
+    /// Not allowed in any scope.
     Refused,
 }
 
-/// The effects by their bits, CXL specification 3.2, table 8-87.
+/// The effects by bit number, CXL specification 3.2, table 8-87.
 ///
-/// What changes at once can pull something away from under the kernel and takes the highest scope.
-/// So does the security state, which decides who may read and erase the memory. What waits for a
-/// reset can only be prepared.
+/// Immediate changes can disrupt in-kernel users of the memory and require the highest scope. So
+/// does the security state, which controls who may read and erase the memory. A change that takes
+/// effect at a reset disrupts nothing before it.
 const EFFECTS: [Effect; 16] = {
     use Effect::*;
 
     [
-        Needs(RpcScope::DebugWrite),     // Configuration, at a cold reset.
-        Needs(RpcScope::DebugWriteFull), // Configuration, at once.
-        Needs(RpcScope::DebugWriteFull), // Data, at once.
-        Needs(RpcScope::DebugWriteFull), // Policy, at once.
-        Needs(RpcScope::DebugWriteFull), // Log, at once.
-        Needs(RpcScope::DebugWriteFull), // Security state.
-        Refused,                         // In the background: nobody knows for how long.
-        Neutral,                         // Also on the secondary mailbox.
-        Neutral,                         // What is in the background can be aborted.
+        Needs(RpcScope::DebugWrite),     // Configuration change at a cold reset.
+        Needs(RpcScope::DebugWriteFull), // Immediate configuration change.
+        Needs(RpcScope::DebugWriteFull), // Immediate data change.
+        Needs(RpcScope::DebugWriteFull), // Immediate policy change.
+        Needs(RpcScope::DebugWriteFull), // Immediate log change.
+        Needs(RpcScope::DebugWriteFull), // Security state change.
+        Refused,                         // Background operation, of unknown duration.
+        Neutral,                         // Supported on the secondary mailbox.
+        Neutral,                         // The background operation can be aborted.
         Neutral,                         // `RESETS_ARE_VALID`.
-        Needs(RpcScope::DebugWrite),     // Configuration, at a conventional reset.
-        Needs(RpcScope::DebugWrite),     // Configuration, at a CXL reset.
-        Refused,                         // Reserved, like those that follow: nobody knows
-        Refused,                         // yet what they stand for.
+        Needs(RpcScope::DebugWrite),     // Configuration change at a conventional reset.
+        Needs(RpcScope::DebugWrite),     // Configuration change at a CXL reset.
+        Refused,                         // Reserved, as all bits below.
+        Refused,
         Refused,
         Refused,
     ]
 };
 
-/// The effect bit without which [`RESETS`] mean nothing.
+/// The effect bit that declares the bits in [`RESETS`] valid.
 const RESETS_ARE_VALID: u16 = 1 << 9;
 
-/// The effects at a conventional reset and at a CXL reset.
+/// The effect bits of changes at a conventional reset and at a CXL reset.
 const RESETS: u16 = 1 << 10 | 1 << 11;
 
-/// Returns the scope that setting a Feature with these effects needs.
+/// Returns the least scope that allows setting a Feature with these effects.
 ///
-/// `None` if no scope is enough: for an effect that is not available, and where there is none at
-/// all. A Feature that is set and has no effect is a bug in the device.
+/// Returns `None` if no scope does: if an effect is refused, or if there is none. A changeable
+/// Feature without effects is a bug in the device.
 fn needed_scope(effects: u16) -> Option<RpcScope> {
     let effects = match effects & RESETS_ARE_VALID {
         0 => effects & !RESETS,
@@ -80,11 +80,11 @@ fn needed_scope(effects: u16) -> Option<RpcScope> {
     needed
 }
 
-/// Decides whether an RPC of `scope` may set the Feature.
+/// Checks whether an RPC of `scope` may set the Feature.
 ///
-/// Fails with [`EPERM`], whatever the scope, if the Feature is the kernel's own, and else with
-/// [`EINVAL`] if the device does not let it be changed, or its effects need a higher scope or are
-/// not available.
+/// Fails with [`EPERM`] in every scope if the kernel reserves the Feature for itself. Fails with
+/// [`EINVAL`] if the device does not allow the Feature to be changed, or if its effects require a
+/// higher scope or are refused.
 pub(crate) fn may_set(entry: &FeatureEntry, is_exclusive: bool, scope: RpcScope) -> Result {
     if is_exclusive {
         return Err(EPERM);
@@ -109,7 +109,7 @@ mod tests {
         FeatureEntry::read_from_bytes(&bytes).map_err(|_| EINVAL)
     }
 
-    /// The policy once more, by masks instead of by bits.
+    /// Derives the policy a second time, by masks instead of by bit numbers.
     fn expected(effects: u16, scope: RpcScope) -> bool {
         const BACKGROUND_AND_RESERVED: u16 = 0xf040;
         const IMMEDIATE_AND_SECURITY: u16 = 0x003e;
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_own() -> Result {
+    fn exclusive_features() -> Result {
         for flags in [0, 1] {
             for effects in [0, 1, 2, 0x40, 0x8000] {
                 for scope in RpcScope::ALL {
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn not_changeable() -> Result {
-        // All flags but the one that says so.
+        // All flags except the one for changeable Features.
         for scope in RpcScope::ALL {
             assert_eq!(may_set(&entry(0xfe, 1)?, false, scope), Err(EINVAL));
         }

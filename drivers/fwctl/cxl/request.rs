@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Requests of user space: reads one, and checks that it is well-formed.
+//! Parsing and checking of requests from user space.
 
 use core::ops::Range;
 
@@ -13,30 +13,30 @@ use crate::wire::{
     SetFeatureIn, //
 };
 
-/// Features are addressed by 16-bit offsets: no byte lies at or beyond this one.
+/// Size of the address space of a Feature, whose offsets have 16 bits.
 const ADDRESS_SPACE: usize = 1 << 16;
 
-/// One request of user space, understood and well-formed.
+/// A well-formed request.
 pub(crate) enum Request {
-    /// The list of the device's Features.
+    /// Lists the Features of the device.
     GetSupported(GetSupportedIn),
-    /// The value of a Feature; at least one byte, and all within the space of Features.
+    /// Reads a Feature: at least one byte, and none beyond the address space.
     Get(GetFeatureIn),
-    /// A new value for a Feature; at least one byte, and all within the space of Features.
+    /// Sets a Feature: at least one byte, and none beyond the address space.
     Set {
-        /// The head of the command.
+        /// Header of the command.
         input: SetFeatureIn,
-        /// Where the whole command lies in the request: head and data.
+        /// Range of the whole command, header and data, in the request.
         command: Range<usize>,
     },
 }
 
 impl Request {
-    /// Reads a request.
+    /// Parses a request.
     ///
-    /// Fails with [`EINVAL`] for a command that is unknown or not of its size, for reserved bits
-    /// that are set, for a Set Feature that is only a part of a transfer, and for bytes that no
-    /// Feature can have. What lies behind the command is ignored.
+    /// Fails with [`EINVAL`] for an unknown opcode, a wrong size, reserved bits that are set, a Set
+    /// Feature that is only a part of a transfer, and bytes beyond the address space. Data after
+    /// the command is ignored.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let (rpc, payload) = RpcIn::read_from_prefix(bytes).map_err(|_| EINVAL)?;
 
@@ -54,7 +54,7 @@ impl Request {
         }
     }
 
-    /// Reads a Get Supported Features.
+    /// Parses a Get Supported Features.
     fn parse_get_supported(payload: &[u8]) -> Result<Self> {
         let input = GetSupportedIn::read_from_bytes(payload).map_err(|_| EINVAL)?;
 
@@ -64,7 +64,7 @@ impl Request {
         Ok(Self::GetSupported(input))
     }
 
-    /// Reads a Get Feature.
+    /// Parses a Get Feature.
     fn parse_get(payload: &[u8]) -> Result<Self> {
         let input = GetFeatureIn::read_from_bytes(payload).map_err(|_| EINVAL)?;
 
@@ -74,11 +74,11 @@ impl Request {
         Ok(Self::Get(input))
     }
 
-    /// Reads a Set Feature, whose data is what follows its head.
+    /// Parses a Set Feature: all that follows its header is data.
     fn parse_set(payload: &[u8]) -> Result<Self> {
         let (input, data) = SetFeatureIn::read_from_prefix(payload).map_err(|_| EINVAL)?;
 
-        // Neither an action other than "full", which is 0, nor a bit that is not defined.
+        // The action must be `Transfer::Full`, which is 0, and `SAVED` is the only valid flag.
         if input.flags.get() & !SetFeatureIn::SAVED != 0 || input.reserved != [0; 9] {
             return Err(EINVAL);
         }
@@ -99,8 +99,8 @@ mod tests {
     use super::*;
     use crate::wire::Uuid;
 
-    /// Well-formed requests; what the words mean is written out once more, by hand.
-    struct Words {
+    /// A request by fields, with a separate encoding of the layouts.
+    struct Raw {
         opcode: u32,
         flags: u32,
         op_size: Option<u32>,
@@ -108,7 +108,7 @@ mod tests {
         payload: KVec<u8>,
     }
 
-    impl Words {
+    impl Raw {
         fn new(opcode: u32, parts: &[&[u8]]) -> Result<Self> {
             let mut payload = KVec::new();
             for part in parts {
@@ -159,18 +159,18 @@ mod tests {
         }
     }
 
-    fn refused(words: Words) -> bool {
-        matches!(words.parse(), Err(error) if error == EINVAL)
+    fn refused(raw: Raw) -> bool {
+        matches!(raw.parse(), Err(error) if error == EINVAL)
     }
 
     #[test]
     fn well_formed() -> Result {
-        let Request::GetSupported(input) = Words::get_supported()?.parse()? else {
+        let Request::GetSupported(input) = Raw::get_supported()?.parse()? else {
             return Err(EINVAL);
         };
         assert_eq!((input.entries(), input.start()), (256 / 48, 2));
 
-        let Request::Get(input) = Words::get(0x1234, 9)?.parse()? else {
+        let Request::Get(input) = Raw::get(0x1234, 9)?.parse()? else {
             return Err(EINVAL);
         };
         assert_eq!(input.uuid, Uuid([7; 16]));
@@ -179,7 +179,7 @@ mod tests {
             (0x1234, 9, 2)
         );
 
-        let Request::Set { input, command } = Words::set(8, 0x1234, &[3; 5])?.parse()? else {
+        let Request::Set { input, command } = Raw::set(8, 0x1234, &[3; 5])?.parse()? else {
             return Err(EINVAL);
         };
         assert_eq!(input.uuid(), &Uuid([7; 16]));
@@ -191,9 +191,9 @@ mod tests {
     #[test]
     fn opcode_has_32_bits() -> Result {
         for opcode in [0, 0x4ff, 0x503, 0x1_0500, 0x8000_0501, u32::MAX] {
-            assert!(refused(Words {
+            assert!(refused(Raw {
                 opcode,
-                ..Words::get_supported()?
+                ..Raw::get_supported()?
             }));
         }
         Ok(())
@@ -202,28 +202,28 @@ mod tests {
     #[test]
     fn header_is_checked() -> Result {
         for make in [
-            Words::get_supported as fn() -> Result<Words>,
-            || Words::get(0, 4),
-            || Words::set(0, 0, &[1]),
+            Raw::get_supported as fn() -> Result<Raw>,
+            || Raw::get(0, 4),
+            || Raw::set(0, 0, &[1]),
         ] {
             assert!(make()?.parse().is_ok());
-            assert!(refused(Words {
+            assert!(refused(Raw {
                 flags: 1,
                 ..make()?
             }));
-            assert!(refused(Words {
+            assert!(refused(Raw {
                 reserved1: 1 << 31,
                 ..make()?
             }));
-            // More than there is.
+            // Larger than the payload.
             let len = make()?.payload.len() as u32;
             for op_size in [len + 1, u32::MAX] {
-                assert!(refused(Words {
+                assert!(refused(Raw {
                     op_size: Some(op_size),
                     ..make()?
                 }));
             }
-            assert!(refused(Words {
+            assert!(refused(Raw {
                 op_size: Some(0),
                 ..make()?
             }));
@@ -236,35 +236,33 @@ mod tests {
 
     #[test]
     fn sizes_are_exact() -> Result {
-        for make in [Words::get_supported as fn() -> Result<Words>, || {
-            Words::get(0, 4)
-        }] {
+        for make in [Raw::get_supported as fn() -> Result<Raw>, || Raw::get(0, 4)] {
             let mut long = make()?;
             long.payload.push(0, GFP_KERNEL)?;
             assert!(refused(long));
 
-            // But what lies behind the command does not count.
+            // Data after the command is ignored.
             let mut tail = make()?;
             tail.op_size = Some(tail.payload.len() as u32);
             tail.payload.push(1, GFP_KERNEL)?;
             assert!(tail.parse().is_ok());
         }
-        // Nothing to set.
-        assert!(refused(Words::set(0, 0, &[])?));
+        // No data.
+        assert!(refused(Raw::set(0, 0, &[])?));
         Ok(())
     }
 
     #[test]
     fn reserved_is_checked() -> Result {
         for byte in 6..8 {
-            let mut words = Words::get_supported()?;
-            words.payload[byte] = 1;
-            assert!(refused(words));
+            let mut raw = Raw::get_supported()?;
+            raw.payload[byte] = 1;
+            assert!(refused(raw));
         }
         for byte in 23..32 {
-            let mut words = Words::set(0, 0, &[1])?;
-            words.payload[byte] = 1;
-            assert!(refused(words));
+            let mut raw = Raw::set(0, 0, &[1])?;
+            raw.payload[byte] = 1;
+            assert!(refused(raw));
         }
         Ok(())
     }
@@ -272,32 +270,32 @@ mod tests {
     #[test]
     fn only_full_transfers() -> Result {
         for bit in 0..32 {
-            let words = Words::set(1 << bit, 0, &[1])?;
-            assert_eq!(words.parse().is_ok(), bit == 3);
+            let raw = Raw::set(1 << bit, 0, &[1])?;
+            assert_eq!(raw.parse().is_ok(), bit == 3);
         }
         for action in 1..8 {
-            assert!(refused(Words::set(8 | action, 0, &[1])?));
+            assert!(refused(Raw::set(8 | action, 0, &[1])?));
         }
         Ok(())
     }
 
     #[test]
     fn nothing_beyond_64k() -> Result {
-        assert!(refused(Words::get(0, 0)?));
-        assert!(Words::get(0, u16::MAX)?.parse().is_ok());
-        assert!(Words::get(1, u16::MAX)?.parse().is_ok());
-        assert!(refused(Words::get(2, u16::MAX)?));
-        assert!(Words::get(u16::MAX, 1)?.parse().is_ok());
-        assert!(refused(Words::get(u16::MAX, 2)?));
+        assert!(refused(Raw::get(0, 0)?));
+        assert!(Raw::get(0, u16::MAX)?.parse().is_ok());
+        assert!(Raw::get(1, u16::MAX)?.parse().is_ok());
+        assert!(refused(Raw::get(2, u16::MAX)?));
+        assert!(Raw::get(u16::MAX, 1)?.parse().is_ok());
+        assert!(refused(Raw::get(u16::MAX, 2)?));
 
-        assert!(Words::set(0, u16::MAX, &[1])?.parse().is_ok());
-        assert!(refused(Words::set(0, u16::MAX, &[1, 2])?));
+        assert!(Raw::set(0, u16::MAX, &[1])?.parse().is_ok());
+        assert!(refused(Raw::set(0, u16::MAX, &[1, 2])?));
         let mut data = KVec::new();
         data.resize(ADDRESS_SPACE, 0, GFP_KERNEL)?;
-        assert!(Words::set(0, 0, &data)?.parse().is_ok());
-        assert!(refused(Words::set(0, 1, &data)?));
+        assert!(Raw::set(0, 0, &data)?.parse().is_ok());
+        assert!(refused(Raw::set(0, 1, &data)?));
         data.push(0, GFP_KERNEL)?;
-        assert!(refused(Words::set(0, 0, &data)?));
+        assert!(refused(Raw::set(0, 0, &data)?));
         Ok(())
     }
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Values that are larger than the mailbox.
+//! Transfers of values that are larger than the mailbox.
 //!
-//! Get Feature takes an offset, so that any part of a value can be asked for. Set Feature has
-//! transfers: the device collects the parts, and the value changes with the last one. What becomes
-//! of a transfer that fails is decided in `cxl_core`, for the kernel's own users as well.
+//! Get Feature takes an offset, so a value can be read in parts. Set Feature has transfers: the
+//! device collects the parts, and the value changes with the last one. `cxl_core` handles transfers
+//! that fail, also for in-kernel users.
 //!
-//! A value takes up to 64 KiB, a part up to 2 seconds. So before each part, a function of the
-//! caller decides whether to go on: it fails when the device is being unregistered or the program
-//! was killed.
+//! A value has up to 64 KiB, and a part can take 2 seconds. The caller passes a function that runs
+//! before each part and ends the transfer by failing, so that neither unregistration nor the end of
+//! a killed program waits for the whole value.
 
 use kernel::prelude::*;
 
@@ -24,13 +24,14 @@ use crate::{
     },
 };
 
-/// Bytes of every Set Feature command that are not data.
-const HEAD: usize = size_of::<SetFeatureIn>();
+/// Size of the header of a Set Feature command.
+const HEADER: usize = size_of::<SetFeatureIn>();
 
-/// Reads the part of a Feature that `input` asks for, at most `out` bytes of it.
+/// Reads the part of a Feature that `input` requests, at most `out.len()` bytes.
 ///
-/// Returns how many bytes of `out` are read; the device gives fewer where the Feature ends. If it
-/// refuses any part, there is nothing. Fails with the error of `check` if that fails before a part.
+/// Returns the number of bytes read into `out`, which is smaller if the Feature ends there. Fails
+/// as a whole if the device refuses any part, and with the error of `check` if that fails before
+/// one.
 pub(crate) fn get<M: Mailbox>(
     mailbox: &mut M,
     check: impl Fn() -> Result,
@@ -52,32 +53,31 @@ pub(crate) fn get<M: Mailbox>(
     Ok(done)
 }
 
-/// Sets a Feature by `command`: `input`, and behind it the data.
+/// Sets a Feature by `command`, which is `input` followed by the data. Overwrites `command`.
 ///
-/// Clobbers `command`. If it takes several parts, and one of them fails, the device drops the
-/// others, at the latest before the next transfer. So it does if `check` fails before a part, whose
-/// error this then fails with. Fails with [`EINVAL`] if there is no data or the mailbox has no room
-/// for any.
+/// If one of several parts fails, the device discards the others, at the latest before the next
+/// transfer. The same happens if `check` fails before a part, and its error is returned. Fails with
+/// [`EINVAL`] if there is no data, or if the mailbox is too small for any.
 pub(crate) fn set<M: Mailbox>(
     mailbox: &mut M,
     check: impl Fn() -> Result,
     input: &SetFeatureIn,
     command: &mut [u8],
 ) -> Result<(), Failure> {
-    let room = mailbox
+    let capacity = mailbox
         .payload_size()
-        .checked_sub(HEAD)
-        .filter(|&room| room > 0)
+        .checked_sub(HEADER)
+        .filter(|&capacity| capacity > 0)
         .ok_or(EINVAL)?;
     let total = command
         .len()
-        .checked_sub(HEAD)
+        .checked_sub(HEADER)
         .filter(|&total| total > 0)
         .ok_or(EINVAL)?;
 
     let mut sent = 0;
     while sent < total {
-        let len = room.min(total - sent);
+        let len = capacity.min(total - sent);
         let action = match (sent == 0, sent + len == total) {
             (true, true) => Transfer::Full,
             (true, false) => Transfer::Initiate,
@@ -85,10 +85,10 @@ pub(crate) fn set<M: Mailbox>(
             (false, true) => Transfer::Finish,
         };
 
-        // Each part has its head right before its data, where the last bytes of the part before
-        // were.
-        let part = &mut command[sent..sent + HEAD + len];
-        if let Err(error) = check().and_then(|()| write_head(part, input, action, sent)) {
+        // The header of each part must be right before its data. It overwrites the end of the
+        // previous part.
+        let part = &mut command[sent..sent + HEADER + len];
+        if let Err(error) = check().and_then(|()| write_header(part, input, action, sent)) {
             if sent > 0 {
                 mailbox.abort();
             }
@@ -101,8 +101,8 @@ pub(crate) fn set<M: Mailbox>(
     Ok(())
 }
 
-/// Writes the head for the data that lies `skip` bytes behind the first.
-fn write_head(part: &mut [u8], input: &SetFeatureIn, action: Transfer, skip: usize) -> Result {
+/// Writes the header of the part whose data starts at the byte numbered `skip`.
+fn write_header(part: &mut [u8], input: &SetFeatureIn, action: Transfer, skip: usize) -> Result {
     input
         .part(action, skip)?
         .write_to_prefix(part)
@@ -116,18 +116,18 @@ mod tests {
     use super::*;
     use crate::wire::ReturnCode;
 
-    /// The mailbox of a device with one Feature, that keeps a record of the commands.
+    /// A mailbox of a device with one Feature, which records the commands.
     ///
-    /// It, like all that is not a test itself, must not `assert!`: that would be a panic.
+    /// Outside of test functions, a failed `assert!` is a panic: do not use it here.
     struct Fake {
         payload_size: usize,
         value: KVec<u8>,
         collected: KVec<u8>,
-        /// Of each command, bits 0 to 3 of the flags for a Set, the offset and the data's length.
+        /// For each command: bits 0 to 3 of the flags of a Set, the offset and the data's length.
         log: KVec<(u32, u16, usize)>,
-        /// A command had a head or a length that no test asks for.
-        is_confused: bool,
-        /// Which command, counted from 0, gets no or another answer.
+        /// Whether a command had a header or a length that no test expects.
+        is_unexpected: bool,
+        /// The command, counted from 0, that fails, and its failure.
         fault: Option<(usize, fn() -> Failure)>,
     }
 
@@ -139,7 +139,7 @@ mod tests {
         Failure::Undelivered(ETIMEDOUT)
     }
 
-    /// Lets `count` parts pass, and no other.
+    /// Returns a check that allows `count` parts.
     fn for_parts(count: usize) -> impl Fn() -> Result {
         let left = Cell::new(count);
 
@@ -149,7 +149,7 @@ mod tests {
         }
     }
 
-    /// Lets all parts pass.
+    /// Allows all parts.
     fn always() -> Result {
         Ok(())
     }
@@ -165,7 +165,7 @@ mod tests {
                 value,
                 collected: KVec::new(),
                 log: KVec::new(),
-                is_confused: false,
+                is_unexpected: false,
                 fault: None,
             })
         }
@@ -189,16 +189,16 @@ mod tests {
         }
 
         fn abort(&mut self) {
-            self.is_confused |= self.record(ABORT, 0, 0).is_err();
+            self.is_unexpected |= self.record(ABORT, 0, 0).is_err();
         }
 
         fn get(&mut self, input: &GetFeatureIn, out: &mut [u8]) -> Result<usize, Failure> {
-            let words = input.as_bytes();
-            let offset = u16::from_le_bytes([words[16], words[17]]);
-            let count = u16::from_le_bytes([words[18], words[19]]);
+            let bytes = input.as_bytes();
+            let offset = u16::from_le_bytes([bytes[16], bytes[17]]);
+            let count = u16::from_le_bytes([bytes[18], bytes[19]]);
 
-            self.is_confused |= words[..16] != [7; 16]
-                || words[20] != 2
+            self.is_unexpected |= bytes[..16] != [7; 16]
+                || bytes[20] != 2
                 || usize::from(count) != out.len()
                 || out.len() > self.payload_size;
             self.record(0, offset, out.len())?;
@@ -210,14 +210,18 @@ mod tests {
         }
 
         fn set(&mut self, input: &mut [u8]) -> Result<(), Failure> {
-            let (head, data) = input.split_at_checked(32).ok_or(EINVAL)?;
-            let flags = u32::from_le_bytes([head[16], head[17], head[18], head[19]]);
+            let (header, data) = input.split_at_checked(32).ok_or(EINVAL)?;
+            let flags = u32::from_le_bytes([header[16], header[17], header[18], header[19]]);
 
-            self.is_confused |= input.len() > self.payload_size
-                || head[..16] != [7; 16]
-                || head[22] != 5
-                || head[23..] != [0; 9];
-            self.record(flags, u16::from_le_bytes([head[20], head[21]]), data.len())?;
+            self.is_unexpected |= input.len() > self.payload_size
+                || header[..16] != [7; 16]
+                || header[22] != 5
+                || header[23..] != [0; 9];
+            self.record(
+                flags,
+                u16::from_le_bytes([header[20], header[21]]),
+                data.len(),
+            )?;
             self.collected
                 .extend_from_slice(data, GFP_KERNEL)
                 .map_err(Error::from)?;
@@ -226,11 +230,11 @@ mod tests {
     }
 
     fn get_input(offset: u16, count: u16) -> Result<GetFeatureIn> {
-        let mut words = [7; 21];
-        words[16..18].copy_from_slice(&offset.to_le_bytes());
-        words[18..20].copy_from_slice(&count.to_le_bytes());
-        words[20] = 2;
-        GetFeatureIn::read_from_bytes(&words).map_err(|_| EINVAL)
+        let mut bytes = [7; 21];
+        bytes[16..18].copy_from_slice(&offset.to_le_bytes());
+        bytes[18..20].copy_from_slice(&count.to_le_bytes());
+        bytes[20] = 2;
+        GetFeatureIn::read_from_bytes(&bytes).map_err(|_| EINVAL)
     }
 
     struct Get {
@@ -242,7 +246,7 @@ mod tests {
         commands: &'static [(u32, u16, usize)],
     }
 
-    /// Does the driver read as the case says?
+    /// Returns whether the driver reads as the case expects.
     fn reads(case: Get) -> Result<bool> {
         let mut fake = Fake::new(case.payload_size, case.len)?;
         let mut out = KVec::new();
@@ -263,12 +267,12 @@ mod tests {
             && out[..done] == *expected
             && out[done..].iter().all(|&byte| byte == 0xee)
             && *fake.log == *case.commands
-            && !fake.is_confused)
+            && !fake.is_unexpected)
     }
 
     #[test]
     fn get_splits() -> Result {
-        // One command, filled to the last byte, and one byte more.
+        // Exactly one command, and one byte more.
         assert!(reads(Get {
             payload_size: 256,
             len: 1000,
@@ -285,7 +289,7 @@ mod tests {
             expected: 257,
             commands: &[(0, 3, 256), (0, 259, 1)],
         })?);
-        // Up to the last byte that a Feature can have.
+        // Up to the last byte of the address space.
         assert!(reads(Get {
             payload_size: 1 << 15,
             len: 1 << 16,
@@ -341,11 +345,11 @@ mod tests {
     }
 
     fn set_input(offset: u16) -> Result<SetFeatureIn> {
-        let mut words = [0; 32];
-        words[..16].fill(7);
-        words[20..22].copy_from_slice(&offset.to_le_bytes());
-        words[22] = 5;
-        SetFeatureIn::read_from_bytes(&words).map_err(|_| EINVAL)
+        let mut bytes = [0; 32];
+        bytes[..16].fill(7);
+        bytes[20..22].copy_from_slice(&offset.to_le_bytes());
+        bytes[22] = 5;
+        SetFeatureIn::read_from_bytes(&bytes).map_err(|_| EINVAL)
     }
 
     struct Set<'a> {
@@ -356,7 +360,7 @@ mod tests {
         commands: &'a [(u32, u16, usize)],
     }
 
-    /// Does the driver write as the case says?
+    /// Returns whether the driver writes as the case expects.
     fn writes(case: Set<'_>) -> Result<bool> {
         let mut fake = Fake::new(case.payload_size, case.len)?;
         fake.fault = case.fault;
@@ -375,10 +379,10 @@ mod tests {
             _ => false,
         };
 
-        Ok(is_expected && *fake.log == *case.commands && !fake.is_confused)
+        Ok(is_expected && *fake.log == *case.commands && !fake.is_unexpected)
     }
 
-    // Actions as they go over the wire, with the bit that has the value saved.
+    // Actions as encoded in the flags, with the flag that saves the value.
     const FULL: u32 = 8;
     const INITIATE: u32 = 8 | 1;
     const CONTINUE: u32 = 8 | 2;
@@ -401,7 +405,7 @@ mod tests {
             fault: None,
             commands: &[(INITIATE, 9, 224), (FINISH, 233, 1)],
         })?);
-        // Parts that are smaller than their heads.
+        // Parts that are smaller than their headers.
         assert!(writes(Set {
             payload_size: 48,
             len: 50,
@@ -424,7 +428,7 @@ mod tests {
         Ok(())
     }
 
-    /// The rest, and what was begun, is up to `cxl_core`.
+    /// `cxl_core` aborts the transfer.
     #[test]
     fn set_ends_with_the_part_that_fails() -> Result {
         const PARTS: [(u32, u16, usize); 3] =
@@ -444,9 +448,9 @@ mod tests {
         Ok(())
     }
 
-    /// The device is going, or the program was killed.
+    /// As if the device were being unregistered, or the caller killed.
     #[test]
-    fn set_gives_up_between_parts() -> Result {
+    fn set_stops_between_parts() -> Result {
         let input = set_input(0)?;
 
         for parts in 0..4 {
@@ -454,9 +458,9 @@ mod tests {
             let mut command = [0; 32 + 40];
             let result = set(&mut fake, for_parts(parts), &input, &mut command);
 
-            assert!(!fake.is_confused);
+            assert!(!fake.is_unexpected);
             match parts {
-                // What is done is done.
+                // The transfer is complete.
                 3 => assert!(result.is_ok()),
                 _ => assert!(matches!(result, Err(Failure::Undelivered(error)) if error == ENODEV)),
             }
@@ -477,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn get_gives_up_between_parts() -> Result {
+    fn get_stops_between_parts() -> Result {
         for parts in 0..4 {
             let mut fake = Fake::new(16, 48)?;
             let result = get(
@@ -497,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn mailbox_without_room() -> Result {
+    fn mailbox_too_small_for_data() -> Result {
         for payload_size in [0, 1, 31, 32] {
             let mut fake = Fake::new(payload_size, 4)?;
             let input = SetFeatureIn::read_from_bytes(&[7; 32]).map_err(|_| EINVAL)?;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The layouts of the CXL mailbox, and of the RPCs that carry them.
+//! Layouts of mailbox commands and of the RPCs that carry them.
 //!
-//! An RPC is a header of fwctl's own, in the byte order of the machine, and behind it the input
-//! payload of a mailbox command, which is little-endian. C headers:
+//! An RPC is a fwctl header in native byte order, followed by the input payload of a mailbox
+//! command, which is little-endian. C headers:
 //! [`include/uapi/fwctl/cxl.h`](srctree/include/uapi/fwctl/cxl.h) and
-//! [`include/uapi/cxl/features.h`](srctree/include/uapi/cxl/features.h). Section numbers are those
-//! of the CXL specification, revision 3.2.
+//! [`include/uapi/cxl/features.h`](srctree/include/uapi/cxl/features.h). Section numbers refer to
+//! the CXL specification, revision 3.2.
 
 use core::mem::offset_of;
 
@@ -17,37 +17,37 @@ use zerocopy::little_endian::{
 };
 use zerocopy_derive::Immutable;
 
-/// Identifies a Feature.
+/// UUID of a Feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(transparent)]
 pub(crate) struct Uuid(pub(crate) [u8; 16]);
 
-/// A status that a device gave a command, section 8.2.9.4.5.1.
+/// Return code of a mailbox command, section 8.2.9.4.5.1.
 ///
-/// The reply of an RPC carries it as `retval`.
+/// A reply carries it as `retval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReturnCode(pub(crate) u16);
 
 impl ReturnCode {
-    /// The command was executed.
+    /// The command succeeded.
     pub(crate) const SUCCESS: Self = Self(0);
 }
 
-/// Before each request, `struct fwctl_rpc_cxl`.
+/// Header of each request, `struct fwctl_rpc_cxl`.
 #[derive(FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct RpcIn {
-    /// Which command it is.
+    /// Opcode of the mailbox command.
     pub(crate) opcode: u32,
     /// Must be 0.
     pub(crate) flags: u32,
-    /// Bytes of the input payload that follows.
+    /// Size of the input payload, which follows.
     pub(crate) op_size: u32,
     /// Must be 0.
     pub(crate) reserved1: u32,
 }
 
-/// Before each reply, `struct fwctl_rpc_cxl_out`.
+/// Header of each reply, `struct fwctl_rpc_cxl_out`.
 #[derive(FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct RpcOut {
@@ -76,21 +76,21 @@ pub(crate) struct GetSupportedIn {
 }
 
 impl GetSupportedIn {
-    /// Which command this is the input of.
+    /// Opcode of the command.
     pub(crate) const OPCODE: u32 = 0x0500;
 
-    /// Returns how many entries there is room for.
+    /// Returns the number of entries that fit into the requested size.
     pub(crate) fn entries(&self) -> usize {
         self.count.get() as usize / size_of::<FeatureEntry>()
     }
 
-    /// Returns the index of the first entry that is wanted.
+    /// Returns the index of the first requested entry.
     pub(crate) fn start(&self) -> usize {
         self.start.get().into()
     }
 }
 
-/// Output of Get Supported Features, entries follow.
+/// Output of Get Supported Features; entries follow.
 #[derive(FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct GetSupportedOut {
@@ -100,7 +100,7 @@ pub(crate) struct GetSupportedOut {
 }
 
 impl GetSupportedOut {
-    /// Returns the head of a list of `entries` out of `supported` Features.
+    /// Returns the header of a list of `entries` out of `supported` Features.
     pub(crate) fn new(entries: usize, supported: usize) -> Result<Self> {
         Ok(Self {
             entries: U16::new(entries.try_into()?),
@@ -110,39 +110,39 @@ impl GetSupportedOut {
     }
 }
 
-/// Supported Feature Entry: what a device says about one of its Features.
+/// Supported Feature Entry: the properties of one Feature.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct FeatureEntry {
-    /// Which Feature it is.
+    /// UUID of the Feature.
     pub(crate) uuid: Uuid,
-    /// Its number on this device.
+    /// Index of the Feature on this device.
     id: U16,
-    /// Most bytes that a Get Feature takes.
+    /// Maximum size of the data of Get Feature.
     get_feat_size: U16,
-    /// Most bytes that a Set Feature takes, 0 if there is none.
+    /// Maximum size of the data of Set Feature, 0 if that is not supported.
     set_feat_size: U16,
-    /// Whether it can be changed, and what values it has besides the current one.
+    /// Whether the Feature can be changed, and which values it has besides the current one.
     flags: U32,
-    /// Version of what a Get Feature returns.
+    /// Version of the data of Get Feature.
     get_feat_ver: u8,
-    /// Version of what a Set Feature takes.
+    /// Version of the data of Set Feature.
     set_feat_ver: u8,
-    /// What a Set Feature has an effect on, table 8-87.
+    /// Effects of Set Feature, table 8-87.
     pub(crate) effects: U16,
     reserved: [u8; 18],
 }
 
 impl FeatureEntry {
-    /// Set in `flags`: Set Feature is possible.
+    /// In `flags`: the Feature can be changed.
     const CHANGEABLE: u32 = 1 << 0;
 
-    /// Does the device let the Feature be changed?
+    /// Returns whether the device allows the Feature to be changed.
     pub(crate) fn is_changeable(&self) -> bool {
         self.flags.get() & Self::CHANGEABLE != 0
     }
 
-    /// Returns the entry of the same Feature where it cannot be changed.
+    /// Returns the entry with the Feature marked as not changeable.
     pub(crate) fn unchangeable(mut self) -> Self {
         self.flags.set(self.flags.get() & !Self::CHANGEABLE);
         self.set_feat_size.set(0);
@@ -155,23 +155,23 @@ impl FeatureEntry {
 #[repr(C)]
 pub(crate) struct GetFeatureIn {
     pub(crate) uuid: Uuid,
-    /// The first byte that is wanted.
+    /// Offset of the first requested byte.
     pub(crate) offset: U16,
     count: U16,
-    /// Which of the values is wanted: the current one, the default or the saved one.
+    /// Which value is requested: the current, the default or the saved one.
     pub(crate) selection: u8,
 }
 
 impl GetFeatureIn {
-    /// Which command this is the input of.
+    /// Opcode of the command.
     pub(crate) const OPCODE: u32 = 0x0501;
 
-    /// Returns how many bytes are wanted.
+    /// Returns the number of requested bytes.
     pub(crate) fn count(&self) -> usize {
         self.count.get().into()
     }
 
-    /// Returns the command for `count` bytes from `skip` on, of those that this one wants.
+    /// Returns the command for `count` of the requested bytes, starting at the one numbered `skip`.
     ///
     /// Fails with [`EINVAL`] if no Feature is that large.
     pub(crate) fn part(&self, skip: usize, count: usize) -> Result<Self> {
@@ -188,9 +188,9 @@ impl GetFeatureIn {
 #[repr(C)]
 pub(crate) struct SetFeatureIn {
     uuid: Uuid,
-    /// Bits 0 to 2 are a [`Transfer`].
+    /// A [`Transfer`] in bits 0 to 2, and flags.
     pub(crate) flags: U32,
-    /// Where the data begins in the value.
+    /// Offset of the data in the value.
     pub(crate) offset: U16,
     /// Version of the data.
     pub(crate) version: u8,
@@ -199,24 +199,24 @@ pub(crate) struct SetFeatureIn {
 }
 
 impl SetFeatureIn {
-    /// Which command this is the input of.
+    /// Opcode of the command.
     pub(crate) const OPCODE: u32 = 0x0502;
 
-    /// In `flags`: the value survives a reset.
+    /// In `flags`: the value is saved across resets.
     pub(crate) const SAVED: u32 = 1 << 3;
 
-    /// Returns the Feature that is to be changed.
+    /// Returns the UUID of the Feature to change.
     pub(crate) fn uuid(&self) -> &Uuid {
         &self.uuid
     }
 
-    /// Returns the header for the data from `skip` on.
+    /// Returns the header for the data that starts at the byte numbered `skip`.
     ///
     /// Fails with [`EINVAL`] if no Feature is that large.
     pub(crate) fn part(&self, action: Transfer, skip: usize) -> Result<Self> {
         Ok(Self {
-            // Every value is saved, asked to or not: mainline does so, and programs that leave the
-            // bit out would lose what they set at the next reset.
+            // Always save the value, as the C core does: programs that leave the flag out would
+            // otherwise lose it at the next reset.
             flags: U32::new(action as u32 | Self::SAVED),
             offset: offset_after(self.offset, skip)?,
             ..*self
@@ -224,23 +224,23 @@ impl SetFeatureIn {
     }
 }
 
-/// What a Set Feature command is to a transfer, bits 0 to 2 of its `flags`.
+/// Action of a Set Feature command, bits 0 to 2 of its `flags`.
 ///
-/// Aborting one, action 4, is up to `cxl_core`.
+/// Action 4 aborts a transfer; only `cxl_core` uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Transfer {
-    /// All of it.
+    /// The whole value in one command.
     Full = 0,
-    /// The first part of it.
+    /// The first part of a transfer.
     Initiate = 1,
-    /// Neither the first nor the last part of it.
+    /// A part that is neither the first nor the last.
     Continue = 2,
-    /// The last part of it.
+    /// The last part, which completes the transfer.
     Finish = 3,
 }
 
-// The layouts of the C headers, all of them without padding.
+// The layouts of the C headers, none of which has padding.
 const _: () = {
     assert!(size_of::<RpcIn>() == 16);
     assert!(size_of::<RpcOut>() == 8);
@@ -254,7 +254,7 @@ const _: () = {
     assert!(offset_of!(SetFeatureIn, version) == 22);
 };
 
-/// Returns the offset of the byte `skip` bytes behind the one at `offset`.
+/// Returns `offset` plus `skip`, or fails with [`EINVAL`] if that exceeds 16 bits.
 fn offset_after(offset: U16, skip: usize) -> Result<U16> {
     let offset = usize::from(offset.get()).checked_add(skip).ok_or(EINVAL)?;
 
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kernel_keeps_the_entry_but_for_two_fields() -> Result {
+    fn unchangeable_clears_two_fields() -> Result {
         let mut bytes = [0xff; 48];
         let entry = FeatureEntry::read_from_bytes(&bytes).map_err(|_| EINVAL)?;
         assert!(entry.is_changeable());

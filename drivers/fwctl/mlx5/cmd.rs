@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The words of commands, as the firmware defines them: big-endian, all of them.
+//! Layouts of firmware commands, which are big-endian.
 //!
-//! The layouts are those of
-//! [`include/linux/mlx5/mlx5_ifc.h`](srctree/include/linux/mlx5/mlx5_ifc.h), where bits count from
-//! the most significant one of the first word; `shim.c` has the compiler compare the two, as far as
-//! that header has them.
+//! C header: [`include/linux/mlx5/mlx5_ifc.h`](srctree/include/linux/mlx5/mlx5_ifc.h), which
+//! numbers bits from the most significant bit of the first dword. `shim.c` has static assertions
+//! that compare its layouts with those below.
 
 use kernel::prelude::*;
 use zerocopy::big_endian::{
@@ -17,19 +16,19 @@ use zerocopy_derive::{
     KnownLayout, //
 };
 
-/// The uid of what is no user context: of commands in the name of the kernel.
+/// The uid of commands of the kernel, which run in no user context.
 pub(crate) const UID_OF_KERNEL: u16 = 0;
 
-/// What all commands begin with: `mbox_in`, which only `cmd.c` of `mlx5_core` has.
+/// Header of every command: `mbox_in`, which is private to `cmd.c` of `mlx5_core`.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct InHeader {
-    /// What is to be done.
+    /// Opcode of the command.
     pub(crate) opcode: U16,
-    /// Number of the user context in whose name, or [`UID_OF_KERNEL`].
+    /// User context that the command runs in, or [`UID_OF_KERNEL`].
     pub(crate) uid: U16,
     reserved_at_20: [u8; 2],
-    /// Modifies what is to be done, in its own way for each opcode.
+    /// Modifier, whose meaning depends on the opcode.
     pub(crate) op_mod: U16,
     reserved_at_40: [u8; 8],
 }
@@ -45,7 +44,7 @@ impl InHeader {
         }
     }
 
-    /// Returns the header of a command, or fails with [`EMSGSIZE`] if it is shorter than that.
+    /// Returns the header of a command, or fails with [`EMSGSIZE`] if the command is too short.
     pub(crate) fn of(command: &mut [u8]) -> Result<&mut Self> {
         let (header, _) = Self::mut_from_prefix(command).map_err(|_| EMSGSIZE)?;
 
@@ -53,7 +52,7 @@ impl InHeader {
     }
 }
 
-/// `access_register_in` without its data.
+/// `access_register_in` without the data.
 #[repr(C)]
 #[derive(FromBytes, Immutable, KnownLayout)]
 pub(crate) struct AccessRegisterIn {
@@ -63,65 +62,65 @@ pub(crate) struct AccessRegisterIn {
     /// 1 reads the register, 0 writes it.
     pub(crate) op_mod: U16,
     reserved_at_40: [u8; 2],
-    /// Number of the register.
+    /// ID of the register.
     pub(crate) register_id: U16,
-    /// For the register.
+    /// Argument, whose meaning depends on the register.
     argument: U32,
 }
 
 impl AccessRegisterIn {
-    /// Splits a command into this and the data of the register.
+    /// Splits a command into its header and the data of the register.
     ///
-    /// Fails with [`EMSGSIZE`] if it is shorter than that.
+    /// Fails with [`EMSGSIZE`] if the command is too short.
     pub(crate) fn of(command: &[u8]) -> Result<(&Self, &[u8])> {
         Self::ref_from_prefix(command).map_err(|_| EMSGSIZE)
     }
 }
 
-/// What all answers begin with: `mbox_out`, likewise.
+/// Header of every output: `mbox_out`, which is private to `cmd.c` of `mlx5_core`.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct OutHeader {
-    /// 0 if the command was executed, else why not.
+    /// 0 if the command was executed, otherwise the reason.
     pub(crate) status: u8,
     reserved_at_8: [u8; 3],
-    /// Why not, for those who know the firmware.
+    /// Detailed reason, specific to the firmware.
     pub(crate) syndrome: U32,
     reserved_at_40: [u8; 8],
 }
 
 impl OutHeader {
-    /// Returns the header of an answer, or fails with [`EMSGSIZE`] if it is shorter than that.
-    pub(crate) fn of(answer: &[u8]) -> Result<&Self> {
-        let (header, _) = Self::ref_from_prefix(answer).map_err(|_| EMSGSIZE)?;
+    /// Returns the header of an output, or fails with [`EMSGSIZE`] if the output is too short.
+    pub(crate) fn of(output: &[u8]) -> Result<&Self> {
+        let (header, _) = Self::ref_from_prefix(output).map_err(|_| EMSGSIZE)?;
 
         Ok(header)
     }
 }
 
-/// A command that the driver itself sends; the value is its input.
+/// The input of a command that the driver itself sends.
 ///
-/// Input and output begin with [`InHeader`] and [`OutHeader`].
+/// It begins with an [`InHeader`], and the output with an [`OutHeader`].
 pub(crate) trait Command: FromBytes + IntoBytes {
-    /// Number of the command.
+    /// Opcode of the command.
     const OPCODE: u16;
 
     /// The output.
     type Out: FromBytes + IntoBytes;
 }
 
-/// The opcode of [`CreateUctxIn`].
+/// Opcode of [`CreateUctxIn`].
 const MLX5_CMD_OP_CREATE_UCTX: u16 = 0xa04;
 
-/// The opcode of [`DestroyUctxIn`].
+/// Opcode of [`DestroyUctxIn`].
 const MLX5_CMD_OP_DESTROY_UCTX: u16 = 0xa06;
 
-/// `CREATE_UCTX`: `create_uctx_in`, with `uctx`.
+/// Input of `CREATE_UCTX`: `create_uctx_in` with its `uctx`.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable)]
 pub(crate) struct CreateUctxIn {
     header: InHeader,
-    /// What the user context may do beyond what all may, by bits of `uctx_cap`.
+    /// Additional privileges of the user context, by bits of `uctx_cap`.
     cap: U32,
     reserved_at_a0: [u8; 44],
 }
@@ -136,7 +135,7 @@ impl CreateUctxIn {
     }
 }
 
-/// `create_uctx_out`.
+/// Output of `CREATE_UCTX`: `create_uctx_out`.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable)]
 pub(crate) struct CreateUctxOut {
@@ -144,7 +143,7 @@ pub(crate) struct CreateUctxOut {
     reserved_at_8: [u8; 3],
     syndrome: U32,
     reserved_at_40: [u8; 2],
-    /// Number of the new user context.
+    /// uid of the new user context.
     pub(crate) uid: U16,
     reserved_at_60: [u8; 4],
 }
@@ -155,9 +154,9 @@ impl Command for CreateUctxIn {
     type Out = CreateUctxOut;
 }
 
-/// `DESTROY_UCTX`: `destroy_uctx_in`.
+/// Input of `DESTROY_UCTX`: `destroy_uctx_in`.
 ///
-/// The user context to be destroyed is not that of the header: it is the kernel that asks.
+/// The command itself runs with [`UID_OF_KERNEL`]; `uid` is the user context to destroy.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable)]
 pub(crate) struct DestroyUctxIn {
@@ -185,22 +184,22 @@ impl DestroyUctxIn {
 impl Command for DestroyUctxIn {
     const OPCODE: u16 = MLX5_CMD_OP_DESTROY_UCTX;
 
-    /// `destroy_uctx_out`, which is nothing but the header.
+    /// `destroy_uctx_out`, which is only a header.
     type Out = OutHeader;
 }
 
-/// The bit of `uctx_cap`, and of [`CreateUctxIn::new`], for what tools need: commands that reach
-/// the state of the whole device.
+/// The bit of `uctx_cap`, and of [`CreateUctxIn::new`], that allows commands to access the global
+/// state of the device.
 pub(crate) const UCTX_CAP_TOOLS_RESOURCES: u32 = 1 << 2;
 
-/// The device data of `FWCTL_INFO`, in the byte order of the machine: `struct fwctl_info_mlx5` of
+/// The device data of `FWCTL_INFO`, in native byte order: `struct fwctl_info_mlx5` of
 /// [`include/uapi/fwctl/mlx5.h`](srctree/include/uapi/fwctl/mlx5.h).
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable)]
 pub(crate) struct Description {
-    /// Number of the user context that all RPCs of the file run in.
+    /// uid of the user context that all RPCs of the file run in.
     pub(crate) uid: u32,
-    /// What the user context may do beyond what all may, by bits of `uctx_cap`.
+    /// Additional privileges of the user context, by bits of `uctx_cap`.
     pub(crate) uctx_caps: u32,
 }
 
@@ -235,9 +234,9 @@ mod tests {
         bytes[16..20].copy_from_slice(&[0x12, 0x34, 0x56, 0x78]);
         assert_eq!(CreateUctxIn::new(0x1234_5678).as_bytes(), &bytes);
 
-        let answer = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xab, 0xcd, 0, 0, 0, 0];
-        let answer = CreateUctxOut::read_from_bytes(&answer).map_err(|_| EINVAL)?;
-        assert_eq!(answer.uid.get(), 0xabcd);
+        let output = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xab, 0xcd, 0, 0, 0, 0];
+        let output = CreateUctxOut::read_from_bytes(&output).map_err(|_| EINVAL)?;
+        assert_eq!(output.uid.get(), 0xabcd);
         Ok(())
     }
 
@@ -251,7 +250,7 @@ mod tests {
 
     #[test]
     fn header_of_a_request() -> Result {
-        // ACCESS_REG, to read: MGIR.
+        // ACCESS_REG, reading MGIR.
         let mut bytes = [
             0x08, 0x05, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0x90, 0x20, 0, 0, 0, 0, 0xee, 0xee,
         ];
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn header_of_an_answer() -> Result {
+    fn header_of_an_output() -> Result {
         let bytes = [
             2, 0, 0, 0, 0x00, 0x33, 0xc8, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xee,
         ];
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn no_header_in_less() {
+    fn too_short_for_a_header() {
         let mut bytes = [0; 16];
 
         for len in 0..16 {

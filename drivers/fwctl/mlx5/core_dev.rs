@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The device as `mlx5_core` drives it.
+//! Wrapper of `mlx5_core`: a device and its command interface.
 //!
-//! All unsafe code of the driver is here. What it calls is either exported by `mlx5_core`, see
-//! [`include/linux/mlx5/driver.h`](srctree/include/linux/mlx5/driver.h), or in `shim.c`, which also
-//! has the compiler compare the C declarations with those below.
+//! All unsafe code of the driver is here. It calls functions that `mlx5_core` exports, see
+//! [`include/linux/mlx5/driver.h`](srctree/include/linux/mlx5/driver.h), and those of `shim.c`,
+//! which also has static assertions that compare the C declarations with those below.
 
 use core::ptr::{
     self,
@@ -31,29 +31,28 @@ use crate::cmd::{
     OutHeader, //
 };
 
-/// `struct mlx5_core_dev`, of which only pointers are of use here.
+/// `struct mlx5_core_dev`, used only behind pointers.
 #[repr(C)]
 struct Mlx5CoreDev {
     _opaque: [u8; 0],
 }
 
 extern "C" {
-    /// Executes the command at `input`, and waits for the answer, which it writes to `output`. May
-    /// sleep.
+    /// Executes the command in `input` and writes its output to `output`. May sleep.
     ///
-    /// Returns 0 if the firmware executed it, `-EREMOTEIO` if the firmware refused, and another
-    /// negative errno if there is no answer. Only in the first two cases it writes to `output`, and
-    /// then all of it.
+    /// Returns 0 if the firmware executed the command, `-EREMOTEIO` if the firmware refused it, and
+    /// another negative errno if the firmware did not answer. In the first two cases, it writes all
+    /// of `output`; in the last one, nothing.
     ///
-    /// It is done with `input` before it writes, except that it takes an opcode and a modifier for
-    /// its statistics from there afterwards: so both may be the same memory.
+    /// `input` and `output` may be the same memory: `input` is copied before `output` is written,
+    /// and afterwards only opcode and modifier are read from it, for statistics.
     ///
     /// # Safety
     ///
     /// - `dev` must be a device that `mlx5_core` has started, and must stay one while this runs.
     /// - `input` must be valid for reading `in_size` bytes, at least an [`InHeader`].
-    /// - `output` must be valid for writing `out_size` bytes, at least an [`OutHeader`], which must
-    ///   be initialised: it is read even if there is no answer.
+    /// - `output` must be valid for writing `out_size` bytes, at least an [`OutHeader`], and these
+    ///   must be initialised: the header is read even if the firmware did not answer.
     fn mlx5_cmd_do(
         dev: *mut Mlx5CoreDev,
         input: *mut c_void,
@@ -62,16 +61,16 @@ extern "C" {
         out_size: c_int,
     ) -> c_int;
 
-    /// Makes an errno of what [`mlx5_cmd_do`] returned and of the status of the answer, and says in
-    /// the kernel log that a firmware refused.
+    /// Converts the result of [`mlx5_cmd_do`] and the status in the output to an errno. Logs a
+    /// refusal by the firmware.
     ///
-    /// A device that is gone counts as one that has destroyed what was to be destroyed.
+    /// On a device that was removed, commands that destroy an object succeed.
     ///
     /// # Safety
     ///
     /// - `dev` must be a device that `mlx5_core` has started, and must stay one while this runs.
-    /// - `ret` must be what [`mlx5_cmd_do`] returned for this `input` and `output`, of which
-    ///   `input` must still be what it was.
+    /// - `ret` must be the result of [`mlx5_cmd_do`] for this `input` and `output`, and `input`
+    ///   must be unchanged since.
     /// - `output` must be valid for writing an [`OutHeader`].
     fn mlx5_cmd_check(
         dev: *mut Mlx5CoreDev,
@@ -80,36 +79,36 @@ extern "C" {
         output: *mut c_void,
     ) -> c_int;
 
-    /// Returns the device that `adev` was made for.
+    /// Returns the device that `adev` was created for.
     ///
     /// # Safety
     ///
-    /// `adev` must be an auxiliary device that `mlx5_core` has made.
+    /// `adev` must be an auxiliary device that `mlx5_core` has created.
     fn mlx5_fwctl_shim_core_dev(adev: *mut c_void) -> *mut Mlx5CoreDev;
 
-    /// Returns the capability `uctx_cap`: what user contexts can be given, by bits.
+    /// Returns the capability `uctx_cap`: privileges that a user context can have, by bits.
     ///
     /// # Safety
     ///
     /// `dev` must be a device that `mlx5_core` has started, and must stay one while this runs.
     fn mlx5_fwctl_shim_uctx_cap(dev: *mut Mlx5CoreDev) -> u32;
 
-    /// Returns how many commands the device executes at a time, of all but those for pages.
+    /// Returns the number of command slots, without the one that is reserved for pages.
     ///
     /// # Safety
     ///
     /// `dev` must be a device that `mlx5_core` has started, and must stay one while this runs.
     fn mlx5_fwctl_shim_slots(dev: *mut Mlx5CoreDev) -> u32;
 
-    /// Returns how many of its slots are taken by commands that timed out and that the firmware has
-    /// not completed since. Takes a spinlock, and does not sleep.
+    /// Returns the number of slots of commands that timed out and that the firmware has not
+    /// completed since. Takes a spinlock and does not sleep.
     ///
     /// # Safety
     ///
     /// `dev` must be a device that `mlx5_core` has started, and must stay one while this runs.
     fn mlx5_fwctl_shim_stalled(dev: *mut Mlx5CoreDev) -> u32;
 
-    /// Writes a debug message about `dev`, if those of this module are switched on.
+    /// Logs a debug message about a command, if dynamic debug enables it.
     ///
     /// # Safety
     ///
@@ -124,26 +123,26 @@ extern "C" {
     );
 }
 
-/// A device that `mlx5_core` drives, for as long as it announces it to this driver.
+/// A device of `mlx5_core`, while its auxiliary device is bound to this driver.
 ///
 /// # Invariants
 ///
 /// `mdev` belongs to an auxiliary device of `mlx5_core` that stays bound to this driver for
-/// `'bound`. Until it is unbound, `mlx5_core` does not stop the device, nor free it.
+/// `'bound`. While it is bound, `mlx5_core` neither stops the device nor frees it.
 pub(crate) struct CoreDev<'bound> {
     mdev: NonNull<Mlx5CoreDev>,
     host: &'bound auxiliary::Device<Bound>,
 }
 
-/// How a command of the driver itself failed.
+/// Reason why a command of the driver itself failed.
 pub(crate) enum Failure {
-    /// It did not reach the firmware, or the firmware could not read it: it was not executed.
+    /// The firmware did not execute the command: it did not receive it or could not read it.
     NotExecuted(Error),
-    /// The same, after a wait for a slot that was as long as the wait for an answer.
+    /// The same, after waiting for a slot for as long as for an answer.
     NoSlot(Error),
-    /// There was no answer in time. It may have been executed, or may be later.
+    /// The command timed out. The firmware may have executed it, or may do so later.
     NoAnswer(Error),
-    /// The firmware refused, or the device is removed or in a fatal state.
+    /// The firmware refused the command, or the device is removed or in a fatal state.
     Refused(Error),
 }
 
@@ -165,57 +164,58 @@ impl From<Failure> for Error {
     }
 }
 
-// SAFETY: The functions of `mlx5_core` that are used here can be called from any thread. The host
-// can be shared with any.
+// SAFETY: The functions of `mlx5_core` and `shim.c` that take `mdev` may be called from any thread,
+// and a reference to the host may be sent to any thread.
 unsafe impl Send for CoreDev<'_> {}
-// SAFETY: They can be called at the same time, too: `mlx5_core` has the locks that it takes. So can
-// those of the host.
+// SAFETY: The functions of `mlx5_core` and `shim.c` that take `mdev` may be called concurrently,
+// since they take the locks that they need. The host is `Sync`.
 unsafe impl Sync for CoreDev<'_> {}
 
 impl<'bound> CoreDev<'bound> {
-    /// Finds the device behind an auxiliary device.
+    /// Returns the device of an auxiliary device.
     ///
-    /// Fails with [`ENODEV`] if it is not one that `mlx5_core` made for this driver.
+    /// Fails with [`ENODEV`] if `mlx5_core` did not create the auxiliary device for this driver.
     pub(crate) fn new(host: &'bound auxiliary::Device<Bound>) -> Result<Self> {
         let device: &device::Device<Bound> = host.as_ref();
 
-        // The first word is the name of the module that made it, by the rules of the bus.
+        // The auxiliary bus prefixes the name with that of the module that created the device.
         if !device.name().to_bytes().starts_with(b"mlx5_core.fwctl.") {
             return Err(ENODEV);
         }
 
         // CAST: `auxiliary::Device` is a transparent wrapper of `struct auxiliary_device`.
         let adev = ptr::from_ref(host).cast_mut().cast::<c_void>();
-        // SAFETY: `host` is a valid auxiliary device, and was made by `mlx5_core`.
+        // SAFETY: `adev` is valid, since `host` is a reference to it, and its name was checked to
+        // be one of a device that `mlx5_core` has created.
         let mdev = unsafe { mlx5_fwctl_shim_core_dev(adev) };
 
-        // INVARIANT: `mdev` belongs to `host`, which is bound for `'bound`: to this driver, since
-        // nobody else has this device.
+        // INVARIANT: `mdev` belongs to `host`, which is bound to this driver for `'bound`: the core
+        // passes a driver only devices that are bound to it.
         Ok(Self {
             mdev: NonNull::new(mdev).ok_or(ENODEV)?,
             host,
         })
     }
 
-    /// Returns the auxiliary device, for messages.
+    /// Returns the auxiliary device, for log messages.
     pub(crate) fn host(&self) -> &'bound device::Device<Bound> {
         self.host.as_ref()
     }
 
-    /// Returns what user contexts can be given, by bits.
+    /// Returns the privileges that a user context can have, by bits.
     pub(crate) fn uctx_cap(&self) -> u32 {
         // SAFETY: `mdev` is started and stays so, by the type invariant.
         unsafe { mlx5_fwctl_shim_uctx_cap(self.mdev.as_ptr()) }
     }
 
-    /// Returns how many commands the device executes at a time.
+    /// Returns the number of command slots for other commands than those for pages.
     pub(crate) fn slots(&self) -> u32 {
         // SAFETY: `mdev` is started and stays so, by the type invariant.
         unsafe { mlx5_fwctl_shim_slots(self.mdev.as_ptr()) }
     }
 
-    /// Returns how many slots are lost to commands that timed out, until the firmware completes
-    /// these. Does not sleep.
+    /// Returns the number of slots that stalled commands occupy: commands that timed out and that
+    /// the firmware has not completed. Does not sleep.
     pub(crate) fn stalled(&self) -> u32 {
         // SAFETY: `mdev` is started and stays so, by the type invariant.
         unsafe { mlx5_fwctl_shim_stalled(self.mdev.as_ptr()) }
@@ -223,7 +223,7 @@ impl<'bound> CoreDev<'bound> {
 
     /// Executes a command of the driver itself.
     ///
-    /// Fails if the firmware gives no answer, and if it refuses. May sleep.
+    /// Fails if the firmware does not answer, and if it refuses the command. May sleep.
     pub(crate) fn run<C: Command>(&self, mut command: C) -> Result<C::Out, Failure> {
         const { assert!(size_of::<C>() >= size_of::<InHeader>()) };
         const { assert!(size_of::<C::Out>() >= size_of::<OutHeader>()) };
@@ -231,7 +231,7 @@ impl<'bound> CoreDev<'bound> {
         let mut out = C::Out::new_zeroed();
         let input = command.as_mut_bytes();
         let output = out.as_mut_bytes();
-        // CAST: Commands have some hundred bytes at most.
+        // CAST: Commands have a few hundred bytes at most.
         let in_size = const { size_of::<C>() as c_int };
         let out_size = const { size_of::<C::Out>() as c_int };
 
@@ -240,14 +240,16 @@ impl<'bound> CoreDev<'bound> {
 
         // SAFETY:
         // - `mdev` is started and stays so, by the type invariant.
-        // - `input` is valid for its length, which is that of a header or more, see above.
-        // - So is `output`, and it is initialised.
+        // - `input` is valid for reading `in_size` bytes, at least a header as asserted above.
+        // - `output` is valid for writing `out_size` bytes, at least a header as asserted above,
+        //   and initialised with zeros.
         let ret = unsafe { mlx5_cmd_do(self.mdev.as_ptr(), input, in_size, output, out_size) };
 
         // SAFETY:
         // - `mdev` is started and stays so, by the type invariant.
-        // - `ret` is from the call above, which does not write to `input`.
-        // - `output` is valid for a header, see above.
+        // - `ret` is the result of the call above for `input` and `output`. `input` is unchanged,
+        //   since it is separate from `output`.
+        // - `output` is valid for writing `out_size` bytes, at least a header.
         let checked = unsafe { mlx5_cmd_check(self.mdev.as_ptr(), ret, input, output) };
 
         match (to_result(checked), to_result(ret)) {
@@ -259,19 +261,20 @@ impl<'bound> CoreDev<'bound> {
         }
     }
 
-    /// Executes the command `request`, and writes the answer of the firmware to `reply`.
+    /// Executes the command in `request` and writes its output to `reply`.
     ///
-    /// Both begin with a header, see [`InHeader`] and [`OutHeader`]; fails with [`EMSGSIZE`] if
-    /// there is no room for it. Fails too if the firmware gives no answer; that it refused is for
-    /// the reply to say. May sleep.
+    /// Fails with [`EMSGSIZE`] if `request` is shorter than an [`InHeader`], or `reply` than an
+    /// [`OutHeader`]. Fails if the firmware does not answer, but not if it refuses the command: the
+    /// reply has the status. May sleep.
     pub(crate) fn execute(&self, request: &mut [u8], reply: &mut [u8]) -> Result {
         let in_size = size_with::<InHeader>(request.len())?;
         let out_size = size_with::<OutHeader>(reply.len())?;
 
         // SAFETY:
         // - `mdev` is started and stays so, by the type invariant.
-        // - `request` is valid for `in_size` bytes, which is enough for a header.
-        // - So is `reply` for `out_size`, and it is initialised.
+        // - `request` is valid for reading `in_size` bytes, which is at least a header.
+        // - `reply` is valid for writing `out_size` bytes, which is at least a header, and
+        //   initialised, since it is a slice.
         answered(unsafe {
             mlx5_cmd_do(
                 self.mdev.as_ptr(),
@@ -283,10 +286,10 @@ impl<'bound> CoreDev<'bound> {
         })
     }
 
-    /// Executes the command in `buffer`, and writes `reply_len` bytes of the answer to its front.
+    /// Executes the command in `buffer` and writes `reply_len` bytes of its output to the front.
     ///
-    /// Fails like [`CoreDev::execute`], then `buffer` is as it was, and with [`EMSGSIZE`] if it has
-    /// less than `reply_len` bytes. May sleep.
+    /// Fails like [`CoreDev::execute`], and with [`EMSGSIZE`] if `buffer` is shorter than
+    /// `reply_len`. `buffer` is unchanged on failure. May sleep.
     pub(crate) fn execute_in_place(&self, buffer: &mut [u8], reply_len: usize) -> Result {
         let in_size = size_with::<InHeader>(buffer.len())?;
         let out_size = size_with::<OutHeader>(reply_len)?;
@@ -297,15 +300,15 @@ impl<'bound> CoreDev<'bound> {
         let buffer = buffer.as_mut_ptr().cast();
         // SAFETY:
         // - `mdev` is started and stays so, by the type invariant.
-        // - `buffer` is valid for `in_size` bytes, which is enough for a header.
-        // - It is valid for `out_size` bytes, which are no more, and enough for a header, too.
-        // - All of it is initialised.
-        // - The function allows both to be the same memory.
+        // - `buffer` is valid for reading `in_size` bytes, which is at least a header.
+        // - It is valid for writing `out_size` bytes, which is at least a header and at most its
+        //   length, and initialised, since it is a slice.
+        // - Input and output may be the same memory.
         answered(unsafe { mlx5_cmd_do(self.mdev.as_ptr(), buffer, in_size, buffer, out_size) })
     }
 }
 
-/// Reads what [`mlx5_cmd_do`] returned: fails if there is no answer of the firmware.
+/// Interprets the result of [`mlx5_cmd_do`]: fails if the firmware did not answer.
 fn answered(ret: c_int) -> Result {
     match to_result(ret) {
         Err(EREMOTEIO) => Ok(()),
@@ -313,9 +316,9 @@ fn answered(ret: c_int) -> Result {
     }
 }
 
-/// Returns `len` as C wants it.
+/// Converts a length for C.
 ///
-/// Fails with [`EMSGSIZE`] if it is less than a `Header`, or more than C can express.
+/// Fails with [`EMSGSIZE`] if it is less than the size of `Header`, or exceeds a [`c_int`].
 fn size_with<Header>(len: usize) -> Result<c_int> {
     if len < size_of::<Header>() {
         return Err(EMSGSIZE);
@@ -323,11 +326,9 @@ fn size_with<Header>(len: usize) -> Result<c_int> {
     c_int::try_from(len).map_err(|_| EMSGSIZE)
 }
 
-/// Writes a debug message about a command: what came of it, with status and syndrome of the answer
-/// if there is one.
+/// Logs the result of a command as a debug message: status and syndrome, or the errno.
 ///
-/// In C, as whoever wants these messages switches them on with dynamic debug, which `dev_dbg!` of
-/// Rust knows nothing of.
+/// Uses C, since `dev_dbg!` does not support dynamic debug.
 pub(crate) fn debug(device: &device::Device, uid: u16, opcode: u16, result: Result<(u8, u32)>) {
     // CAST: `Device` is a transparent wrapper of `struct device`.
     let device = ptr::from_ref(device).cast();
@@ -336,6 +337,6 @@ pub(crate) fn debug(device: &device::Device, uid: u16, opcode: u16, result: Resu
         Err(error) => (error.to_errno(), (0, 0)),
     };
 
-    // SAFETY: It is a reference, so it is valid.
+    // SAFETY: `device` is valid, since it was made from a reference.
     unsafe { mlx5_fwctl_shim_debug(device, uid, opcode, ret, status, syndrome) };
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! fwctl for NVIDIA ConnectX and BlueField: the commands of their firmware.
+//! fwctl driver for NVIDIA ConnectX and BlueField.
 //!
-//! `mlx5_core` announces each PCI function that knows user contexts as an auxiliary device,
-//! `mlx5_core.fwctl.N`; this driver binds to it and makes it a fwctl device whose parent is the PCI
-//! function. An RPC is one command, in the layout of the firmware; its reply is what the firmware
-//! answered, or as much of it as there is room for.
+//! `mlx5_core` creates an auxiliary device, `mlx5_core.fwctl.N`, for each PCI function that
+//! supports user contexts. This driver binds to it and registers a fwctl device whose parent is the
+//! PCI function. An RPC is one firmware command. Its reply is the output of the command, truncated
+//! to the size of the reply buffer.
 //!
-//! - `cmd.rs`: the words of commands;
-//! - `policy.rs`: which scope a command takes;
-//! - `slots.rs`: how many commands of user space can be in flight;
-//! - `uctx.rs`: the user context that an open file is for the firmware;
-//! - `core_dev.rs`: the functions of `mlx5_core`, with `shim.c`.
+//! - `policy.rs`: the scope that a command requires;
+//! - `cmd.rs`: the layouts of commands;
+//! - `slots.rs`: limits of the commands in flight;
+//! - `uctx.rs`: the user context of an open file;
+//! - `core_dev.rs`: the wrapper of `mlx5_core`, with all unsafe code, and with `shim.c`.
 
 #![crate_name = "mlx5_fwctl"]
 
@@ -57,6 +57,7 @@ use crate::{
     },
 };
 
+/// The driver of the auxiliary devices that `mlx5_core` creates.
 struct Mlx5Fwctl;
 
 kernel::auxiliary_device_table!(
@@ -74,9 +75,9 @@ impl auxiliary::Driver for Mlx5Fwctl {
     fn probe<'bound>(
         adev: &'bound auxiliary::Device<Core<'_>>,
         _info: &'bound Self::IdInfo,
-    ) -> impl PinInit<Registration, Error> + 'bound {
-        // The parent is the PCI function, whose driver, `mlx5_core`, takes the device away before
-        // it goes itself.
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        // The parent is the PCI function. Its driver is `mlx5_core`, which deletes the auxiliary
+        // device before it is unbound itself.
         fwctl::register::<Uctx>(adev, adev.parent(), ())
     }
 }
@@ -90,7 +91,7 @@ kernel::module_auxiliary_driver! {
     imports_ns: ["FWCTL"],
 }
 
-/// What the driver keeps for a device.
+/// State of a device.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Function<'bound> {
     core_dev: CoreDev<'bound>,
@@ -121,7 +122,7 @@ impl<'bound> Function<'bound> {
 #[pinned_drop]
 impl PinnedDrop for Function<'_> {
     fn drop(self: Pin<&mut Self>) {
-        // All files are closed.
+        // All files are closed: their contexts are destroyed or queued.
         self.contexts.finish(&self.core_dev);
     }
 }
@@ -157,10 +158,10 @@ impl Operations for Uctx {
         info.write(self.describe().as_bytes())
     }
 
-    /// Fails with [`EMSGSIZE`] if the request or the reply is shorter than a header, with
-    /// [`EBADMSG`] if the policy does not allow the command, as [`Share::run`] if there is no slot
-    /// for it, and with the errors of `mlx5_core` if the firmware does not answer. A refusal of the
-    /// firmware is a reply.
+    /// Fails with [`EMSGSIZE`] if the request or the reply is shorter than a header. Fails with
+    /// [`EBADMSG`] if the policy does not allow the command, like [`Share::run`] if there is no
+    /// slot for it, and with the error of `mlx5_core` if the firmware does not answer. A refusal by
+    /// the firmware is a reply.
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
@@ -186,7 +187,7 @@ impl Operations for Uctx {
             return Err(EBADMSG);
         }
 
-        // The same memory for both, wherever the reply fits.
+        // Use the same memory for request and reply if the reply fits.
         let response = if out_len <= in_len {
             let delivered = function.rpcs.run(&cx, core_dev, || {
                 core_dev.execute_in_place(rpc.request_mut(), out_len)
@@ -212,7 +213,7 @@ impl Operations for Uctx {
 impl Uctx {
     /// Creates the user context of a file that is being opened.
     ///
-    /// Fails as [`Share::run`] and as [`Uctx::create`].
+    /// Fails like [`Share::run`] and [`Uctx::create`].
     fn create_for(cx: &Context<'_, '_, Self>) -> Result<Self> {
         let function = cx.data();
         let core_dev = &function.core_dev;
@@ -224,7 +225,7 @@ impl Uctx {
         Ok(uctx)
     }
 
-    /// Says what came of an RPC, for whoever wants debug messages.
+    /// Logs the result of an RPC as a debug message.
     fn debug_rpc(&self, cx: &Context<'_, '_, Self>, opcode: u16, delivered: Result, reply: &[u8]) {
         let answer = delivered
             .and_then(|()| OutHeader::of(reply))

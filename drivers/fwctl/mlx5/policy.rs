@@ -1,53 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Which commands user space may send, and in which scope.
+//! Policy: the scope that a command requires.
 //!
-//! Nothing keeps track of objects that a command makes in the firmware, so they would outlive the
-//! file. Hence there are commands here that ask, and those that set what is no object, see
-//! [`COMMANDS`]; what the table does not have is refused. Beyond that, the firmware itself checks
-//! what the user context may do.
+//! The driver does not track objects that commands create in the firmware, so these would outlive
+//! the file. So [`COMMANDS`] has only queries, and commands that set something other than an
+//! object. Everything that is not in the table is refused. In addition, the firmware checks each
+//! command against the privileges of the user context.
 //!
-//! No command may make the firmware access host memory that user space names: see [`HOST_MEMORY`].
+//! No command may make the firmware access host memory that user space names, see [`HOST_MEMORY`].
 
 use fwctl::RpcScope;
 use kernel::prelude::*;
 
 use crate::cmd::AccessRegisterIn;
 
-/// What a command takes.
+/// The scope that a command requires.
 #[derive(Clone, Copy)]
-enum Takes {
+enum Requires {
     /// At least this scope.
     Scope(RpcScope),
-    /// At least this scope for the modifier 0, and that one for all others.
-    ByMode(RpcScope, RpcScope),
+    /// At least the first scope if `op_mod` is 0, and the second one otherwise.
+    ByOpMod(RpcScope, RpcScope),
 }
 
-const CONFIGURATION: Takes = Takes::Scope(RpcScope::Configuration);
-const DEBUG_READ: Takes = Takes::Scope(RpcScope::DebugReadOnly);
-const DEBUG_WRITE: Takes = Takes::Scope(RpcScope::DebugWrite);
+const CONFIGURATION: Requires = Requires::Scope(RpcScope::Configuration);
+const DEBUG_READ: Requires = Requires::Scope(RpcScope::DebugReadOnly);
+const DEBUG_WRITE: Requires = Requires::Scope(RpcScope::DebugWrite);
 
-/// A register: writing, which is modifier 0, is how the device is configured; the firmware refuses
-/// it for what is no configuration. Reading, which is 1, shows more than that.
-const REGISTER: Takes = Takes::ByMode(RpcScope::Configuration, RpcScope::DebugReadOnly);
+/// Access to a register. Writes (`op_mod` 0) configure the device: the firmware itself refuses
+/// writes to other registers. Reads (`op_mod` 1) also return debug information.
+const REGISTER: Requires = Requires::ByOpMod(RpcScope::Configuration, RpcScope::DebugReadOnly);
 
 /// Builds a table from rows of a number, its name and a value.
 ///
-/// Rust does not need the name: `constants.awk` makes a `static_assert` of the number and the name
-/// of each row, which `shim.c` includes. Each row takes one line.
+/// The name is checked in C: `constants.awk` writes a `static_assert` for each row, which `shim.c`
+/// compiles with the kernel's headers. A row must be on a single line.
 macro_rules! table {
     ($($number:literal $name:ident => $value:expr,)*) => {
         &[$(($number, $value),)*]
     };
 }
 
-/// The commands by their opcodes, in ascending order, and what they take.
+/// The allowed commands, in ascending order of opcodes.
 ///
-/// Numbers and names are those of
-/// [`include/linux/mlx5/mlx5_ifc.h`](srctree/include/linux/mlx5/mlx5_ifc.h), as far as the kernel
-/// itself has a use for them. `SET_HCA_CAP` is for preparing other functions: the firmware does not
-/// let a user context change its own.
-const COMMANDS: &[(u16, Takes)] = table![
+/// Opcodes and names are from
+/// [`include/linux/mlx5/mlx5_ifc.h`](srctree/include/linux/mlx5/mlx5_ifc.h), or from `shim.c` if
+/// the header lacks them. `SET_HCA_CAP` prepares other functions: the firmware does not allow a
+/// user context to change the capabilities of its own function.
+const COMMANDS: &[(u16, Requires)] = table![
     0x100 QUERY_HCA_CAP => CONFIGURATION,
     0x101 QUERY_ADAPTER => CONFIGURATION,
     0x107 QUERY_PAGES => DEBUG_READ,
@@ -144,55 +144,55 @@ const COMMANDS: &[(u16, Takes)] = table![
     0x8006 QUERY_SCHED_QUEUE => DEBUG_READ,
 ];
 
-/// The opcode that accesses a register.
+/// Opcode of a register access.
 const MLX5_CMD_OP_ACCESS_REG: u16 = 0x805;
 
-/// Another one, with the same layout.
+/// Another opcode of a register access, with the same layout.
 const MLX5_CMD_OP_ACCESS_REGISTER_USER: u16 = 0xb0c;
 
-/// The modifier of both that reads a register.
+/// `op_mod` of a register access that reads.
 const READ: u16 = 1;
 
-/// Which accesses to a register in [`HOST_MEMORY`] are allowed.
+/// The accesses to a register in [`HOST_MEMORY`] that are allowed.
 #[derive(Clone, Copy)]
 enum Allows {
     /// None.
     Nothing,
-    /// Reads, to which the fields that name memory are no input.
+    /// Reads: the fields that name memory are not an input of these.
     Reads,
-    /// Accesses whose first word of data, masked with the first value, is the second one.
-    FirstWord(u32, u32),
+    /// Accesses whose first dword of data, masked with the first value, equals the second one.
+    FirstDword(u32, u32),
 }
 
 /// Registers that name host memory, by a DMA address or by a memory key, in ascending order.
 ///
-/// The firmware reads or writes that memory. As long as no memory can be registered with this
-/// driver, user space has none that it could rightly name. So such an access is refused in every
-/// scope: no taint and no capability makes it safe.
+/// The firmware reads or writes that memory. User space cannot register memory with this driver, so
+/// it has no memory that it could validly name. Such an access is refused in every scope, since
+/// neither a taint nor a capability makes it safe.
 ///
-/// Of the commands in [`COMMANDS`], none has an address or a key in its input as far as the headers
-/// have a layout for it, but for those that ask about a key (`QUERY_MKEY`).
+/// The only command in [`COMMANDS`] that takes an address or a key according to the layouts in the
+/// kernel's headers is `QUERY_MKEY`, which returns the properties of a key.
 const HOST_MEMORY: &[(u16, Allows)] = table![
-    // mlx5_ifc.h has type 0, which dumps to the tracer, and nothing behind the QP number; the
-    // vendor's mlx5ctl has a type that dumps to memory, with key, size and address.
-    0x402e CORE_DUMP => Allows::FirstWord(0xff, 0),
-    // trace_mkey in mlx5_ifc.h.
+    // Type 0 dumps to the tracer. It is the only one in mlx5_ifc.h, whose layout ends with the QP
+    // number. The vendor's mlx5ctl has a type that dumps to memory, with key, size and address.
+    0x402e CORE_DUMP => Allows::FirstDword(0xff, 0),
+    // trace_mkey, see mlx5_ifc.h.
     0x9041 MTRC_CONF => Allows::Reads,
-    // DMA addresses of two pages, in the register database of mstflint. The tool reads the register
-    // that way, too; it burns through MCDA (0x9063), which has the data in the command.
+    // DMA addresses of two pages, also for reads, see the register database of mstflint. mstflint
+    // itself burns through MCDA (0x9063), which has the data in the command.
     0x905c MCDD => Allows::Nothing,
-    // The address of the tracer's buffer in host memory, in the same database.
+    // Address of the tracer's buffer in host memory, see the same database.
     0x911d MTDC => Allows::Reads,
-    // Like RESOURCE_DUMP, in the same database.
-    0x9153 MORD => Allows::FirstWord(INLINE_DUMP, INLINE_DUMP),
-    // mkey and address in mlx5_ifc.h, unless inline_dump is set.
-    0xc000 RESOURCE_DUMP => Allows::FirstWord(INLINE_DUMP, INLINE_DUMP),
+    // Like RESOURCE_DUMP, see the same database.
+    0x9153 MORD => Allows::FirstDword(INLINE_DUMP, INLINE_DUMP),
+    // mkey and address unless inline_dump is set, see mlx5_ifc.h.
+    0xc000 RESOURCE_DUMP => Allows::FirstDword(INLINE_DUMP, INLINE_DUMP),
 ];
 
-/// The bit `inline_dump` in the first word of `resource_dump`: the reply has the data.
+/// The bit `inline_dump` in the first dword of `resource_dump`: the data is part of the reply.
 const INLINE_DUMP: u32 = 1 << 30;
 
-/// Are the opcodes or registers at the front of the entries in ascending order?
+/// Returns whether the numbers of a table are in strictly ascending order.
 macro_rules! is_sorted {
     ($table:expr) => {{
         let mut i = 1;
@@ -207,15 +207,16 @@ macro_rules! is_sorted {
 const _: () = assert!(is_sorted!(COMMANDS));
 const _: () = assert!(is_sorted!(HOST_MEMORY));
 
-/// Does `scope` allow the command of this opcode and modifier?
+/// Returns whether `scope` allows the command.
 pub(crate) fn is_allowed(opcode: u16, op_mod: u16, scope: RpcScope) -> bool {
     least_scope(opcode, op_mod).is_some_and(|least| scope >= least)
 }
 
-/// Returns whether the command makes the firmware access host memory that it names.
+/// Returns whether the command may make the firmware access host memory that it names.
 ///
-/// Then no scope allows it. It must have an [`InHeader`](crate::cmd::InHeader); what is too short
-/// to say that it names no memory counts as one that does.
+/// No scope allows such a command. `command` must begin with an
+/// [`InHeader`](crate::cmd::InHeader). A command that is too short to tell counts as one that names
+/// memory.
 pub(crate) fn names_host_memory(command: &[u8]) -> bool {
     let Ok((access, data)) = AccessRegisterIn::of(command) else {
         return true;
@@ -231,7 +232,9 @@ pub(crate) fn names_host_memory(command: &[u8]) -> bool {
     !match HOST_MEMORY[index].1 {
         Allows::Nothing => false,
         Allows::Reads => access.op_mod.get() == READ,
-        Allows::FirstWord(mask, value) => first_word(data).is_some_and(|word| word & mask == value),
+        Allows::FirstDword(mask, value) => {
+            first_dword(data).is_some_and(|dword| dword & mask == value)
+        }
     }
 }
 
@@ -243,21 +246,21 @@ fn accesses_register(opcode: u16) -> bool {
     )
 }
 
-/// Returns the first word of the data of a register.
-fn first_word(data: &[u8]) -> Option<u32> {
-    data.first_chunk().map(|&word| u32::from_be_bytes(word))
+/// Returns the first dword of the data of a register.
+fn first_dword(data: &[u8]) -> Option<u32> {
+    data.first_chunk().map(|&bytes| u32::from_be_bytes(bytes))
 }
 
-/// Returns the least scope that allows the command, if there is one.
+/// Returns the least scope that allows the command, or `None` if no scope does.
 fn least_scope(opcode: u16, op_mod: u16) -> Option<RpcScope> {
     let index = COMMANDS
         .binary_search_by_key(&opcode, |&(opcode, _)| opcode)
         .ok()?;
 
     Some(match COMMANDS[index].1 {
-        Takes::Scope(scope) => scope,
-        Takes::ByMode(scope, _) if op_mod == 0 => scope,
-        Takes::ByMode(_, scope) => scope,
+        Requires::Scope(scope) => scope,
+        Requires::ByOpMod(scope, _) if op_mod == 0 => scope,
+        Requires::ByOpMod(_, scope) => scope,
     })
 }
 
@@ -265,7 +268,7 @@ fn least_scope(opcode: u16, op_mod: u16) -> Option<RpcScope> {
 mod tests {
     use super::*;
 
-    /// Opcodes that scope 1 allows and scope 0 does not, whatever the modifier.
+    /// Opcodes that require scope 1 for every `op_mod`.
     const DEBUG_READ: [u16; 80] = [
         0x107, 0x10a, 0x10c, 0x111, 0x117, 0x201, 0x203, 0x303, 0x402, 0x50b, 0x512, 0x602, 0x702,
         0x707, 0x713, 0x716, 0x719, 0x722, 0x725, 0x727, 0x728, 0x730, 0x732, 0x750, 0x752, 0x754,
@@ -276,10 +279,10 @@ mod tests {
         0x8001, 0x8006,
     ];
 
-    /// What the C driver of Linux 7.3 decides, found out by asking it about every opcode.
+    /// The decisions of the C driver in Linux 7.3, recorded by running it with every opcode.
     ///
     /// Returns the least scope, or 4 if no scope is enough.
-    fn mainline(opcode: u16, op_mod: u16) -> u32 {
+    fn c_driver(opcode: u16, op_mod: u16) -> u32 {
         match opcode {
             0x100 | 0x101 | 0x109 | 0x10e | 0x731 | 0x740 | 0x760 | 0x762 | 0x823 | 0xb22
             | 0xb2e => 0,
@@ -290,9 +293,9 @@ mod tests {
         }
     }
 
-    /// Does the table decide likewise in all scopes? Says where it does not.
-    fn decides_like_mainline(opcode: u16, op_mod: u16) -> bool {
-        let least = mainline(opcode, op_mod);
+    /// Returns whether the table decides the same in all scopes, and logs where it does not.
+    fn decides_like_c_driver(opcode: u16, op_mod: u16) -> bool {
+        let least = c_driver(opcode, op_mod);
 
         RpcScope::ALL.into_iter().all(|scope| {
             let is_same = is_allowed(opcode, op_mod, scope) == (scope as u32 >= least);
@@ -303,31 +306,31 @@ mod tests {
         })
     }
 
-    // Together, these two are all opcodes with all modifiers in all scopes: no modifier makes a
-    // difference to an opcode that is not in the table.
+    // Together, the following two tests cover every opcode and `op_mod` in every scope: for an
+    // opcode that is not in the table, `op_mod` has no influence.
 
     #[test]
-    fn all_opcodes_decide_like_mainline() {
+    fn all_opcodes_decide_like_c_driver() {
         for opcode in 0..=u16::MAX {
             for op_mod in [0, 1, 2, 0xff, 0x100, 0x8000, 0xffff] {
-                assert!(decides_like_mainline(opcode, op_mod));
+                assert!(decides_like_c_driver(opcode, op_mod));
             }
         }
     }
 
     #[test]
-    fn all_modifiers_decide_like_mainline() {
+    fn all_modifiers_decide_like_c_driver() {
         for &(opcode, _) in COMMANDS {
             for op_mod in 0..=u16::MAX {
-                assert!(decides_like_mainline(opcode, op_mod));
+                assert!(decides_like_c_driver(opcode, op_mod));
             }
         }
     }
 
     #[test]
-    fn nothing_makes_or_destroys_objects() {
+    fn no_command_creates_or_destroys_objects() {
         // CREATE_MKEY, CREATE_EQ, CREATE_QP, ALLOC_PD, ALLOC_UAR, CREATE_GENERAL_OBJECT,
-        // CREATE_UCTX, DESTROY_UCTX, MANAGE_PAGES, INIT_HCA, TEARDOWN_HCA, and none at all.
+        // CREATE_UCTX, DESTROY_UCTX, MANAGE_PAGES, INIT_HCA, TEARDOWN_HCA, and an invalid opcode.
         for opcode in [
             0x200, 0x301, 0x500, 0x800, 0x802, 0xa00, 0xa04, 0xa06, 0x108, 0x102, 0x103, 0,
         ] {
@@ -338,14 +341,14 @@ mod tests {
     const ACCESS_REG: u16 = 0x805;
     const ACCESS_REGISTER_USER: u16 = 0xb0c;
 
-    /// `ACCESS_REG`, or another opcode, on a register whose first word of data is `word`.
-    fn access(opcode: u16, op_mod: u16, register: u16, word: u32) -> [u8; 24] {
+    /// A command of `opcode` on a register, whose first dword of data is `dword`.
+    fn access(opcode: u16, op_mod: u16, register: u16, dword: u32) -> [u8; 24] {
         let mut command = [0; 24];
 
         command[..2].copy_from_slice(&opcode.to_be_bytes());
         command[6..8].copy_from_slice(&op_mod.to_be_bytes());
         command[10..12].copy_from_slice(&register.to_be_bytes());
-        command[16..20].copy_from_slice(&word.to_be_bytes());
+        command[16..20].copy_from_slice(&dword.to_be_bytes());
         command
     }
 
@@ -353,7 +356,7 @@ mod tests {
 
     #[test]
     fn registers_that_name_host_memory() {
-        // Register, first word, refused for each other modifier, refused for a read.
+        // Register, first dword, whether other accesses are refused, whether reads are refused.
         let cases = [
             (0x905c, 0, true, true),
             (0x905c, u32::MAX, true, true),
@@ -372,7 +375,7 @@ mod tests {
             (0x9153, 0x4000_0000, false, false),
         ];
 
-        for (register, word, is_refused, is_read_refused) in cases {
+        for (register, dword, is_refused, is_read_refused) in cases {
             for opcode in [ACCESS_REG, ACCESS_REGISTER_USER] {
                 for op_mod in OP_MODS {
                     let expected = if op_mod == READ {
@@ -380,7 +383,7 @@ mod tests {
                     } else {
                         is_refused
                     };
-                    let command = access(opcode, op_mod, register, word);
+                    let command = access(opcode, op_mod, register, dword);
                     assert_eq!(names_host_memory(&command), expected);
                 }
             }
@@ -388,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn all_other_registers_pass() {
+    fn all_other_registers_are_allowed() {
         for register in 0..=u16::MAX {
             if matches!(
                 register,
@@ -397,9 +400,9 @@ mod tests {
                 continue;
             }
             for op_mod in OP_MODS {
-                for word in [0, u32::MAX] {
+                for dword in [0, u32::MAX] {
                     assert!(!names_host_memory(&access(
-                        ACCESS_REG, op_mod, register, word
+                        ACCESS_REG, op_mod, register, dword
                     )));
                 }
             }
@@ -407,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn other_commands_name_no_register() {
+    fn other_commands_access_no_register() {
         for &(opcode, _) in COMMANDS {
             if !matches!(opcode, ACCESS_REG | ACCESS_REGISTER_USER) {
                 assert!(!names_host_memory(&access(opcode, 0, 0x905c, 0)));
@@ -416,14 +419,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_to_say_is_refused() {
+    fn too_short_commands_are_refused() {
         let command = access(ACCESS_REG, 1, 0xc000, INLINE_DUMP);
 
         for len in 0..20 {
             assert!(names_host_memory(&command[..len]));
         }
         assert!(!names_host_memory(&command[..20]));
-        // A register of no interest needs no data.
+        // Other registers need no data.
         assert!(!names_host_memory(&access(ACCESS_REG, 1, 0x9020, 0)[..16]));
     }
 }

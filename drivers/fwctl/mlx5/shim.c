@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What Rust cannot know of mlx5_core: where the fields of its structures are.  The Rust side is core_dev.rs.
+ * C helpers for structures and macros of mlx5_core that Rust has no bindings for.  The Rust side is
+ * core_dev.rs.
  *
- * And what Rust says it knows, compared with the headers.
+ * The static assertions compare the declarations, layouts and numbers in the Rust code with the
+ * kernel's headers.
  */
 #include <linux/auxiliary_bus.h>
 #include <linux/bitops.h>
@@ -35,7 +37,7 @@ u32 mlx5_fwctl_shim_slots(struct mlx5_core_dev *dev)
 	return dev->cmd.vars.max_reg_cmds;
 }
 
-/* As mlx5_cmd_all_stalled() looks at them, which says only whether it is all. */
+/* Counts the slots that mlx5_cmd_all_stalled() checks. */
 u32 mlx5_fwctl_shim_stalled(struct mlx5_core_dev *dev)
 {
 	struct mlx5_cmd *cmd = &dev->cmd;
@@ -53,7 +55,8 @@ u32 mlx5_fwctl_shim_stalled(struct mlx5_core_dev *dev)
 	return stalled;
 }
 
-void mlx5_fwctl_shim_debug(const struct device *dev, u16 uid, u16 opcode, int ret, u8 status, u32 syndrome)
+void mlx5_fwctl_shim_debug(const struct device *dev, u16 uid, u16 opcode, int ret, u8 status,
+			   u32 syndrome)
 {
 	dev_dbg(dev, "PID %d: uid %u: opcode %#x: %pe, status %#x, syndrome %#x\n",
 		current->pid, uid, opcode, ERR_PTR(ret), status, syndrome);
@@ -65,7 +68,8 @@ static_assert(__same_type(mlx5_cmd_check, int (struct mlx5_core_dev *, int, void
 
 /* cmd.rs */
 #define ASSERT_FIELD(layout, field, offset, bits) \
-	static_assert(MLX5_BYTE_OFF(layout, field) == (offset) && __mlx5_bit_sz(layout, field) == (bits))
+	static_assert(MLX5_BYTE_OFF(layout, field) == (offset) && \
+		      __mlx5_bit_sz(layout, field) == (bits))
 
 static_assert(MLX5_ST_SZ_BYTES(create_uctx_in) == 64);
 ASSERT_FIELD(create_uctx_in, opcode, 0, 16);
@@ -92,16 +96,17 @@ static_assert(sizeof(struct fwctl_info_mlx5) == 8);
 static_assert(offsetof(struct fwctl_info_mlx5, uid) == 0);
 static_assert(offsetof(struct fwctl_info_mlx5, uctx_caps) == 4);
 
-/* policy.rs: registers that name host memory, as far as the headers have them */
+/* policy.rs: registers in HOST_MEMORY that the headers have a layout for */
 #define ASSERT_BITS(layout, field, offset, bits) \
-	static_assert(__mlx5_bit_off(layout, field) == (offset) && __mlx5_bit_sz(layout, field) == (bits))
+	static_assert(__mlx5_bit_off(layout, field) == (offset) && \
+		      __mlx5_bit_sz(layout, field) == (bits))
 
 ASSERT_BITS(core_dump_reg, core_dump_type, 24, 8);
 ASSERT_BITS(mtrc_conf, trace_mkey, 64, 32);
 ASSERT_BITS(resource_dump, inline_dump, 1, 1);
 ASSERT_BITS(resource_dump, mkey, 256, 32);
 
-/* Opcodes and registers that the headers have no name for. */
+/* Opcodes and registers that the headers lack. */
 enum {
 	MLX5_CMD_OP_QUERY_DRIVER_VERSION = 0x10c,
 	MLX5_CMD_OP_QUERY_OTHER_HCA_CAP = 0x10e,
@@ -146,5 +151,5 @@ enum {
 	MLX5_REG_MORD = 0x9153,
 };
 
-/* The numbers in cmd.rs and policy.rs, by constants.awk. */
+/* The numbers in cmd.rs and policy.rs, written by constants.awk. */
 #include "constants_generated.h"

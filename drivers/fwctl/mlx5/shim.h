@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The C functions of the driver; documented in core_dev.rs, which declares them to Rust. */
+/* C helpers for core_dev.rs, which documents them. */
 #ifndef _MLX5_FWCTL_SHIM_H
 #define _MLX5_FWCTL_SHIM_H
 
@@ -13,6 +13,7 @@ struct mlx5_core_dev *mlx5_fwctl_shim_core_dev(struct auxiliary_device *adev);
 u32 mlx5_fwctl_shim_uctx_cap(struct mlx5_core_dev *dev);
 u32 mlx5_fwctl_shim_slots(struct mlx5_core_dev *dev);
 u32 mlx5_fwctl_shim_stalled(struct mlx5_core_dev *dev);
-void mlx5_fwctl_shim_debug(const struct device *dev, u16 uid, u16 opcode, int ret, u8 status, u32 syndrome);
+void mlx5_fwctl_shim_debug(const struct device *dev, u16 uid, u16 opcode, int ret, u8 status,
+			   u32 syndrome);
 
 #endif

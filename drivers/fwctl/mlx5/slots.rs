@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! How much of the command interface user space can take.
+//! Limits of the command slots that user space can occupy.
 //!
-//! `mlx5_core` has a slot for each command that the device executes at a time, 31 at most, and
-//! shares them with the drivers of the network card. A command that timed out keeps its slot until
-//! the firmware completes it after all: it is *stalled*. Without a limit, one program with a request
-//! that the firmware never answers could take them all.
+//! `mlx5_core` has one slot for each command in flight, 31 at most, which all drivers of the device
+//! share. A command that timed out is *stalled*: it keeps its slot until the firmware completes it.
+//! Without a limit, a program could occupy all slots by a request that the firmware never answers.
 //!
-//! So RPCs in flight, together with stalled commands, take at most half of the slots. The commands
-//! by which files are opened have a quarter for themselves, so they work while RPCs use all they
-//! may, and are not sent when three quarters are stalled. Closing files takes one slot at a time,
-//! see `uctx.rs`.
+//! RPCs in flight, together with stalled commands, occupy at most half of the slots. Commands that
+//! open files have a separate quarter, so they work while RPCs use their whole share. They are not
+//! sent when three quarters of the slots are stalled. Closing files takes one slot at a time, see
+//! `uctx.rs`.
 //!
-//! Callers wait for a slot until they are killed or the device is removed. They do not wait for the
-//! firmware to complete what is stalled: if that is all there is to wait for, they fail at once.
+//! Callers wait for a slot until they are killed or the device is removed. They do not wait for
+//! stalled commands: if these occupy the whole share, callers fail immediately.
 
 use fwctl::Context;
 use kernel::{
@@ -34,40 +33,40 @@ use crate::{
     uctx::Uctx, //
 };
 
-/// A share of the slots, and how many are in use.
+/// A share of the command slots.
 #[pin_data]
 pub(crate) struct Share {
-    /// Commands in flight. A command that times out is counted here and as stalled for a moment, but
-    /// never as neither.
+    /// Number of commands in flight. A command that times out is counted as stalled before it is
+    /// removed here, so it is counted twice for a moment.
     #[pin]
     in_flight: SpinLock<u32>,
-    /// Callers that wait for a slot.
+    /// Number of callers that wait for a slot.
     waiting: Atomic<u32>,
-    /// Most commands in flight.
+    /// Maximum number of commands in flight.
     limit: u32,
-    /// Most commands in flight and stalled ones together.
+    /// Maximum number of commands in flight and stalled commands together.
     limit_with_stalled: u32,
 }
 
-/// What came of an attempt to take a slot.
+/// Result of an attempt to take a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attempt {
     Taken,
-    /// Another command in flight will give one back.
+    /// A command in flight will release one.
     Full,
-    /// All that this share could use are lost to commands that timed out.
+    /// Stalled commands occupy all slots of the share.
     Stalled,
 }
 
 impl Share {
-    /// Returns the share of RPCs, for a device with that many slots.
+    /// Returns the share of RPCs for a device with `slots` slots.
     pub(crate) fn of_rpcs(slots: u32) -> impl PinInit<Self> {
         let half = at_least_one(slots / 2);
 
         Self::new(half, half)
     }
 
-    /// Returns the share of commands by which files are opened.
+    /// Returns the share of commands that open files.
     pub(crate) fn of_opens(slots: u32) -> impl PinInit<Self> {
         // At least one more than RPCs can take.
         Self::new(at_least_one(slots / 4), slots / 2 + at_least_one(slots / 4))
@@ -84,9 +83,9 @@ impl Share {
 
     /// Runs `command` with a slot for it.
     ///
-    /// Waits for one if need be. Fails with [`EAGAIN`] if commands that timed out have left none,
-    /// with [`EINTR`] if the caller is killed, and with [`ENODEV`] if the device is being
-    /// unregistered; then `command` does not run.
+    /// Waits for a slot if none is free. Fails without running `command`, with [`EAGAIN`] if
+    /// stalled commands occupy the whole share, with [`EINTR`] if the caller is killed, and with
+    /// [`ENODEV`] if the device is being unregistered.
     pub(crate) fn run<R>(
         &self,
         cx: &Context<'_, '_, Uctx>,
@@ -117,11 +116,11 @@ impl Share {
         result
     }
 
-    /// Tries to take a slot. `stalled` returns how many slots are lost to commands that timed out.
+    /// Tries to take a slot. `stalled` returns the number of stalled commands.
     fn attempt(&self, stalled: impl FnOnce() -> u32) -> Attempt {
         let mut in_flight = self.in_flight.lock();
-        // Counted after `in_flight` was read: a command that gave its slot back because it timed out
-        // is among them.
+        // Must be counted after `in_flight` was read, so it includes commands that timed out and
+        // released their slot before.
         let stalled = stalled();
 
         if stalled >= self.limit_with_stalled {
@@ -134,10 +133,11 @@ impl Share {
         Attempt::Taken
     }
 
-    /// Gives a slot back. Returns whether there may be callers that wait for it.
+    /// Releases a slot. Returns whether callers may be waiting for it.
     fn give_back(&self) -> bool {
         *self.in_flight.lock() -= 1;
-        // A caller that found no slot before that has counted itself before it took the lock.
+        // A caller that found no slot before this has incremented `waiting` before it took the
+        // lock.
         self.waiting.load(Relaxed) != 0
     }
 }
@@ -154,7 +154,7 @@ const fn at_least_one(slots: u32) -> u32 {
 mod tests {
     use super::*;
 
-    /// Takes slots until there is none; returns how many, and why it ended.
+    /// Takes slots until an attempt fails. Returns the number of slots and the failed attempt.
     fn take_all(share: &Share, stalled: u32) -> (u32, Attempt) {
         let mut taken = 0;
 
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn opens_go_on_when_rpcs_cannot() -> Result {
+    fn opens_work_while_rpcs_cannot() -> Result {
         for (slots, half, quarter) in [(1, 0, 1), (3, 1, 1), (7, 3, 1), (15, 7, 3), (31, 15, 7)] {
             let share = KBox::pin_init(Share::of_opens(slots), GFP_KERNEL)?;
             assert_eq!(take_all(&share, half), (quarter, Attempt::Full));
@@ -198,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_comes_back_can_be_taken() -> Result {
+    fn a_released_slot_can_be_taken() -> Result {
         let share = KBox::pin_init(Share::of_rpcs(7), GFP_KERNEL)?;
 
         assert_eq!(take_all(&share, 0), (3, Attempt::Full));
         assert!(!share.give_back());
         assert_eq!(take_all(&share, 0), (1, Attempt::Full));
-        // What was stalled is completed, while others wait.
+        // The firmware completes stalled commands while callers wait.
         assert_eq!(share.attempt(|| 3), Attempt::Stalled);
         share.waiting.fetch_add(1, Full);
         assert!(share.give_back());
@@ -213,15 +213,15 @@ mod tests {
         Ok(())
     }
 
-    /// Commands that time out during an attempt are counted once at least, whatever the moment.
+    /// A command that times out during an attempt is counted at least once.
     #[test]
     fn a_timeout_during_an_attempt_frees_no_slot() -> Result {
         let share = KBox::pin_init(Share::of_rpcs(7), GFP_KERNEL)?;
 
         assert_eq!(take_all(&share, 0), (3, Attempt::Full));
-        // Times out before the attempt counts what is stalled.
+        // Times out before the attempt counts stalled commands.
         assert_eq!(share.attempt(|| 1), Attempt::Full);
-        // Gives its slot back; nobody can do so between the two counts.
+        // Releases its slot, which is impossible between the two counts.
         share.give_back();
         let attempt = share.attempt(|| {
             assert!(share.in_flight.try_lock().is_none());

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! User contexts: what an open file is for the firmware.
+//! User contexts: one for each open file.
 //!
-//! The firmware knows a user context by its number, the uid, checks what it may do, and keeps its
-//! objects apart from those of others. Every command of a file carries the number of its own.
+//! The firmware identifies a user context by its uid, checks its privileges, and isolates its
+//! objects from those of others. Every command of a file runs in the user context of that file.
 //!
 //! # Contexts that are not destroyed
 //!
-//! A context that the firmware is not asked to destroy stays until the device is torn down, and a
-//! device has a limited number of them. So one that could not be destroyed when its file was closed
-//! is kept in [`Contexts`], and destroyed once the firmware answers again.
+//! A user context exists until the firmware is told to destroy it or the device is torn down, and
+//! the number of contexts is limited. A context that could not be destroyed when its file was
+//! closed is kept in [`Contexts`], and destroyed once the firmware answers again.
 //!
-//! That excludes two kinds, which are lost until `mlx5_core` tears the device down:
+//! Two kinds of contexts are lost until `mlx5_core` tears the device down:
 //!
-//! - A context whose `CREATE_UCTX` timed out. If the firmware has executed the command, the number
-//!   is in an answer that `mlx5_core` drops.
-//! - A context whose `DESTROY_UCTX` timed out, if the firmware has not executed it. It may have, and
-//!   may have given the number to somebody else since, so it must not be asked again.
+//! - A context whose `CREATE_UCTX` timed out. If the firmware has executed the command, the uid is
+//!   in an output that `mlx5_core` discards.
+//! - A context whose `DESTROY_UCTX` timed out, if the firmware did not execute it. If it did, the
+//!   uid may belong to another context by now, so the command must not be repeated.
 
 use kernel::{
     device,
@@ -52,8 +52,8 @@ use crate::{
     },
 };
 
-/// How long the firmware is left alone after a command that destroys a context got no answer,
-/// unless it answers another one.
+/// Delay between a `DESTROY_UCTX` that timed out and the next one, unless the firmware answers
+/// another command before.
 const PAUSE: Delta = Delta::from_secs(1);
 
 /// One open file.
@@ -63,11 +63,11 @@ pub(crate) struct Uctx {
 }
 
 impl Uctx {
-    /// Creates a user context in the firmware, with the tools capability if the device offers it.
-    /// Old firmware does not: there it is one like those of any program that uses the device.
+    /// Creates a firmware user context with the tools capability, if the device supports it. On old
+    /// firmware, the context has only the privileges of an RDMA user.
     ///
-    /// Fails if the firmware refuses or does not answer; then there is none. Fails with [`EIO`] if
-    /// it gives the number of the kernel, in whose name no program may speak. May sleep.
+    /// Fails if the firmware refuses or does not answer. Fails with [`EIO`] if the firmware returns
+    /// [`UID_OF_KERNEL`], which would give the file the privileges of the kernel. May sleep.
     pub(crate) fn create(
         contexts: &Contexts,
         core_dev: &CoreDev<'_>,
@@ -100,12 +100,12 @@ impl Uctx {
         }
     }
 
-    /// Returns the number of the user context.
+    /// Returns the uid of the user context.
     pub(crate) fn uid(&self) -> u16 {
         self.uid
     }
 
-    /// Returns what user space may know.
+    /// Returns the device data for `FWCTL_INFO`.
     pub(crate) fn describe(&self) -> Description {
         Description {
             uid: self.uid.into(),
@@ -114,43 +114,44 @@ impl Uctx {
     }
 }
 
-/// The user contexts of a device whose files are closed and that are still to be destroyed.
+/// User contexts of closed files, until they are destroyed.
 ///
-/// One caller at a time destroys them, without the lock, and goes on until there is none. So no
-/// `close()` waits for another one, and all of them together use one command slot.
+/// One caller at a time destroys them, without the lock, until none is left. So no `close()` waits
+/// for another one, and together they use one command slot.
 #[pin_data]
 pub(crate) struct Contexts {
     #[pin]
     state: Mutex<State>,
-    /// Whether [`Contexts::answered`] has anything to do.
+    /// Whether [`Contexts::answered`] has to take the lock.
     has_work: Atomic<bool>,
 }
 
 /// # Invariants
 ///
-/// `closed` has the capacity for `expected` more.
+/// `closed` has spare capacity for `expected` elements.
 struct State {
-    /// Numbers of the contexts that are to be destroyed.
+    /// uids of the contexts to destroy.
     closed: KVVec<u16>,
-    /// How many more there may be: contexts of open files, and the one that is being destroyed.
+    /// Number of contexts that may be added: those of open files, and the one being destroyed.
     expected: usize,
     /// Whether a caller is destroying contexts.
     is_busy: bool,
     silence: Silence,
 }
 
-/// Whether the firmware has left a command that destroys a context without an answer, and answered
-/// no command of this driver since.
+/// Whether a `DESTROY_UCTX` timed out, and the firmware has answered no command of this driver
+/// since.
 ///
-/// Then the next one is likely to wait as long, which is a minute, and to cost another of the few
-/// slots of `mlx5_core`. RPCs that time out do not count: it may be this one request that the
-/// firmware has no answer to. Neither does a `CREATE_UCTX`: the next command may well be answered.
+/// The next `DESTROY_UCTX` would probably time out as well, which takes a minute and occupies
+/// another slot. RPCs that time out do not count, since the cause may be the request itself. A
+/// `CREATE_UCTX` does not count either.
 #[derive(Clone, Copy)]
 enum Silence {
     None,
-    /// Since then. It is asked again after a while.
+    /// Since this time. The next command may be sent after [`PAUSE`].
     Since(Instant<Monotonic>),
-    /// It is not asked again: the device is being unregistered.
+    /// No command is sent before the firmware answers another one: the device is being
+    /// unregistered.
     UntilAnswer,
 }
 
@@ -163,7 +164,7 @@ impl Silence {
         }
     }
 
-    /// Returns whether the firmware may be asked.
+    /// Returns whether a `DESTROY_UCTX` may be sent.
     fn allows_command(self) -> bool {
         match self {
             Self::None => true,
@@ -175,7 +176,7 @@ impl Silence {
 
 impl State {
     fn new() -> Self {
-        // INVARIANT: Nothing is expected.
+        // INVARIANT: `expected` is 0, which needs no capacity.
         Self {
             closed: KVVec::new(),
             expected: 0,
@@ -184,39 +185,39 @@ impl State {
         }
     }
 
-    /// Makes room for the context of a file that is being opened.
+    /// Reserves capacity for the context of a file that is being opened.
     fn expect_one(&mut self) -> Result {
         self.closed.reserve(self.expected + 1, GFP_KERNEL)?;
-        // INVARIANT: There is capacity for one more.
+        // INVARIANT: The capacity was reserved above.
         self.expected += 1;
         Ok(())
     }
 
-    /// One that was expected does not come.
+    /// Cancels one [`State::expect_one`].
     fn expect_one_less(&mut self) {
         self.expected = self.expected.saturating_sub(1);
     }
 
-    /// Adds one that was expected.
+    /// Adds a context that was expected.
     fn add(&mut self, uid: u16) {
-        // By the type invariant, this does not fail.
+        // Cannot fail: the type invariant guarantees the capacity.
         let _ = self.closed.push_within_capacity(uid);
         self.expect_one_less();
     }
 
-    /// Takes the next one to be destroyed, if there is one and the firmware may be asked. It may be
-    /// added again.
+    /// Takes the next context to destroy, if there is one and a command may be sent. The caller may
+    /// add it again.
     fn take(&mut self) -> Option<u16> {
         if !self.silence.allows_command() {
             return None;
         }
         let uid = self.closed.pop()?;
-        // INVARIANT: There is capacity for the one that was taken.
+        // INVARIANT: `pop()` has freed the capacity for one element.
         self.expected += 1;
         Some(uid)
     }
 
-    /// Takes note of what came of destroying `uid`. Returns whether to go on with others.
+    /// Records the result of destroying `uid`. Returns whether to continue with other contexts.
     fn attempted(
         &mut self,
         uid: u16,
@@ -224,7 +225,7 @@ impl State {
         is_unregistering: bool,
     ) -> bool {
         match result {
-            // A context that the firmware refuses to destroy would be refused again.
+            // The firmware would refuse a repeated command as well.
             Ok(()) | Err(Failure::Refused(_)) => {
                 self.silence = Silence::None;
                 self.expect_one_less();
@@ -260,7 +261,7 @@ impl Contexts {
         })
     }
 
-    /// Makes room for a context, so that closing its file needs no memory.
+    /// Reserves capacity for a context, so that closing its file cannot fail.
     fn expect_one(&self) -> Result {
         self.state.lock().expect_one()
     }
@@ -269,10 +270,11 @@ impl Contexts {
         self.state.lock().expect_one_less();
     }
 
-    /// Destroys the context of a file that is being closed, and what is left of others.
+    /// Destroys the context of a file that is being closed, and those left from other files.
     ///
-    /// There is nobody to tell if that fails. A firmware that is silent is not asked again and again:
-    /// a program or an unbind that closes many files would wait in vain for each. May sleep.
+    /// A failure cannot be reported. After a timeout, further commands are delayed, see
+    /// [`Silence`]: otherwise a program or an unbind that closes many files would wait for each.
+    /// May sleep.
     pub(crate) fn close(
         &self,
         uctx: &Uctx,
@@ -284,9 +286,10 @@ impl Contexts {
         self.destroy_closed(core_dev, device, is_unregistering);
     }
 
-    /// To be called when the firmware has answered another command: destroys what is left.
+    /// Destroys contexts that are left. Must be called when the firmware has answered another
+    /// command.
     ///
-    /// May sleep if there is something left.
+    /// May sleep if there are any.
     #[inline]
     pub(crate) fn answered(&self, core_dev: &CoreDev<'_>, device: &device::Device) {
         if self.has_work.load(Relaxed) {
@@ -295,13 +298,13 @@ impl Contexts {
         }
     }
 
-    /// Destroys what is left when the registration has ended. May sleep.
+    /// Destroys contexts that are left after unregistration. May sleep.
     pub(crate) fn finish(&self, core_dev: &CoreDev<'_>) {
         self.destroy_closed(core_dev, core_dev.host(), true);
     }
 
-    /// Destroys contexts until none is left, or the firmware does not answer. If another caller is
-    /// at it, that one does it.
+    /// Destroys contexts until none is left or the firmware does not answer. Does nothing if
+    /// another caller is destroying them: that one continues with those added since.
     fn destroy_closed(
         &self,
         core_dev: &CoreDev<'_>,
@@ -326,7 +329,7 @@ impl Contexts {
     }
 }
 
-/// Makes the firmware destroy a user context.
+/// Destroys a user context. Retries once on `ENOMEM`.
 fn destroy(uid: u16, core_dev: &CoreDev<'_>, device: &device::Device) -> Result<(), Failure> {
     let destroyed = match core_dev.run(DestroyUctxIn::new(uid)) {
         Err(Failure::NotExecuted(ENOMEM)) => core_dev.run(DestroyUctxIn::new(uid)),
@@ -345,7 +348,7 @@ fn destroy(uid: u16, core_dev: &CoreDev<'_>, device: &device::Device) -> Result<
 mod tests {
     use super::*;
 
-    /// The files with these contexts are opened and closed.
+    /// Returns the state after files with these contexts were opened and closed.
     fn closed(uids: &[u16]) -> Result<State> {
         let mut state = State::new();
 
@@ -374,16 +377,16 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_executed_is_kept() -> Result {
+    fn not_executed_is_repeated() -> Result {
         let mut state = closed(&[1, 2])?;
 
         assert_eq!(state.take(), Some(2));
         assert!(!state.attempted(2, &Err(Failure::NotExecuted(EAGAIN)), false));
         assert!(state.has_work());
-        // There was no wait, so the next one may try.
+        // The command did not wait, so the next one may be sent.
         assert_eq!(state.take(), Some(2));
         assert!(!state.attempted(2, &Err(Failure::NoSlot(EBUSY)), false));
-        // There was, so it may not.
+        // The command waited for a slot, so the next one may not.
         assert_eq!(state.take(), None);
         state.silence = Silence::None;
         assert_eq!(state.take(), Some(2));
@@ -393,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_executed_is_not_repeated() -> Result {
+    fn possibly_executed_is_not_repeated() -> Result {
         let mut state = closed(&[1, 2, 3])?;
 
         assert_eq!(state.take(), Some(3));
@@ -420,7 +423,7 @@ mod tests {
         for uid in 0..500 {
             state.add(uid);
         }
-        // Some are under way again while more are opened.
+        // One is being destroyed while more files are opened.
         assert_eq!(state.take(), Some(499));
         for _ in 0..100 {
             state.expect_one()?;

@@ -77,6 +77,6 @@ count() {
 	local -A word=([pass]=ok [fail]=FAIL [skip]=skip)
 	local took=$((${EPOCHREALTIME/./} - $3))
 	COUNT[$1]=$((COUNT[$1] + 1))
-	[[ $1 != fail ]] || FAILED+=("$2")
+	if [[ $1 == fail ]]; then FAILED+=("$2"); fi
 	printf '  %-4s  %-22s %5d.%d s%s\n' "${word[$1]}" "$2" $((took / 1000000)) $((took / 100000 % 10)) "${4:+  $4}"
 }

@@ -41,9 +41,11 @@ toolchain() {
 files_of() {
 	local path
 	for path in "$@"; do
-		[[ ! -e $REPO/$path ]] || find "$REPO/$path" \( -name '.?*' -o -name target \) -prune -o -type f ! -name '*~' \
-			! -name '*.o' ! -name '*.ko' ! -name '*.mod*' ! -name '*.rmeta' ! -path "$REPO/tools/fwctl/Cargo.lock" \
-			! -path '*/fuzz/Cargo.lock' -print0
+		if [[ -e $REPO/$path ]]; then
+			find "$REPO/$path" \( -name '.?*' -o -name target \) -prune -o -type f \
+				! -name '*~' ! -name '*.o' ! -name '*.ko' ! -name '*.mod*' ! -name '*.rmeta' \
+				! -path "$REPO/tools/fwctl/Cargo.lock" ! -path '*/fuzz/Cargo.lock' -print0
+		fi
 	done | LC_ALL=C sort -z
 }
 

@@ -56,7 +56,7 @@ run_step() {
 	kill "$ticker" 2>/dev/null || :
 	wait "$ticker" 2>/dev/null || :
 	trap - EXIT
-	[[ ! -t 2 ]] || printf '\r\033[K' >&2
+	if [[ -t 2 ]]; then printf '\r\033[K' >&2; fi
 	if ((status == 0)); then
 		say "$title: done in $(duration $((SECONDS - start)))"
 	elif ((status == UNAVAILABLE)); then

@@ -16,8 +16,9 @@ use std::io::Write;
 /// The bytes are in the format of the device's type, as the kernel's headers in include/uapi/fwctl describe it. A scope must be
 /// named: debug-write and debug-write-full taint the kernel until the next boot, and debug-write-full needs CAP_SYS_RAWIO.
 ///
-/// A reply longer than --out-len is fetched again with room for it in scope debug-read-only; in other scopes asking twice could do
-/// something twice, so the start of the reply is all there is, and a message on stderr says so.
+/// If the reply is longer than --out-len, a request that is known to change nothing is sent again with a buffer for all of it: query
+/// commands of a ConnectX, Get Supported Features and Get Feature of a CXL memory device. Any other request is sent once, unless
+/// --repeat agrees to a second time; a message on stderr says that the reply was cut. No scope makes a request safe to repeat.
 ///
 /// The firmware's refusal is a reply: it is printed, and the exit status is 3.
 #[derive(clap::Args, Debug)]
@@ -37,6 +38,9 @@ pub struct RpcArgs {
     /// Room for the reply, in bytes
     #[arg(long, value_name = "N", default_value = "4096", value_parser = length)]
     out_len: u32,
+    /// Send the request a second time if its reply is longer than --out-len
+    #[arg(long)]
+    repeat: bool,
     /// Send nothing, print what would be sent
     #[arg(long)]
     dry_run: bool,
@@ -98,11 +102,14 @@ pub fn rpc(world: &World, args: RpcArgs) -> Result<(), Failure> {
         )),
     };
     warn_of_taint(args.scope);
-    let reply = device.rpc_whole(args.scope, &request, args.out_len as usize)?;
+    let mut reply = device.rpc_whole(args.scope, &request, args.out_len as usize)?;
+    if args.repeat && reply.is_truncated() && reply.true_len <= MAX_RPC_LEN as usize {
+        reply = device.rpc(args.scope, &request, reply.true_len)?;
+    }
     let status = FirmwareStatus::of_reply(device.device_type()?, &reply.bytes);
     if reply.is_truncated() {
         say(&format!(
-            "{}: the reply has {} bytes and {} of them fitted: ask for more with --out-len, if the request may be repeated",
+            "{}: the reply has {} bytes, {} of them were returned: give a larger --out-len, or --repeat if the request may be sent twice",
             entry.name,
             reply.true_len,
             reply.bytes.len()

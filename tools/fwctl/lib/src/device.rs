@@ -2,6 +2,7 @@
 
 //! An open fwctl device.
 
+use crate::mlx5::check_query;
 use crate::transport::Node;
 use crate::{DeviceType, DriverInfo, Error, InfoReply, Operation, Result, Scope, Transport};
 use fwctl_uapi::{bnxt, MAX_RPC_LEN};
@@ -265,18 +266,38 @@ impl Device {
         })
     }
 
-    /// Like [`Device::rpc`], but a reply longer than `reply_len` is fetched again with room for all of it, where asking twice is
-    /// safe (scope [`Scope::DebugReadOnly`]) and the reply claims no more than [`MAX_RPC_LEN`]. It may still be truncated: look.
+    /// Like [`Device::rpc`], but sends the request a second time if the reply is longer than `reply_len`, provided that the request
+    /// [only reads](Device::only_reads) and that the reply claims no more than [`MAX_RPC_LEN`]. The result may still be truncated.
     ///
     /// # Errors
     ///
     /// As for [`Device::rpc`].
     pub fn rpc_whole(&self, scope: Scope, request: &[u8], reply_len: usize) -> Result<Reply> {
         let reply = self.rpc(scope, request, reply_len)?;
-        if reply.is_truncated() && scope.is_read_only() && reply.true_len <= MAX_RPC_LEN as usize {
+        if reply.is_truncated()
+            && reply.true_len <= MAX_RPC_LEN as usize
+            && self.only_reads(request)?
+        {
             return self.rpc(scope, request, reply.true_len);
         }
         Ok(reply)
+    }
+
+    /// Returns whether a request is known to change nothing, so it can be repeated. That follows from its command, and never from
+    /// the scope it is sent in: every scope admits commands that change something.
+    ///
+    /// The known requests are the query commands of a ConnectX ([`check_query`](crate::mlx5::check_query)), and Get Supported
+    /// Features and Get Feature of a CXL memory device.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::device_type`].
+    pub fn only_reads(&self, request: &[u8]) -> Result<bool> {
+        Ok(match self.device_type()? {
+            DeviceType::Mlx5 => check_query(request).is_ok(),
+            DeviceType::Cxl => is_cxl_read(request),
+            DeviceType::Bnxt | DeviceType::Pds | DeviceType::None | DeviceType::Other(_) => false,
+        })
     }
 
     /// The same device, with `observer` told of every request and its outcome.
@@ -309,6 +330,13 @@ impl fmt::Debug for Device {
             .field("name", &self.inner.name)
             .finish_non_exhaustive()
     }
+}
+
+/// The first word of a request is its opcode; the opcodes are those of CXL 3.2, section 8.2.10.6.
+fn is_cxl_read(request: &[u8]) -> bool {
+    request
+        .first_chunk()
+        .is_some_and(|&opcode| matches!(u32::from_le_bytes(opcode), 0x500 | 0x501))
 }
 
 /// The driver would read or write memory of this process at addresses in the request. Plain bytes cannot own such memory, so

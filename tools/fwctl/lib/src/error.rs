@@ -2,6 +2,7 @@
 
 //! What can go wrong, and what to do about it.
 
+use crate::mlx5::NotAQuery;
 use crate::sysfs::Absence;
 use crate::{DeviceType, FirmwareStatus, Scope};
 use std::io;
@@ -84,6 +85,15 @@ pub enum Error {
         wanted: DeviceType,
         /// Type of the device.
         actual: DeviceType,
+    },
+
+    /// Sent as a query, the request would change something.
+    #[error("{device}: not sent: {why}")]
+    NotAQuery {
+        /// Name of the device.
+        device: String,
+        /// What the request is instead.
+        why: NotAQuery,
     },
 
     /// Longer than the kernel takes.

@@ -26,15 +26,18 @@
 //! ```
 
 mod layout;
+mod queries;
 
 pub use layout::{
     capabilities, command, commands, register, registers, BadField, Choice, Command, Field, Layout,
     Value,
 };
+pub use queries::{check_query, NotAQuery};
 
 use crate::{Device, DeviceType, Error, FirmwareStatus, Malformed, Result, Scope};
 
-/// Scope of register reads and query commands.
+/// Scope of register reads and query commands. It admits configuration commands as well, so it does not make a command harmless:
+/// see [`check_query`].
 pub const READ_SCOPE: Scope = Scope::DebugReadOnly;
 
 /// Bytes of a command's header, in both directions.
@@ -129,8 +132,13 @@ impl Mlx5Device {
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply is not as long as there was room.
+    /// [`Error::NotAQuery`] before anything is sent, if the request is not one that [`check_query`] accepts; [`Error::Call`],
+    /// [`Error::Refused`]; [`Error::Malformed`] if the length of the reply is not that of the command's output.
     pub fn query(&self, command: &Command, request: &[u8]) -> Result<Vec<u8>> {
+        check_query(request).map_err(|why| Error::NotAQuery {
+            device: self.device.name().into(),
+            why,
+        })?;
         self.command(command.input.name, READ_SCOPE, request, command.output.size)
     }
 
@@ -203,6 +211,26 @@ mod tests {
             [8, 5, 0, 0, 0, 0, 0, 1, 0, 0, 0x90, 0x0a, 0, 0, 0, 0, 1, 2, 3, 4]
         );
         assert_eq!(access_register(0x900a, false, &[])[4..8], [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_request_that_changes_something_is_not_sent_as_a_query() {
+        // MODIFY_CONG_STATUS, which the driver admits in every scope. The recording has no request.
+        let mut request = command("cong-status").unwrap().request();
+        request[..2].copy_from_slice(&0x823u16.to_be_bytes());
+        let error = device("")
+            .query(command("cong-status").unwrap(), &request)
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::NotAQuery {
+                    why: NotAQuery::Opcode(0x823),
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
 
     fn device(recording: &str) -> Mlx5Device {

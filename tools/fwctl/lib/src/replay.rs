@@ -238,9 +238,9 @@ mod tests {
 info mlx5 0700 0000  # uid
     0100 0000
 rpc debug-read-only 01 02 -> aabb ccdd
-rpc debug-read-only 01 -> len 6 aabb
-rpc debug-read-only 01 -> aabb ccdd eeff
-rpc configuration 03 -> len 999 00
+rpc configuration 0101 -> len 6 aabb
+rpc configuration 0101 -> aabb ccdd eeff
+rpc debug-read-only 0823 -> len 999 00
 rpc configuration 04 -> errno 19
 ";
 
@@ -256,11 +256,13 @@ rpc configuration 04 -> errno 19
             device.rpc(Scope::DebugReadOnly, &[1, 2], 64).unwrap().bytes,
             [0xaa, 0xbb, 0xcc, 0xdd]
         );
-        // Longer than the buffer, in a scope that can be repeated: fetched again.
-        let whole = device.rpc_whole(Scope::DebugReadOnly, &[1], 2).unwrap();
+        // Longer than the buffer, and QUERY_ADAPTER changes nothing: sent again.
+        let whole = device.rpc_whole(Scope::Configuration, &[1, 1], 2).unwrap();
         assert_eq!((whole.bytes.len(), whole.true_len), (6, 6));
-        // In another scope it is not.
-        let cut = device.rpc_whole(Scope::Configuration, &[3], 2).unwrap();
+        // MODIFY_CONG_STATUS is sent once, also in scope debug-read-only.
+        let cut = device
+            .rpc_whole(Scope::DebugReadOnly, &[8, 0x23], 2)
+            .unwrap();
         assert_eq!(
             (cut.bytes.len(), cut.true_len, cut.is_truncated()),
             (2, 999, true)

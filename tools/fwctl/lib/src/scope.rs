@@ -6,12 +6,14 @@ use fwctl_uapi::scope;
 use std::fmt;
 use std::str::FromStr;
 
-/// What a request is allowed to do, from the harmless to the harmful: each scope includes those before it.
+/// What a request is allowed to do. Scopes are cumulative: a request in one may do whatever those before it admit, so a request in
+/// [`Scope::DebugReadOnly`] may still change configuration. What a request does depends on its command:
+/// [`Device::only_reads`](crate::Device::only_reads).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// Read and write configuration; the device stays in a supported state.
     Configuration,
-    /// Read debug information.
+    /// Read debug information, and all that [`Scope::Configuration`] allows.
     DebugReadOnly,
     /// Write debug state. Taints the kernel.
     DebugWrite,
@@ -20,7 +22,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// All scopes, the harmless first.
+    /// All scopes, in ascending order.
     pub const ALL: [Scope; 4] = [
         Scope::Configuration,
         Scope::DebugReadOnly,
@@ -55,14 +57,9 @@ impl Scope {
         }
     }
 
-    /// The kernel is tainted once a request in this scope is made, whatever the firmware answers.
+    /// Returns whether a request in this scope taints the kernel, whatever the firmware answers.
     pub const fn is_tainting(self) -> bool {
         matches!(self, Scope::DebugWrite | Scope::DebugWriteFull)
-    }
-
-    /// A request in this scope changes nothing, so it can be repeated.
-    pub const fn is_read_only(self) -> bool {
-        matches!(self, Scope::DebugReadOnly)
     }
 }
 
@@ -113,10 +110,6 @@ mod tests {
         assert_eq!(
             Scope::ALL.map(Scope::is_tainting),
             [false, false, true, true]
-        );
-        assert_eq!(
-            Scope::ALL.map(Scope::is_read_only),
-            [false, true, false, false]
         );
     }
 }

@@ -7,15 +7,16 @@ use crate::common::{DeviceArg, World};
 use crate::failure::Failure;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
 use crate::rpc::Plan;
-use fwctl::mlx5::{commands, Command, Field, Layout, Mlx5Device, HEADER, READ_SCOPE};
+use fwctl::mlx5::{check_query, commands, Command, Field, Layout, Mlx5Device, HEADER, READ_SCOPE};
 use serde::Serialize;
 
 /// Send a query command and print its reply
 ///
-/// Commands and fields are those that the kernel's headers describe; others are sent by their number, with op_mod and the two words
-/// behind the header to be set, and their replies are bytes. Raw output is the whole reply, with its header.
+/// Takes query commands only, by name or number: those that the kernel's headers describe and that change nothing. A request that
+/// would clear the counters it reads is refused. Other commands can be sent with fwctl rpc.
 ///
-/// It goes out in scope debug-read-only, so the kernel's driver lets only commands through that change nothing.
+/// Fields are decoded where the tool has a layout for the command. For the rest, give the length of the reply with --size; the
+/// request has the fields op_mod, word_8 and word_12, and the reply is shown as bytes. Raw output is the whole reply with its header.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl mlx5 query 0000:07:00.0 vport-counter --arg port_num=1\n  \
@@ -24,13 +25,13 @@ use serde::Serialize;
 pub struct QueryArgs {
     #[command(flatten)]
     device: DeviceArg,
-    /// What is asked for: a name, or the number of a command
+    /// Name or number of a query command
     #[arg(value_parser = IdParser(names))]
     command: Id,
     /// Set a field of the request
     #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
     arg: Vec<Assignment>,
-    /// Bytes of the reply with its header, if the command is not known
+    /// Length of the reply with its header, for a command without a known layout
     #[arg(long, value_name = "N", value_parser = size)]
     size: Option<u16>,
     /// Send nothing, print what would be sent
@@ -85,6 +86,8 @@ pub fn query(world: &World, args: QueryArgs) -> Result<(), Failure> {
     let command = find(&args.command, args.size)?;
     let mut request = command.request();
     assign(&command.input, &mut request, &args.arg)?;
+    check_query(&request)
+        .map_err(|why| Failure::Usage(format!("{}: {why}; see fwctl rpc", args.command)))?;
     let entry = args.device.entry(world)?;
     if args.dry_run {
         let plan = Plan::new(&entry, READ_SCOPE, command.output.size, request);

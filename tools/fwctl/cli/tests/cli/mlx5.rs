@@ -360,6 +360,37 @@ rpc configuration 01000000 00000036 00000000 00000000 -> len 4112 00000000 00000
 }
 
 #[test]
+fn query_takes_query_commands_only() {
+    // MODIFY_CONG_STATUS, ACCESS_REG, SET_DIAGNOSTIC_PARAMS, and an opcode that nobody has. The device is not opened.
+    for opcode in ["0x823", "0x805", "0x820", "0xfff"] {
+        for more in [&[][..], &["--dry-run"]] {
+            let args = [
+                "mlx5",
+                "query",
+                "fwctl0",
+                opcode,
+                "--size",
+                "16",
+                "--arg",
+                "word_8=0x11",
+            ];
+            machine("open errno 5").run(&[&args[..], more].concat()).is(
+                2,
+                "",
+                &format!("fwctl: {opcode}: opcode {opcode} is not one of the query commands, which change nothing; see fwctl rpc\n"),
+            );
+        }
+    }
+    machine("open errno 5")
+        .run(&["mlx5", "query", "fwctl0", "q-counter", "--arg", "clear=1"])
+        .is(
+            2,
+            "",
+            "fwctl: q-counter: the request clears the counters that it reads; see fwctl rpc\n",
+        );
+}
+
+#[test]
 fn names_that_there_are_not() {
     for args in [
         &["mlx5", "reg", "fwctl0", "magic"][..],

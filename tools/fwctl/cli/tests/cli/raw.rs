@@ -150,7 +150,7 @@ fn dry_run_sends_nothing_and_names_the_taint() {
 #[test]
 fn a_long_reply_is_fetched_again_only_where_that_is_safe() {
     let machine = Machine::with_cxl(&format!(
-        "info cxl\nrpc debug-read-only {REQUEST} -> {ANSWER}\nrpc debug-read-only {REQUEST} -> {ANSWER}"
+        "info cxl\nrpc configuration {REQUEST} -> {ANSWER}\nrpc configuration {REQUEST} -> {ANSWER}"
     ));
     let args = |scope| {
         [
@@ -166,19 +166,30 @@ fn a_long_reply_is_fetched_again_only_where_that_is_safe() {
             "4",
         ]
     };
-    let ended = machine.run_with_input(&args("debug-read-only"), &request());
+    let ended = machine.run_with_input(&args("configuration"), &request());
     assert_eq!(
         (ended.status, ended.bytes.len(), ended.stderr.as_str()),
         (0, 16, "")
     );
-    let machine = Machine::with_cxl(&format!(
-        "info cxl\nrpc configuration {REQUEST} -> {ANSWER}"
-    ));
-    let ended = machine.run_with_input(&args("configuration"), &request());
+    // Set Feature changes something, also in scope debug-read-only.
+    let exchange = format!("rpc debug-read-only 02050000 -> {ANSWER}");
+    let machine = Machine::with_cxl(&format!("info cxl\n{exchange}"));
+    let ended = machine.run_with_input(&args("debug-read-only"), &[2, 5, 0, 0]);
     assert_eq!((ended.status, ended.bytes.len()), (0, 4));
     assert_eq!(
         ended.stderr,
-        "fwctl: fwctl0: the reply has 16 bytes and 4 of them fitted: ask for more with --out-len, if the request may be repeated\n"
+        "fwctl: fwctl0: the reply has 16 bytes, 4 of them were returned: give a larger --out-len, or --repeat if the request may be \
+         sent twice\n"
+    );
+    // When asked.
+    let machine = Machine::with_cxl(&format!("info cxl\n{exchange}\n{exchange}"));
+    let ended = machine.run_with_input(
+        &[&args("debug-read-only")[..], &["--repeat"]].concat(),
+        &[2, 5, 0, 0],
+    );
+    assert_eq!(
+        (ended.status, ended.bytes.len(), ended.stderr.as_str()),
+        (0, 16, "")
     );
 }
 

@@ -20,7 +20,7 @@ pub struct World {
 }
 
 impl World {
-    /// This machine; or, for tests, the copy of one in the directory that `FWCTL_ROOT` names.
+    /// This machine; or, for tests, the copy of one in the directory `FWCTL_ROOT`.
     pub fn new(is_verbose: bool) -> World {
         let root = match std::env::var_os("FWCTL_ROOT") {
             Some(path) if !path.is_empty() => Root::copy(path),
@@ -82,16 +82,16 @@ impl Observer for Terminal {
     }
 }
 
-/// The device that a verb is about.
+/// The device argument of a verb.
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArg {
-    /// fwctl0, a path, a PCI address or a CXL memory device
+    /// fwctl0, a path, a PCI address, a memdev, a netdev, an RDMA device or a devlink handle
     #[arg(value_name = "DEV", value_hint = clap::ValueHint::FilePath)]
     dev: String,
 }
 
 impl DeviceArg {
-    /// What sysfs says about the device.
+    /// Looks the device up in sysfs.
     pub fn entry(&self, world: &World) -> Result<Entry, Failure> {
         Ok(world.root.resolve(&self.dev)?)
     }

@@ -12,7 +12,9 @@ pub const PARTS: [Part; 7] = [
     Part {
         title: "Naming a device",
         text: "\
-DEV is a name (fwctl0), the path of a node, a PCI address (0000:0d:00.0 or 0d:00.0) or a CXL memory device (mem0).",
+DEV is a name (fwctl0), a PCI address (0000:0d:00.0 or 0d:00.0), a CXL memory device (mem0), a network device (eth0), an RDMA device \
+(mlx5_0), a devlink handle (pci/0000:0d:00.0), or the path of a node, of a link to one, or of the device in sysfs. A node is looked up \
+by its device number, and not by its name.",
     },
     Part {
         title: "Examples",

@@ -9,9 +9,9 @@ use fwctl::sysfs::{Parent, PciFunction};
 use fwctl::DriverInfo;
 use serde::Serialize;
 
-/// What the kernel and the device's driver say about a device
+/// Show what the kernel and the device's driver report about a device
 ///
-/// Raw output is the driver's part as it came.
+/// Raw output is the driver's data.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl info fwctl0\n  fwctl info 0000:07:00.0 -o json | jq .uctx_cap_names"
@@ -32,13 +32,15 @@ struct Info {
     driver: Option<String>,
     pci_address: Option<String>,
     product: Option<String>,
+    netdevs: Vec<String>,
+    rdma_devices: Vec<String>,
     serial: Option<String>,
     firmware_version: Option<String>,
     r#type: String,
     type_number: u32,
-    /// Bytes that the driver has to say.
+    /// Length of the driver's data.
     data_len: usize,
-    /// Those of them that were fetched.
+    /// The part of it that was read.
     data: Bytes,
     uid: Option<u32>,
     uctx_caps: Option<u32>,
@@ -52,7 +54,7 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
     let info = world.open_entry(&entry)?.info()?;
     if info.data.len() < info.data_len {
         say(&format!(
-            "{}: the driver has {} bytes to say, {} were fetched",
+            "{}: the driver's data has {} bytes, {} of them were read",
             entry.name,
             info.data_len,
             info.data.len()
@@ -69,6 +71,8 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
         driver,
         pci,
         memdev,
+        netdevs,
+        rdma_devices,
     } = entry.parent;
     let (serial, firmware_version) = memdev.map_or((None, None), |memdev| {
         (memdev.serial, memdev.firmware_version)
@@ -81,6 +85,8 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
         driver,
         pci_address: pci.as_ref().map(|pci| pci.address.clone()),
         product: pci.as_ref().map(PciFunction::product_or_ids),
+        netdevs,
+        rdma_devices,
         serial,
         firmware_version,
         r#type: info.device_type.to_string(),
@@ -107,6 +113,7 @@ impl Report for Info {
             ("node", self.node.clone()),
             ("parent", self.parent.clone().unwrap_or_else(|| "-".into())),
         ];
+        let (netdevs, rdma_devices) = (joined(&self.netdevs), joined(&self.rdma_devices));
         let known = [
             (
                 "PCI address",
@@ -115,6 +122,8 @@ impl Report for Info {
                     .filter(|address| Some(*address) != self.parent.as_ref()),
             ),
             ("product", self.product.as_ref()),
+            ("netdevs", netdevs.as_ref()),
+            ("RDMA devices", rdma_devices.as_ref()),
             ("serial", self.serial.as_ref()),
             ("firmware", self.firmware_version.as_ref()),
             ("driver", self.driver.as_ref()),
@@ -153,4 +162,8 @@ impl Report for Info {
     fn raw(&self) -> Option<&[u8]> {
         Some(&self.data.0)
     }
+}
+
+fn joined(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| names.join(", "))
 }

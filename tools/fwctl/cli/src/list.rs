@@ -3,25 +3,36 @@
 //! `fwctl list`.
 
 use crate::common::World;
-use crate::failure::{with_advice, Failure};
+use crate::failure::Failure;
 use crate::output::{self, say, Block, OutputArgs, Report};
-use crate::progress::counted;
+use crate::probe::{self, Answer};
+use clap::value_parser;
 use fwctl::sysfs::{Absence, Access, Entry, Parent, PciFunction};
-use fwctl::{Advice, Error};
+use fwctl::Error;
 use serde::Serialize;
+use std::time::Duration;
 
-/// List every fwctl device: type, parent, node, and who may open it
+/// List every fwctl device: type, parent, driver, and who may open it
 ///
-/// The type is what the kernel says, for which the node is opened; where that is not permitted, it is guessed from the parent and
-/// has a question mark. A machine without devices gets an empty list and a sentence on stderr that says what to do.
+/// Reads sysfs only: no device is opened, and no firmware receives a command. TYPE is the device type that the kernel states, or what
+/// the driver of the parent implies.
 ///
-/// OPEN TO is who may open the node. It should be root alone: scope debug-write asks for no capability, so whoever can open a node
-/// can write to the firmware and taint the kernel. A node that is open to more is named on stderr.
+/// With --probe, each device is opened and asked for its type, all of them at the same time, and a device that does not answer within
+/// --timeout gets a row that says so. Opening a ConnectX sends its firmware a command.
+///
+/// OPEN TO is who may open the node. It should be root alone: scope debug-write needs no capability, so anyone who can open a node can
+/// write to the firmware and taint the kernel. A warning names the nodes that others may open.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  fwctl list\n  fwctl list -o json | jq -r '.devices[] | select(.type == \"cxl\").name'"
+    after_help = "Examples:\n  fwctl list\n  fwctl list --probe\n  fwctl list -o json | jq -r '.devices[] | select(.type == \"cxl\").name'"
 )]
 pub struct ListArgs {
+    /// Open each device and ask it for its type
+    #[arg(long)]
+    probe: bool,
+    /// Time limit for the answers
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = value_parser!(u64).range(1..=3600), requires = "probe")]
+    timeout: u64,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -29,21 +40,25 @@ pub struct ListArgs {
 #[derive(Serialize)]
 struct List {
     devices: Vec<Row>,
+    #[serde(skip)]
+    is_probed: bool,
 }
 
 #[derive(Serialize)]
 struct Row {
     name: String,
     r#type: Option<String>,
-    /// The type is the kernel's word, not a guess.
+    /// The kernel states the type; otherwise the parent's driver implies it.
     type_is_certain: bool,
     node: String,
-    /// This process could open the node.
+    /// This process may open the node. With --probe: it opened the node.
     can_open: bool,
     mode: Option<String>,
     owner: Option<String>,
     group: Option<String>,
     parent: ParentRow,
+    /// With --probe, how that went.
+    probe: Option<ProbeRow>,
     #[serde(skip)]
     access: Option<Access>,
     /// The product's name, or the ids of the PCI function.
@@ -60,9 +75,18 @@ struct ParentRow {
     pci_vendor: Option<u16>,
     pci_device: Option<u16>,
     product: Option<String>,
+    netdevs: Vec<String>,
+    rdma_devices: Vec<String>,
     memdev: Option<String>,
     serial: Option<String>,
     firmware_version: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ProbeRow {
+    /// ok, failed or silent.
+    outcome: &'static str,
+    error: Option<String>,
 }
 
 pub fn list(world: &World, args: ListArgs) -> Result<(), Failure> {
@@ -74,18 +98,24 @@ pub fn list(world: &World, args: ListArgs) -> Result<(), Failure> {
         }
         Err(error) => return Err(error.into()),
     };
-    let mut problems = Problems::default();
-    let mut devices = Vec::new();
-    for entry in &entries {
-        devices.push(row(world, entry, &mut problems));
-        counted("devices", devices.len(), entries.len());
+    let mut devices: Vec<Row> = entries.iter().map(row).collect();
+    if args.probe {
+        let limit = Duration::from_secs(args.timeout);
+        let mut problems = Problems::default();
+        for (row, answer) in devices.iter_mut().zip(probe::probe(&entries, limit)) {
+            row.take(answer, limit, &mut problems);
+        }
+        problems.say();
     }
-    problems.say();
     warn_of_open_nodes(&entries);
-    output::print(args.output.output, &List { devices })
+    let list = List {
+        devices,
+        is_probed: args.probe,
+    };
+    output::print(args.output.output, &list)
 }
 
-/// Whoever can open a node can write to the firmware, so it is worth a word if that is not only root.
+/// Warns of nodes that others than root may open: they can write to the firmware.
 fn warn_of_open_nodes(entries: &[Entry]) {
     let open: Vec<String> = entries
         .iter()
@@ -105,42 +135,34 @@ fn warn_of_open_nodes(entries: &[Entry]) {
     }
 }
 
-/// Why devices could not be asked; what one errno means is said once, however many devices it is about.
+/// Errors of devices that could not be asked. Advice that several share is printed once.
 #[derive(Default)]
-struct Problems(Vec<(Option<Advice>, Vec<String>)>);
+struct Problems(Vec<(String, Vec<String>)>);
 
 impl Problems {
-    fn add(&mut self, error: &Error) {
-        let (advice, text) = (error.advice(), error.to_string());
-        match self.0.iter_mut().find(|(known, _)| *known == advice) {
-            Some((_, texts)) => texts.push(text),
-            None => self.0.push((advice, vec![text])),
+    fn add(&mut self, error: &str, advice: &str) {
+        match self.0.iter_mut().find(|(known, _)| known == advice) {
+            Some((_, errors)) => errors.push(error.into()),
+            None => self.0.push((advice.into(), vec![error.into()])),
         }
     }
 
     fn say(self) {
-        for (advice, texts) in self.0 {
-            say(&with_advice(texts.join("\nfwctl: "), advice));
+        for (advice, errors) in self.0 {
+            say((errors.join("\nfwctl: ") + "\n" + &advice).trim_end());
         }
     }
 }
 
-fn row(world: &World, entry: &Entry, problems: &mut Problems) -> Row {
-    let opened = world.open_entry(entry);
-    let can_open = opened.is_ok();
-    let (device_type, type_is_certain) = match opened.and_then(|device| device.device_type()) {
-        Ok(device_type) => (Some(device_type), true),
-        Err(error) => {
-            problems.add(&error);
-            (entry.likely_type(), false)
-        }
-    };
+fn row(entry: &Entry) -> Row {
     Row {
         name: entry.name.clone(),
-        r#type: device_type.map(|device_type| device_type.to_string()),
-        type_is_certain,
+        r#type: entry
+            .likely_type()
+            .map(|device_type| device_type.to_string()),
+        type_is_certain: entry.device_type.is_some(),
         node: entry.node.display().to_string(),
-        can_open,
+        can_open: rustix::fs::access(&entry.node, rustix::fs::Access::READ_OK).is_ok(),
         mode: entry
             .access
             .as_ref()
@@ -148,6 +170,7 @@ fn row(world: &World, entry: &Entry, problems: &mut Problems) -> Row {
         owner: entry.access.as_ref().map(|access| access.owner.clone()),
         group: entry.access.as_ref().map(|access| access.group.clone()),
         parent: parent(&entry.parent),
+        probe: None,
         access: entry.access.clone(),
         product: entry.parent.pci.as_ref().map(PciFunction::product_or_ids),
     }
@@ -163,6 +186,8 @@ fn parent(parent: &Parent) -> ParentRow {
         pci_vendor: pci.map(|pci| pci.vendor),
         pci_device: pci.map(|pci| pci.device),
         product: pci.and_then(|pci| pci.product.clone()),
+        netdevs: parent.netdevs.clone(),
+        rdma_devices: parent.rdma_devices.clone(),
         memdev: memdev.map(|memdev| memdev.name.clone()),
         serial: memdev.and_then(|memdev| memdev.serial.clone()),
         firmware_version: memdev.and_then(|memdev| memdev.firmware_version.clone()),
@@ -171,42 +196,64 @@ fn parent(parent: &Parent) -> ParentRow {
 
 impl Report for List {
     fn blocks(&self) -> Vec<Block> {
-        const HEAD: &[&str] = &[
-            "NAME", "TYPE", "PARENT", "DRIVER", "PRODUCT", "NODE", "OPEN TO",
-        ];
+        const HEAD: &[&str] = &["NAME", "TYPE", "PARENT", "DRIVER", "OPEN TO", "PRODUCT"];
+        const PROBED: &[&str] = &["NAME", "TYPE", "PARENT", "PROBE", "OPEN TO", "PRODUCT"];
         if self.devices.is_empty() {
             return Vec::new();
         }
         vec![Block::Table(
-            HEAD,
+            if self.is_probed { PROBED } else { HEAD },
             self.devices.iter().map(Row::cells).collect(),
         )]
     }
 }
 
 impl Row {
-    fn cells(&self) -> Vec<String> {
-        let device_type = match (&self.r#type, self.type_is_certain) {
-            (Some(device_type), true) => device_type.clone(),
-            (Some(device_type), false) => format!("{device_type}?"),
-            (None, _) => "?".into(),
+    /// Enters the answer of a device.
+    fn take(&mut self, answer: Answer, limit: Duration, problems: &mut Problems) {
+        let (outcome, error) = match answer {
+            Answer::Type(device_type) => {
+                self.r#type = Some(device_type);
+                self.type_is_certain = true;
+                ("ok", None)
+            }
+            Answer::Failed { error, advice } => {
+                problems.add(&error, &advice);
+                ("failed", Some(error))
+            }
+            Answer::Silent => {
+                let error = format!("{}: no answer in {} s", self.name, limit.as_secs());
+                problems.add(
+                    &error,
+                    "  meaning: the firmware does not answer, or the driver waits for it\n  \
+                     remedy:  see the kernel log: dmesg; the device may need a reset",
+                );
+                ("silent", Some(error))
+            }
         };
+        self.can_open = outcome == "ok";
+        self.probe = Some(ProbeRow { outcome, error });
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
         let parent = &self.parent;
         let parent_text = match (&parent.name, &parent.pci_address) {
             (Some(name), Some(address)) if name != address => format!("{name} ({address})"),
-            (Some(name), _) => name.clone(),
-            (None, _) => "-".into(),
+            (name, _) => or_none(name),
         };
         vec![
             self.name.clone(),
-            device_type,
+            or_none(&self.r#type),
             parent_text,
-            parent.driver.clone().unwrap_or_else(|| "-".into()),
-            self.product.clone().unwrap_or_else(|| "-".into()),
-            self.node.clone(),
+            match &self.probe {
+                Some(probe) => probe.outcome.into(),
+                None => or_none(&parent.driver),
+            },
             self.access
                 .as_ref()
                 .map_or_else(|| "nobody (no node)".into(), open_to),
+            or_none(&self.product),
         ]
     }
 }
@@ -219,7 +266,7 @@ fn is_open_to_others(access: &Access) -> bool {
         || access.mode & 0o006 != 0
 }
 
-/// Who may open a node; one of the three permissions to read or write is enough, as no fwctl call asks for more.
+/// Describes who may open a node. Permission to read or to write is enough: no fwctl call needs more.
 fn open_to(access: &Access) -> String {
     let who = if access.mode & 0o006 != 0 {
         "everyone".to_owned()
@@ -236,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_may_open_in_words() {
+    fn open_to_names_owner_group_or_everyone() {
         let access = |mode| {
             open_to(&Access {
                 mode,

@@ -9,6 +9,7 @@
 //! | `generate.rs` | completions and man pages, from the definitions of the verbs |
 //! | `help.rs` | what there is to say about the whole command |
 //! | `common.rs` | what verbs share: naming a device, reading input, numbers |
+//! | `probe.rs` | devices asked in parallel, for `list --probe` |
 //! | `output.rs` | the only printer |
 //! | `progress.rs` | how far a long command is, on a terminal |
 //! | `failure.rs` | what ends a command, and the exit status of it |
@@ -24,6 +25,7 @@ mod info;
 mod list;
 mod mlx5;
 mod output;
+mod probe;
 mod progress;
 mod rpc;
 mod watch;

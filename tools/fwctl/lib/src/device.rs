@@ -3,11 +3,12 @@
 //! An open fwctl device.
 
 use crate::mlx5::check_query;
+use crate::sysfs::{device_number, Root};
 use crate::transport::Node;
 use crate::{DeviceType, DriverInfo, Error, InfoReply, Operation, Result, Scope, Transport};
 use fwctl_uapi::{bnxt, MAX_RPC_LEN};
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -114,32 +115,45 @@ impl Transport for Observed {
 const MAX_INFO_LEN: usize = 4096;
 
 impl Device {
-    /// Opens a node such as `/dev/fwctl/fwctl0`. The name of the device is the file's name.
+    /// Opens a node such as `/dev/fwctl/fwctl0`, or a link to one. The device is looked up in sysfs by the node's number before the
+    /// node is opened, so nothing but a fwctl device is opened, and the name of the device is the kernel's.
     ///
     /// The node is opened for reading only: no fwctl call asks for more, and it works on a read-only node.
     ///
     /// # Errors
     ///
-    /// [`Error::Call`] with the errno of opening it, or if it is no character device.
+    /// [`Error::NotADevice`] or [`Error::Absent`] before it is opened; [`Error::Call`] with the errno of opening it.
     pub fn open(node: &Path) -> Result<Device> {
-        let name = node
-            .file_name()
-            .unwrap_or(node.as_os_str())
-            .to_string_lossy()
-            .into_owned();
+        Root::default().resolve_path(node)?.open()
+    }
+
+    /// Opens the node of a device, which must have this number.
+    pub(crate) fn open_node(node: &Path, name: &str, number: Option<(u32, u32)>) -> Result<Device> {
         let failed = |source| Error::Call {
             device: node.display().to_string(),
             operation: Operation::Open,
             source,
         };
-        // Not opened before it is known to be a character device: opening a pipe blocks, and other nodes may act.
+        // Opening a pipe blocks, and opening other nodes, such as a watchdog's, may act.
         let metadata = std::fs::metadata(node).map_err(failed)?;
         if !metadata.file_type().is_char_device() {
             return Err(failed(io::Error::other(
                 "not a character device, so not a fwctl device",
             )));
         }
+        let check = |metadata: &Metadata| match (number, device_number(metadata)) {
+            (Some(wanted), found) if wanted != found => Err(Error::OtherDevice {
+                node: node.to_owned(),
+                device: name.to_owned(),
+                wanted,
+                found,
+            }),
+            _ => Ok(()),
+        };
+        check(&metadata)?;
         let file = File::open(node).map_err(failed)?;
+        // The node may have been replaced meanwhile.
+        check(&file.metadata().map_err(failed)?)?;
         Ok(Device::with_transport(name, Node(file)))
     }
 

@@ -17,12 +17,36 @@ pub enum Error {
     Absent(#[from] Absence),
 
     /// No device has this name, node, PCI address or memdev.
-    #[error("{name}: no such fwctl device; there is {known}")]
+    #[error("{name}: no such fwctl device; the fwctl devices are {known}")]
     NotFound {
         /// What was asked for.
         name: String,
         /// The devices there are, in words.
         known: String,
+    },
+
+    /// A file is not the node of a fwctl device. It was not opened.
+    #[error("{}: {what}, not a fwctl device; the fwctl devices are {known}", path.display())]
+    NotADevice {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        what: String,
+        /// Names of the fwctl devices.
+        known: String,
+    },
+
+    /// The node of a device has the number of another device. It was not opened.
+    #[error("{}: is device {}:{}, and {device} is {}:{}: the node was renamed or is stale", node.display(), found.0, found.1, wanted.0, wanted.1)]
+    OtherDevice {
+        /// The node.
+        node: PathBuf,
+        /// Name of the device that was looked up.
+        device: String,
+        /// Its number, major and minor.
+        wanted: (u32, u32),
+        /// Number of the node.
+        found: (u32, u32),
     },
 
     /// Several devices fit the name.

@@ -6,13 +6,14 @@
 //! hexadecimal digits, with white space where it helps.
 //!
 //! ```text
+//! number 240:3                                  # device number of the node, of which there is at most one
 //! info cxl                                      # answer to FWCTL_INFO, any number of times: type, bytes of the driver
 //! rpc configuration 0005 0000 -> 0800 0000      # request in this scope, and its reply
 //! rpc debug-read-only 0105 -> len 4096 0800     # a reply that claims to have 4096 bytes
 //! rpc debug-write 0205 -> errno 22              # the kernel refuses
 //! rpc configuration 03 -> after 500 0800        # the firmware takes half a second; also before len and errno
 //! ```
-//! `open errno N` and `info errno N` make these calls fail. Requests must come in the order and with the bytes of the recording;
+//! `open errno N` and `info errno N` make these calls fail; `open after N` makes opening take N milliseconds. Requests must come in the order and with the bytes of the recording;
 //! any other request fails, and says so.
 
 use crate::{DeviceType, InfoReply, Scope, Transport};
@@ -25,7 +26,9 @@ use std::time::Duration;
 /// A recorded device.
 #[derive(Debug)]
 pub struct Replay {
+    number: Option<(u32, u32)>,
     open_errno: Option<i32>,
+    open_delay: Duration,
     info: Result<(DeviceType, Vec<u8>), i32>,
     exchanges: Mutex<VecDeque<Exchange>>,
 }
@@ -56,7 +59,9 @@ impl Replay {
     /// [`BadRecording`] names the first line that cannot be read.
     pub fn parse(text: &str) -> Result<Replay, BadRecording> {
         let mut replay = Replay {
+            number: None,
             open_errno: None,
+            open_delay: Duration::ZERO,
             info: Err(libc::ENOTTY),
             exchanges: Mutex::default(),
         };
@@ -64,15 +69,29 @@ impl Replay {
         for (line, entry) in entries(text) {
             let (verb, rest) = entry.split_once(' ').unwrap_or((&entry, ""));
             let parsed = match verb {
-                "open" => errno(rest).map(|errno| replay.open_errno = errno),
+                "number" => number(rest).map(|number| replay.number = Some(number)),
+                "open" => delay(rest).and_then(|(delay, rest)| {
+                    replay.open_delay = delay;
+                    errno(rest).map(|errno| replay.open_errno = errno)
+                }),
                 "info" => info(rest).map(|info| replay.info = info),
                 "rpc" => exchange(rest).map(|exchange| exchanges.push_back(exchange)),
-                _ => Err("not one of open, info, rpc"),
+                _ => Err("not one of number, open, info, rpc"),
             };
             parsed.map_err(|why| BadRecording { line, why })?;
         }
         replay.exchanges = Mutex::new(exchanges);
         Ok(replay)
+    }
+
+    /// The device number of the node, if the recording states it.
+    pub fn number(&self) -> Option<(u32, u32)> {
+        self.number
+    }
+
+    /// Takes as long as opening the device took.
+    pub fn open(&self) {
+        std::thread::sleep(self.open_delay);
     }
 
     /// The errno that opening this device ends in, if it does.
@@ -206,6 +225,12 @@ fn delay(answer: &str) -> Result<(Duration, &str), &'static str> {
     Ok((delay, answer))
 }
 
+fn number(text: &str) -> Result<(u32, u32), &'static str> {
+    text.split_once(':')
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
+        .ok_or("not a device number")
+}
+
 fn errno(text: &str) -> Result<Option<i32>, &'static str> {
     text.strip_prefix("errno ")
         .map(str::parse)
@@ -316,7 +341,7 @@ rpc configuration 04 -> errno 19
     #[test]
     fn bad_recordings_name_the_line() {
         for (text, line, why) in [
-            ("\nhello", 2, "not one of open, info, rpc"),
+            ("\nhello", 2, "not one of number, open, info, rpc"),
             ("info nobody", 1, "no such device type"),
             (
                 "info cxl\n\nrpc configuration 0 -> 00",

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which fwctl devices are there, and what are they? All from sysfs: looking opens no device.
+//! Lists fwctl devices and looks them up, from sysfs alone: no device is opened.
 
 use crate::replay::Replay;
 use crate::{pci_ids, Device, DeviceType, Error, Operation, Result};
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Where the system's files are: `/`, or a directory with a copy of a system in it.
+/// Root directory of the system: `/`, or a directory with a copy of a system in it.
 ///
-/// In a copy, a device node is a text file with a [recording](crate::replay), and that answers.
+/// In a copy, a device node is a text file with a [recording](crate::replay), which is replayed.
 #[derive(Clone, Debug)]
 pub struct Root {
     path: PathBuf,
@@ -35,8 +35,12 @@ pub struct Entry {
     pub name: String,
     /// Its node.
     pub node: PathBuf,
-    /// Who may open the node; nothing if there is no node.
+    /// Owner and mode of the node, if there is a node.
     pub access: Option<Access>,
+    /// Major and minor device number, by which the node is checked before it is opened.
+    pub number: Option<(u32, u32)>,
+    /// Type of the device, on kernels whose fwctl class has the attribute `type`.
+    pub device_type: Option<DeviceType>,
     /// The device that it controls.
     pub parent: Parent,
     is_copy: bool,
@@ -66,6 +70,10 @@ pub struct Parent {
     pub pci: Option<PciFunction>,
     /// CXL memory device that it is.
     pub memdev: Option<Memdev>,
+    /// Its network devices.
+    pub netdevs: Vec<String>,
+    /// Its RDMA devices.
+    pub rdma_devices: Vec<String>,
 }
 
 /// A PCI function.
@@ -101,21 +109,21 @@ pub struct Memdev {
     pub firmware_version: Option<String>,
 }
 
-/// Why there is no device. The text is a sentence that says what to do.
+/// Why there is no device. Its text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Absence {
     /// sysfs is not mounted.
     NoSysfs,
-    /// The fwctl class is not there.
+    /// The kernel has no fwctl class.
     NoModule {
         /// Release of the running kernel.
         release: String,
-        /// The kernel has the module, so it can be loaded; nothing if its modules cannot be looked at.
+        /// Whether the module is installed for this kernel, if that is known.
         is_available: Option<bool>,
     },
-    /// The class is there and empty.
+    /// The fwctl class has no devices.
     NoDevices {
-        /// Devices made for a fwctl driver that none has taken.
+        /// Auxiliary devices for a fwctl driver that have no driver.
         unbound: Vec<String>,
     },
 }
@@ -138,12 +146,12 @@ impl fmt::Display for Absence {
                  if the kernel has them (CONFIG_FWCTL)"
             ),
             Absence::NoDevices { unbound } if unbound.is_empty() => f.write_str(
-                "fwctl is there and has no devices: load the driver of your device, such as modprobe cxl_fwctl or modprobe mlx5_fwctl; \
-                 if it is loaded, this machine has no device for it (see dmesg)",
+                "no fwctl devices: load the driver of your device, such as modprobe cxl_fwctl or modprobe mlx5_fwctl; if it is loaded, it found \
+                 no device (see dmesg)",
             ),
             Absence::NoDevices { unbound } => write!(
                 f,
-                "fwctl is there and has no devices, but {} {} no driver: load it, such as modprobe cxl_fwctl or modprobe mlx5_fwctl",
+                "no fwctl devices, but {} {} no driver: load it, such as modprobe cxl_fwctl or modprobe mlx5_fwctl",
                 unbound.join(", "),
                 if unbound.len() == 1 { "has" } else { "have" }
             ),
@@ -167,12 +175,24 @@ impl Root {
         self.path.join(path)
     }
 
-    /// Every fwctl device, in the order of their numbers; there is at least one.
+    /// Lists every fwctl device, in the order of their numbers. There is at least one.
     ///
     /// # Errors
     ///
     /// [`Error::Absent`] says why there is none; [`Error::File`] if the class cannot be read.
     pub fn devices(&self) -> Result<Vec<Entry>> {
+        let entries = self.entries()?;
+        if entries.is_empty() {
+            return Err(Absence::NoDevices {
+                unbound: self.unbound(),
+            }
+            .into());
+        }
+        Ok(entries)
+    }
+
+    /// As [`Root::devices`], but there may be none.
+    fn entries(&self) -> Result<Vec<Entry>> {
         let class = self.join("sys/class/fwctl");
         let names = match fs::read_dir(&class) {
             Ok(names) => names,
@@ -189,32 +209,34 @@ impl Root {
             .filter(|name| index(name).is_some())
             .map(|name| self.entry(name))
             .collect();
-        if entries.is_empty() {
-            return Err(Absence::NoDevices {
-                unbound: self.unbound(),
-            }
-            .into());
-        }
         entries.sort_by_key(|entry| index(&entry.name));
         Ok(entries)
     }
 
-    /// The device that `name` means: `fwctl0`, the path of a node, a PCI address (with or without domain) or a memdev.
+    /// Looks up a device by one of its names:
     ///
-    /// A path of a node that sysfs does not know is taken as it is.
+    /// - `fwctl0`, a PCI address with or without domain, or a memdev;
+    /// - an RDMA device or a network device of the same function;
+    /// - a devlink handle, such as `pci/0000:01:00.0`;
+    /// - the path of a node or of a link to one, or of the device's directory in sysfs.
+    ///
+    /// The node at a path is looked up by its device number: its name says nothing, as containers rename nodes.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], [`Error::Ambiguous`], or as for [`Root::devices`].
+    /// [`Error::NotFound`], [`Error::Ambiguous`], [`Error::NotADevice`], or as for [`Root::devices`].
     pub fn resolve(&self, name: &str) -> Result<Entry> {
-        if name.contains('/') {
-            return Ok(self.resolve_path(Path::new(name)));
+        let host = self.host_of(name);
+        if name.contains('/') && host.is_none() {
+            return self.resolve_path(Path::new(name));
         }
         let entries = self.devices()?;
         let known = listing(&entries);
         let mut fitting: Vec<Entry> = entries
             .into_iter()
-            .filter(|entry| entry.is_called(name))
+            .filter(|entry| {
+                entry.is_called(name) || host.as_ref().is_some_and(|host| entry.belongs_to(host))
+            })
             .collect();
         match fitting.len() {
             1 => Ok(fitting.remove(0)),
@@ -229,41 +251,131 @@ impl Root {
         }
     }
 
-    fn resolve_path(&self, path: &Path) -> Entry {
-        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let name = real
-            .file_name()
-            .unwrap_or(path.as_os_str())
-            .to_string_lossy()
-            .into_owned();
-        let known = self.join("sys/class/fwctl").join(&name).exists();
-        let parent = if known {
-            self.parent(&name)
-        } else {
-            Parent::default()
+    /// Device that a network device, an RDMA device or a devlink handle belongs to.
+    fn host_of(&self, name: &str) -> Option<String> {
+        if let Some((bus, device)) = name.split_once('/') {
+            let is_name = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('/');
+            let devices = self.join("sys/bus").join(bus).join("devices");
+            return (is_name(bus) && is_name(device) && devices.join(device).exists())
+                .then(|| device.to_owned());
+        }
+        if matches!(name, "" | "." | "..") {
+            return None;
+        }
+        ["net", "infiniband"].iter().find_map(|class| {
+            let device = self.join("sys/class").join(class).join(name).join("device");
+            file_name(&fs::canonicalize(device).ok()?)
+        })
+    }
+
+    pub(crate) fn resolve_path(&self, path: &Path) -> Result<Entry> {
+        let Ok(metadata) = fs::metadata(path) else {
+            // Opening it gives the error.
+            return Ok(self.unknown(path));
         };
+        let entries = self.entries()?;
+        let (fitting, what) = if metadata.is_dir() {
+            let real = fs::canonicalize(path).ok();
+            let is_at = |name: &str, below: &str| {
+                let link = self.join("sys/class/fwctl").join(name).join(below);
+                fs::canonicalize(link).ok() == real
+            };
+            let fitting = entries
+                .iter()
+                .find(|entry| is_at(&entry.name, "") || is_at(&entry.name, "device"));
+            (fitting, "a directory".to_owned())
+        } else if let Some(number) = self.number_of(path, &metadata) {
+            let fitting = entries.iter().find(|entry| entry.number == Some(number));
+            (fitting, format!("device {}:{}", number.0, number.1))
+        } else if self.is_copy {
+            let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            let name = file_name(&real);
+            let fitting = entries
+                .iter()
+                .find(|entry| Some(&entry.name) == name.as_ref());
+            (fitting, "a file".to_owned())
+        } else {
+            (None, "not a character device".to_owned())
+        };
+        let Some(entry) = fitting else {
+            return Err(Error::NotADevice {
+                path: path.to_owned(),
+                what,
+                known: listing(&entries),
+            });
+        };
+        let mut entry = entry.clone();
+        if !metadata.is_dir() {
+            entry.access = self.access(path);
+            entry.node = path.to_owned();
+        }
+        Ok(entry)
+    }
+
+    /// The device number of a node. In a copy of a system, recordings may state it.
+    fn number_of(&self, path: &Path, metadata: &fs::Metadata) -> Option<(u32, u32)> {
+        if !self.is_copy {
+            return metadata
+                .file_type()
+                .is_char_device()
+                .then(|| device_number(metadata));
+        }
+        let text = fs::read_to_string(path).ok()?;
+        Replay::parse(&text).ok()?.number()
+    }
+
+    /// A node about which sysfs says nothing.
+    fn unknown(&self, path: &Path) -> Entry {
         Entry {
             access: self.access(path),
+            name: file_name(path).unwrap_or_else(|| path.display().to_string()),
             node: path.to_owned(),
-            name,
-            parent,
+            number: None,
+            device_type: None,
+            parent: Parent::default(),
             is_copy: self.is_copy,
         }
     }
 
     fn entry(&self, name: String) -> Entry {
-        let node = self.node(&name);
+        let class = self.join("sys/class/fwctl").join(&name);
+        let number = read(&class.join("dev")).and_then(|text| {
+            let (major, minor) = text.split_once(':')?;
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        });
+        let device_type = read(&class.join("type"))
+            .and_then(|text| text.parse().ok())
+            .map(DeviceType::from_number);
+        let node = self.node(&name, number);
         Entry {
             access: self.access(&node),
             parent: self.parent(&name),
             node,
+            number,
+            device_type,
             name,
             is_copy: self.is_copy,
         }
     }
 
-    /// The node's name is the kernel's to say; without its word it is the class's usual place.
-    fn node(&self, name: &str) -> PathBuf {
+    /// Path of the node of a device: where the kernel names it, or else any node in the class's directory that has its number.
+    fn node(&self, name: &str, number: Option<(u32, u32)>) -> PathBuf {
+        let usual = self.usual_node(name);
+        let has_number = |path: &Path| {
+            fs::metadata(path).is_ok_and(|metadata| self.number_of(path, &metadata) == number)
+        };
+        if number.is_none() || !usual.exists() || has_number(&usual) {
+            return usual;
+        }
+        let other = fs::read_dir(self.join("dev/fwctl"))
+            .into_iter()
+            .flatten()
+            .filter_map(|file| Some(file.ok()?.path()))
+            .find(|path| has_number(path));
+        other.unwrap_or(usual)
+    }
+
+    fn usual_node(&self, name: &str) -> PathBuf {
         let uevent =
             read(&self.join("sys/class/fwctl").join(name).join("uevent")).unwrap_or_default();
         let said = uevent
@@ -300,6 +412,8 @@ impl Root {
         let driver = driver_of.and_then(|path| link_name(&path.join("driver")));
         Parent {
             driver,
+            netdevs: names_in(&path.join("net")),
+            rdma_devices: names_in(&path.join("infiniband")),
             pci: pci_path.and_then(|path| self.pci(path)),
             name,
             bus,
@@ -377,10 +491,11 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Error::Call`] with the errno of opening the node, or with what is wrong with the recording.
+    /// [`Error::OtherDevice`] if the node has another device number, which is checked before it is opened; [`Error::Call`] with
+    /// the errno of opening the node, or with what is wrong with the recording.
     pub fn open(&self) -> Result<Device> {
         if !self.is_copy {
-            return Device::open(&self.node);
+            return Device::open_node(&self.node, &self.name, self.number);
         }
         let failed = |source| Error::Call {
             device: self.node.display().to_string(),
@@ -389,14 +504,29 @@ impl Entry {
         };
         let text = fs::read_to_string(&self.node).map_err(failed)?;
         let replay = Replay::parse(&text).map_err(|e| failed(io::Error::other(e)))?;
+        if let (Some(wanted), Some(found)) = (self.number, replay.number()) {
+            if wanted != found {
+                return Err(Error::OtherDevice {
+                    node: self.node.clone(),
+                    device: self.name.clone(),
+                    wanted,
+                    found,
+                });
+            }
+        }
+        replay.open();
         if let Some(errno) = replay.open_errno() {
             return Err(failed(io::Error::from_raw_os_error(errno)));
         }
         Ok(Device::with_transport(self.name.clone(), replay))
     }
 
-    /// Type of the device as its parent suggests it. The kernel's word is [`Device::device_type`], which needs the node opened.
+    /// Type of the device as sysfs tells it: by its attribute `type`, or else by the driver of the parent. To ask the device itself,
+    /// see [`Device::device_type`], for which it has to be opened.
     pub fn likely_type(&self) -> Option<DeviceType> {
+        if self.device_type.is_some() {
+            return self.device_type;
+        }
         match self.parent.driver.as_deref() {
             _ if self.parent.memdev.is_some() => Some(DeviceType::Cxl),
             Some("mlx5_core") => Some(DeviceType::Mlx5),
@@ -404,6 +534,16 @@ impl Entry {
             Some("pds_core") => Some(DeviceType::Pds),
             _ => None,
         }
+    }
+
+    /// The parent is this device, or belongs to this PCI function.
+    fn belongs_to(&self, host: &str) -> bool {
+        self.parent.name == host
+            || self
+                .parent
+                .pci
+                .as_ref()
+                .is_some_and(|pci| pci.address == host)
     }
 
     fn is_called(&self, name: &str) -> bool {
@@ -432,7 +572,30 @@ fn index(name: &str) -> Option<u32> {
         .then(|| digits.parse().ok())?
 }
 
+/// Major and minor number of a character device.
+pub(crate) fn device_number(metadata: &fs::Metadata) -> (u32, u32) {
+    // As gnu_dev_major() and gnu_dev_minor() take it apart; those of libc are unsafe.
+    let number = metadata.rdev();
+    let major = ((number >> 8) & 0xfff) | ((number >> 32) & 0xffff_f000);
+    let minor = (number & 0xff) | ((number >> 12) & 0xffff_ff00);
+    (major as u32, minor as u32)
+}
+
+/// Names in a directory, in order; none if there is no such directory.
+fn names_in(path: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .filter_map(|file| file.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
 fn listing(entries: &[Entry]) -> String {
+    if entries.is_empty() {
+        return "none".into();
+    }
     let name = |entry: &Entry| match entry.parent.name.as_str() {
         "" => entry.name.clone(),
         parent => format!("{} ({parent})", entry.name),

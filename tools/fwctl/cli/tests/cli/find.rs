@@ -5,7 +5,7 @@
 use crate::machine::Machine;
 
 #[test]
-fn devices_with_type_parent_driver_product_node_and_owner() {
+fn devices_with_type_parent_driver_owner_and_product() {
     let machine = Machine::with_cxl("info cxl");
     machine.add_pci(
         10,
@@ -20,9 +20,9 @@ fn devices_with_type_parent_driver_product_node_and_owner() {
     );
     machine.run(&["list"]).is(
         0,
-        "NAME     TYPE  PARENT               DRIVER     PRODUCT                     NODE                 OPEN TO\n\
-         fwctl0   cxl   mem0 (0000:0d:00.0)  cxl_pci    8086:0d93                   ./dev/fwctl/fwctl0   root (0600)\n\
-         fwctl10  mlx5  0000:07:00.0         mlx5_core  MT2910 Family [ConnectX-7]  ./dev/fwctl/fwctl10  root (0600)\n",
+        "NAME     TYPE  PARENT               DRIVER     OPEN TO      PRODUCT\n\
+         fwctl0   cxl   mem0 (0000:0d:00.0)  cxl_pci    root (0600)  8086:0d93\n\
+         fwctl10  mlx5  0000:07:00.0         mlx5_core  root (0600)  MT2910 Family [ConnectX-7]\n",
         "",
     );
 }
@@ -38,7 +38,7 @@ fn the_list_as_json() {
     {
       "name": "fwctl0",
       "type": "cxl",
-      "type_is_certain": true,
+      "type_is_certain": false,
       "node": "./dev/fwctl/fwctl0",
       "can_open": true,
       "mode": "0600",
@@ -52,10 +52,13 @@ fn the_list_as_json() {
         "pci_vendor": 32902,
         "pci_device": 3475,
         "product": null,
+        "netdevs": [],
+        "rdma_devices": [],
         "memdev": "mem0",
         "serial": "0xabcd",
         "firmware_version": "BWFW VERSION 00"
-      }
+      },
+      "probe": null
     }
   ]
 }
@@ -65,15 +68,141 @@ fn the_list_as_json() {
 }
 
 #[test]
-fn a_node_that_may_not_be_opened_is_listed_with_a_guess() {
-    Machine::with_cxl("open errno 13").run(&["list"]).is(
+fn without_probe_no_device_is_opened() {
+    let machine = Machine::with_cxl("open errno 13");
+    machine.add_pci(1, "0000:07:00.0", "what", (1, 2), "info cxl");
+    machine.run(&["list"]).is(
         0,
-        "NAME    TYPE  PARENT               DRIVER   PRODUCT    NODE                OPEN TO\n\
-         fwctl0  cxl?  mem0 (0000:0d:00.0)  cxl_pci  8086:0d93  ./dev/fwctl/fwctl0  root (0600)\n",
-        "fwctl: ./dev/fwctl/fwctl0: open: Permission denied (EACCES)\n  \
-         meaning: you may not open the node; nodes belong to root unless someone decided otherwise\n  \
-         remedy:  run it as root. Whoever can open a node can write to the firmware, so do not widen its mode lightly\n",
+        "NAME    TYPE  PARENT               DRIVER   OPEN TO      PRODUCT\n\
+         fwctl0  cxl   mem0 (0000:0d:00.0)  cxl_pci  root (0600)  8086:0d93\n\
+         fwctl1  -     0000:07:00.0         what     root (0600)  0001:0002\n",
+        "",
     );
+    // The kernel's attribute says more than the driver's name.
+    machine.write("sys/class/fwctl/fwctl1/type", "1\n");
+    let ended = machine.run(&["list"]);
+    assert!(ended.stdout.contains("fwctl1  mlx5  "), "{}", ended.stdout);
+}
+
+#[test]
+fn probe_asks_each_device() {
+    let machine = Machine::with_cxl("open errno 13");
+    machine.add_pci(1, "0000:07:00.0", "what", (1, 2), "info type-77");
+    machine.run(&["list", "--probe"]).is(
+        0,
+        "NAME    TYPE     PARENT               PROBE   OPEN TO      PRODUCT\n\
+         fwctl0  cxl      mem0 (0000:0d:00.0)  failed  root (0600)  8086:0d93\n\
+         fwctl1  type-77  0000:07:00.0         ok      root (0600)  0001:0002\n",
+        &format!("fwctl: ./dev/fwctl/fwctl0: open: Permission denied (EACCES)\n{EACCES}"),
+    );
+    let json = machine.run(&["list", "--probe", "-o", "json"]).stdout;
+    assert!(
+        json.contains("\"type\": \"type-77\",\n      \"type_is_certain\": true,")
+            && json.contains("\"outcome\": \"ok\",\n        \"error\": null")
+            && json.contains("\"can_open\": false"),
+        "{json}"
+    );
+}
+
+/// The recording answers after a minute, so the command ends before that only if it does not wait.
+#[test]
+fn a_silent_device_does_not_hold_up_the_others() {
+    let machine = Machine::with_cxl("open after 60000\ninfo cxl");
+    machine.add_pci(1, "0000:07:00.0", "what", (1, 2), "info mlx5");
+    let start = std::time::Instant::now();
+    machine.run(&["list", "--probe", "--timeout", "3"]).is(
+        0,
+        "NAME    TYPE  PARENT               PROBE   OPEN TO      PRODUCT\n\
+         fwctl0  cxl   mem0 (0000:0d:00.0)  silent  root (0600)  8086:0d93\n\
+         fwctl1  mlx5  0000:07:00.0         ok      root (0600)  0001:0002\n",
+        "fwctl: fwctl0: no answer in 3 s\n  \
+         meaning: the firmware does not answer, or the driver waits for it\n  \
+         remedy:  see the kernel log: dmesg; the device may need a reset\n",
+    );
+    assert!(start.elapsed().as_secs() < 60);
+}
+
+/// What EACCES on open means, to root and to others.
+const EACCES: &str = "  \
+     meaning: you may not open the node; nodes belong to root unless someone decided otherwise\n  \
+     remedy:  run it as root. Whoever can open a node can write to the firmware, so do not widen its mode lightly\n";
+
+#[test]
+fn nodes_are_looked_up_by_number() {
+    let machine = Machine::with_cxl("number 240:0\ninfo cxl");
+    machine.add_cxl(1, "0000:0e:00.0", "number 240:1\ninfo cxl 01");
+    machine.write("sys/class/fwctl/fwctl0/dev", "240:0\n");
+    machine.write("sys/class/fwctl/fwctl1/dev", "240:1\n");
+    let device = |name: &str| {
+        let ended = machine.run(&["info", name]);
+        assert_eq!((ended.status, ended.stderr.as_str()), (0, ""), "{name}");
+        ended.stdout.lines().take(3).collect::<Vec<_>>().join(" ")
+    };
+    let node = |name: &str| machine.path(&format!("dev/fwctl/{name}"));
+    // As a container does: fwctl1's node has the name of fwctl0.
+    std::fs::rename(node("fwctl0"), node("other")).unwrap();
+    std::fs::rename(node("fwctl1"), node("fwctl0")).unwrap();
+    assert_eq!(
+        device("./dev/fwctl/fwctl0"),
+        "device:       fwctl1 node:         ./dev/fwctl/fwctl0 parent:       mem1"
+    );
+    assert_eq!(
+        device("fwctl0"),
+        "device:       fwctl0 node:         ./dev/fwctl/other parent:       mem0"
+    );
+    std::fs::remove_file(node("other")).unwrap();
+    machine.run(&["info", "mem0"]).is(
+        1,
+        "",
+        "fwctl: ./dev/fwctl/fwctl0: is device 240:1, and fwctl0 is 240:0: the node was renamed or is stale\n",
+    );
+    machine.write("dev/watchdog", "number 10:130\nopen errno 5");
+    machine.run(&["info", "dev/watchdog"]).is(
+        1,
+        "",
+        "fwctl: dev/watchdog: device 10:130, not a fwctl device; the fwctl devices are fwctl0 (mem0), fwctl1 (mem1)\n",
+    );
+}
+
+#[test]
+fn names_of_the_function_s_other_devices() {
+    let machine = Machine::with_cxl("info cxl");
+    machine.add_pci(
+        1,
+        "0000:07:00.0",
+        "mlx5_core",
+        (0x15b3, 0x1021),
+        "info mlx5 05000000 04000000",
+    );
+    let function = "sys/devices/pci0000:00/0000:07:00.0";
+    for (class, name) in [("net", "ens1"), ("infiniband", "storage")] {
+        machine.link(&format!("{function}/{class}/{name}/device"), function);
+        machine.link(
+            &format!("sys/class/{class}/{name}"),
+            &format!("{function}/{class}/{name}"),
+        );
+    }
+    machine.link("sys/bus/pci/devices/0000:07:00.0", function);
+    for name in [
+        "ens1",
+        "storage",
+        "pci/0000:07:00.0",
+        "./sys/class/fwctl/fwctl1",
+        "./sys/bus/pci/devices/0000:07:00.0",
+    ] {
+        let ended = machine.run(&["info", name]);
+        assert_eq!((ended.status, ended.stderr.as_str()), (0, ""), "{name}");
+        assert!(
+            ended.stdout.starts_with("device:        fwctl1\n")
+                && ended
+                    .stdout
+                    .contains("netdevs:       ens1\nRDMA devices:  storage\n"),
+            "{name}: {}",
+            ended.stdout
+        );
+    }
+    let ended = machine.run(&["info", "pci/0000:0f:00.0"]);
+    assert!(ended.stderr.contains("ENOENT"), "{}", ended.stderr);
 }
 
 /// Opening a ConnectX sends its firmware a command.
@@ -113,7 +242,7 @@ fn names_from_the_command_line_cannot_steer_the_terminal() {
     let ended = Machine::with_cxl("info cxl").run(&["info", "x\x1b[2J"]);
     assert_eq!(
         ended.stderr,
-        "fwctl: x\u{fffd}[2J: no such fwctl device; there is fwctl0 (mem0)\n"
+        "fwctl: x\u{fffd}[2J: no such fwctl device; the fwctl devices are fwctl0 (mem0)\n"
     );
 }
 
@@ -136,7 +265,7 @@ fn advice_is_given_once() {
     let machine = Machine::with_cxl("open errno 13");
     machine.add_cxl(1, "0000:0e:00.0", "open errno 13");
     machine.add_cxl(2, "0000:0f:00.0", "info errno 19");
-    let ended = machine.run(&["list"]);
+    let ended = machine.run(&["list", "--probe"]);
     assert_eq!(ended.stdout.lines().count(), 4);
     assert_eq!(
         ended.stderr,
@@ -160,12 +289,13 @@ fn a_device_without_a_node_is_listed() {
         "{}",
         ended.stdout
     );
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+    let probed = machine.run(&["list", "--probe"]);
     assert!(
-        ended.stderr.contains("ENOENT") && ended.stderr.contains("devtmpfs"),
+        probed.stderr.contains("ENOENT") && probed.stderr.contains("devtmpfs"),
         "{}",
-        ended.stderr
+        probed.stderr
     );
-    assert_eq!(ended.status, 0);
 }
 
 #[test]
@@ -173,8 +303,8 @@ fn no_devices() {
     Machine::new().run(&["list"]).is(
         0,
         "",
-        "fwctl: fwctl is there and has no devices: load the driver of your device, such as modprobe cxl_fwctl or modprobe \
-         mlx5_fwctl; if it is loaded, this machine has no device for it (see dmesg)\n",
+        "fwctl: no fwctl devices: load the driver of your device, such as modprobe cxl_fwctl or modprobe mlx5_fwctl; if it is loaded, it \
+         found no device (see dmesg)\n",
     );
     let ended = Machine::new().run(&["list", "-o", "json"]);
     assert_eq!(ended.stdout, "{\n  \"format\": 1,\n  \"devices\": []\n}\n");
@@ -188,7 +318,7 @@ fn no_devices_but_one_waits_for_a_driver() {
     machine.run(&["list"]).is(
         0,
         "",
-        "fwctl: fwctl is there and has no devices, but mlx5_core.fwctl.0 has no driver: load it, such as modprobe cxl_fwctl or \
+        "fwctl: no fwctl devices, but mlx5_core.fwctl.0 has no driver: load it, such as modprobe cxl_fwctl or \
          modprobe mlx5_fwctl\n",
     );
 }
@@ -266,7 +396,7 @@ fn other_names_get_the_list() {
     machine.run(&["info", "fwctl7"]).is(
         1,
         "",
-        "fwctl: fwctl7: no such fwctl device; there is fwctl0 (mem0), fwctl1 (mem1)\n",
+        "fwctl: fwctl7: no such fwctl device; the fwctl devices are fwctl0 (mem0), fwctl1 (mem1)\n",
     );
     let ended = machine.run(&["info", "/dev/no/such"]);
     assert!(
@@ -371,6 +501,8 @@ fn info_as_json() {
   "driver": "mlx5_core",
   "pci_address": "0000:07:00.0",
   "product": "15b3:1021",
+  "netdevs": [],
+  "rdma_devices": [],
   "serial": null,
   "firmware_version": null,
   "type": "mlx5",

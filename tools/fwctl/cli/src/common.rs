@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What verbs share.
+//! Shared by the verbs.
 
 use crate::failure::Failure;
 use crate::output::{hex, say};
@@ -41,7 +41,7 @@ impl World {
     }
 }
 
-/// Shows requests: that one takes long, and with --verbose what they are.
+/// Shows on stderr that a request takes long, and with --verbose the bytes of requests and replies.
 struct Terminal {
     device: String,
     is_verbose: bool,
@@ -113,7 +113,7 @@ pub fn read_input(name: &str, max: usize) -> Result<Vec<u8>, Failure> {
     result.map_err(|e| Failure::Failed(format!("{name}: {}", errno_text(&e))))?;
     if bytes.len() > max {
         return Err(Failure::Failed(format!(
-            "{name}: longer than {max} bytes, which is the most that can be sent"
+            "{name}: longer than {max} bytes, the maximum for a request"
         )));
     }
     Ok(bytes)
@@ -130,21 +130,29 @@ pub fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     T::try_from(value).map_err(|_| format!("number too large, the most is {}", most - 1))
 }
 
-/// Parser of scope names, which completions know too.
+/// A number in decimal, and in hexadecimal if that differs.
+pub fn number_text(value: u64) -> String {
+    match value {
+        0..=9 => value.to_string(),
+        _ => format!("{value} ({value:#x})"),
+    }
+}
+
+/// Parser of scope names, which also provides them to completions.
 pub fn scope_parser() -> impl TypedValueParser<Value = Scope> {
     PossibleValuesParser::new(Scope::ALL.map(Scope::name)).try_map(|name| name.parse::<Scope>())
 }
 
-/// Says on stderr what a request in this scope does to the kernel, if it does anything.
+/// Warns on stderr if a request in this scope taints the kernel.
 pub fn warn_of_taint(scope: Scope) {
     if scope.is_tainting() {
         say(&format!("warning: {}", taint(scope)));
     }
 }
 
-/// What a request in a scope that taints does to the kernel.
+/// Describes the effect of a request in a tainting scope on the kernel.
 pub fn taint(scope: Scope) -> String {
-    format!("a request in scope {scope} taints the kernel (flag J) until the next boot, whatever comes of it")
+    format!("a request in scope {scope} taints the kernel (flag J) until the next boot, even if it fails")
 }
 
 #[cfg(test)]

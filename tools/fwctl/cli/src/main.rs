@@ -10,6 +10,7 @@
 //! | `help.rs` | what there is to say about the whole command |
 //! | `common.rs` | what verbs share: naming a device, reading input, numbers |
 //! | `probe.rs` | devices asked in parallel, for `list --probe` |
+//! | `file.rs` | output files, replaced as a whole |
 //! | `output.rs` | the only printer |
 //! | `progress.rs` | how far a long command is, on a terminal |
 //! | `failure.rs` | what ends a command, and the exit status of it |
@@ -19,6 +20,7 @@
 mod common;
 mod cxl;
 mod failure;
+mod file;
 mod generate;
 mod help;
 mod info;

@@ -6,7 +6,7 @@ mod caps;
 mod query;
 mod reg;
 
-use crate::common::{number, World};
+use crate::common::{number, number_text, World};
 use crate::failure::Failure;
 use crate::output::{hex, Block};
 use clap::builder::{PossibleValue, TypedValueParser};
@@ -166,8 +166,7 @@ impl FieldRow {
 
     fn text(&self) -> String {
         match (self.value, &self.bytes) {
-            (Some(value @ 0..=9), _) => value.to_string(),
-            (Some(value), _) => format!("{value} ({value:#x})"),
+            (Some(value), _) => number_text(value),
             (None, Some(bytes)) if self.is_zero() => format!("0 ({} bytes)", bytes.len() / 2),
             (None, Some(bytes)) => text_of(bytes).unwrap_or_else(|| bytes.clone()),
             (None, None) => "-".into(),

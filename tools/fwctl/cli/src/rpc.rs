@@ -2,14 +2,13 @@
 
 //! `fwctl rpc`.
 
-use crate::common::{number, read_input, taint, warn_of_taint, DeviceArg, World};
+use crate::common::{number, number_text, read_input, taint, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
-use crate::output::{self, say, Block, Bytes, Format, Report};
+use crate::file::Output;
+use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
 use fwctl::sysfs::Entry;
 use fwctl::{FirmwareStatus, Scope, MAX_RPC_LEN};
 use serde::Serialize;
-use std::fs::File;
-use std::io::Write;
 
 /// Send bytes to the firmware and print its reply
 ///
@@ -20,9 +19,12 @@ use std::io::Write;
 /// commands of a ConnectX, Get Supported Features and Get Feature of a CXL memory device. Any other request is sent once, unless
 /// --repeat agrees to a second time; a message on stderr says that the reply was cut. No scope makes a request safe to repeat.
 ///
-/// The firmware's refusal is a reply: it is printed, and the exit status is 3.
+/// A reply in which the firmware refuses is printed as well, and the exit status is 3. The file of --out is replaced as a whole, and
+/// only if the firmware accepted the request.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: fwctl rpc fwctl0 --scope configuration -i request.bin -o - | xxd")]
+#[command(
+    after_help = "Example: fwctl rpc fwctl0 --scope configuration -i request.bin --out - | xxd"
+)]
 pub struct RpcArgs {
     #[command(flatten)]
     device: DeviceArg,
@@ -33,20 +35,19 @@ pub struct RpcArgs {
     #[arg(short, long = "in", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     input: String,
     /// Write the reply's bytes to this file, - for stdout, instead of printing it
-    #[arg(short, long = "out", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long = "out", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     out: Option<String>,
-    /// Room for the reply, in bytes
+    /// Size of the reply buffer, in bytes
     #[arg(long, value_name = "N", default_value = "4096", value_parser = length)]
     out_len: u32,
     /// Send the request a second time if its reply is longer than --out-len
     #[arg(long)]
     repeat: bool,
-    /// Send nothing, print what would be sent
+    /// Send nothing; print the request
     #[arg(long)]
     dry_run: bool,
-    /// Print a table, JSON, or bytes as they came
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 fn length(text: &str) -> Result<u32, String> {
@@ -64,9 +65,23 @@ pub struct Plan {
     pub scope: &'static str,
     pub taints: bool,
     pub request_len: usize,
-    /// Room for the reply, in bytes.
+    /// Size of the reply buffer, in bytes.
     pub out_len: usize,
     pub request: Bytes,
+    /// For a write: the present value, if it could be read.
+    pub old: Option<Bytes>,
+    /// For a write: the value that would be written.
+    pub new: Option<Bytes>,
+    /// For a write: the fields whose values would change.
+    pub changes: Vec<Changed>,
+}
+
+/// A field whose value would change.
+#[derive(Serialize)]
+pub struct Changed {
+    pub name: &'static str,
+    pub old: u64,
+    pub new: u64,
 }
 
 #[derive(Serialize)]
@@ -88,18 +103,15 @@ pub fn rpc(world: &World, args: RpcArgs) -> Result<(), Failure> {
     let request = read_input(&args.input, MAX_RPC_LEN as usize)?;
     if args.dry_run {
         return output::print(
-            args.output,
+            args.output.output,
             &Plan::new(&entry, args.scope, args.out_len as usize, request),
         );
     }
     let device = world.open_entry(&entry)?;
-    // Before the request: a reply that cannot be written down may not be had a second time.
-    let mut file = match args.out.as_deref() {
+    // Before the request: it may not be possible to get the same reply a second time.
+    let file = match args.out.as_deref() {
         None | Some("-") => None,
-        Some(name) => Some((
-            name,
-            File::create(name).map_err(|e| Failure::file(name, &e))?,
-        )),
+        Some(name) => Some((name, Output::prepare(name)?)),
     };
     warn_of_taint(args.scope);
     let mut reply = device.rpc_whole(args.scope, &request, args.out_len as usize)?;
@@ -126,10 +138,12 @@ pub fn rpc(world: &World, args: RpcArgs) -> Result<(), Failure> {
         syndrome: status.and_then(|status| status.syndrome),
         reply: Bytes(reply.bytes),
     };
-    match (&mut file, &args.out) {
+    match (file, &args.out) {
+        (Some((name, _)), _) if status.is_some() => {
+            say(&format!("{}: nothing written to {name}", entry.name));
+        }
         (Some((name, file)), _) => {
-            file.write_all(&outcome.reply.0)
-                .map_err(|e| Failure::file(name, &e))?;
+            file.write(&outcome.reply.0)?;
             say(&format!(
                 "{}: {} bytes of reply written to {name}",
                 entry.name,
@@ -137,7 +151,7 @@ pub fn rpc(world: &World, args: RpcArgs) -> Result<(), Failure> {
             ));
         }
         (None, Some(_)) => output::print_bytes(&outcome.reply.0)?,
-        (None, None) => output::print(args.output, &outcome)?,
+        (None, None) => output::print(args.output.output, &outcome)?,
     }
     match status {
         None => Ok(()),
@@ -149,7 +163,7 @@ pub fn rpc(world: &World, args: RpcArgs) -> Result<(), Failure> {
 }
 
 impl Plan {
-    /// A request that is not sent, with room for `out_len` bytes of a reply.
+    /// A request that is not sent, with a reply buffer of `out_len` bytes.
     pub fn new(entry: &Entry, scope: Scope, out_len: usize, request: Vec<u8>) -> Plan {
         Plan {
             device: entry.name.clone(),
@@ -159,7 +173,17 @@ impl Plan {
             request_len: request.len(),
             out_len,
             request: Bytes(request),
+            old: None,
+            new: None,
+            changes: Vec::new(),
         }
+    }
+
+    /// The same, for a request that writes.
+    pub fn with_values(mut self, old: Option<Vec<u8>>, new: Vec<u8>) -> Plan {
+        self.old = old.map(Bytes);
+        self.new = Some(Bytes(new));
+        self
     }
 }
 
@@ -168,13 +192,32 @@ impl Report for Plan {
         let mut fields = vec![
             ("would send to", format!("{} ({})", self.device, self.node)),
             ("scope", self.scope.to_owned()),
-            ("room for reply", output::bytes(self.out_len)),
+            ("reply capacity", output::bytes(self.out_len)),
             ("request", output::bytes(self.request_len)),
         ];
         if let Some(scope) = self.scope.parse().ok().filter(|_| self.taints) {
             fields.insert(2, ("note", taint(scope)));
         }
-        vec![Block::Fields(fields), Block::Dump(self.request.0.clone())]
+        let mut blocks = vec![Block::Fields(fields), Block::Dump(self.request.0.clone())];
+        if !self.changes.is_empty() {
+            let cells = |change: &Changed| {
+                vec![
+                    change.name.to_owned(),
+                    number_text(change.old),
+                    number_text(change.new),
+                ]
+            };
+            let rows = self.changes.iter().map(cells).collect();
+            blocks.push(Block::Table(&["FIELD", "OLD", "NEW"], rows));
+            return blocks;
+        }
+        for (name, value) in [("old value", &self.old), ("new value", &self.new)] {
+            if let Some(Bytes(value)) = value {
+                blocks.push(Block::Fields(vec![(name, output::bytes(value.len()))]));
+                blocks.push(Block::Dump(value.clone()));
+            }
+        }
+        blocks
     }
 
     fn raw(&self) -> Option<&[u8]> {

@@ -14,12 +14,11 @@ use serde::Serialize;
 
 /// Change the value of a feature, and read it back
 ///
-/// The scope that the change needs follows from the effects that the device announces for it. Both possible scopes taint the
-/// kernel, so neither is the default: without --scope nothing is written, and the command says which scope it takes and what it
-/// will do.
+/// The scope that a change needs follows from the effects that the device announces. Both possible scopes taint the kernel, so there is
+/// no default: without --scope nothing is written, and the command prints the scope and the effects.
 ///
-/// Features that the kernel keeps for itself, that the device does not let change, or whose effects the kernel does not accept are
-/// refused before anything is sent.
+/// A change is refused before anything is sent if the feature is reserved for the kernel or not changeable, or if the kernel does not
+/// accept its effects.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example: fwctl cxl set mem0 ffffffff-ffff-ffff-ffff-ffffffffffff -i value.bin --scope debug-write-full"
@@ -36,13 +35,13 @@ pub struct SetArgs {
     /// First byte to replace
     #[arg(long, value_name = "N", default_value = "0", value_parser = number::<u16>)]
     offset: u16,
-    /// Ask the device to keep the value across resets; Linux 7.3 asks for it in any case
+    /// Ask the device to keep the value across resets. Linux 7.3 always does
     #[arg(long)]
     saved: bool,
-    /// Agree to this scope; run without it to see which one is needed
+    /// Scope of the change. Omit it to see which one is needed
     #[arg(long, value_parser = scope_parser())]
     scope: Option<Scope>,
-    /// Write nothing, print what would be sent
+    /// Write nothing: print the request, and the old and the new value
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -95,7 +94,10 @@ pub fn set(world: &World, args: SetArgs) -> Result<(), Failure> {
     };
     if args.dry_run {
         let plan = Plan::new(&entry, args.scope.unwrap_or(needed), 8, set.request());
-        return output::print(args.output.output, &plan);
+        let old = current(&cxl, &feature, args.offset, data.len())
+            .map_err(|error| say(&format!("the old value cannot be read: {error}")))
+            .ok();
+        return output::print(args.output.output, &plan.with_values(old, data.clone()));
     }
     let scope = agreed(&entry.name, &feature, needed, args.scope)?;
     say(&format!(
@@ -147,17 +149,21 @@ fn agreed(
     }
 }
 
-/// The value in force where the change was made. The change is done, so not being able to look is no failure of it.
+/// Reads the present value where the change was made. That this fails does not mean that the change failed.
 fn read_back(cxl: &CxlDevice, feature: &Feature, offset: u16, size: usize) -> Option<Vec<u8>> {
-    let get = GetFeature {
+    current(cxl, feature, offset, size)
+        .map_err(|error| say(&format!("written, but cannot be read back: {error}")))
+        .ok()
+}
+
+/// Reads a part of the present value. It has been checked to lie within the feature.
+fn current(cxl: &CxlDevice, feature: &Feature, offset: u16, size: usize) -> Result<Vec<u8>, Error> {
+    cxl.get(&GetFeature {
         uuid: feature.uuid,
         selection: Selection::Current,
         offset,
-        size: u16::try_from(size).ok()?,
-    };
-    cxl.get(&get)
-        .map_err(|error| say(&format!("written, and cannot be read back: {error}")))
-        .ok()
+        size: u16::try_from(size).unwrap_or(u16::MAX),
+    })
 }
 
 impl Report for Change {
@@ -167,10 +173,10 @@ impl Report for Change {
             .map(|name| format!(" ({name})"))
             .unwrap_or_default();
         let read_back = match (self.matches, self.immediate) {
-            (Some(true), _) => "the value in force is what was written",
-            (Some(false), true) => "the value in force is not what was written",
-            (Some(false), false) => "the value in force is another until the reset",
-            (None, _) => "could not be read",
+            (Some(true), _) => "the current value is what was written",
+            (Some(false), true) => "the current value is not what was written",
+            (Some(false), false) => "the current value does not change before a reset",
+            (None, _) => "failed",
         };
         let fields = vec![
             ("device", self.device.clone()),
@@ -181,11 +187,11 @@ impl Report for Change {
                 format!("{} at offset {}", output::bytes(self.size), self.offset),
             ),
             (
-                "over a reset",
+                "across reset",
                 if self.asked_saved {
                     "kept"
                 } else {
-                    "as the kernel has it: Linux 7.3 has it kept"
+                    "not asked for; Linux 7.3 always keeps it"
                 }
                 .to_owned(),
             ),

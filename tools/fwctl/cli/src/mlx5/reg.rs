@@ -8,8 +8,8 @@ use super::{
 use crate::common::{scope_parser, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
-use crate::rpc::Plan;
-use fwctl::mlx5::{access_register, registers, Layout, Mlx5Device, HEADER, READ_SCOPE};
+use crate::rpc::{Changed, Plan};
+use fwctl::mlx5::{access_register, registers, Layout, Mlx5Device, Value, HEADER, READ_SCOPE};
 use fwctl::Scope;
 use serde::Serialize;
 
@@ -42,8 +42,8 @@ pub struct RegArgs {
     /// Bytes of the register, if it is not known or has more than its fields
     #[arg(long, value_name = "N", value_parser = size)]
     size: Option<u16>,
-    /// Send nothing, print what would be sent to read it
-    #[arg(long, conflicts_with = "set")]
+    /// Write nothing: print the request, and for a write the old and new values. A read is not sent either
+    #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     output: OutputArgs,
@@ -75,7 +75,7 @@ pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
     // Before anything is sent.
     assign(&layout, &mut select.clone(), &args.set)?;
     let entry = args.device.entry(world)?;
-    if args.dry_run {
+    if args.dry_run && args.scope.is_none() {
         let plan = Plan::new(
             &entry,
             READ_SCOPE,
@@ -87,8 +87,16 @@ pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
     let mlx5 = Mlx5Device::new(world.open_entry(&entry)?)?;
     let mut data = mlx5.read_register(layout.id, &select)?;
     if let Some(scope) = args.scope {
+        let old = data.clone();
         assign(&layout, &mut data, &args.arg)?;
         assign(&layout, &mut data, &args.set)?;
+        if args.dry_run {
+            let request = access_register(layout.id, false, &data);
+            let mut plan = Plan::new(&entry, scope, request.len(), request);
+            plan.changes = changes(&layout, &old, &data);
+            let plan = plan.with_values(Some(old), data);
+            return output::print(args.output.output, &plan);
+        }
         warn_of_taint(scope);
         mlx5.write_register(scope, layout.id, &data)?;
         data = mlx5.read_register(layout.id, &select)?;
@@ -103,6 +111,21 @@ pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
         data: Bytes(data),
     };
     output::print(args.output.output, &register)
+}
+
+/// The fields in which two values of a register differ.
+fn changes(layout: &Layout, old: &[u8], new: &[u8]) -> Vec<Changed> {
+    layout
+        .fields_of(new)
+        .filter_map(|field| match (field.get(old)?, field.get(new)?) {
+            (Value::Number(old), Value::Number(new)) if old != new => Some(Changed {
+                name: field.name,
+                old,
+                new,
+            }),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The register of a name or number, which can be one of which nothing is known but its length.

@@ -296,8 +296,8 @@ fn a_change_is_agreed_to_made_and_read_back() {
     machine("aabb").run_with_input(&agreed, &[0xaa, 0xbb]).is(
         0,
         "device:        fwctl0\nfeature:       ffffffff-ffff-ffff-ffff-ffffffffffff\nscope:         debug-write-full\n\
-         written:       2 bytes at offset 1\nover a reset:  kept\neffects:       configuration at once\n\
-         read back:     the value in force is what was written\n\n\
+         written:       2 bytes at offset 1\nafter a reset:  kept\neffects:       configuration at once\n\
+         read back:     the current value is what was written\n\n\
          00000000  aa bb                                             |..|\n",
         said,
     );

@@ -73,7 +73,7 @@ fn from_stdin_to_stdout_and_to_a_file() {
             "configuration",
             "-i",
             "-",
-            "-o",
+            "--out",
             "-",
         ],
         &request(),
@@ -90,13 +90,61 @@ fn from_stdin_to_stdout_and_to_a_file() {
         "configuration",
         "-i",
         "request",
-        "-o",
+        "--out",
         "reply",
     ];
     machine
         .run(&args)
         .is(0, "", "fwctl: fwctl0: 16 bytes of reply written to reply\n");
     assert_eq!(std::fs::read(machine.path("reply")).unwrap(), ended.bytes);
+}
+
+#[test]
+fn a_file_is_replaced_only_on_success() {
+    let args = [
+        "rpc",
+        "mem0",
+        "--scope",
+        "configuration",
+        "-i",
+        "request",
+        "--out",
+        "reply",
+    ];
+    let content = |machine: &Machine| {
+        let mut names: Vec<_> = std::fs::read_dir(machine.path("."))
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.contains("reply") || name.contains(".fwctl"))
+            .collect();
+        names.sort();
+        (names, std::fs::read(machine.path("reply")).unwrap())
+    };
+    // An errno, and a refusal by the firmware.
+    for (answer, status) in [("errno 5", 1), ("00000000 02000000", 3)] {
+        let machine = machine("configuration", answer);
+        machine.write("reply", "old");
+        assert_eq!(machine.run(&args).status, status);
+        assert_eq!(content(&machine), (vec!["reply".into()], b"old".to_vec()));
+    }
+    // A link stays, and the file keeps its mode.
+    let machine = machine("configuration", ANSWER);
+    machine.write("target-of-reply", "old");
+    machine.set_mode("target-of-reply", 0o640);
+    std::os::unix::fs::symlink("target-of-reply", machine.path("reply")).unwrap();
+    assert_eq!(machine.run(&args).status, 0);
+    let names = vec!["reply".into(), "target-of-reply".into()];
+    assert_eq!(
+        content(&machine),
+        (
+            names,
+            [&[8, 0, 0, 0, 0, 0, 0, 0][..], &[0, 0, 3, 0, 0, 0, 0, 0]].concat()
+        )
+    );
+    let metadata = std::fs::symlink_metadata(machine.path("target-of-reply")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+    assert_eq!(mode & 0o777, 0o640);
+    assert!(machine.path("reply").is_symlink());
 }
 
 #[test]
@@ -109,7 +157,7 @@ fn nothing_is_sent_unless_the_reply_can_be_written_down() {
         "configuration",
         "-i",
         "request",
-        "-o",
+        "--out",
         "no/such/dir",
     ];
     machine.run(&args).is(
@@ -124,9 +172,9 @@ fn dry_run_sends_nothing_and_names_the_taint() {
     let machine = Machine::with_cxl("open errno 13");
     machine.run_with_input(&["rpc", "mem0", "--scope", "debug-write", "-i", "-", "--dry-run"], b"hello").is(
         0,
-        "would send to:   fwctl0 (./dev/fwctl/fwctl0)\nscope:           debug-write\n\
-         note:            a request in scope debug-write taints the kernel (flag J) until the next boot, whatever comes of it\n\
-         room for reply:  4096 bytes\nrequest:         5 bytes\n\n\
+        "would send to:  fwctl0 (./dev/fwctl/fwctl0)\nscope:          debug-write\n\
+         note:           a request in scope debug-write taints the kernel (flag J) until the next boot, whatever comes of it\n\
+         reply buffer:   4096 bytes\nrequest:        5 bytes\n\n\
          00000000  68 65 6c 6c 6f                                    |hello|\n",
         "",
     );
@@ -160,7 +208,7 @@ fn a_long_reply_is_fetched_again_only_where_that_is_safe() {
             scope,
             "-i",
             "-",
-            "-o",
+            "--out",
             "-",
             "--out-len",
             "4",
@@ -244,7 +292,7 @@ fn a_refusal_is_printed_and_has_its_own_exit_status() {
                 "configuration",
                 "-i",
                 "-",
-                "-o",
+                "--out",
                 "/dev/null",
             ],
             &[8, 5],
@@ -252,7 +300,7 @@ fn a_refusal_is_printed_and_has_its_own_exit_status() {
         .is(
             3,
             "",
-            "fwctl: fwctl0: 8 bytes of reply written to /dev/null\n\
+            "fwctl: fwctl0: nothing written to /dev/null\n\
          fwctl: fwctl0: firmware refused with status 0x2 (bad operation), syndrome 0x0000beef\n",
         );
 }

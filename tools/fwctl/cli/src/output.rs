@@ -21,19 +21,19 @@ pub enum Format {
     Table,
     /// For programs: one object, with "format": 1
     Json,
-    /// Bytes as they came, for commands that have any
+    /// Raw bytes, for commands that return bytes
     Raw,
 }
 
 /// The option that every verb has.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct OutputArgs {
-    /// Print a table, JSON, or bytes as they came
+    /// Print a table, JSON or raw bytes
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     pub output: Format,
 }
 
-/// What a command found out.
+/// Result of a command.
 pub trait Report: Serialize {
     /// For people: what to show, in order.
     fn blocks(&self) -> Vec<Block>;
@@ -97,21 +97,21 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
         .map_err(|e| Failure::file("stdout", &e))
 }
 
-/// Whoever read stdout has gone.
+/// Returns whether the reader of stdout has closed it.
 pub fn is_reader_gone() -> bool {
     let stdout = io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-    let gone = PollFlags::ERR | PollFlags::HUP;
-    poll(&mut fds, 0).is_ok() && fds[0].revents().intersects(gone)
+    let closed = PollFlags::ERR | PollFlags::HUP;
+    poll(&mut fds, 0).is_ok() && fds[0].revents().intersects(closed)
 }
 
-/// Says something that is not data, on stderr. That nobody listens is no failure.
+/// Prints a message to stderr. Failures are ignored.
 pub fn say(text: &str) {
     let lines: Vec<String> = text.split('\n').map(printable).collect();
     let _ = writeln!(io::stderr(), "fwctl: {}", lines.join("\n"));
 }
 
-/// A number of bytes in words.
+/// A number of bytes with its unit.
 pub fn bytes(count: usize) -> String {
     match count {
         1 => "1 byte".into(),
@@ -166,10 +166,7 @@ fn render(blocks: &[Block], width: Option<u16>, is_coloured: bool) -> String {
                     .max()
                     .unwrap_or(0);
                 for (label, value) in fields {
-                    let line =
-                        format!("{:label_width$}  {}", format!("{label}:"), printable(value));
-                    text.push_str(line.trim_end());
-                    text.push('\n');
+                    text += &field(label, label_width, value, width);
                 }
             }
             Block::Table(head, rows) => text.push_str(&table(head, rows, width, is_coloured)),
@@ -179,7 +176,32 @@ fn render(blocks: &[Block], width: Option<u16>, is_coloured: bool) -> String {
     text
 }
 
+/// A label with its colon, and a value that is broken over lines between words if a terminal is too narrow for it.
+fn field(label: &str, label_width: usize, value: &str, width: Option<u16>) -> String {
+    let indent = label_width + 2;
+    let rest = width.map_or(usize::MAX, |width| {
+        usize::from(width).saturating_sub(indent)
+    });
+    let mut line = format!("{:label_width$}  ", format!("{label}:"));
+    let (mut used, mut text) = (0, String::new());
+    for word in printable(value).split(' ') {
+        let len = word.chars().count();
+        if used > 0 && used + len > rest {
+            text = text + line.trim_end() + "\n";
+            line = " ".repeat(indent);
+            used = 0;
+        }
+        line = line + word + " ";
+        used += len + 1;
+    }
+    text + line.trim_end() + "\n"
+}
+
+/// Rows under headings; or, if a terminal is too narrow for that without breaking words, the fields of each row one below the other.
 fn table(head: &[&str], rows: &[Vec<String>], width: Option<u16>, is_coloured: bool) -> String {
+    if width.is_some_and(|width| least_width(head, rows) > usize::from(width)) {
+        return records(head, rows, width);
+    }
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
@@ -195,7 +217,7 @@ fn table(head: &[&str], rows: &[Vec<String>], width: Option<u16>, is_coloured: b
     // Only the last column is broken over lines: names and numbers of the others are there to be copied.
     let last = head.len().saturating_sub(1);
     for (number, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
+        column.set_padding((0, if number < last { 2 } else { 0 }));
         if number < last {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
@@ -205,6 +227,36 @@ fn table(head: &[&str], rows: &[Vec<String>], width: Option<u16>, is_coloured: b
         Some((first, rest)) if is_coloured => format!("\x1b[1m{first}\x1b[0m\n{rest}"),
         _ => text,
     }
+}
+
+/// The width that a table needs at least: all columns but the last one are as wide as their longest cell, and that one as its longest
+/// word.
+fn least_width(head: &[&str], rows: &[Vec<String>]) -> usize {
+    let last = head.len().saturating_sub(1);
+    let cells = |column: usize| {
+        let head = std::iter::once(head[column]);
+        head.chain(
+            rows.iter()
+                .filter_map(move |row| row.get(column).map(String::as_str)),
+        )
+    };
+    let len = |text: &str| text.chars().count();
+    let width = |column: usize| match column == last {
+        true => cells(column).flat_map(str::split_whitespace).map(len).max(),
+        false => cells(column).map(|cell| len(cell) + 2).max(),
+    };
+    (0..head.len()).filter_map(width).sum()
+}
+
+fn records(head: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
+    let label_width = head.iter().map(|label| label.len() + 1).max().unwrap_or(0);
+    let record = |row: &Vec<String>| {
+        head.iter()
+            .zip(row)
+            .map(|(label, value)| field(label, label_width, value, width))
+            .collect::<String>()
+    };
+    rows.iter().map(record).collect::<Vec<_>>().join("\n")
 }
 
 /// Text from elsewhere, without characters that a terminal would act on.
@@ -275,15 +327,36 @@ mod tests {
             narrow.lines().count() > 2 && narrow.lines().all(|line| line.len() <= 20),
             "{narrow}"
         );
-        // Too narrow for that: the other columns stay whole all the same.
-        let whole = vec![
-            "96dad7d6-fde8-482b-a733-75774e06db8a".into(),
-            "words".into(),
-        ];
-        let text = table(&["UUID", "B"], &[whole], Some(10), false);
+    }
+
+    #[test]
+    fn a_terminal_that_is_too_narrow_gets_one_field_a_line() {
+        let row = |name: &str| {
+            vec![
+                "96dad7d6-fde8-482b-a733-75774e06db8a".into(),
+                name.into(),
+                "configuration after a cold reset; may need a restart".into(),
+            ]
+        };
+        let rows = [row("patrol-scrub"), row("ecs")];
+        let head = ["UUID", "NAME", "EFFECTS"];
+        assert_eq!(
+            table(&head, &rows, Some(50), false),
+            "UUID:     96dad7d6-fde8-482b-a733-75774e06db8a\n\
+             NAME:     patrol-scrub\n\
+             EFFECTS:  configuration after a cold reset; may\n          need a restart\n\
+             \n\
+             UUID:     96dad7d6-fde8-482b-a733-75774e06db8a\n\
+             NAME:     ecs\n\
+             EFFECTS:  configuration after a cold reset; may\n          need a restart\n"
+        );
+        // 36 + 2 + 12 + 2 columns, and 13 for the longest word.
+        assert!(table(&head, &rows, Some(64), false).starts_with("UUID:"));
+        let table = table(&head, &rows, Some(65), false);
+        assert!(table.starts_with("UUID   "), "{table}");
         assert!(
-            text.contains("96dad7d6-fde8-482b-a733-75774e06db8a"),
-            "{text}"
+            table.lines().all(|line| line.len() <= 65) && table.contains(" configuration\n"),
+            "{table}"
         );
     }
 

@@ -14,7 +14,7 @@ use clap::Subcommand;
 use fwctl::cxl::{known_feature, CxlDevice, Feature};
 use fwctl::{Error, Uuid};
 
-/// Features of a CXL memory device: list, read, change
+/// List, read and change the features of a CXL memory device
 #[derive(Subcommand, Debug)]
 pub enum CxlVerb {
     Features(features::FeaturesArgs),
@@ -43,12 +43,17 @@ fn all(cxl: &CxlDevice) -> Result<Vec<Feature>, Failure> {
     Ok(cxl.features_with(|done, all| counted("features", done, all))?)
 }
 
-/// What the device says about a feature.
+/// Finds a feature of the device.
 fn find(cxl: &CxlDevice, uuid: Uuid) -> Result<Feature, Failure> {
-    all(cxl)?.into_iter().find(|feature| feature.uuid == uuid).ok_or_else(|| {
-        let device = cxl.device().name();
-        Failure::Failed(format!("{device}: has no feature {uuid}; see what it has with: fwctl cxl features {device}"))
-    })
+    all(cxl)?
+        .into_iter()
+        .find(|feature| feature.uuid == uuid)
+        .ok_or_else(|| {
+            let device = cxl.device().name();
+            Failure::Failed(format!(
+                "{device}: no feature {uuid}; list the features with: fwctl cxl features {device}"
+            ))
+        })
 }
 
 /// Fails if bytes from `offset` on do not lie within the feature.
@@ -64,11 +69,11 @@ fn check_range(
         return Ok(());
     }
     let asked = match size {
-        0 => "no bytes are asked for".to_owned(),
-        1 => format!("byte {offset} is asked for"),
-        _ => format!("bytes {offset} to {} are asked for", end - 1),
+        0 => "the range has no bytes".to_owned(),
+        1 => format!("the range is byte {offset}"),
+        _ => format!("the range is bytes {offset} to {}", end - 1),
     };
-    let why = format!("{asked}, and it has {}", bytes(max.into()));
+    let why = format!("{asked}, and the feature has {}", bytes(max.into()));
     Err(Error::Feature {
         device: cxl.device().name().into(),
         feature: title(feature),

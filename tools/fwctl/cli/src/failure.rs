@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How a command ends when it does not succeed, and the exit status that says so.
+//! Failures of commands, and their exit statuses.
 
 use fwctl::{errno_text, Advice, Error};
 use std::io;
@@ -10,11 +10,11 @@ use std::io;
 pub enum Failure {
     /// Exit status 1.
     Failed(String),
-    /// The command line asks for something that makes no sense. Exit status 2.
+    /// The command line is wrong. Exit status 2.
     Usage(String),
-    /// The firmware said no. Exit status 3.
+    /// The firmware refused. Exit status 3.
     Refused(String),
-    /// Whoever read the output has seen enough. Exit status 0.
+    /// The reader of stdout has closed it. Exit status 0.
     ReaderGone,
 }
 
@@ -27,7 +27,7 @@ impl Failure {
         Failure::Failed(format!("{name}: {}", errno_text(error)))
     }
 
-    /// Exit status, and what there is to say on stderr.
+    /// Returns the exit status, and the message for stderr.
     pub fn outcome(self) -> (u8, Option<String>) {
         match self {
             Failure::Failed(text) => (1, Some(text)),
@@ -48,7 +48,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// What happened, and below it what it means and what may help.
+/// Appends the meaning and the remedy of an error to its text.
 pub fn with_advice(text: String, advice: Option<Advice>) -> String {
     match advice {
         Some(Advice { meaning, remedy }) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Completions and man pages. Both come from the definitions that parse the command line.
+//! Completions and man pages, generated from the definitions of the command line.
 
 use crate::failure::Failure;
 use crate::{help, output, Cli};
@@ -65,7 +65,7 @@ fn page_name(command: &Command) -> &str {
 }
 
 fn page(command: &Command, above: &Command) -> io::Result<Vec<u8>> {
-    // What follows the options in --help has sections of its own here.
+    // The text after the options of --help goes into separate sections.
     let man = Man::new(command.clone().after_help("").after_long_help(""))
         .title(page_name(command).to_uppercase())
         .manual("User Commands")

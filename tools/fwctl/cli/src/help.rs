@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What there is to say about the whole command: `--help` ends with it, and the man page has a section for each part.
+//! Help about the whole command, for the end of `--help` and for sections of the man page.
 
 /// A part. Lines that start with a space are a table or commands, and stay as they are.
 pub struct Part {
@@ -19,49 +19,50 @@ by its device number, and not by its name.",
     Part {
         title: "Examples",
         text: "  \
-  fwctl list                                     what is there
-  fwctl cxl features mem0                        the features of a CXL memory device
-  fwctl cxl get mem0 patrol-scrub                the value of one
-  fwctl mlx5 reg 07:00.0 mtmp                    the temperature of a ConnectX
-  fwctl rpc fwctl0 --scope debug-read-only -i request.bin -o reply.bin
-  fwctl watch                                    who asks what of which firmware",
+  fwctl list                                     list the devices
+  fwctl cxl features mem0                        list the features of a CXL memory device
+  fwctl cxl get mem0 patrol-scrub                read one of them
+  fwctl mlx5 reg 07:00.0 mtmp                    read the temperature of a ConnectX
+  fwctl rpc fwctl0 --scope debug-read-only -i request.bin --out reply.bin
+  fwctl watch                                    follow all requests to all firmware",
     },
     Part {
         title: "Scopes",
         text: "\
-Every request names what it may do, and the kernel's driver holds it to that. The first two are safe; the last two taint the \
-kernel (flag J) until the next boot, and are never chosen for you.
+Every request names a scope, and the kernel's driver rejects a request that does more than its scope allows. Scopes are cumulative: \
+each one also allows what those before it allow, so a request in debug-read-only can change configuration. What a request does depends \
+on its command. The last two scopes taint the kernel (flag J) until the next boot; the tool never chooses them by itself.
   configuration      read and change configuration; the device stays supported
-  debug-read-only    read, disclosing no secrets
-  debug-write        change debug state; taints, and asks for no capability
-  debug-write-full   change anything; taints, and needs CAP_SYS_RAWIO",
+  debug-read-only    also read debug information
+  debug-write        also change debug state; taints, needs no capability
+  debug-write-full   also change anything else; taints, needs CAP_SYS_RAWIO",
     },
     Part {
         title: "Who may open a device",
         text: "\
-Nodes belong to root (mode 0600), and that is a decision: scope debug-write asks for no capability, so whoever can open a node can \
-write to the firmware and taint the kernel. Opening for reading is enough for that. Give a node to a group only if you trust \
-everyone in it with the firmware; a udev rule for it is among the documentation, as an example that is off.",
+Nodes belong to root (mode 0600), because scope debug-write needs no capability: anyone who can open a node, even for reading only, can \
+write to the firmware and taint the kernel. Give a node to a group only if you trust all of its members with the firmware. The \
+documentation includes an example of a udev rule for that, which is not installed.",
     },
     Part {
         title: "Exit status",
         text: "  \
-  0  done; also if whoever read the output went away
+  0  success, also if the reader of the output closed it
   1  failed
   2  wrong usage
-  3  the firmware refused; its status is printed by name",
+  3  the firmware refused; the message names its status",
     },
     Part {
         title: "Environment",
         text: "  \
-  NO_COLOR    if set and not empty, no colour; there is none but on a terminal
-  FWCTL_ROOT  for tests: a directory to take for /, with recordings in place of nodes",
+  NO_COLOR    if set and not empty, disables colour, which only terminals get
+  FWCTL_ROOT  for tests: a directory to use as /, with recordings as nodes",
     },
     Part {
         title: "Files",
         text: "  \
   /dev/fwctl/fwctlN    the nodes
-  /sys/class/fwctl     which devices there are
+  /sys/class/fwctl     the devices
   /sys/kernel/tracing  tracefs, for fwctl watch",
     },
 ];
@@ -73,8 +74,7 @@ pub fn short() -> String {
 
 /// All parts for `--help`.
 pub fn long() -> String {
-    text(&PARTS)
-        + "\n\nman fwctl says the same, and there is a page for each command: man fwctl-cxl-set."
+    text(&PARTS) + "\n\nMan pages: fwctl(1), and one for each command, such as fwctl-cxl-set(1)."
 }
 
 fn text(parts: &[Part]) -> String {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `fwctl`: list fwctl devices, inspect them, and speak to their firmware.
+//! `fwctl`: list fwctl devices, inspect them, and send requests to their firmware.
 //!
 //! | file | what |
 //! |---|---|
 //! | `main.rs` | the verbs, and the exit status |
 //! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
 //! | `generate.rs` | completions and man pages, from the definitions of the verbs |
-//! | `help.rs` | what there is to say about the whole command |
-//! | `common.rs` | what verbs share: naming a device, reading input, numbers |
+//! | `help.rs` | help about the whole command |
+//! | `common.rs` | shared by verbs: the device argument, input, numbers |
 //! | `probe.rs` | devices asked in parallel, for `list --probe` |
 //! | `file.rs` | output files, replaced as a whole |
 //! | `output.rs` | the only printer |
-//! | `progress.rs` | how far a long command is, on a terminal |
-//! | `failure.rs` | what ends a command, and the exit status of it |
+//! | `progress.rs` | progress of long commands, on a terminal |
+//! | `failure.rs` | failures, and their exit statuses |
 
 #![forbid(unsafe_code)]
 
@@ -37,7 +37,7 @@ use common::World;
 use failure::Failure;
 use std::process::ExitCode;
 
-/// List fwctl devices, inspect them, and speak to their firmware
+/// List fwctl devices, inspect them, and send requests to their firmware
 #[derive(Parser, Debug)]
 #[command(name = "fwctl", version, after_help = help::short(), after_long_help = help::long(), max_term_width = 120)]
 struct Cli {
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version go to stdout and are no failure; a reader that went away is none either.
+            // Help and version go to stdout and are no failure. Neither is a closed stdout.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }

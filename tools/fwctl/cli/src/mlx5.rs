@@ -17,7 +17,7 @@ use serde::Serialize;
 use std::ffi::OsStr;
 use std::fmt;
 
-/// Registers, capabilities and queries of a ConnectX
+/// Access registers, capabilities and queries of a ConnectX
 #[derive(Subcommand, Debug)]
 pub enum Mlx5Verb {
     Reg(reg::RegArgs),
@@ -59,7 +59,7 @@ impl Id {
                 fields: Vec::new(),
             }),
             (id, _) => Err(Failure::Usage(format!(
-                "{id}: its length is not known here: name it with --size"
+                "{id}: its length is not known: give it with --size"
             ))),
         }
     }

@@ -2,7 +2,7 @@
 
 //! Asks devices for their type, all at the same time and with a time limit.
 //!
-//! Each is asked by a process of its own, which runs `fwctl info`. A driver may wait for silent firmware in a sleep that no signal ends,
+//! Each is asked by a separate process, which runs `fwctl info`. A driver may wait for silent firmware in a sleep that no signal ends,
 //! and a process with a thread in such a sleep cannot exit; a child in it can be left behind.
 
 use fwctl::sysfs::Entry;

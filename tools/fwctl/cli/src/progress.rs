@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How far a long command is: a line on stderr, if that is a terminal, which the next output replaces.
+//! Progress of long commands: a line on stderr, if that is a terminal, which the next output replaces.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Counts that are worth a line.
+/// Smaller counts are not shown.
 const MANY: usize = 16;
 
-/// One of many things is done.
+/// Shows how many of `all` are done.
 pub fn counted(what: &str, done: usize, all: usize) {
     if all <= MANY || !io::stderr().is_terminal() {
         return;
@@ -22,14 +22,14 @@ pub fn counted(what: &str, done: usize, all: usize) {
     }
 }
 
-/// Something that may take long is under way, until this is dropped. From the second second on, it says so.
+/// Shows that something takes long, from its second second until this is dropped.
 pub struct Waiting {
     end: Option<Sender<()>>,
     clock: Option<JoinHandle<()>>,
 }
 
 impl Waiting {
-    /// Nothing without a terminal.
+    /// Returns none if stderr is not a terminal.
     pub fn start(what: String) -> Option<Waiting> {
         const SECOND: Duration = Duration::from_secs(1);
         if !io::stderr().is_terminal() {
@@ -55,7 +55,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // The clock sees its sender go, and the line is gone before anything else is printed.
+        // Dropping the sender ends the clock, which removes the line before anything else is printed.
         self.end = None;
         if let Some(clock) = self.clock.take() {
             let _ = clock.join();

@@ -16,23 +16,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Follow the requests that anyone sends to any firmware, as they end
+/// Print every request to any firmware when it completes
 ///
-/// Needs tracefs and root. IN and OUT are the bytes of request and reply; the time is in seconds since boot, as in the kernel's log.
-/// It ends with ctrl-c. JSON is one object a line.
+/// Needs tracefs and root. IN and OUT are the lengths of request and reply in bytes. TIME is in seconds since boot, as in the kernel's
+/// log. End it with ctrl-c. JSON output has one object on each line.
 #[derive(clap::Args, Debug)]
 #[command(
     visible_alias = "trace",
     after_help = "Example: fwctl watch -o json | jq 'select(.result != 0)'"
 )]
 pub struct WatchArgs {
-    /// End after this many requests
+    /// Exit after this many requests
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
     /// Read a saved trace, such as a copy of /sys/kernel/tracing/trace, - for stdin, instead of the live one
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     from: Option<String>,
-    /// Only requests to this device; one that is not there any more, by its name
+    /// Print only requests to this device. A removed device can be given by its name
     #[arg(long, value_name = "DEV")]
     device: Option<String>,
     /// Print a table or JSON
@@ -64,7 +64,7 @@ struct Printer {
     names: Option<Names>,
 }
 
-/// The kernel notes a process's name when it is next scheduled, and traces `<...>` until then. If it is still there, it can be asked.
+/// Looks up process names for `<...>`: the kernel records a name only when the process is next scheduled.
 struct Names(Root);
 
 impl Names {
@@ -77,7 +77,7 @@ impl Names {
     }
 }
 
-/// How often the kernel is asked for new events.
+/// How often new events are read.
 const PERIOD: Duration = Duration::from_millis(50);
 
 pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
@@ -113,7 +113,7 @@ pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
             }
         }
         if lines.is_empty() {
-            // A reader that went away is noticed when something is written, which can be never.
+            // Writing would fail if the reader closed stdout, but there may never be anything to write.
             if output::is_reader_gone() {
                 return Err(Failure::ReaderGone);
             }
@@ -123,7 +123,7 @@ pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Events have the device's own name. A saved trace can be of another machine, so not knowing the device is no failure.
+/// Returns the name that events have for the device. A saved trace may be from another machine, so the device may be unknown here.
 fn name_of(world: &World, device: String) -> String {
     world
         .root

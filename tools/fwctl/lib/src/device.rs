@@ -33,25 +33,25 @@ struct Inner {
 pub struct Info {
     /// Type of the device.
     pub device_type: DeviceType,
-    /// The driver's part, as bytes: what it wrote, up to 4096 bytes.
+    /// The driver's data, up to 4096 bytes of it.
     pub data: Vec<u8>,
-    /// Bytes that the driver has to say.
+    /// Length of the driver's data.
     pub data_len: usize,
-    /// The driver's part, decoded.
+    /// The driver's data, decoded.
     pub driver: DriverInfo,
 }
 
 /// Answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The reply as far as the buffer went.
+    /// The reply, up to the size of the buffer.
     pub bytes: Vec<u8>,
-    /// Bytes that the whole reply has, by the driver's word.
+    /// Length of the whole reply as the driver reports it.
     pub true_len: usize,
 }
 
 impl Reply {
-    /// There was more than the buffer had room for.
+    /// Returns whether the reply was longer than the buffer.
     pub fn is_truncated(&self) -> bool {
         self.true_len > self.bytes.len()
     }
@@ -64,16 +64,16 @@ pub struct Exchange<'a> {
     pub scope: Scope,
     /// Bytes of the request.
     pub request: &'a [u8],
-    /// The reply as far as the buffer went, and the bytes that the whole reply has; or the errno.
+    /// The reply, up to the size of the buffer, and the length of the whole reply; or the errno.
     pub outcome: std::result::Result<(&'a [u8], usize), &'a io::Error>,
 }
 
-/// Told of the requests of a device, for [`Device::observed`]. A function of an [`Exchange`] is one.
+/// Observes the requests of a device, for [`Device::observed`]. Any function of an [`Exchange`] is an observer.
 pub trait Observer: Send + Sync {
-    /// A request goes out; the call blocks until the firmware has answered.
+    /// A request is about to be sent. The call blocks until the firmware has answered.
     fn sent(&self) {}
 
-    /// It came to this.
+    /// The request has completed.
     fn ended(&self, exchange: &Exchange<'_>);
 }
 
@@ -111,7 +111,7 @@ impl Transport for Observed {
     }
 }
 
-/// Most bytes of a driver's part of FWCTL_INFO that are kept. The largest in Linux 7.3 has 8.
+/// Maximum length of a driver's data that is kept. The longest in Linux 7.3 has 8 bytes.
 const MAX_INFO_LEN: usize = 4096;
 
 impl Device {
@@ -157,7 +157,7 @@ impl Device {
         Ok(Device::with_transport(name, Node(file)))
     }
 
-    /// A device reached in another way than through a node.
+    /// A device that is accessed through another transport than a node.
     pub fn with_transport(name: impl Into<String>, transport: impl Transport + 'static) -> Device {
         let inner = Inner {
             name: name.into(),
@@ -174,11 +174,11 @@ impl Device {
         &self.inner.name
     }
 
-    /// Type of the device. Asked of the kernel once.
+    /// Returns the type of the device. The kernel is asked once.
     ///
     /// # Errors
     ///
-    /// [`Error::Call`] if FWCTL_INFO fails: `ENODEV` if the device is gone, `ENOTTY` if the node is not fwctl's.
+    /// [`Error::Call`] if FWCTL_INFO fails: `ENODEV` if the device was removed, `ENOTTY` if the node is not fwctl's.
     pub fn device_type(&self) -> Result<DeviceType> {
         if let Some(known) = self.inner.device_type.get() {
             return Ok(*known);
@@ -207,7 +207,7 @@ impl Device {
         Ok(())
     }
 
-    /// FWCTL_INFO: who is this device, and what does its driver say about it?
+    /// FWCTL_INFO: returns the type of the device and its driver's data.
     ///
     /// # Errors
     ///
@@ -229,7 +229,7 @@ impl Device {
         })
     }
 
-    /// FWCTL_RPC: sends `request`, with room for `reply_len` bytes of the reply; both at most [`MAX_RPC_LEN`].
+    /// FWCTL_RPC: sends `request`, with a buffer of `reply_len` bytes for the reply. Both are at most [`MAX_RPC_LEN`].
     ///
     /// The firmware's own refusal is a reply like any other: see [`FirmwareStatus`](crate::FirmwareStatus).
     /// Scopes [`Scope::DebugWrite`] and [`Scope::DebugWriteFull`] taint the kernel even when the request then fails.
@@ -314,7 +314,7 @@ impl Device {
         })
     }
 
-    /// The same device, with `observer` told of every request and its outcome.
+    /// Returns the device with an observer of every request.
     pub fn observed(self, observer: impl Observer + 'static) -> Device {
         let name = self.name().to_owned();
         Device::with_transport(
@@ -353,8 +353,8 @@ fn is_cxl_read(request: &[u8]) -> bool {
         .is_some_and(|&opcode| matches!(u32::from_le_bytes(opcode), 0x500 | 0x501))
 }
 
-/// The driver would read or write memory of this process at addresses in the request. Plain bytes cannot own such memory, so
-/// sending them would not be safe.
+/// Returns whether the request contains addresses at which the driver would read or write memory of this process. Plain bytes do not
+/// own such memory, so sending them would not be safe.
 fn carries_addresses(device_type: DeviceType, request: &[u8]) -> bool {
     match device_type {
         // struct fwctl_rpc_pds is made of addresses.

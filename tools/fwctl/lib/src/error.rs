@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What can go wrong, and what to do about it.
+//! Errors, their meanings and remedies.
 
 use crate::mlx5::NotAQuery;
 use crate::sysfs::Absence;
 use crate::{DeviceType, FirmwareStatus, Scope};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// Failure of a call of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is nothing to choose from: no sysfs, no module or no device.
+    /// There are no fwctl devices: no sysfs, no module or no device.
     #[error(transparent)]
     Absent(#[from] Absence),
 
-    /// No device has this name, node, PCI address or memdev.
+    /// No device has this name.
     #[error("{name}: no such fwctl device; the fwctl devices are {known}")]
     NotFound {
-        /// What was asked for.
+        /// The name.
         name: String,
-        /// The devices there are, in words.
+        /// Names of the fwctl devices.
         known: String,
     },
 
     /// A file is not the node of a fwctl device. It was not opened.
-    #[error("{}: {what}, not a fwctl device; the fwctl devices are {known}", path.display())]
+    #[error("{}: not a fwctl device, but {what}; the fwctl devices are {known}", path.display())]
     NotADevice {
         /// The file.
         path: PathBuf,
@@ -52,7 +53,7 @@ pub enum Error {
     /// Several devices fit the name.
     #[error("{name}: several fwctl devices fit, name one of {candidates}")]
     Ambiguous {
-        /// What was asked for.
+        /// The name.
         name: String,
         /// Names of the devices that fit.
         candidates: String,
@@ -78,7 +79,7 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The firmware answered that it will not.
+    /// The firmware refused the request.
     #[error("{device}: {what}: firmware refused with {status}")]
     Refused {
         /// Name of the device.
@@ -100,8 +101,8 @@ pub enum Error {
         why: Malformed,
     },
 
-    /// The device speaks another language than the call.
-    #[error("{device}: is a {actual} device, not {wanted}")]
+    /// The call is for another type of device.
+    #[error("{device}: this is a {actual} device, not a {wanted} device")]
     WrongType {
         /// Name of the device.
         device: String,
@@ -159,7 +160,7 @@ pub enum Error {
 #[non_exhaustive]
 pub enum Malformed {
     /// Too short for a part that must be there.
-    #[error("{part} needs {needed} bytes, {got} came")]
+    #[error("{part} needs {needed} bytes and has {got}")]
     Short {
         /// The part.
         part: &'static str,
@@ -179,7 +180,7 @@ pub enum Malformed {
         got: usize,
     },
     /// A count and the bytes that it counts disagree.
-    #[error("{count} {part} are announced, {got} bytes of them came")]
+    #[error("the reply announces {count} {part} and has {got} bytes of them")]
     Count {
         /// What is counted.
         part: &'static str,
@@ -189,7 +190,7 @@ pub enum Malformed {
         got: usize,
     },
     /// The device stopped before the number that it announced.
-    #[error("the device announced {announced} {part} and stopped after {got}")]
+    #[error("the device announced {announced} {part} and returned {got}")]
     Stopped {
         /// What was announced.
         part: &'static str,
@@ -233,7 +234,7 @@ impl std::fmt::Display for Operation {
             } => {
                 write!(
                     f,
-                    "FWCTL_RPC (scope {scope}, request {request_len} bytes, room for {reply_len})"
+                    "FWCTL_RPC (scope {scope}, request {request_len} bytes, reply buffer {reply_len})"
                 )
             }
         }
@@ -253,13 +254,19 @@ impl Error {
     /// What the errno of a failed call means for that call, where there is more to say than its text.
     pub fn advice(&self) -> Option<Advice> {
         let Error::Call {
-            operation, source, ..
+            device,
+            operation,
+            source,
         } = self
         else {
             return None;
         };
         let errno = source.raw_os_error()?;
         let (meaning, remedy) = match operation {
+            Operation::Open if errno == libc::EACCES => {
+                let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+                access_advice(is_root(), is_on_nodev_mount(device.as_ref(), &mounts))
+            }
             Operation::Open => open_advice(errno),
             Operation::Info => common_advice(errno)?,
             Operation::Rpc {
@@ -278,6 +285,40 @@ impl Error {
     }
 }
 
+/// Returns whether this process runs as root, to whom the modes of files do not apply.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+/// Returns whether the mount that a path is on has the option nodev. `mounts` is the text of `/proc/self/mountinfo`.
+fn is_on_nodev_mount(path: &Path, mounts: &str) -> bool {
+    let mount = mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(4);
+            Some((fields.next()?, fields.next()?))
+        })
+        .filter(|(point, _)| path.starts_with(point))
+        // Of mounts at the same place the last one is on top, which max_by_key() returns.
+        .max_by_key(|(point, _)| point.len());
+    mount.is_some_and(|(_, options)| options.split(',').any(|option| option == "nodev"))
+}
+
+/// What EACCES of open() means.
+fn access_advice(is_root: bool, is_nodev: bool) -> (&'static str, &'static str) {
+    match (is_nodev, is_root) {
+        (true, _) => (
+            "the node is on a file system that is mounted nodev, where nobody can open device nodes",
+            "use the node in /dev, or mount the file system without nodev",
+        ),
+        (false, true) => (
+            "you are root, so not the node's mode but a security module or a user namespace forbids it",
+            "see the log of the security module; in a container, have its manager pass the node in",
+        ),
+        (false, false) => open_advice(libc::EACCES),
+    }
+}
+
 /// Opening a node can fail in the file system, in the kernel, and in the firmware, in which the mlx5 driver creates a context
 /// for each file. Every errno has a meaning.
 fn open_advice(errno: i32) -> (&'static str, &'static str) {
@@ -287,20 +328,20 @@ fn open_advice(errno: i32) -> (&'static str, &'static str) {
             "see that devtmpfs is mounted on /dev, or that udev runs; in a container, pass the node in",
         ),
         libc::EACCES => (
-            "you may not open the node; nodes belong to root unless someone decided otherwise",
-            "run it as root. Whoever can open a node can write to the firmware, so do not widen its mode lightly",
+            "you may not open the node; by default, nodes belong to root",
+            "run it as root. Do not widen the mode lightly: anyone who can open a node can write to the firmware",
         ),
         libc::EPERM => (
             "something other than the node's mode forbids it, such as a container's device policy",
             "allow the node in the container's or unit's device list",
         ),
         libc::EROFS | libc::ELOOP | libc::ENOTDIR | libc::EISDIR | libc::ENAMETOOLONG => (
-            "what is at the path of the node is no node",
-            "see what is in /dev/fwctl; udev or devtmpfs makes the nodes",
+            "the path is not that of a device node",
+            "list /dev/fwctl; udev or devtmpfs creates the nodes",
         ),
         libc::ENODEV | libc::ENXIO => (
-            "the device is gone and only its node is left",
-            "see what is there with: fwctl list",
+            "the device was removed and only its node is left",
+            "list the devices with: fwctl list",
         ),
         libc::EMFILE | libc::ENFILE => ("no file descriptor is free", "close files or raise the limit"),
         libc::ENOMEM => (
@@ -308,15 +349,15 @@ fn open_advice(errno: i32) -> (&'static str, &'static str) {
             "close other users of the device; see whether memory, or the cgroup's limit, is used up",
         ),
         libc::EBUSY | libc::ECANCELED => (
-            "the firmware is busy with the commands of others, and none ended in time, so nothing was sent to it",
+            "the firmware is busy with other commands, and none ended in time, so nothing was sent to it",
             "try again; if it stays so, the firmware hangs: see the kernel log with dmesg, the device may need a reset",
         ),
         libc::EAGAIN => (
-            "too many commands have never been answered by the firmware, or it is not ready, so nothing was sent to it",
+            "the firmware left too many commands unanswered, or is not ready, so nothing was sent to it",
             "try again when the firmware has recovered; see the kernel log with dmesg, the device may need a reset",
         ),
         libc::ETIMEDOUT => (
-            "the firmware did not answer in time that it made a context for this open file",
+            "the firmware did not answer in time to the command that creates a context for this open file",
             "try again; if it stays so, the firmware hangs: see the kernel log with dmesg, the device may need a reset",
         ),
         libc::ENOLINK => (
@@ -351,11 +392,11 @@ fn common_advice(errno: i32) -> Option<(&'static str, &'static str)> {
     Some(match errno {
         libc::ENODEV => (
             "the device was unplugged or its driver unbound while it was open",
-            "look for it again with: fwctl list",
+            "list the devices with: fwctl list",
         ),
         libc::ENOTTY => (
             "this node is not a fwctl device, or its kernel does not have this call",
-            "see the nodes there are with: fwctl list",
+            "list the devices with: fwctl list",
         ),
         libc::EOPNOTSUPP => (
             "the kernel understands the call but not a value in it",
@@ -391,7 +432,7 @@ fn common_advice(errno: i32) -> Option<(&'static str, &'static str)> {
         ),
         libc::EBUSY => ("the device is busy with another command", "try again"),
         libc::EAGAIN | libc::ECANCELED => (
-            "too many commands have never been answered by the firmware, so nothing was sent to it",
+            "the firmware left too many commands unanswered, so nothing was sent to it",
             "try again; if it stays so, see the kernel log with dmesg: the device may need a reset",
         ),
         libc::ENOLINK => (
@@ -532,7 +573,7 @@ mod tests {
     fn text_names_device_call_and_errno() {
         assert_eq!(
             rpc(Scope::Configuration, DeviceType::Cxl, libc::EINVAL).to_string(),
-            "fwctl0: FWCTL_RPC (scope configuration, request 24 bytes, room for 64): Invalid argument (EINVAL)"
+            "fwctl0: FWCTL_RPC (scope configuration, request 24 bytes, reply buffer 64): Invalid argument (EINVAL)"
         );
     }
 
@@ -559,6 +600,37 @@ mod tests {
     }
 
     #[test]
+    fn root_is_not_told_to_become_root() {
+        let meaning = |is_root, is_nodev| access_advice(is_root, is_nodev).0;
+        assert!(meaning(false, false).contains("nodes belong to root"));
+        assert!(meaning(true, false).starts_with("you are root"));
+        for is_root in [false, true] {
+            assert!(meaning(is_root, true).contains("mounted nodev"));
+        }
+    }
+
+    #[test]
+    fn the_mount_of_a_path() {
+        let mounts = "21 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n\
+                      22 21 0:5 / /dev rw,nosuid - devtmpfs udev rw\n\
+                      23 21 0:6 / /srv rw,nosuid,nodev - tmpfs tmpfs rw\n\
+                      24 23 0:7 / /srv/dev rw - tmpfs tmpfs rw\n";
+        for (path, is_nodev) in [
+            ("/dev/fwctl/fwctl0", false),
+            ("/srv/fwctl0", true),
+            ("/srv/dev/fwctl0", false),
+            ("/srvx/fwctl0", false),
+            ("fwctl0", false),
+        ] {
+            assert_eq!(is_on_nodev_mount(path.as_ref(), mounts), is_nodev, "{path}");
+        }
+        let covered =
+            "23 21 0:6 / /srv rw - tmpfs tmpfs rw\n25 23 0:6 / /srv rw,nodev - tmpfs tmpfs rw\n";
+        assert!(is_on_nodev_mount("/srv/fwctl0".as_ref(), covered));
+        assert!(!is_on_nodev_mount("/srv/fwctl0".as_ref(), "garbage\n"));
+    }
+
+    #[test]
     fn open_is_explained_whatever_it_fails_with() {
         for errno in 1..=133 {
             let open = Error::Call {
@@ -575,7 +647,7 @@ mod tests {
     }
 
     /// What the table of fwctl-mlx5.rst says that open() fails with, and what the core and the file system add: each has a
-    /// name, and a meaning of its own.
+    /// name and a specific meaning.
     #[test]
     fn known_failures_of_open_have_names_and_meanings() {
         let anything = open_advice(libc::ENOTBLK);

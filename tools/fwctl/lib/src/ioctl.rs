@@ -8,7 +8,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::AsRawFd;
 
-/// Asks who the device is. `data` receives the driver's part; returns the device type and the bytes that the driver has to say.
+/// FWCTL_INFO: fills `data` with the driver's data; returns the device type and the length of the driver's data.
 pub(crate) fn info(node: &File, data: &mut [u8]) -> io::Result<(u32, u32)> {
     let mut arg = FwctlInfo {
         size: size_of::<FwctlInfo>() as u32,
@@ -23,7 +23,7 @@ pub(crate) fn info(node: &File, data: &mut [u8]) -> io::Result<(u32, u32)> {
     Ok((arg.out_device_type, arg.device_data_len))
 }
 
-/// Sends one request. `reply` receives as much of the reply as fits; returns the bytes that the reply has.
+/// FWCTL_RPC: sends a request. `reply` receives as much of the reply as fits; returns the length of the whole reply.
 pub(crate) fn rpc(node: &File, scope: u32, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
     let mut arg = FwctlRpc {
         size: size_of::<FwctlRpc>() as u32,

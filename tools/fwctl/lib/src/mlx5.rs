@@ -53,9 +53,9 @@ const CAPABILITY: usize = 0x1000;
 /// Which of a capability's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// What the device could do.
+    /// The maximum.
     Maximum,
-    /// What is switched on.
+    /// The current value.
     Current,
 }
 
@@ -85,7 +85,7 @@ impl Mlx5Device {
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply is not as long as there was room.
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length than its buffer.
     pub fn read_register(&self, id: u16, data: &[u8]) -> Result<Vec<u8>> {
         let reply = self.command(
             "ACCESS_REG",
@@ -100,7 +100,7 @@ impl Mlx5Device {
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply is not as long as there was room.
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length than its buffer.
     pub fn write_register(&self, scope: Scope, id: u16, data: &[u8]) -> Result<()> {
         self.command(
             "ACCESS_REG",
@@ -115,7 +115,7 @@ impl Mlx5Device {
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply is not as long as there was room.
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length than its buffer.
     pub fn capability(&self, id: u16, which: Capability) -> Result<Vec<u8>> {
         let op_mod = (id << 1) | u16::from(which == Capability::Current);
         let request = request(QUERY_HCA_CAP, op_mod, &[]);
@@ -142,7 +142,7 @@ impl Mlx5Device {
         self.command(command.input.name, READ_SCOPE, request, command.output.size)
     }
 
-    /// Sends a command; fails if the firmware refuses, or if its reply is not exactly as long as there was room.
+    /// Sends a command; fails if the firmware refuses, or if the reply has another length than its buffer.
     fn command(
         &self,
         what: &str,
@@ -251,7 +251,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             short.to_string(),
-            "fwctl0: QUERY_HCA_CAP: bad reply: reply needs 4112 bytes, 16 came"
+            "fwctl0: QUERY_HCA_CAP: bad reply: reply needs 4112 bytes and has 16"
         );
         let long = device(&format!("{ask} -> len 4113 00"))
             .capability(0x20, Capability::Current)

@@ -209,7 +209,7 @@ fn exchange(text: &str) -> Result<Exchange, &'static str> {
     })
 }
 
-/// Longest delay of a recording: whoever waits for a test wants to know how long.
+/// Longest delay of a recording, which bounds the time a test takes.
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// The delay before an answer, and the answer.
@@ -292,8 +292,8 @@ rpc configuration 04 -> errno 19
             (cut.bytes.len(), cut.true_len, cut.is_truncated()),
             (2, 999, true)
         );
-        let gone = device.rpc(Scope::Configuration, &[4], 2).unwrap_err();
-        assert_eq!(gone.to_string(), "fwctl7: FWCTL_RPC (scope configuration, request 1 bytes, room for 2): No such device (ENODEV)");
+        let removed = device.rpc(Scope::Configuration, &[4], 2).unwrap_err();
+        assert_eq!(removed.to_string(), "fwctl7: FWCTL_RPC (scope configuration, request 1 bytes, reply buffer 2): No such device (ENODEV)");
     }
 
     #[test]

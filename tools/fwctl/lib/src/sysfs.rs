@@ -295,7 +295,7 @@ impl Root {
                 .find(|entry| Some(&entry.name) == name.as_ref());
             (fitting, "a file".to_owned())
         } else {
-            (None, "not a character device".to_owned())
+            (None, "a file".to_owned())
         };
         let Some(entry) = fitting else {
             return Err(Error::NotADevice {

@@ -100,7 +100,7 @@ impl Event {
     }
 }
 
-/// Puts starts and ends together. A thread has at most one request under way.
+/// Pairs starts with ends. A thread has at most one request in flight.
 #[derive(Debug, Default)]
 pub struct Pairing {
     started: HashMap<u32, Event>,
@@ -155,7 +155,7 @@ fn number_to_scope(scope: String) -> String {
     known.map_or(scope, |scope| scope.name().to_owned())
 }
 
-/// Lines of the kernel's trace. Others that trace are not disturbed: it has its own buffer, which goes when this is dropped.
+/// Lines of the kernel's trace, from a separate buffer, which is removed on drop. Other users of tracing are not disturbed.
 #[derive(Debug)]
 pub struct Session {
     instance: PathBuf,
@@ -164,7 +164,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Switches the events on. Needs tracefs, the fwctl module, and the right to trace, which is root's.
+    /// Enables the events. Needs tracefs, the fwctl module, and root's right to trace.
     ///
     /// # Errors
     ///
@@ -185,12 +185,19 @@ impl Session {
             ));
         }
         let Some(tracing) = tracing.iter().find(|path| path.join("events").is_dir()) else {
+            let lockdown = root.join("sys/kernel/security/lockdown");
+            if fs::read_to_string(lockdown).is_ok_and(|text| text.contains("[confidentiality]")) {
+                let why = "the kernel is locked down for confidentiality, which disables tracing: boot it with lockdown=integrity \
+                           to watch";
+                return Err(failed(usual, io::Error::other(why)));
+            }
             let why = "watching needs tracefs: mount -t tracefs nodev /sys/kernel/tracing, on a kernel with CONFIG_FTRACE";
             return Err(failed(usual, io::Error::other(why)));
         };
         let events = tracing.join("events/fwctl");
         if !EVENTS.iter().all(|event| events.join(event).is_dir()) {
-            let why = "the kernel has no fwctl trace events: load the fwctl module; mainline's C module has none";
+            let why =
+                "the kernel has no fwctl trace events: load the fwctl module; the C core has none";
             return Err(failed(&events, io::Error::other(why)));
         }
         let instance = tracing.join(format!("instances/fwctl-{}", std::process::id()));

@@ -11,7 +11,7 @@ use std::io;
 pub struct InfoReply {
     /// Device type number, of `fwctl_uapi::device_type`.
     pub device_type: u32,
-    /// Bytes that the driver has to say; can be more or fewer than the buffer had room for.
+    /// Length of the driver's data, which may be more or less than that of the buffer.
     pub data_len: u32,
 }
 

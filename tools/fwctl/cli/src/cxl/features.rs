@@ -8,9 +8,9 @@ use crate::output::{self, Block, OutputArgs, Report};
 use fwctl::cxl::{effect_names, CxlDevice, Feature, SetPolicy, Verdict};
 use serde::Serialize;
 
-/// The features of a device: sizes, who may change them, and what a change does
+/// List the features of a device, with sizes, the scope of a change, and its effects
 ///
-/// SET is 0 for features that the kernel keeps for itself. Under CHANGEABLE stands the scope that a change needs; debug-write and
+/// SET is 0 for features that are reserved for the kernel. CHANGEABLE is the scope that a change needs; debug-write and
 /// debug-write-full taint the kernel.
 #[derive(clap::Args, Debug)]
 pub struct FeaturesArgs {

@@ -12,7 +12,7 @@ use fwctl::cxl::{CxlDevice, GetFeature, Selection, READ_SCOPE};
 use fwctl::Uuid;
 use serde::Serialize;
 
-/// The value of a feature
+/// Read the value of a feature
 ///
 /// Without --offset and --size, all of it. Raw output is the value's bytes.
 #[derive(clap::Args, Debug)]
@@ -25,16 +25,16 @@ pub struct GetArgs {
     /// UUID of the feature, or its short name such as patrol-scrub
     #[arg(value_parser = feature_uuid)]
     feature: Uuid,
-    /// Which value: the one in force, the one the device was made with, or the one it keeps across resets
+    /// Which value: the current one, the default, or the one saved across resets
     #[arg(long, default_value = "current", value_parser = selection())]
     selection: Selection,
-    /// First byte wanted
+    /// First byte to read
     #[arg(long, value_name = "N", default_value = "0", value_parser = number::<u16>)]
     offset: u16,
-    /// Number of bytes wanted
+    /// Number of bytes to read
     #[arg(long, value_name = "N", value_parser = size)]
     size: Option<u16>,
-    /// Read no value, print what would be sent
+    /// Read no value; print the request
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -48,7 +48,7 @@ fn selection() -> impl TypedValueParser<Value = Selection> {
 
 fn size(text: &str) -> Result<u16, String> {
     match number(text)? {
-        0 => Err("at least 1 byte must be asked for".into()),
+        0 => Err("not at least 1 byte".into()),
         size => Ok(size),
     }
 }

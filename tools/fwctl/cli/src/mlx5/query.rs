@@ -34,7 +34,7 @@ pub struct QueryArgs {
     /// Length of the reply with its header, for a command without a known layout
     #[arg(long, value_name = "N", value_parser = size)]
     size: Option<u16>,
-    /// Send nothing, print what would be sent
+    /// Send nothing; print the request
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

@@ -15,9 +15,9 @@ use serde::Serialize;
 
 /// Read or change a register
 ///
-/// Registers and fields are those that the kernel's headers name; others are read by their number, as bytes. With --set the register
-/// is read, the fields are changed, it is written, and read back. A write must name its scope: Linux 7.3 accepts register writes in
-/// any, also in configuration, which does not taint the kernel.
+/// Registers and fields have their names from the kernel's headers; other registers are read by number, as bytes. With --set, the
+/// register is read, changed, written, and read again. A write must name its scope: Linux 7.3 accepts register writes in every scope,
+/// including configuration, which does not taint the kernel.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl mlx5 reg 0000:07:00.0 mtmp --arg sensor_index=1\n  \
@@ -30,7 +30,7 @@ pub struct RegArgs {
     /// Name of the register, or its number
     #[arg(hide_possible_values = true, value_parser = IdParser(names))]
     register: Id,
-    /// Set a field of the request that selects what is read, such as sensor_index
+    /// Set a field of the request, such as sensor_index, which selects a sensor
     #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
     arg: Vec<Assignment>,
     /// Change a field of the register
@@ -39,7 +39,7 @@ pub struct RegArgs {
     /// Scope of the write
     #[arg(long, value_parser = scope_parser(), requires = "set")]
     scope: Option<Scope>,
-    /// Bytes of the register, if it is not known or has more than its fields
+    /// Length of the register in bytes, if it has no known layout or a longer one
     #[arg(long, value_name = "N", value_parser = size)]
     size: Option<u16>,
     /// Write nothing: print the request, and for a write the old and new values. A read is not sent either
@@ -149,7 +149,7 @@ impl Report for Register {
             ("register", format!("{:#06x}{name}", self.id)),
         ];
         if self.written {
-            fields.push(("written", "yes; what follows was read back".into()));
+            fields.push(("written", "yes; read back below".into()));
         }
         let mut all = vec![Block::Fields(fields)];
         all.extend(blocks(&self.fields, &self.rest));

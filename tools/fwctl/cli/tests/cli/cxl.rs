@@ -106,31 +106,31 @@ fn replies_that_lie() {
     for (answers, why) in [
         (
             format!("{FIRST} 0800"),
-            "reply header needs 8 bytes, 2 came",
+            "reply header needs 8 bytes and has 2",
         ),
         (
             format!("{FIRST} ffffffff 00000000 0000 0100 00000000"),
-            "payload needs 4294967295 bytes, 8 came",
+            "payload needs 4294967295 bytes and has 8",
         ),
         (
             format!("{FIRST} 04000000 00000000 0000 0100"),
-            "features needs 8 bytes, 4 came",
+            "features needs 8 bytes and has 4",
         ),
         (
             format!("{FIRST} 08000000 00000000 ffff ffff 00000000"),
-            "65535 features are announced, 0 bytes of them came",
+            "the reply announces 65535 features and has 0 bytes of them",
         ),
         (
             format!("{one} 08000000 00000000 0000 0100 00000000"),
-            "the device announced 1 features and stopped after 0",
+            "the device announced 1 features and returned 0",
         ),
         (
             format!("{one} 38000000 00000000 0200 0100 00000000 {:096x}", 0),
-            "2 features are announced, 48 bytes of them came",
+            "the reply announces 2 features and has 48 bytes of them",
         ),
         (
             format!("{one} 30000000 00000000 0100 0100 00000000 {:080x}", 0),
-            "1 features are announced, 40 bytes of them came",
+            "the reply announces 1 features and has 40 bytes of them",
         ),
     ] {
         let ended =
@@ -214,17 +214,17 @@ fn values_that_cannot_be_had() {
     .is(
         1,
         "",
-        "fwctl: fwctl0: Get Feature: bad reply: the feature needs 12 bytes, 2 came\n",
+        "fwctl: fwctl0: Get Feature: bad reply: the feature needs 12 bytes and has 2\n",
     );
     machine("").run(&["cxl", "get", "mem0", "patrol-scrub", "--offset", "10", "--size", "3"]).is(
         1,
         "",
-        "fwctl: fwctl0: patrol-scrub (96dad7d6-fde8-482b-a733-75774e06db8a): bytes 10 to 12 are asked for, and it has 12 bytes\n",
+        "fwctl: fwctl0: patrol-scrub (96dad7d6-fde8-482b-a733-75774e06db8a): the range is bytes 10 to 12, and the feature has 12 bytes\n",
     );
     machine("").run(&["cxl", "get", "mem0", "ecs"]).is(
         1,
         "",
-        "fwctl: fwctl0: has no feature e5b13f22-2328-4a14-b8ba-b9691e893386; see what it has with: fwctl cxl features fwctl0\n",
+        "fwctl: fwctl0: no feature e5b13f22-2328-4a14-b8ba-b9691e893386; list the features with: fwctl cxl features fwctl0\n",
     );
     for absurd in [
         ["--size", "0"],
@@ -257,9 +257,9 @@ fn a_device_that_leaves_in_mid_command() {
     machine(&format!("{GET_SCRUB} 0000 0c00 00 -> errno 19")).run(&["cxl", "get", "mem0", "patrol-scrub"]).is(
         1,
         "",
-        "fwctl: fwctl0: FWCTL_RPC (scope configuration, request 37 bytes, room for 20): No such device (ENODEV)\n  \
+        "fwctl: fwctl0: FWCTL_RPC (scope configuration, request 37 bytes, reply buffer 20): No such device (ENODEV)\n  \
          meaning: the device was unplugged or its driver unbound while it was open\n  \
-         remedy:  look for it again with: fwctl list\n",
+         remedy:  list the devices with: fwctl list\n",
     );
 }
 
@@ -287,16 +287,16 @@ fn a_change_is_agreed_to_made_and_read_back() {
         "fwctl: fwctl0: ffffffff-ffff-ffff-ffff-ffffffffffff: nothing was written.\n  \
          the change:  configuration at once\n  \
          it needs:    scope debug-write-full; a request in scope debug-write-full taints the kernel (flag J) until the next boot, \
-         whatever comes of it, and needs CAP_SYS_RAWIO\n  \
+         even if it fails, and needs CAP_SYS_RAWIO\n  \
          to agree:    run it again with --scope debug-write-full\n",
     );
     let said = "fwctl: fwctl0: ffffffff-ffff-ffff-ffff-ffffffffffff: changes configuration at once\n\
-                fwctl: warning: a request in scope debug-write-full taints the kernel (flag J) until the next boot, whatever comes \
-                of it\n";
+                fwctl: warning: a request in scope debug-write-full taints the kernel (flag J) until the next boot, even if \
+                it fails\n";
     machine("aabb").run_with_input(&agreed, &[0xaa, 0xbb]).is(
         0,
         "device:        fwctl0\nfeature:       ffffffff-ffff-ffff-ffff-ffffffffffff\nscope:         debug-write-full\n\
-         written:       2 bytes at offset 1\nafter a reset:  kept\neffects:       configuration at once\n\
+         written:       2 bytes at offset 1\nacross reset:  kept\neffects:       configuration at once\n\
          read back:     the current value is what was written\n\n\
          00000000  aa bb                                             |..|\n",
         said,
@@ -321,6 +321,44 @@ fn a_change_is_agreed_to_made_and_read_back() {
 }
 "#,
         said,
+    );
+}
+
+#[test]
+fn a_dry_run_of_a_change_shows_the_old_and_the_new_value() {
+    let args = [
+        "cxl",
+        "set",
+        "mem0",
+        IMMEDIATE,
+        "-i",
+        "-",
+        "--offset",
+        "1",
+        "--dry-run",
+    ];
+    let ended = machine(&format!("{BACK_IMMEDIATE} 02000000 00000000 0102"))
+        .run_with_input(&args, &[0xaa, 0xbb]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+    assert!(
+        ended.stdout.ends_with(
+            "\nold value:  2 bytes\n\n\
+             00000000  01 02                                             |..|\n\n\
+             new value:  2 bytes\n\n\
+             00000000  aa bb                                             |..|\n"
+        ),
+        "{}",
+        ended.stdout
+    );
+    // A device that does not tell the old value is no obstacle.
+    let ended = machine("").run_with_input(&args, &[0xaa, 0xbb]);
+    assert_eq!(ended.status, 0);
+    assert!(
+        ended.stderr.contains("the old value cannot be read")
+            && !ended.stdout.contains("old value:"),
+        "{}{}",
+        ended.stderr,
+        ended.stdout
     );
 }
 
@@ -360,14 +398,14 @@ fn changes_that_are_not_made() {
             "debug-write-full",
             &[1, 2, 3, 4, 5],
             1,
-            "ffffffff-ffff-ffff-ffff-ffffffffffff: bytes 0 to 4 are asked for, and it has 4 bytes",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff: the range is bytes 0 to 4, and the feature has 4 bytes",
         ),
         (
             IMMEDIATE,
             "debug-write-full",
             &[],
             1,
-            "ffffffff-ffff-ffff-ffff-ffffffffffff: no bytes are asked for, and it has 4 bytes",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff: the range has no bytes, and the feature has 4 bytes",
         ),
     ] {
         let ended = machine("").run_with_input(&["cxl", "set", "mem0", feature, "-i", "-", "--scope", scope], data);
@@ -415,6 +453,6 @@ fn other_devices_are_refused() {
     machine.run(&["cxl", "features", "fwctl0"]).is(
         1,
         "",
-        "fwctl: fwctl0: is a mlx5 device, not cxl\n",
+        "fwctl: fwctl0: this is a mlx5 device, not a cxl device\n",
     );
 }

@@ -44,14 +44,11 @@ fn the_rule_about_who_may_open_a_node_is_where_people_look() {
     machine.run(&["man", "man"]).is(0, "", "");
     for page in ["fwctl.1", "fwctl-list.1"] {
         let text = std::fs::read_to_string(machine.path("man").join(page)).unwrap();
-        assert!(text.contains("asks for no capability"), "{page}");
+        assert!(text.contains("needs no capability"), "{page}");
     }
     for args in [&["--help"][..], &["list", "--help"]] {
         let words = machine.run(args).stdout;
         let words: Vec<&str> = words.split_whitespace().collect();
-        assert!(
-            words.join(" ").contains("asks for no capability"),
-            "{args:?}"
-        );
+        assert!(words.join(" ").contains("needs no capability"), "{args:?}");
     }
 }

@@ -62,7 +62,7 @@ fn a_register_that_is_not_known() {
     machine("").run(&["mlx5", "reg", "fwctl0", "0x9999"]).is(
         2,
         "",
-        "fwctl: 0x9999: its length is not known here: name it with --size\n",
+        "fwctl: 0x9999: its length is not known: give it with --size\n",
     );
 }
 
@@ -329,7 +329,7 @@ fn a_command_and_a_capability_by_number_are_dumped() {
     machine("").run(&["mlx5", "query", "fwctl0", "0x201"]).is(
         2,
         "",
-        "fwctl: 0x201: its length is not known here: name it with --size\n",
+        "fwctl: 0x201: its length is not known: give it with --size\n",
     );
     // By number, and known all the same.
     let known = "rpc debug-read-only 07500000 00000000 00000000 00000000 -> 00000000 00000000 00000000 00000012";
@@ -357,6 +357,43 @@ rpc configuration 01000000 00000036 00000000 00000000 -> len 4112 00000000 00000
     assert!(caps
         .stdout
         .contains("\nmaximum:  4096 bytes\n\n00000000  cc dd 00"));
+}
+
+#[test]
+fn a_dry_run_of_a_write_shows_old_and_new_values() {
+    let args = [
+        "mlx5",
+        "reg",
+        "fwctl0",
+        "mtmp",
+        "--arg",
+        "sensor_index=1",
+        "--set",
+        "temp_threshold_hi=800",
+        "--scope",
+        "configuration",
+        "--dry-run",
+    ];
+    // The recording has the read and nothing else.
+    let ended = machine(READ_MTMP).run(&args);
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+    assert!(
+        ended
+            .stdout
+            .contains("\nscope:           configuration\nreply capacity:  48 bytes\n")
+            && ended.stdout.contains("00000000  08 05 00 00 00 00 00 00  00 00 90 0a")
+            && ended
+                .stdout
+                .ends_with("\nFIELD              OLD          NEW\ntemp_threshold_hi  840 (0x348)  800 (0x320)\n"),
+        "{}",
+        ended.stdout
+    );
+    let ended = machine(READ_MTMP).run(&[&args[..], &["-o", "json"]].concat());
+    assert!(
+        ended.stdout.contains("\"old\": 840,\n      \"new\": 800\n"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
@@ -414,7 +451,9 @@ fn names_that_there_are_not() {
 #[test]
 fn other_devices_are_refused() {
     let machine = Machine::with_cxl("info cxl");
-    machine
-        .run(&["mlx5", "caps", "mem0"])
-        .is(1, "", "fwctl: fwctl0: is a cxl device, not mlx5\n");
+    machine.run(&["mlx5", "caps", "mem0"]).is(
+        1,
+        "",
+        "fwctl: fwctl0: this is a cxl device, not a mlx5 device\n",
+    );
 }

@@ -172,9 +172,9 @@ fn dry_run_sends_nothing_and_names_the_taint() {
     let machine = Machine::with_cxl("open errno 13");
     machine.run_with_input(&["rpc", "mem0", "--scope", "debug-write", "-i", "-", "--dry-run"], b"hello").is(
         0,
-        "would send to:  fwctl0 (./dev/fwctl/fwctl0)\nscope:          debug-write\n\
-         note:           a request in scope debug-write taints the kernel (flag J) until the next boot, whatever comes of it\n\
-         reply buffer:   4096 bytes\nrequest:        5 bytes\n\n\
+        "would send to:   fwctl0 (./dev/fwctl/fwctl0)\nscope:           debug-write\n\
+         note:            a request in scope debug-write taints the kernel (flag J) until the next boot, even if it fails\n\
+         reply capacity:  4096 bytes\nrequest:         5 bytes\n\n\
          00000000  68 65 6c 6c 6f                                    |hello|\n",
         "",
     );
@@ -310,8 +310,8 @@ fn an_errno_is_explained_for_the_call_that_failed() {
     machine("debug-write-full", "errno 1").run(&["rpc", "mem0", "--scope", "debug-write-full", "-i", "request"]).is(
         1,
         "",
-        "fwctl: warning: a request in scope debug-write-full taints the kernel (flag J) until the next boot, whatever comes of it\n\
-         fwctl: fwctl0: FWCTL_RPC (scope debug-write-full, request 24 bytes, room for 4096): Operation not permitted (EPERM)\n  \
+        "fwctl: warning: a request in scope debug-write-full taints the kernel (flag J) until the next boot, even if it fails\n\
+         fwctl: fwctl0: FWCTL_RPC (scope debug-write-full, request 24 bytes, reply buffer 4096): Operation not permitted (EPERM)\n  \
          meaning: scope debug-write-full needs CAP_SYS_RAWIO, or the driver keeps this command for the kernel\n  \
          remedy:  run it as root, outside of containers that drop the capability\n",
     );
@@ -382,7 +382,7 @@ fn input_without_end_is_not_read_to_its_end() {
         .is(
             1,
             "",
-            "fwctl: /dev/zero: longer than 2097152 bytes, which is the most that can be sent\n",
+            "fwctl: /dev/zero: longer than 2097152 bytes, the maximum for a request\n",
         );
 }
 

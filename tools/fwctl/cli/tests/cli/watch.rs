@@ -68,12 +68,22 @@ fn without_tracefs_or_events() {
         "fwctl: ./sys/kernel/tracing: watching needs tracefs: mount -t tracefs nodev /sys/kernel/tracing, on a kernel with \
          CONFIG_FTRACE\n",
     );
+    machine.write(
+        "sys/kernel/security/lockdown",
+        "none integrity [confidentiality]\n",
+    );
+    machine.run(&["watch"]).is(
+        1,
+        "",
+        "fwctl: ./sys/kernel/tracing: the kernel is locked down for confidentiality, which disables tracing: boot it with \
+         lockdown=integrity to watch\n",
+    );
     machine.write("sys/kernel/tracing/events/sched/enable", "0\n");
     machine.run(&["watch"]).is(
         1,
         "",
-        "fwctl: ./sys/kernel/tracing/events/fwctl: the kernel has no fwctl trace events: load the fwctl module; mainline's C \
-         module has none\n",
+        "fwctl: ./sys/kernel/tracing/events/fwctl: the kernel has no fwctl trace events: load the fwctl module; the C core \
+         has none\n",
     );
     assert_eq!(machine.run(&["watch", "-o", "raw"]).status, 2);
     assert_eq!(machine.run(&["watch", "-n", "many"]).status, 2);

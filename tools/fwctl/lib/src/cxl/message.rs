@@ -141,11 +141,11 @@ pub(super) fn get_supported(start: u16, count: u16) -> Vec<u8> {
     request(OPCODE_GET_SUPPORTED_FEATURES, &[body.as_bytes()])
 }
 
-/// Room for the reply with `count` entries. Mainline's C driver adds 8 bytes without meaning.
+/// Size of the reply buffer for `count` entries. The C driver appends 8 bytes without meaning.
 pub(super) fn supported_room(count: u16) -> usize {
-    const MAINLINE_SURPLUS: usize = 8;
+    const C_DRIVER_SURPLUS: usize = 8;
     let entries = usize::from(count) * size_of::<FeatureEntry>();
-    REPLY_HEADER + size_of::<GetSupportedFeaturesOut>() + entries + MAINLINE_SURPLUS
+    REPLY_HEADER + size_of::<GetSupportedFeaturesOut>() + entries + C_DRIVER_SURPLUS
 }
 
 /// Payload of a Get Supported Features reply: the number of features that the device has, and those in the reply.
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn an_envelope_is_opened_only_if_its_size_is_true() {
         assert_eq!(open(&reply(2, 0, &[1, 2])), Ok(Ok(Payload(vec![1, 2]))));
-        // Mainline's surplus behind the payload is ignored.
+        // The surplus of the C driver after the payload is ignored.
         assert_eq!(
             open(&reply(2, 0, &[1, 2, 0, 0, 0])),
             Ok(Ok(Payload(vec![1, 2])))
@@ -333,7 +333,7 @@ mod tests {
         );
         assert_eq!(
             supported(&features(0xffff, 0), 2).unwrap_err().to_string(),
-            "65535 features are announced, 0 bytes of them came"
+            "the reply announces 65535 features and has 0 bytes of them"
         );
         assert!(matches!(
             supported(&features(3, 3), 2),

@@ -43,7 +43,7 @@ build_piece() {
 		;;
 	mistakes-*)
 		run_step "$piece" "Building modules with seeded bugs ($flavour)" : \
-			in_root_script mistakes/build "$flavour" || return
+			in_root_script inside/kernel/seeded "$flavour" || return
 		;;
 	kernel-stock)
 		"$REPO/scripts/stock/root" >/dev/null || return

@@ -53,7 +53,10 @@ files_of() {
 key_of() {
 	local paths path
 	case $1 in
-	tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli,ioctl-fuzz,vm} scripts/inside/tools) ;;
+	tools)
+		paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli,ioctl-fuzz} tools/fwctl/vm/{Cargo.toml,build.rs,src,guest,tests})
+		paths+=(scripts/inside/tools)
+		;;
 	emu) paths=(tools/fwctl/emu scripts/inside/emu) ;;
 	vendor) paths=(scripts/inside/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
 	selftests)
@@ -77,7 +80,8 @@ key_of() {
 			esac
 			paths+=("${path#"$REPO/"}")
 		done
-		if [[ $1 == mistakes-* ]]; then paths+=(scripts/mistakes); fi
+		if [[ $1 == kernel-builtin ]]; then paths+=(tools/fwctl/vm/modules/abstraction); fi
+		if [[ $1 == mistakes-* ]]; then paths+=(tools/fwctl/vm/modules/seeded); fi
 		;;
 	*) die "no such piece: $1" ;;
 	esac

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! OUT/kernel/FLAVOUR/bzImage                                 FLAVOUR stock: Debian's own
-//! OUT/mistakes/FLAVOUR/NAME.ko                              modules with mistakes, for kernels that check
+//! OUT/seeded/FLAVOUR/NAME.ko                              modules with mistakes, for kernels that check
 //! OUT/kernel/stock/{firmware,variables}.fd                   UEFI with Secure Boot, and its keys
 //! OUT/kernel/FLAVOUR/modules/lib/modules/RELEASE/            what `make modules_install` wrote
 //! OUT/kernel/test/modules-cxl-test/lib/modules/RELEASE/      the same with tools/testing/cxl in updates/
@@ -93,9 +93,9 @@ impl Artifacts {
         self.root.join("bin/fwctl-emu")
     }
 
-    /// `OUT/mistakes/FLAVOUR`.
-    pub fn mistakes(&self, machine: &Machine) -> PathBuf {
-        self.root.join("mistakes").join(self.flavour(machine))
+    /// `OUT/seeded/FLAVOUR`.
+    pub fn seeded(&self, machine: &Machine) -> PathBuf {
+        self.root.join("seeded").join(self.flavour(machine))
     }
 
     /// `OUT/vendor`.
@@ -253,12 +253,12 @@ mod tests {
         assert_eq!(is_left_out(&machine::PLAIN, TEST_KERNEL), None);
         assert_eq!(is_left_out(&machine::BUILTIN, TEST_KERNEL), None);
         assert_eq!(is_left_out(&machine::PLAIN, "debug"), None);
-        assert_eq!(is_left_out(&machine::MISTAKES, "debug"), None);
+        assert_eq!(is_left_out(&machine::SEEDED_BUGS, "debug"), None);
         assert!(is_left_out(&machine::BUILTIN, "debug").is_some());
         // Each machine is searched for leaks there, but these have the sweeps of faults and the fuzzer, too.
         assert_eq!(is_left_out(&machine::CONNECTX_LEAKS, "debug"), None);
-        assert!(is_left_out(&machine::MISTAKES, "kcsan").is_some());
-        let advice = is_left_out(&machine::MISTAKES, TEST_KERNEL).unwrap();
+        assert!(is_left_out(&machine::SEEDED_BUGS, "kcsan").is_some());
+        let advice = is_left_out(&machine::SEEDED_BUGS, TEST_KERNEL).unwrap();
         assert!(advice.contains("KERNEL=debug"), "{advice}");
     }
 

@@ -74,8 +74,8 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
         }
     }
     image.programs_below("selftests", &artifacts.selftests())?;
-    if machine.has_mistakes {
-        image.programs_below("lib/mistakes", &artifacts.mistakes(machine))?;
+    if machine.has_seeded_bugs {
+        image.programs_below("lib/seeded", &artifacts.seeded(machine))?;
     }
     if machine.has_vendor_tools {
         image.tree(&artifacts.vendor())?;

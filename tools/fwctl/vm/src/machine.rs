@@ -26,7 +26,7 @@ pub struct Machine {
     /// It starts from UEFI firmware with Secure Boot on, whose files lie beside the kernel.
     pub has_secure_boot: bool,
     /// The modules with mistakes are in it.
-    pub has_mistakes: bool,
+    pub has_seeded_bugs: bool,
     /// The kernel keeps track of memory, so that a test can look for leaks.  It boots more slowly.
     pub has_kmemleak: bool,
     /// One processor whose time stamp counter counts the instructions that it executes.
@@ -92,7 +92,7 @@ const BASE: Machine = Machine {
     has_vendor_tools: false,
     is_numa: false,
     has_secure_boot: false,
-    has_mistakes: false,
+    has_seeded_bugs: false,
     has_kmemleak: false,
     is_counted: false,
     cmdline: "kunit.enable=0",
@@ -392,11 +392,11 @@ pub static BENCH_SMP: Machine = Machine {
 };
 
 /// Where the checks of the kernel "debug" are tried.
-pub static MISTAKES: Machine = Machine {
-    name: "mistakes",
-    about: "no devices, modules with mistakes, the kernel with KASAN",
+pub static SEEDED_BUGS: Machine = Machine {
+    name: "seeded-bugs",
+    about: "no devices, modules with seeded bugs, the kernel with KASAN",
     flavour: "debug",
-    has_mistakes: true,
+    has_seeded_bugs: true,
     ..BASE
 };
 
@@ -405,7 +405,7 @@ pub static RACES: Machine = Machine {
     name: "races",
     about: "no devices, modules with races, the kernel with KCSAN",
     flavour: "kcsan",
-    has_mistakes: true,
+    has_seeded_bugs: true,
     ..BASE
 };
 
@@ -443,7 +443,7 @@ pub static MACHINES: &[&Machine] = &[
     &BENCH_CONNECTX,
     &BENCH_MEMORY,
     &BENCH_SMP,
-    &MISTAKES,
+    &SEEDED_BUGS,
     &RACES,
 ];
 

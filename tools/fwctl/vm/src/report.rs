@@ -112,7 +112,7 @@ pub fn pieces(patterns: &[String], kernel: &str) -> String {
         if test.machine.has_vendor_tools {
             pieces.insert("vendor".to_string());
         }
-        if test.machine.has_mistakes {
+        if test.machine.has_seeded_bugs {
             pieces.insert(format!("mistakes-{flavour}"));
         }
     }
@@ -174,8 +174,8 @@ mod tests_of_report {
         assert_eq!(pattern("no such test"), "");
         assert!(pieces(&["core/kunit".into()], "debug").starts_with("kernel-debug\n"));
         assert_eq!(pieces(&["cxl/builtin".into()], "debug"), "tools\n");
-        assert!(pieces(&["debug/mistakes".into()], "debug").contains("mistakes-debug\n"));
-        assert_eq!(pattern("debug/mistakes"), "tools\n");
+        assert!(pieces(&["debug/seeded-bugs".into()], "debug").contains("mistakes-debug\n"));
+        assert_eq!(pattern("debug/seeded-bugs"), "tools\n");
     }
 
     #[test]

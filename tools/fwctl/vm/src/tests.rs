@@ -685,10 +685,10 @@ macro_rules! storm {
 /// What is to notice mistakes is on: a checker that is off is as silent as one that finds nothing.
 const CHECKERS: &[Test] = &[
     Test {
-        name: "debug/mistakes",
+        name: "debug/seeded-bugs",
         about: "KASAN, UBSAN, lockdep and the others notice mistakes, also those made in Rust",
-        machine: &machine::MISTAKES,
-        script: &["mistakes.sh", "debug"],
+        machine: &machine::SEEDED_BUGS,
+        script: &["seeded-bugs.sh", "debug"],
         reads: Reads::Tap,
         needs: &[
             Selftest("fwctl_careless"),
@@ -698,10 +698,10 @@ const CHECKERS: &[Test] = &[
         limit: 300,
         tolerates: &[
             "[fwctl_careless_c]",
-            "[mistakes_c]",
-            "mistakes_c.c:",
-            "[mistakes_rust]",
-            "mistakes_rust.rs:",
+            "[seeded_c]",
+            "seeded_c.c:",
+            "[seeded_rust]",
+            "seeded_rust.rs:",
             "possible circular locking dependency detected",
             "ODEBUG: free active",
             "WARNING: at debug_print_object+",
@@ -718,12 +718,12 @@ const CHECKERS: &[Test] = &[
         ..BASE
     },
     Test {
-        name: "kcsan/mistakes",
+        name: "kcsan/seeded-bugs",
         about: "KCSAN notices a race, also one in Rust",
         machine: &machine::RACES,
-        script: &["mistakes.sh", "kcsan"],
+        script: &["seeded-bugs.sh", "kcsan"],
         reads: Reads::Tap,
-        tolerates: &["[mistakes_race]", "[mistakes_race_rust]"],
+        tolerates: &["[seeded_race]", "[seeded_race_rust]"],
         ..BASE
     },
 ];
@@ -848,7 +848,7 @@ pub static SCRIPTS: &[(&str, &str)] = &[
         include_str!("../guest/commands-mlx5.sh"),
     ),
     ("storm.sh", include_str!("../guest/storm.sh")),
-    ("mistakes.sh", include_str!("../guest/mistakes.sh")),
+    ("seeded-bugs.sh", include_str!("../guest/seeded-bugs.sh")),
     ("lifetime.sh", include_str!("../guest/lifetime.sh")),
     ("seeded.sh", include_str!("../guest/seeded.sh")),
     ("checkers.sh", include_str!("../guest/checkers.sh")),

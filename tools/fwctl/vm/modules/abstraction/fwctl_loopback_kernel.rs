@@ -29,9 +29,7 @@ use kernel::{
     InPlaceModule, //
 };
 
-#[path = "../../../drivers/fwctl/loopback/bus.rs"]
 mod bus;
-#[path = "../../../drivers/fwctl/loopback/command.rs"]
 mod command;
 
 use crate::command::{

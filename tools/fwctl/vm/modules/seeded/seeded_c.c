@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mistakes in C, one per load: the parameter "mistake" says which. Those that
- * happen in one thread; races are in mistakes_race.c and mistakes_race_rust.rs.
+ * SeededBugs in C, one per load: the parameter "bug" says which. Those that
+ * happen in one thread; races are in seeded_race.c and seeded_race_rust.rs.
  */
 #include <linux/ktime.h>
 #include <linux/module.h>
@@ -12,9 +12,9 @@
 #include <linux/string.h>
 #include <linux/timer.h>
 
-static char *mistake = "";
-module_param(mistake, charp, 0444);
-MODULE_PARM_DESC(mistake, "its name, see the table at the end");
+static char *bug = "";
+module_param(bug, charp, 0444);
+MODULE_PARM_DESC(bug, "its name, see the table at the end");
 
 static DEFINE_MUTEX(first);
 static DEFINE_MUTEX(second);
@@ -137,7 +137,7 @@ static void spin(void)
 static const struct {
 	const char *name;
 	void (*make)(void);
-} mistakes[] = {
+} bugs[] = {
 	{ "past_the_heap", past_the_heap },
 	{ "spoiled_heap", spoiled_heap },
 	{ "past_an_array", past_an_array },
@@ -150,24 +150,24 @@ static const struct {
 	{ "spin", spin },
 };
 
-static int __init mistakes_init(void)
+static int __init seeded_init(void)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(mistakes); i++) {
-		if (!strcmp(mistake, mistakes[i].name)) {
-			mistakes[i].make();
+	for (i = 0; i < ARRAY_SIZE(bugs); i++) {
+		if (!strcmp(bug, bugs[i].name)) {
+			bugs[i].make();
 			return 0;
 		}
 	}
 	return -EINVAL;
 }
-module_init(mistakes_init);
+module_init(seeded_init);
 
-static void __exit mistakes_exit(void)
+static void __exit seeded_exit(void)
 {
 }
-module_exit(mistakes_exit);
+module_exit(seeded_exit);
 
-MODULE_DESCRIPTION("Mistakes in C that the kernel is to notice");
+MODULE_DESCRIPTION("SeededBugs in C that the kernel is to notice");
 MODULE_LICENSE("GPL");

@@ -16,7 +16,7 @@ use kernel::{
 
 module! {
     type: Race,
-    name: "mistakes_race_rust",
+    name: "seeded_race_rust",
     authors: ["fwctl in Rust developers"],
     description: "A race in Rust that the kernel is to notice",
     license: "GPL",
@@ -30,7 +30,7 @@ module! {
 
 struct Shared(UnsafeCell<u64>);
 
-// SAFETY: There is no argument for it: it is the mistake.
+// SAFETY: There is no argument for it: it is the bug.
 unsafe impl Sync for Shared {}
 
 static SHARED: Shared = Shared(UnsafeCell::new(0));

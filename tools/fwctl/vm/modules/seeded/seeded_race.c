@@ -39,7 +39,7 @@ static int __init race_init(void)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(threads); i++) {
-		threads[i] = kthread_run(count, NULL, "mistakes/%u", i);
+		threads[i] = kthread_run(count, NULL, "seeded/%u", i);
 		if (IS_ERR(threads[i])) {
 			stop();
 			return PTR_ERR(threads[i]);

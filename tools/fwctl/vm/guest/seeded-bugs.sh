@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# mistakes.sh debug|kcsan: what is on in this kernel to notice mistakes does notice them; those of the modules in /lib/mistakes
+# seeded-bugs.sh debug|kcsan: what is on in this kernel to notice mistakes does notice them; those of the modules in /lib/seeded
 . /usr/lib/fwctl-vm/lib.sh
 
 number=0
@@ -19,16 +19,16 @@ result() {
 	fi
 }
 
-# make_mistake MODULE PARAMETER...
-make_mistake() {
+# load_bug MODULE PARAMETER...
+load_bug() {
 	dmesg -c >/dev/null
-	insmod "/lib/mistakes/$1.ko" "$2"
+	insmod "/lib/seeded/$1.ko" "$2"
 	rmmod "$1" 2>/dev/null
 }
 
 # sees CASE PATTERN MODULE PARAMETER
 sees() {
-	make_mistake "$3" "$4"
+	load_bug "$3" "$4"
 	result "$1" "$2"
 }
 
@@ -38,8 +38,8 @@ echo "TAP version 13"
 case $1 in
 kcsan)
 	echo "1..2"
-	sees kcsan_c_race 'BUG: KCSAN: data-race in .*\[mistakes_race\]' mistakes_race seconds=20
-	sees kcsan_rust_race 'BUG: KCSAN: data-race in .*\[mistakes_race_rust\]' mistakes_race_rust seconds=20
+	sees kcsan_c_race 'BUG: KCSAN: data-race in .*\[seeded_race\]' seeded_race seconds=20
+	sees kcsan_rust_race 'BUG: KCSAN: data-race in .*\[seeded_race_rust\]' seeded_race_rust seconds=20
 	exit 0
 	;;
 debug) ;;
@@ -48,16 +48,16 @@ esac
 
 echo "1..19"
 # KASAN's first report switches lockdep off: these two come before.
-sees atomic_sleep 'BUG: sleeping function called from invalid context at .*mistakes_c\.c:' mistakes_c mistake=sleep_with_a_spinlock
-sees lockdep 'possible circular locking dependency detected' mistakes_c mistake=locks_in_both_orders
-sees ubsan_bounds 'UBSAN: array-index-out-of-bounds in .*mistakes_c\.c:' mistakes_c mistake=past_an_array
-sees ubsan_shift 'UBSAN: shift-out-of-bounds in .*mistakes_c\.c:' mistakes_c mistake=too_far_a_shift
-sees debug_objects 'ODEBUG: free active .* object type: timer_list' mistakes_c mistake=free_a_running_timer
-sees kasan_c_heap 'BUG: KASAN: slab-out-of-bounds in .*\[mistakes_c\]' mistakes_c mistake=past_the_heap
-sees kasan_rust_heap 'BUG: KASAN: slab-out-of-bounds in .*\[mistakes_rust\]' mistakes_rust mistake=1
-sees kasan_rust_freed 'BUG: KASAN: slab-use-after-free in .*\[mistakes_rust\]' mistakes_rust mistake=2
-sees kasan_rust_vmalloc 'BUG: KASAN: vmalloc-out-of-bounds in .*\[mistakes_rust\]' mistakes_rust mistake=3
-sees kasan_rust_static 'BUG: KASAN: global-out-of-bounds in .*\[mistakes_rust\]' mistakes_rust mistake=4
+sees atomic_sleep 'BUG: sleeping function called from invalid context at .*seeded_c\.c:' seeded_c bug=sleep_with_a_spinlock
+sees lockdep 'possible circular locking dependency detected' seeded_c bug=locks_in_both_orders
+sees ubsan_bounds 'UBSAN: array-index-out-of-bounds in .*seeded_c\.c:' seeded_c bug=past_an_array
+sees ubsan_shift 'UBSAN: shift-out-of-bounds in .*seeded_c\.c:' seeded_c bug=too_far_a_shift
+sees debug_objects 'ODEBUG: free active .* object type: timer_list' seeded_c bug=free_a_running_timer
+sees kasan_c_heap 'BUG: KASAN: slab-out-of-bounds in .*\[seeded_c\]' seeded_c bug=past_the_heap
+sees kasan_rust_heap 'BUG: KASAN: slab-out-of-bounds in .*\[seeded_rust\]' seeded_rust bug=1
+sees kasan_rust_freed 'BUG: KASAN: slab-use-after-free in .*\[seeded_rust\]' seeded_rust bug=2
+sees kasan_rust_vmalloc 'BUG: KASAN: vmalloc-out-of-bounds in .*\[seeded_rust\]' seeded_rust bug=3
+sees kasan_rust_static 'BUG: KASAN: global-out-of-bounds in .*\[seeded_rust\]' seeded_rust bug=4
 
 # A request has as many bytes as the program said, whatever an earlier one left behind them.
 for length in 4 43 4096; do
@@ -66,29 +66,29 @@ for length in 4 43 4096; do
 	result "kasan_request_$length" 'BUG: KASAN: slab-out-of-bounds in .*\[fwctl_careless_c\]'
 done
 
-make_mistake mistakes_c mistake=spoiled_heap
+load_bug seeded_c bug=spoiled_heap
 echo 1 >/sys/kernel/slab/kmalloc-64/validate
 result slub_redzone '\[Right Redzone overwritten\]'
 
-make_mistake mistakes_c mistake=forget_the_heap
+load_bug seeded_c bug=forget_the_heap
 sleep 6
 echo scan >/sys/kernel/debug/kmemleak
 echo scan >/sys/kernel/debug/kmemleak
 result kmemleak 'kmemleak: [0-9]* new suspected memory leaks'
 
 kernel_setting hung_task_timeout_secs 2
-make_mistake mistakes_c mistake=wait_for_nobody
+load_bug seeded_c bug=wait_for_nobody
 kernel_setting hung_task_timeout_secs 0
 result hung_task 'INFO: task insmod:[0-9]* blocked .*for more than'
 
 # Both at once.
 kernel_setting watchdog_thresh 1
 echo 3 >/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
-make_mistake mistakes_c mistake=spin
+load_bug seeded_c bug=spin
 kernel_setting watchdog_thresh 10
 result soft_lockup 'BUG: soft lockup - CPU#[0-9]* stuck'
 result rcu_stall 'rcu: INFO: rcu_.* stall'
 
 # A panic of Rust is an oops: last, as the module stays half loaded.
 kernel_setting panic_on_oops 0
-sees rust_overflow 'panicked at .*mistakes_rust\.rs:.*' mistakes_rust mistake=5
+sees rust_overflow 'panicked at .*seeded_rust\.rs:.*' seeded_rust bug=5

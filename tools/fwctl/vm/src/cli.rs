@@ -52,7 +52,10 @@ pub enum Verb {
         /// Part of a test's name, or a glob over the whole name
         patterns: Vec<String>,
     },
-    /// Name the pieces of the build that tests need, for scripts/test
+    /// Print the table of machines in testing.rst
+    #[command(hide = true)]
+    Machines,
+    /// Print the pieces of the build that tests need, for scripts/test
     #[command(hide = true)]
     Pieces {
         /// As for test

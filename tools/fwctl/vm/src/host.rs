@@ -2,15 +2,23 @@
 
 //! From options to a booted machine.
 
-use crate::artifacts::Artifacts;
+pub mod artifacts;
+pub mod emulated;
+pub mod image;
+pub mod initramfs;
+pub mod qemu;
+pub mod session;
+pub mod shell;
+pub mod vm;
+
 use crate::cli::{Accel, Options};
-use crate::emulated::{self, Emulator};
-use crate::image;
 use crate::kernel;
 use crate::machine::Machine;
-use crate::qemu::{quote, Launch, Sockets};
-use crate::session::{Boot, NoBoot, Session};
 use anyhow::{bail, ensure, Context, Result};
+use artifacts::Artifacts;
+use emulated::Emulator;
+use qemu::{quote, Launch, Sockets};
+use session::{Boot, NoBoot, Session};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

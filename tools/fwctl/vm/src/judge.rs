@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From what happened to results: exit status, TAP, and the kernel log together.
+//! Derives results from the exit status, TAP output and the kernel log.
 
-use crate::console::{Line, Scanner};
-use crate::outcome::{TestResult, Verdict};
+pub mod console;
+pub mod outcome;
+pub mod tap;
+
+use crate::case::{Reads, Test};
+use crate::host::session::{Ended, Ran};
 use crate::protocol::Status;
-use crate::session::{Ended, Ran};
-use crate::tap::{self, Report};
-use crate::tests::{Reads, Test};
+use console::{Line, Scanner};
+use outcome::{TestResult, Verdict};
+use tap::Report;
 
 /// Exit status of a selftest that skips itself.
 const KSFT_SKIP: i32 = 4;
@@ -148,7 +152,7 @@ fn last_line(output: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::all;
+    use crate::catalogue::all;
     use std::time::Duration;
 
     fn test(reads: Reads) -> &'static Test {

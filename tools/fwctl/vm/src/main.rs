@@ -1,51 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `fwctl-vm` boots the fwctl kernel in QEMU: for a demo, a shell, one command, or the tests.
+//! `fwctl-vm` boots the fwctl kernel in QEMU and runs a demo, a shell, a command or the tests.
 //!
-//! The files, from the outside in:
+//! The files, top down:
 //!
-//! * [`cli`]: the command line; [`verbs`]: run, shell, exec; [`suite`] and
-//!   [`report`]: test, list
-//! * [`tests`], [`machine`]: the tables of tests and of machines
-//! * [`host`]: from options to a booted machine, with [`artifacts`], [`image`] and its
-//!   [`initramfs`], and [`qemu`]'s command line
-//! * [`session`]: a booted machine that runs steps, on top of [`vm`] (QEMU and its channels),
-//!   [`protocol`] and [`console`]; [`shell`]: our terminal as the guest's
-//! * [`pace`]: how long a machine has had, on a busy host
-//! * [`judge`]: from what happened to an [`outcome`], with [`tap`]
-//! * [`emulated`]: the devices that fwctl-emu plays
-//! * [`guest`]: the same program as the guest's init, and as the command `emu` in it
-//! * [`sys`]: what needs `unsafe`
+//! * [`cli`]: the command line; [`verbs`]: run, shell, exec; [`suite`] and [`report`]: test, list
+//! * [`catalogue`]: the tests, each a [`case`], selected by [`pattern`]; [`machine`]: the machines
+//! * [`host`]: starts QEMU and the emulated devices, and talks to the guest
+//! * [`judge`]: turns output, exit status and kernel log into results
+//! * [`pace`]: limits in the machine's own time, on a busy host; [`kernel`]: kernel flavours
+//! * [`protocol`]: messages between host and guest
+//! * [`guest`]: the same program as the guest's init, and as its command `emu`
+//! * [`sys`]: the `unsafe` code
 
-mod artifacts;
+mod case;
+mod catalogue;
 mod cli;
-mod console;
-mod emulated;
 mod guest;
 mod host;
-mod image;
-mod initramfs;
 mod judge;
 mod kernel;
 mod machine;
-mod outcome;
 mod pace;
+mod pattern;
 mod protocol;
-mod qemu;
 mod report;
-mod session;
-mod shell;
 mod suite;
 mod sys;
-mod tap;
-mod tests;
 mod verbs;
-mod vm;
 
 use anyhow::Result;
 use clap::Parser;
 use cli::{Cli, Verb};
-use host::Host;
+use host::{session, shell, Host};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -98,6 +85,10 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             report::print(&report::list(patterns));
             Ok(0)
         }
+        Verb::Machines => {
+            report::print(&report::machine_table());
+            Ok(0)
+        }
         Verb::Test {
             results,
             quick,
@@ -106,7 +97,7 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             jobs,
             patterns,
         } => {
-            let mut selected = tests::select(patterns);
+            let mut selected = catalogue::select(patterns);
             selected.retain(|test| !(*quick && test.is_slow));
             let jobs = jobs.unwrap_or_else(suite::default_jobs);
             let results = results.as_deref();

@@ -2,10 +2,11 @@
 
 //! What `fwctl-vm test` and `fwctl-vm list` print.
 
-use crate::artifacts;
-use crate::machine::MACHINES;
-use crate::outcome::{TestResult, Totals, Verdict};
-use crate::tests::{self, Test};
+use crate::case::Test;
+use crate::catalogue;
+use crate::host::artifacts;
+use crate::judge::outcome::{TestResult, Totals, Verdict};
+use crate::machine::{Machine, MACHINES};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::{stdout, Write as _};
@@ -97,7 +98,7 @@ pub fn sum(results: &[TestResult], logs: &Path) -> String {
 /// `fwctl-vm pieces`: what the build has to make for the selected tests, one name per line.
 pub fn pieces(patterns: &[String], kernel: &str) -> String {
     let mut pieces = BTreeSet::new();
-    for test in tests::select(patterns) {
+    for test in catalogue::select(patterns) {
         // What is left out says so.
         pieces.insert("tools".to_string());
         if artifacts::is_left_out(test.machine, kernel).is_some() {
@@ -126,7 +127,7 @@ pub fn pieces(patterns: &[String], kernel: &str) -> String {
 /// `fwctl-vm list`: name, machine, description; without patterns the machines as well.
 pub fn list(patterns: &[String]) -> String {
     let mut text = String::new();
-    for test in tests::select(patterns) {
+    for test in catalogue::select(patterns) {
         let _ = writeln!(
             text,
             "{:<30} {:<12} {}",
@@ -146,8 +147,43 @@ pub fn list(patterns: &[String]) -> String {
     text
 }
 
+/// `fwctl-vm machines`: the table of machines in `testing.rst`, as reStructuredText.
+pub fn machine_table() -> String {
+    /// Width of the page.
+    const PAGE: usize = 80;
+    let label = |machine: &Machine| format!("``{}``", machine.name);
+    let names = MACHINES.iter().map(|machine| label(machine).len());
+    let left = names.max().unwrap_or_default();
+    let right = PAGE - left - 2;
+    let rule = format!("{:=<left$}  {:=<right$}\n", "", "");
+    let mut text = format!("{rule}{:<left$}  Kernel and devices\n{rule}", "Machine");
+    for machine in MACHINES {
+        let mut cell = label(machine);
+        for line in wrap(machine.about, right) {
+            let _ = writeln!(text, "{cell:<left$}  {line}");
+            cell.clear();
+        }
+    }
+    text + &rule
+}
+
+/// Breaks `text` into lines of at most `width` characters, as far as words permit.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
-mod tests_of_report {
+mod tests {
     use super::*;
     use crate::cli::TEST_KERNEL;
 
@@ -158,7 +194,7 @@ mod tests_of_report {
     }
 
     fn a_test() -> &'static Test {
-        tests::all()
+        catalogue::all()
             .find(|test| test.name == "core/selftest-c")
             .unwrap()
     }
@@ -176,6 +212,18 @@ mod tests_of_report {
         assert_eq!(pieces(&["cxl/builtin".into()], "debug"), "tools\n");
         assert!(pieces(&["debug/seeded-bugs".into()], "debug").contains("mistakes-debug\n"));
         assert_eq!(pattern("debug/seeded-bugs"), "tools\n");
+    }
+
+    #[test]
+    fn table_fits_the_page() {
+        let table = machine_table();
+        assert!(table.lines().all(|line| line.len() <= 80), "{table}");
+        for machine in MACHINES {
+            let label = format!("``{}`` ", machine.name);
+            let rows = table.lines().filter(|line| line.starts_with(&label));
+            assert_eq!(rows.count(), 1, "{label}");
+        }
+        assert_eq!(wrap("aa bb cccccc d", 5), ["aa bb", "cccccc", "d"]);
     }
 
     #[test]

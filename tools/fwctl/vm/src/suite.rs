@@ -4,17 +4,18 @@
 //!
 //! Tests that share a machine share a boot, until one fails: what comes after it gets a fresh one.
 
+use crate::case::Test;
+use crate::catalogue;
+use crate::host::image;
+use crate::host::session::{Ran, Seen};
 use crate::host::{Booted, Host};
-use crate::image;
+use crate::judge::outcome::{self, TestResult, Totals, Verdict};
 use crate::judge::{complaints, judge, trouble};
 use crate::kernel;
 use crate::machine::{Machine, MACHINES};
-use crate::outcome::{self, TestResult, Totals, Verdict};
 use crate::protocol::Step;
 use crate::report::{self, print};
-use crate::session::{Ran, Seen};
 use crate::sys::Interrupted;
-use crate::tests::{self, Test};
 use anyhow::{bail, Context, Result};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -295,7 +296,7 @@ impl Suite<'_> {
     /// Shows results and keeps those that were asked for; a suite's own failure always.
     fn record(&self, test: &Test, mut results: Vec<TestResult>, time: Option<Duration>) {
         results.retain(|result| {
-            result.name == test.name || tests::wants(self.wishes.patterns, &result.name)
+            result.name == test.name || catalogue::wants(self.wishes.patterns, &result.name)
         });
         if results.is_empty() {
             let reason = format!("it has no case like {}", self.wishes.patterns.join(" or "));
@@ -342,7 +343,8 @@ impl Suite<'_> {
     /// All results, in the order of the table of tests.
     fn sorted(&self) -> Vec<TestResult> {
         let mut results = lock(&self.results).clone();
-        let place = |name: &str| tests::all().position(|test| tests::is_of(test.name, name));
+        let place =
+            |name: &str| catalogue::all().position(|test| catalogue::is_of(test.name, name));
         results.sort_by_key(|result| place(&result.name));
         results
     }
@@ -362,12 +364,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod unit {
+mod tests {
     use super::*;
 
     #[test]
     fn chunks_keep_every_test_once_and_machines_apart() {
-        let all = tests::select(&[]);
+        let all = catalogue::select(&[]);
         let chunks = chunks(&all);
         assert_eq!(chunks.iter().map(VecDeque::len).sum::<usize>(), all.len());
         for chunk in &chunks {

@@ -3,13 +3,13 @@
 //! `fwctl-vm run`, `shell` and `exec`: one boot, one command, perhaps a shell.
 
 use crate::cli::Accel;
+use crate::host::session::{Ended, Seen};
+use crate::host::{image, shell};
 use crate::host::{Booted, Host};
 use crate::judge::complaints;
 use crate::machine::{self, Machine, MACHINES};
 use crate::protocol::{Status, Step, Stream};
 use crate::report::print;
-use crate::session::{Ended, Seen};
-use crate::{image, shell};
 use anyhow::{bail, Context, Result};
 use std::io::{stdout, IsTerminal, Write};
 

@@ -2,13 +2,13 @@
 
 //! A booted machine that runs one step after the other and keeps their kernel messages apart.
 
-use crate::console::{Line, Splitter};
+use crate::host::qemu::Sockets;
+use crate::host::vm::{Channel, Input, Vm};
+use crate::judge::console::{Line, Splitter};
 use crate::pace::{Clock, Deadline, WINDOW};
 use crate::protocol::{
     begin_mark, end_mark, late_mark, Decoder, Event, Message, Request, Status, Step, Stream,
 };
-use crate::qemu::Sockets;
-use crate::vm::{Channel, Input, Vm};
 use anyhow::{Context, Result};
 use std::collections::VecDeque;
 use std::fmt;

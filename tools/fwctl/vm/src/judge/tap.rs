@@ -5,7 +5,7 @@
 //! The text comes from programs under test, so anything may be in it: the reader ignores what it
 //! does not know and reports what does not add up.
 
-use crate::outcome::Verdict;
+use crate::judge::outcome::Verdict;
 use std::collections::HashMap;
 
 /// Results of one test of a suite.

@@ -3,7 +3,7 @@
 //! QEMU's command line for a machine.
 
 use crate::cli::Accel;
-use crate::emulated::EmulatorSockets;
+use crate::host::emulated::EmulatorSockets;
 use crate::kernel::Kernel;
 use crate::machine::{Emulated, Machine, Slot};
 use crate::protocol::{EMULATOR_PORT, PORT};

@@ -2,8 +2,8 @@
 
 //! The interactive shell: our terminal becomes the guest's virtio console.
 
+use crate::host::session::{News, Session};
 use crate::protocol::{Event, Message, Request, Size};
-use crate::session::{News, Session};
 use crate::sys;
 use anyhow::{Context, Result};
 use rustix::termios::{self, OptionalActions, Termios};

@@ -2,8 +2,8 @@
 
 //! A running QEMU and its three channels.
 
+use crate::host::qemu::Sockets;
 use crate::protocol::Request;
-use crate::qemu::Sockets;
 use crate::sys;
 use anyhow::{Context, Result};
 use std::fs::File;

@@ -2,11 +2,10 @@
 
 //! What is in the guest: this program as init, busybox, modules, the programs under test.
 
-use crate::artifacts::Artifacts;
 use crate::guest;
-use crate::initramfs::Archive;
+use crate::host::artifacts::Artifacts;
+use crate::host::initramfs::Archive;
 use crate::machine::Machine;
-use crate::tests;
 use anyhow::{ensure, Context, Result};
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -16,6 +15,9 @@ use std::process::Command;
 
 /// Folder of the test scripts in the guest.
 pub const SCRIPTS: &str = "/usr/lib/fwctl-vm";
+
+/// The files of that folder: the name and the text of each in `guest/`.
+pub static GUEST_FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/scripts.rs"));
 
 const PROFILE: &str = "\
 export PATH=/bin:/sbin HOME=/root
@@ -53,7 +55,7 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
     image
         .archive
         .file("etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n")?;
-    for (name, text) in tests::SCRIPTS {
+    for (name, text) in GUEST_FILES {
         image
             .archive
             .file(&format!("{SCRIPTS}/{name}"), 0o755, text.as_bytes())?;
@@ -231,7 +233,7 @@ fn wants_interpreter(data: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests_of_image {
+mod tests {
     use super::*;
 
     #[test]

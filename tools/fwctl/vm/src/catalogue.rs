@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The catalogue of the tests that need a VM.
+//!
+//! A new test is an entry in one of the tables below and, unless an existing script serves it, a
+//! script in `guest/`.  `guest/lib.sh` has what the scripts share.
+
+mod checkers;
+mod core;
+mod cxl;
+mod faults;
+mod fuzz;
+mod loopback;
+mod mlx5;
+mod stock;
+mod stress;
+mod vendor;
+
+use crate::case::{Reads, Test, BASE};
+use crate::host::artifacts::Need::{Cli, Fuzzer, Module, Selftest};
+use crate::machine;
+use crate::pattern::matches;
+
+/// All tests, in the order in which they run on a machine.
+pub fn all() -> impl Iterator<Item = &'static Test> {
+    loopback::TESTS
+        .iter()
+        .chain(mlx5::TESTS)
+        .chain(core::TESTS)
+        .chain(cxl::TESTS)
+        .chain(stock::TESTS)
+        .chain(faults::TESTS)
+        .chain(stress::TESTS)
+        .chain(checkers::TESTS)
+        .chain(fuzz::TESTS)
+        .chain(vendor::TESTS.iter().flatten())
+}
+
+/// The tests that at least one of `patterns` selects; all if there are none.
+pub fn select(patterns: &[String]) -> Vec<&'static Test> {
+    let selected = |test: &&Test| {
+        patterns.is_empty() || patterns.iter().any(|pattern| selects(pattern, test.name))
+    };
+    all().filter(selected).collect()
+}
+
+/// Whether `pattern` selects the test `name`, or a case of the suite `name`.
+fn selects(pattern: &str, name: &str) -> bool {
+    matches(pattern, name) || is_of(name, pattern)
+}
+
+/// Whether `name` is the suite itself or one of its cases.
+pub fn is_of(suite: &str, name: &str) -> bool {
+    name.strip_prefix(suite)
+        .is_some_and(|case| case.is_empty() || case.starts_with('/'))
+}
+
+/// Whether to report the result `name`.  Selecting a suite selects its cases.
+pub fn wants(patterns: &[String], name: &str) -> bool {
+    let suite = all().map(|test| test.name).find(|suite| is_of(suite, name));
+    patterns.is_empty()
+        || patterns.iter().any(|pattern| {
+            matches(pattern, name) || suite.is_some_and(|suite| matches(pattern, suite))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::image::GUEST_FILES;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn table_is_sound() {
+        let names: BTreeSet<&str> = all().map(|test| test.name).collect();
+        assert_eq!(names.len(), all().count(), "duplicate names");
+        for test in all() {
+            assert!(
+                test.name.contains('/') && !test.about.is_empty(),
+                "{}",
+                test.name
+            );
+            assert!(
+                GUEST_FILES.iter().any(|(name, _)| *name == test.script[0]),
+                "{}",
+                test.name
+            );
+            assert!(machine::find(test.machine.name).is_some(), "{}", test.name);
+        }
+    }
+
+    #[test]
+    fn cases_of_a_suite() {
+        let pattern = ["core/selftest-c/info".to_string()];
+        let selected: Vec<&str> = select(&pattern).iter().map(|test| test.name).collect();
+        assert_eq!(selected, ["core/selftest-c"]);
+        assert!(wants(&pattern, "core/selftest-c/info.size"));
+        assert!(!wants(&pattern, "core/selftest-c/rpc.size"));
+        let suite = ["selftest-c".to_string()];
+        assert!(wants(&suite, "core/selftest-c/rpc.size"));
+        assert!(select(&["nothing like this".into()]).is_empty());
+        assert_eq!(select(&[]).len(), all().count());
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The core: lifetime, module loading, tracing, drivers in C.
+
+use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
+
+/// A selftest that loads its drivers itself.
+macro_rules! with_test_driver {
+    ($name:literal, $about:literal, $machine:ident, $module:literal, $program:literal $(, $argument:literal)*) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["lifetime.sh", $program $(, $argument)*],
+            reads: Reads::Tap,
+            needs: &[Selftest($program), Module("fwctl"), Module($module)],
+            limit: 600,
+            ..BASE
+        }
+    };
+}
+
+/// A seeded bug of a C driver, on one of the two cores.
+macro_rules! seeded {
+    ($name:literal, $about:literal, $core:literal, $case:literal, $report:literal) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::SEEDED,
+            script: &["seeded.sh", $core, $case, $report],
+            needs: &[
+                Selftest("fwctl_careless"),
+                Module("fwctl"),
+                Module("fwctl_careless_c"),
+            ],
+            // The first report of lockdep is its last.
+            wants_fresh: true,
+            tolerates: &[$report],
+            ..BASE
+        }
+    };
+}
+
+/// Drivers that do what they should not.
+#[rustfmt::skip]
+pub(super) const TESTS: &[Test] = &[
+    with_test_driver!("core/lifetime", "the registration of a Rust driver ends in time, whatever that does with it", PLAIN, "fwctl_lifetime", "fwctl_lifetime", "-T", "driver_is_forgotten"),
+    with_test_driver!("core/lifetime-leaks", "the same, and nothing is leaked", PLAIN_LEAKS, "fwctl_lifetime", "fwctl_lifetime", "-T", "driver_is_forgotten"),
+    with_test_driver!("core/lifetime-forgotten", "a Rust module is unloaded that has forgotten its driver and its devices", FORGETFUL, "fwctl_lifetime", "fwctl_lifetime", "-t", "driver_is_forgotten"),
+    with_test_driver!("core/careless", "what a C driver can leave to the core", PLAIN, "fwctl_careless_c", "fwctl_careless", "-T", "overread", "-T", "deadlock"),
+    seeded!("core/deadlock-ours", "lockdep reports a mutex that RPCs take and unregistration is called with, on our core", "ours", "deadlock", "possible circular locking dependency detected"),
+    seeded!("core/deadlock-mainline", "the same on mainline's core", "mainline", "deadlock", "possible circular locking dependency detected"),
+    Test {
+        name: "core/load-unload",
+        about: "load and unload 50 times, and with a file open",
+        script: &["load-unload.sh"],
+        needs: &[
+            Module("fwctl"),
+            Module("fwctl_loopback"),
+            Module("fwctl_loopback_c"),
+        ],
+        ..BASE
+    },
+    Test {
+        name: "core/trace-events",
+        about: "an RPC leaves two trace events that say who asked what",
+        script: &["trace-events.sh"],
+        needs: &[Cli, Module("fwctl"), Module("fwctl_loopback")],
+        ..BASE
+    },
+    Test {
+        name: "cli/loopback",
+        about: "the command on the loopback sample: all that it prints",
+        script: &["cli.sh", "cli-loopback.session"],
+        needs: &[Cli, Module("fwctl"), Module("fwctl_loopback")],
+        wants_fresh: true,
+        ..BASE
+    },
+    Test {
+        name: "cdoor/bnxt",
+        about: "mainline's C driver for Broadcom loads on our core",
+        script: &["cdoor.sh", "bnxt_fwctl"],
+        needs: &[Module("fwctl"), Module("bnxt_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cdoor/pds",
+        about: "mainline's C driver for AMD Pensando loads on our core",
+        script: &["cdoor.sh", "pds_fwctl"],
+        needs: &[Module("fwctl"), Module("pds_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cdoor/mlx5",
+        about: "mainline's C driver for NVIDIA ConnectX loads on our core",
+        machine: &machine::MAINLINE,
+        script: &["cdoor.sh", "mlx5_fwctl"],
+        needs: &[Module("fwctl"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    super::loopback::SLOW,
+    Test {
+        name: "core/kunit",
+        about: "the KUnit suites of the core and its drivers",
+        machine: &machine::KUNIT,
+        script: &["kunit.sh", "cxl_fwctl", "mlx5_fwctl", "fwctl"],
+        reads: Reads::Kunit,
+        needs: &[Module("fwctl"), Module("cxl_fwctl"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+];

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The mlx5 driver on the emulated ConnectX.
+
+use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
+
+/// The ConnectX goes and comes back while it is in use, in one way.
+macro_rules! under_load {
+    ($name:literal, $about:literal, $machine:ident $(, $what:literal)+) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["mlx5-under-load.sh" $(, $what)+],
+            needs: &[Selftest("mlx5_load"), Module("mlx5_core"), Module("mlx5_fwctl")],
+            limit: 300,
+            ..BASE
+        }
+    };
+}
+
+/// A selftest on the emulated ConnectX: `driver` is "rust" for ours, or "c" for mainline's.
+macro_rules! on_connectx {
+    ($name:literal, $about:literal, $machine:ident, $driver:literal, $program:literal) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["mlx5-selftest.sh", $driver, $program],
+            reads: Reads::Tap,
+            needs: &[
+                Selftest($program),
+                Module("mlx5_core"),
+                Module("mlx5_fwctl"),
+            ],
+            limit: 400,
+            ..BASE
+        }
+    };
+}
+
+/// The mlx5 driver on the emulated ConnectX.
+#[rustfmt::skip]
+pub(super) const TESTS: &[Test] = &[
+    on_connectx!("mlx5/selftest", "the mlx5 selftest on the emulated ConnectX", CONNECTX, "rust", "mlx5"),
+    on_connectx!("mlx5/selftest-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5"),
+    Test {
+        limit: 600,
+        is_slow: true,
+        ..on_connectx!("mlx5/faults", "commands that fail, come late or never, or are noise", CONNECTX_FAULTS, "rust", "mlx5_faults")
+    },
+    Test {
+        limit: 600,
+        is_slow: true,
+        ..on_connectx!("mlx5/faults-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5_faults")
+    },
+    under_load!("mlx5/unbind", "the fwctl driver is unbound while RPCs are under way", CONNECTX_FAULTS, "unbind"),
+    under_load!("mlx5/unload", "mlx5_fwctl is unloaded while RPCs are under way", CONNECTX_FAULTS, "unload"),
+    under_load!("mlx5/core-unbind", "mlx5_core is unbound while RPCs are under way", CONNECTX_FAULTS, "core-unbind"),
+    under_load!("mlx5/remove", "the function is removed while RPCs are under way", CONNECTX_FAULTS, "remove"),
+    under_load!("mlx5/vanish", "the card is pulled out in the middle of an RPC", CONNECTX_FAULTS, "vanish"),
+    Test {
+        needs: &[Selftest("mlx5_load"), Selftest("devlink_reload"), Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..under_load!("mlx5/reload", "devlink reloads the driver while RPCs are in flight", CONNECTX_FAULTS, "reload")
+    },
+    Test {
+        name: "mlx5/function-reset",
+        about: "a function-level reset between unbind and bind, with a file open",
+        machine: &machine::CONNECTX_FAULTS,
+        script: &["mlx5-function-reset.sh"],
+        needs: &[Cli, Selftest("fwctl_hold"), Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 100,
+        ..BASE
+    },
+    under_load!("mlx5/health", "the card reports fatal health in the middle of an RPC", CONNECTX_FAULTS, "health"),
+    Test {
+        limit: 600,
+        is_slow: true,
+        ..under_load!("mlx5/leaks", "kmemleak finds nothing after most of that", CONNECTX_LEAKS, "unbind", "unload", "core-unbind", "remove", "vanish")
+    },
+    Test {
+        name: "emu/connectx",
+        about: "the emulated ConnectX has a fwctl device and obeys `emu`",
+        machine: &machine::CONNECTX,
+        script: &["emu-connectx.sh"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "emu/two-cards",
+        about: "`emu` speaks to the card that it names, and each card has a fwctl device",
+        machine: &machine::CONNECTX2,
+        script: &["emu-two-cards.sh"],
+        needs: &[Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "cli/connectx",
+        about: "the command on the emulated ConnectX: all that it prints",
+        machine: &machine::CONNECTX,
+        script: &["cli.sh", "cli-connectx.session"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 300,
+        wants_fresh: true,
+        ..BASE
+    },
+];

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The packages on Debian's own kernel.
+
+use super::{machine, Cli, Module, Test, BASE};
+
+/// All of them.
+pub(super) const TESTS: &[Test] = &[
+    Test {
+        name: "stock/connectx",
+        about: "Debian's kernel: the card's modalias loads the signed driver, and the tool speaks to its firmware",
+        machine: &machine::STOCK,
+        script: &["stock-connectx.sh"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "stock/secure-boot",
+        about: "Debian's kernel under Secure Boot: the same, locked down, with DKMS's key enrolled",
+        machine: &machine::STOCK_SECURE,
+        script: &["stock-connectx.sh", "secure"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "stock/mstflint",
+        about: "Debian's kernel under Secure Boot: mstflint's query is complete and true",
+        machine: &machine::STOCK_SECURE,
+        script: &["vendor-mstflint.sh"],
+        needs: &[Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "stock/locked-down",
+        about: "Debian's kernel, locked down: it refuses modules of a key that is not enrolled",
+        machine: &machine::STOCK_LOCKED,
+        script: &["stock-refused.sh"],
+        needs: &[Module("fwctl"), Module("mlx5_core")],
+        ..BASE
+    },
+];

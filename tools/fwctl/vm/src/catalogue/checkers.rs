@@ -4,11 +4,11 @@
 
 use super::{machine, Module, Reads, Selftest, Test, BASE};
 
-/// What is to notice mistakes is on: a checker that is off is as silent as one that finds nothing.
+/// A disabled checker is as silent as one that finds nothing, so each has to report a bug.
 pub(super) const TESTS: &[Test] = &[
     Test {
         name: "debug/seeded-bugs",
-        about: "KASAN, UBSAN, lockdep and the others notice mistakes, also those made in Rust",
+        about: "KASAN, UBSAN, lockdep and others report seeded bugs, in C and in Rust",
         machine: &machine::SEEDED_BUGS,
         script: &["seeded-bugs.sh", "debug"],
         reads: Reads::Tap,
@@ -33,7 +33,7 @@ pub(super) const TESTS: &[Test] = &[
             "INFO: task insmod:",
             "BUG: soft lockup - CPU#",
             "rcu: INFO: rcu_",
-            // A panic of Rust ends here.
+            // A Rust panic ends in BUG().
             "kernel BUG at ",
             "Oops: invalid opcode",
         ],
@@ -41,7 +41,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "kcsan/seeded-bugs",
-        about: "KCSAN notices a race, also one in Rust",
+        about: "KCSAN reports a seeded race, in C and in Rust",
         machine: &machine::RACES,
         script: &["seeded-bugs.sh", "kcsan"],
         reads: Reads::Tap,

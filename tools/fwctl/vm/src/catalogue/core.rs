@@ -4,7 +4,7 @@
 
 use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
 
-/// A selftest that loads its drivers itself.
+/// A selftest that loads its own drivers.
 macro_rules! with_test_driver {
     ($name:literal, $about:literal, $machine:ident, $module:literal, $program:literal $(, $argument:literal)*) => {
         Test {
@@ -33,7 +33,7 @@ macro_rules! seeded {
                 Module("fwctl"),
                 Module("fwctl_careless_c"),
             ],
-            // The first report of lockdep is its last.
+            // lockdep is disabled after its first report.
             wants_fresh: true,
             tolerates: &[$report],
             ..BASE
@@ -41,14 +41,14 @@ macro_rules! seeded {
     };
 }
 
-/// Drivers that do what they should not.
+/// All of them; the first are of drivers that misuse the API.
 #[rustfmt::skip]
 pub(super) const TESTS: &[Test] = &[
-    with_test_driver!("core/lifetime", "the registration of a Rust driver ends in time, whatever that does with it", PLAIN, "fwctl_lifetime", "fwctl_lifetime", "-T", "driver_is_forgotten"),
-    with_test_driver!("core/lifetime-leaks", "the same, and nothing is leaked", PLAIN_LEAKS, "fwctl_lifetime", "fwctl_lifetime", "-T", "driver_is_forgotten"),
-    with_test_driver!("core/lifetime-forgotten", "a Rust module is unloaded that has forgotten its driver and its devices", FORGETFUL, "fwctl_lifetime", "fwctl_lifetime", "-t", "driver_is_forgotten"),
-    with_test_driver!("core/careless", "what a C driver can leave to the core", PLAIN, "fwctl_careless_c", "fwctl_careless", "-T", "overread", "-T", "deadlock"),
-    seeded!("core/deadlock-ours", "lockdep reports a mutex that RPCs take and unregistration is called with, on our core", "ours", "deadlock", "possible circular locking dependency detected"),
+    with_test_driver!("core/lifetime", "a Rust driver cannot keep its registration alive beyond unbind", PLAIN, "fwctl_lifetime", "fwctl_lifetime", "-T", "driver_is_forgotten"),
+    with_test_driver!("core/lifetime-leaks", "the same, and nothing leaks", PLAIN_LEAKS, "fwctl_lifetime", "fwctl_lifetime", "-T", "driver_is_forgotten"),
+    with_test_driver!("core/lifetime-forgotten", "unload a Rust module that leaked its driver and its devices", FORGETFUL, "fwctl_lifetime", "fwctl_lifetime", "-t", "driver_is_forgotten"),
+    with_test_driver!("core/careless", "the core handles misuse by a C driver", PLAIN, "fwctl_careless_c", "fwctl_careless", "-T", "overread", "-T", "deadlock"),
+    seeded!("core/deadlock-ours", "lockdep reports a mutex that is held over unregistration and taken by RPCs, on our core", "ours", "deadlock", "possible circular locking dependency detected"),
     seeded!("core/deadlock-mainline", "the same on mainline's core", "mainline", "deadlock", "possible circular locking dependency detected"),
     Test {
         name: "core/load-unload",
@@ -63,14 +63,14 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "core/trace-events",
-        about: "an RPC leaves two trace events that say who asked what",
+        about: "an RPC emits two trace events with its caller and parameters",
         script: &["trace-events.sh"],
         needs: &[Cli, Module("fwctl"), Module("fwctl_loopback")],
         ..BASE
     },
     Test {
         name: "cli/loopback",
-        about: "the command on the loopback sample: all that it prints",
+        about: "complete output of the command on the loopback in Rust",
         script: &["cli.sh", "cli-loopback.session"],
         needs: &[Cli, Module("fwctl"), Module("fwctl_loopback")],
         wants_fresh: true,

@@ -8,7 +8,7 @@ use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
 pub(super) const TESTS: &[Test] = &[
     Test {
         name: "emu/memory",
-        about: "the emulated CXL memory device has a fwctl device and obeys `emu`",
+        about: "the emulated CXL memory device has a fwctl device and accepts the commands of `emu`",
         machine: &machine::CXL_EMULATED,
         script: &["emu-memory.sh"],
         needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
@@ -16,7 +16,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cxl/featureless",
-        about: "a memory device without Features has no fwctl device, and works",
+        about: "a memory device without Features gets no fwctl device, and works",
         machine: &machine::CXL_FEATURELESS,
         script: &["cxl-featureless.sh"],
         needs: &[Module("cxl_pci"), Module("cxl_fwctl")],
@@ -40,7 +40,7 @@ pub(super) const TESTS: &[Test] = &[
     Test {
         name: "cxl/edac",
         about:
-            "fwctl and the kernel's EDAC controls use the Features of QEMU's type 3 device at once",
+            "fwctl and the kernel's EDAC controls use Features of QEMU's type 3 device concurrently",
         machine: &machine::CXL,
         script: &["cxl-selftest.sh", "qemu", "cxl_edac"],
         reads: Reads::Tap,
@@ -55,7 +55,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cxl/unbind-rebind",
-        about: "the fwctl device goes with its driver and comes back with it",
+        about: "the fwctl device is removed and added with its driver",
         machine: &machine::CXL,
         script: &["cxl-unbind-rebind.sh"],
         needs: &[Module("cxl_pci"), Module("cxl_fwctl")],
@@ -71,7 +71,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cli/cxl",
-        about: "the command on QEMU's CXL memory device: all that it prints",
+        about: "complete output of the command on QEMU's CXL memory device",
         machine: &machine::CXL,
         script: &["cli.sh", "cli-cxl.session"],
         needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
@@ -79,7 +79,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cli/cxl-test",
-        about: "the command changes features of the kernel's mock devices: all that it prints",
+        about: "complete output of the command that changes Features of the kernel's mock devices",
         machine: &machine::CXL_TEST,
         script: &["cli.sh", "cli-cxl-test.session"],
         needs: &[
@@ -92,7 +92,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cli/memory",
-        about: "the command on the emulated CXL memory device: all that it prints",
+        about: "complete output of the command on the emulated CXL memory device",
         machine: &machine::CXL_EMULATED,
         script: &["cli.sh", "cli-memory.session"],
         needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
@@ -137,7 +137,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cxl/features",
-        about: "Features of all effects in all scopes, values larger than the mailbox",
+        about: "Features of all effects in all scopes; values larger than the mailbox",
         machine: &machine::CXL_EMULATED,
         script: &["cxl-selftest.sh", "emulated", "cxl_features"],
         reads: Reads::Tap,
@@ -151,7 +151,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cxl/values",
-        about: "default, saved and current values over resets, by the tool",
+        about: "default, saved and current values across resets, read by the command",
         machine: &machine::CXL_EMULATED,
         script: &["cxl-values.sh"],
         needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
@@ -160,7 +160,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cxl/faults",
-        about: "a memory device that refuses, is late, silent or wrong, and goes in the middle",
+        about: "a memory device that rejects, delays, drops or garbles commands, and is removed meanwhile",
         machine: &machine::CXL_EMULATED,
         script: &["cxl-selftest.sh", "emulated", "cxl_faults"],
         reads: Reads::Tap,

@@ -4,8 +4,9 @@
 
 use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
 
-/// Fault injection in all that makes, uses and ends the device of a driver, and no leak afterwards.  `first` is the first step
-/// of loading that fails where not each does: each driver has another one, as most steps are the same.
+/// Injects a failure into each step of adding, using and removing a driver's device, then checks
+/// for leaks.  Unless all steps of loading fail, `first` is the first that does; it differs between
+/// drivers because most of their steps are the same.
 macro_rules! faults {
     ($name:literal, $about:literal, $machine:ident, $module:literal, $first:literal $(, $argument:literal)*) => {
         Test {
@@ -17,36 +18,36 @@ macro_rules! faults {
             needs: &[Selftest("fwctl_fail_drivers"), Module("fwctl"), Module($module)],
             limit: 1200,
             is_slow: true,
-            // What the kernel says of its own accord if there is no memory: for the trace events of a module, and for a module.
+            // Warnings of the kernel on failed allocations for a module and for its trace events.
             tolerates: &["event_define_fields", "vmalloc error: "],
             ..BASE
         }
     };
 }
 
-/// What fails, one step after the other.
+/// All of them.
 #[rustfmt::skip]
 pub(super) const TESTS: &[Test] = &[
-    faults!("faults/driver-rust", "each step of the core and the Rust sample fails once", PLAIN_LEAKS, "fwctl_loopback", "1"),
-    faults!("faults/driver-c", "each step of the C twin fails once", PLAIN_LEAKS, "fwctl_loopback_c", "3", "-T", "load_the_core"),
+    faults!("faults/driver-rust", "each step of the core and the loopback in Rust fails once", PLAIN_LEAKS, "fwctl_loopback", "1"),
+    faults!("faults/driver-c", "each step of the loopback in C fails once", PLAIN_LEAKS, "fwctl_loopback_c", "3", "-T", "load_the_core"),
     faults!("faults/driver-cxl", "each step of the CXL driver fails once", CXL_LEAKS, "cxl_fwctl", "5", "-T", "load_the_core"),
     faults!("faults/driver-mlx5", "each step of the ConnectX driver fails once", CONNECTX_LEAKS, "mlx5_fwctl", "7", "-T", "load_the_core"),
     Test {
         name: "faults/commands-mlx5",
-        about: "each command of a probe of mlx5_core, and of a call, goes wrong",
+        about: "each firmware command of an mlx5_core probe and of an RPC fails once",
         machine: &machine::CONNECTX_FAULTS,
         script: &["commands-mlx5.sh"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
         limit: 1800,
         is_slow: true,
-        // mlx5_core, when a probe has failed, does not always wait for all of its pages; the script looks that none is left. What
-        // it forgets the script knows as well.
+        // After a failed probe mlx5_core does not always wait for all pages; the script checks that
+        // none is left, and knows what mlx5_core leaks.
         tolerates: &["mlx5_reclaim_startup_pages", "kmemleak: "],
         ..BASE
     },
     Test {
         name: "faults/commands-cxl",
-        about: "each command of a probe of cxl_pci, and of a call, goes wrong",
+        about: "each mailbox command of a cxl_pci probe and of an RPC fails once",
         machine: &machine::CXL_EMULATED,
         script: &["commands-cxl.sh"],
         needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],

@@ -4,7 +4,7 @@
 
 use super::{machine, Fuzzer, Module, Test, BASE};
 
-/// Calls that nobody would make, on a device of one driver.
+/// Fuzzes the ioctls on a device of one driver.
 macro_rules! fuzz {
     ($name:literal, $about:literal, $machine:ident, $module:literal) => {
         Test {
@@ -20,12 +20,12 @@ macro_rules! fuzz {
     };
 }
 
-/// The ioctls as no program would use them.
+/// All of them.
 #[rustfmt::skip]
 pub(super) const TESTS: &[Test] = &[
-    fuzz!("fuzz/loopback-rust", "the ioctls, fuzzed, on the Rust loopback sample", PLAIN_LEAKS, "fwctl_loopback"),
-    fuzz!("fuzz/loopback-c", "the ioctls, fuzzed, on the C twin, through the C door", PLAIN_LEAKS, "fwctl_loopback_c"),
-    fuzz!("fuzz/cxl", "the ioctls and CXL Features, fuzzed, on QEMU's memory device", CXL_LEAKS, "cxl_fwctl"),
-    fuzz!("fuzz/cxl-emulated", "the same, on one whose Features can be set", CXL_EMULATED, "cxl_fwctl"),
-    fuzz!("fuzz/mlx5", "the ioctls and commands of a ConnectX, fuzzed, on the emulated one", CONNECTX_LEAKS, "mlx5_fwctl"),
+    fuzz!("fuzz/loopback-rust", "fuzz the ioctls, on the loopback in Rust", PLAIN_LEAKS, "fwctl_loopback"),
+    fuzz!("fuzz/loopback-c", "fuzz the ioctls, on the loopback in C", PLAIN_LEAKS, "fwctl_loopback_c"),
+    fuzz!("fuzz/cxl", "fuzz the ioctls and CXL Features, on QEMU's memory device", CXL_LEAKS, "cxl_fwctl"),
+    fuzz!("fuzz/cxl-emulated", "the same, on the emulated one, whose Features can be set", CXL_EMULATED, "cxl_fwctl"),
+    fuzz!("fuzz/mlx5", "fuzz the ioctls and firmware commands, on the emulated ConnectX", CONNECTX_LEAKS, "mlx5_fwctl"),
 ];

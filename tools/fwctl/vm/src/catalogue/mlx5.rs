@@ -4,7 +4,7 @@
 
 use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
 
-/// The ConnectX goes and comes back while it is in use, in one way.
+/// The ConnectX is removed in one way, and comes back, while RPCs are in flight.
 macro_rules! under_load {
     ($name:literal, $about:literal, $machine:ident $(, $what:literal)+) => {
         Test {
@@ -19,7 +19,7 @@ macro_rules! under_load {
     };
 }
 
-/// A selftest on the emulated ConnectX: `driver` is "rust" for ours, or "c" for mainline's.
+/// A selftest on the emulated ConnectX; `driver` is "rust" for ours or "c" for mainline's.
 macro_rules! on_connectx {
     ($name:literal, $about:literal, $machine:ident, $driver:literal, $program:literal) => {
         Test {
@@ -47,40 +47,40 @@ pub(super) const TESTS: &[Test] = &[
     Test {
         limit: 600,
         is_slow: true,
-        ..on_connectx!("mlx5/faults", "commands that fail, come late or never, or are noise", CONNECTX_FAULTS, "rust", "mlx5_faults")
+        ..on_connectx!("mlx5/faults", "commands that fail, are late, never complete or return garbage", CONNECTX_FAULTS, "rust", "mlx5_faults")
     },
     Test {
         limit: 600,
         is_slow: true,
         ..on_connectx!("mlx5/faults-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5_faults")
     },
-    under_load!("mlx5/unbind", "the fwctl driver is unbound while RPCs are under way", CONNECTX_FAULTS, "unbind"),
-    under_load!("mlx5/unload", "mlx5_fwctl is unloaded while RPCs are under way", CONNECTX_FAULTS, "unload"),
-    under_load!("mlx5/core-unbind", "mlx5_core is unbound while RPCs are under way", CONNECTX_FAULTS, "core-unbind"),
-    under_load!("mlx5/remove", "the function is removed while RPCs are under way", CONNECTX_FAULTS, "remove"),
-    under_load!("mlx5/vanish", "the card is pulled out in the middle of an RPC", CONNECTX_FAULTS, "vanish"),
+    under_load!("mlx5/unbind", "the fwctl driver is unbound while RPCs are in flight", CONNECTX_FAULTS, "unbind"),
+    under_load!("mlx5/unload", "mlx5_fwctl is unloaded while RPCs are in flight", CONNECTX_FAULTS, "unload"),
+    under_load!("mlx5/core-unbind", "mlx5_core is unbound while RPCs are in flight", CONNECTX_FAULTS, "core-unbind"),
+    under_load!("mlx5/remove", "the function is removed while RPCs are in flight", CONNECTX_FAULTS, "remove"),
+    under_load!("mlx5/vanish", "the card is removed by surprise during an RPC", CONNECTX_FAULTS, "vanish"),
     Test {
         needs: &[Selftest("mlx5_load"), Selftest("devlink_reload"), Module("mlx5_core"), Module("mlx5_fwctl")],
         ..under_load!("mlx5/reload", "devlink reloads the driver while RPCs are in flight", CONNECTX_FAULTS, "reload")
     },
     Test {
         name: "mlx5/function-reset",
-        about: "a function-level reset between unbind and bind, with a file open",
+        about: "function-level reset between unbind and bind, with an open file",
         machine: &machine::CONNECTX_FAULTS,
         script: &["mlx5-function-reset.sh"],
         needs: &[Cli, Selftest("fwctl_hold"), Module("mlx5_core"), Module("mlx5_fwctl")],
         limit: 100,
         ..BASE
     },
-    under_load!("mlx5/health", "the card reports fatal health in the middle of an RPC", CONNECTX_FAULTS, "health"),
+    under_load!("mlx5/health", "the card reports fatal health during an RPC", CONNECTX_FAULTS, "health"),
     Test {
         limit: 600,
         is_slow: true,
-        ..under_load!("mlx5/leaks", "kmemleak finds nothing after most of that", CONNECTX_LEAKS, "unbind", "unload", "core-unbind", "remove", "vanish")
+        ..under_load!("mlx5/leaks", "kmemleak finds nothing after most of these", CONNECTX_LEAKS, "unbind", "unload", "core-unbind", "remove", "vanish")
     },
     Test {
         name: "emu/connectx",
-        about: "the emulated ConnectX has a fwctl device and obeys `emu`",
+        about: "the emulated ConnectX has a fwctl device and accepts the commands of `emu`",
         machine: &machine::CONNECTX,
         script: &["emu-connectx.sh"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
@@ -88,7 +88,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "emu/two-cards",
-        about: "`emu` speaks to the card that it names, and each card has a fwctl device",
+        about: "`emu` selects a card by name, and each card has a fwctl device",
         machine: &machine::CONNECTX2,
         script: &["emu-two-cards.sh"],
         needs: &[Module("mlx5_core"), Module("mlx5_fwctl")],
@@ -96,7 +96,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cli/connectx",
-        about: "the command on the emulated ConnectX: all that it prints",
+        about: "complete output of the command on the emulated ConnectX",
         machine: &machine::CONNECTX,
         script: &["cli.sh", "cli-connectx.session"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],

@@ -8,7 +8,7 @@ use super::{machine, Cli, Module, Test, BASE};
 pub(super) const TESTS: &[Test] = &[
     Test {
         name: "stock/connectx",
-        about: "Debian's kernel: the card's modalias loads the signed driver, and the tool speaks to its firmware",
+        about: "Debian's kernel: the modalias loads the signed driver, and the command reaches the firmware",
         machine: &machine::STOCK,
         script: &["stock-connectx.sh"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
@@ -16,7 +16,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "stock/secure-boot",
-        about: "Debian's kernel under Secure Boot: the same, locked down, with DKMS's key enrolled",
+        about: "Debian's kernel under Secure Boot: the same, with DKMS's key enrolled",
         machine: &machine::STOCK_SECURE,
         script: &["stock-connectx.sh", "secure"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
@@ -24,7 +24,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "stock/mstflint",
-        about: "Debian's kernel under Secure Boot: mstflint's query is complete and true",
+        about: "Debian's kernel under Secure Boot: mstflint's query is complete and correct",
         machine: &machine::STOCK_SECURE,
         script: &["vendor-mstflint.sh"],
         needs: &[Module("mlx5_core"), Module("mlx5_fwctl")],
@@ -33,7 +33,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "stock/locked-down",
-        about: "Debian's kernel, locked down: it refuses modules of a key that is not enrolled",
+        about: "Debian's kernel, locked down: modules signed with a key that is not enrolled are rejected",
         machine: &machine::STOCK_LOCKED,
         script: &["stock-refused.sh"],
         needs: &[Module("fwctl"), Module("mlx5_core")],

@@ -4,7 +4,7 @@
 
 use super::{machine, Module, Selftest, Test, BASE};
 
-/// Everything at once on the devices of some drivers.
+/// All operations at once on the devices of some drivers.
 macro_rules! storm {
     ($name:literal, $about:literal, $machine:ident, $($module:literal),+) => {
         Test {
@@ -20,11 +20,11 @@ macro_rules! storm {
     };
 }
 
-/// What happens all at once.
+/// All of them.
 #[rustfmt::skip]
 pub(super) const TESTS: &[Test] = &[
-    storm!("storm/loopback", "both samples are used in every way while they come and go", PLAIN, "fwctl_loopback", "fwctl_loopback_c"),
-    storm!("storm/cxl", "a memory device is used in every way while it, and its driver, come and go", CXL, "cxl_fwctl"),
-    storm!("storm/memory", "the same, and it vanishes", CXL_EMULATED, "cxl_fwctl"),
-    storm!("storm/mlx5", "a ConnectX is used in every way while it, and its driver, come and go, also by surprise", CONNECTX_FAULTS, "mlx5_fwctl"),
+    storm!("storm/loopback", "both loopbacks: all operations while modules are loaded and unloaded", PLAIN, "fwctl_loopback", "fwctl_loopback_c"),
+    storm!("storm/cxl", "a memory device: all operations while it and its driver are removed and added", CXL, "cxl_fwctl"),
+    storm!("storm/memory", "the same, with surprise removal", CXL_EMULATED, "cxl_fwctl"),
+    storm!("storm/mlx5", "a ConnectX: all operations while it and its driver are removed and added, also by surprise", CONNECTX_FAULTS, "mlx5_fwctl"),
 ];

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The vendors' own tools, with and without lockdown.
+//! The vendors' tools, with and without lockdown.
 
 use super::{machine, Cli, Module, Test, BASE};
 
-/// A test with the vendors' own tools, and the same again on the machines that are locked down.
+/// A test of the vendors' tools: without lockdown and in its two modes.
 macro_rules! with_vendor_tools {
     ($name:literal, $about:literal, [$script:literal $(, $unlocked:literal, $locked:literal)?], [$($need:expr),*]) => {
         [
@@ -39,11 +39,11 @@ macro_rules! with_vendor_tools {
     };
 }
 
-/// The vendors' own tools.
+/// The vendors' tools.
 #[rustfmt::skip]
 pub(super) const TESTS: &[[Test; 3]] = &[
-    with_vendor_tools!("doors", "the ways past the kernel's drivers are open, or closed", ["vendor-doors.sh", "open", "closed"], [Module("mlx5_core"), Module("mlx5_fwctl"), Module("fwctl_loopback")]),
-    with_vendor_tools!("mstflint", "mstflint's query is complete and true", ["vendor-mstflint.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
+    with_vendor_tools!("doors", "access that bypasses the kernel's drivers works, or is denied", ["vendor-doors.sh", "open", "closed"], [Module("mlx5_core"), Module("mlx5_fwctl"), Module("fwctl_loopback")]),
+    with_vendor_tools!("mstflint", "mstflint's query is complete and correct", ["vendor-mstflint.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
     with_vendor_tools!("mstfwctrl", "mstfwctrl names the device, its parent and its uid", ["vendor-mstfwctrl.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
     with_vendor_tools!("mstreg", "mstreg lists, reads and writes registers", ["vendor-mstreg.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
     with_vendor_tools!("mstconfig", "mstconfig shows, changes and resets the configuration", ["vendor-mstconfig.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# bench.sh ours|mainline rust|c|mlx5|cxl ARGUMENT...: fwctl_bench on one of the two cores, with one of the samples, or with the
-# core's own driver for the ConnectX or the CXL memory device
+# bench.sh ours|mainline rust|c|mlx5|cxl ARGUMENT...: runs fwctl_bench on one of the two cores, with a loopback or with
+# the core's driver for the ConnectX or the CXL memory device
 . /usr/lib/fwctl-vm/lib.sh
 
 unload_all() {

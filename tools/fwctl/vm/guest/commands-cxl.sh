@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# commands-cxl.sh: each command that the emulated CXL memory device gets, in a probe of cxl_pci and in what a program does, goes
-# wrong.
+# commands-cxl.sh: fails each command of the emulated CXL memory device, in a probe of cxl_pci and in an RPC.
 . /usr/lib/fwctl-vm/commands.sh
 
 load_cxl
@@ -13,12 +12,11 @@ drives cxl_pci "$(pci_of "$memdev")"
 feature=66776374-6c00-4000-8000-000000000015
 fwctl cxl get "$device" $feature -o raw >/tmp/value || fail "cannot get $feature"
 
-# get, put: what a program does
+# get, put: an operation of a program
 get() { fwctl cxl get "$device" $feature -o raw; }
 put() { fwctl cxl set "$device" $feature -i /tmp/value --scope debug-write-full; }
 
-# is_well: the device is there, its Feature is as it was, and can be set; after that no transfer is open, whatever became of the
-# one before
+# is_well: fails unless the Feature has its value, can be set, and no transfer is left open
 is_well() {
 	emu release >/dev/null || fail "the device keeps its answer"
 	device=$(the_device) || fail "after '$spec': $device"
@@ -29,6 +27,7 @@ is_well() {
 }
 
 no_transfer() {
+	local transfers
 	transfers=$(counter /transfers)
 	case $transfers in
 	*'"open":null'*) ;;
@@ -36,20 +35,21 @@ no_transfer() {
 	esac
 }
 
-# unbound: whatever fwctl device there is answers; without its driver the function has none
+# unbound: fails unless each fwctl device answers and unbinding the driver removes it
 unbound() {
+	local one
 	emu release >/dev/null || fail "the device keeps its answer"
 	for one in $(devices); do fwctl info "$one" >/tmp/answer 2>&1 || fail "after '$spec': $(cat /tmp/answer)"; done
 	unbind
 }
 
 is_well
-# What goes on in the background is not done by the time that the driver aborts the transfer.
+# A background operation is still running when the driver aborts the transfer.
 for way in status=4:refused status=0xffff:refused late=20:passed garble:passed truncate=1:short claim=0:short \
 	claim=0x1fffff:passed background,late=5000:refused $(! is_whole || echo never:ETIMEDOUT); do
 	sweep get "${way%:*}" "${way#*:}" op=0x501 is_well get
 	case ${way#*:} in
-	# A Set Feature has no answer that could be short.
+	# Set Feature has no output that could be short.
 	short) sweep set "${way%:*}" passed op=0x502 is_well put ;;
 	*) sweep set "${way%:*}" "${way#*:}" op=0x502 is_well put ;;
 	esac
@@ -57,7 +57,7 @@ done
 
 spec=none
 unbound
-# What a device without Features has of the commands is all that cxl_pci insists on.
+# cxl_pci requires only the commands that a device without Features has.
 sweep probe status=4 'passed ENXIO' '' unbound probe
 if is_whole; then
 	sweep probe late=20 passed '' unbound probe

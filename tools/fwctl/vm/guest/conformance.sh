@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# conformance.sh ours|mainline PROGRAM...: kselftest programs on one of the two cores, with the C sample; a line "# PROGRAM"
-# before the TAP of each
+# conformance.sh ours|mainline PROGRAM...: runs selftest programs on one of the two cores, with the loopback in C; a line
+# "# program PROGRAM" precedes the TAP of each
 . /usr/lib/fwctl-vm/lib.sh
 
 use_core "$1"

@@ -9,9 +9,10 @@ has_memdev() { [ "$(memdev | wc -l)" = 1 ]; }
 
 # is_quiet: nobody asks the device for anything
 is_quiet() {
-	is_quiet_before=$(emu -p /total counters)
+	local before
+	before=$(emu -p /total counters)
 	usleep 500000
-	[ "$(emu -p /total counters)" = "$is_quiet_before" ]
+	[ "$(emu -p /total counters)" = "$before" ]
 }
 
 load_cxl

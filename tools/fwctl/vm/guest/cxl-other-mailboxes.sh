@@ -8,8 +8,9 @@ wait_for "three fwctl devices" has_devices 3
 
 # device_with SERIAL: its fwctl device
 device_with() {
-	for device_with_one in $(devices); do
-		[ "$(cat "/sys/class/fwctl/$device_with_one/device/serial")" != "$1" ] || echo "$device_with_one"
+	local device
+	for device in $(devices); do
+		[ "$(cat "/sys/class/fwctl/$device/device/serial")" != "$1" ] || echo "$device"
 	done
 }
 

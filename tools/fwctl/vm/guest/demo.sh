@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# `make run`: what a newcomer came to see, for each device that this machine has.
+# The demo of `make run`, for each device of this machine.
 . /usr/lib/fwctl-vm/lib.sh
 
 bold=''
@@ -12,17 +12,18 @@ fi
 
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 
-# show COMMAND: the command as one would type it, and what it does
+# show COMMAND: prints the command and runs it
 show() {
 	printf '%s# %s%s\n' "$bold" "$*" "$plain"
 	eval "$*" || fail "the demo ends here: \`$*\` failed"
 }
 
-# device_of DRIVER: the fwctl device below a function of this driver
+# device_of DRIVER: prints the fwctl device below a function of this driver
 device_of() {
-	for device_of_one in $(devices); do
-		case $(readlink -f "/sys/class/fwctl/$device_of_one") in
-		"$(readlink -f /sys/bus/pci/drivers/"$1"/0*)"/*) echo "$device_of_one" ;;
+	local device
+	for device in $(devices); do
+		case $(readlink -f "/sys/class/fwctl/$device") in
+		"$(readlink -f /sys/bus/pci/drivers/"$1"/0*)"/*) echo "$device" ;;
 		esac
 	done
 }
@@ -54,18 +55,18 @@ show fwctl list
 
 if [ "$memories" != 0 ]; then
 	memory=$(device_of cxl_pci)
-	title "What the memory device says of itself: ioctl FWCTL_INFO"
+	title "Information about the memory device: ioctl FWCTL_INFO"
 	show fwctl info "$memory"
-	title "Its features: ioctl FWCTL_RPC, command Get Supported Features"
+	title "Its Features: ioctl FWCTL_RPC, command Get Supported Features"
 	show fwctl cxl features "$memory"
 	title "One of them read: ioctl FWCTL_RPC, command Get Feature"
 	show fwctl cxl get "$memory" patrol-scrub
 fi
 if [ "$cards" != 0 ]; then
 	card=$(device_of mlx5_core)
-	title "What the card says of itself: ioctl FWCTL_INFO"
+	title "Information about the card: ioctl FWCTL_INFO"
 	show fwctl info "$card"
-	title "Some of what its firmware can do: ioctl FWCTL_RPC, command QUERY_HCA_CAP"
+	title "Some capabilities of its firmware: ioctl FWCTL_RPC, command QUERY_HCA_CAP"
 	show "fwctl mlx5 caps $card | head -n 8"
 	title "A register read, and one written: ioctl FWCTL_RPC, command ACCESS_REG"
 	show fwctl mlx5 reg "$card" mtmp

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# At the end of a machine with emulated devices: their drivers let go of them, and give back what they hold.
+# Removes the emulated devices, after the tests of a machine, so that their drivers release all resources.
 . /usr/lib/fwctl-vm/lib.sh
 
 for driver in mlx5_core cxl_pci; do

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# faults.sh MODULE FIRST [ARGUMENT...]: each step of what makes, uses and ends the device of a driver fails once, after which
-# nothing has leaked; the arguments are for fwctl_fail_drivers. Of the steps of loading, which are hundreds and mostly the
-# module loader's, only every 7th from FIRST on does, unless FAULTS=all (make faults). An odd number, as with kmemleak on
-# every other allocation is its own.
+# faults.sh MODULE FIRST [ARGUMENT...]: fails each step of adding, using and removing a driver's device once, then checks for
+# leaks; the arguments are those of fwctl_fail_drivers. Loading has hundreds of steps, mostly of the module loader: of these
+# only every 7th from FIRST on fails, unless FAULTS=all (make faults). The interval is odd because every other allocation is
+# kmemleak's.
 . /usr/lib/fwctl-vm/lib.sh
 
 module=$1
@@ -11,13 +11,13 @@ case ${FAULTS:-} in
 all) ;;
 *)
 	export FWCTL_TEST_EVERY=7 FWCTL_TEST_FIRST="$2"
-	echo "# of loading, every 7th step from step $2 on fails; make faults lets each of them fail"
+	echo "# fails every 7th step of loading from step $2 on; make faults fails each step"
 	;;
 esac
 shift 2
 load_driver "$module"
 wait_for "a device of $module" some_device
-# Devices and modules come and go, and each waits for RCU: the waits are not what the test is about.
+# Removing devices and modules waits for RCU, which the test is not about.
 echo 1 >/sys/kernel/rcu_expedited
 forget_leaks
 FWCTL_TEST_MODULE=$module /selftests/fwctl_fail_drivers "$@"

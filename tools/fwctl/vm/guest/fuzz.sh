@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# fuzz.sh MODULE: the corpus, then FUZZ_SECONDS more from the seed FUZZ_SEED on; guided by coverage where the kernel has KCOV.
-# FUZZ_OPTION is for the fuzzer: --print-found, --trace.
+# fuzz.sh MODULE: runs the corpus, then fuzzes for FUZZ_SECONDS with random numbers from FUZZ_SEED, guided by coverage if the
+# kernel has KCOV. FUZZ_OPTION is an option of the fuzzer: --print-found, --trace.
 . /usr/lib/fwctl-vm/lib.sh
 
 module=$1
@@ -17,7 +17,7 @@ fwctl-ioctl-fuzz "/dev/fwctl/$device" --seconds "${FUZZ_SECONDS:-8}" --seed "${F
 if [ -n "${looks_for_leaks:-}" ]; then
 	no_leaks
 else
-	echo "not looked for: memory that is lost, as this machine has no kmemleak"
+	echo "not checked: leaks, as this machine has no kmemleak"
 fi
 unload "$module" fwctl
 has_devices 0 || fail "devices are left: $(devices)"

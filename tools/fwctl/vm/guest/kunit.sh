@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# kunit.sh MODULE...: their suites run when they load, and report to the kernel log; a module before those it needs
+# kunit.sh MODULE...: loads the modules, whose suites then report to the kernel log; list a module before its dependencies
 . /usr/lib/fwctl-vm/lib.sh
 
 for module; do

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# lifetime.sh PROGRAM [ARGUMENT...]: a kselftest that loads and unloads its driver itself
+# lifetime.sh PROGRAM [ARGUMENT...]: a selftest that loads and unloads its driver
 . /usr/lib/fwctl-vm/lib.sh
 
 program=/selftests/$1
 shift
-# The one case that is not run with the others.
+# This case runs separately from the others.
 case $* in
 '-t driver_is_forgotten') export FWCTL_TEST_FORGET=1 ;;
 *) unset FWCTL_TEST_FORGET ;;
@@ -18,7 +18,7 @@ status=$?
 unload fwctl
 has_devices 0 || fail "devices are left: $(devices)"
 ! has_kmemleak || {
-	# What a driver forgets is lost.
+	# The driver leaked on purpose.
 	[ -z "$FWCTL_TEST_FORGET" ] || { find_leaks; forget_leaks; }
 	no_leaks
 }

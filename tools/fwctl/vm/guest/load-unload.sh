@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# Load and unload, many times, and with a file open.
+# Loads and unloads the core and the loopbacks many times, and with an open file.
 . /usr/lib/fwctl-vm/lib.sh
 
 for round in $(seq 50); do
@@ -18,14 +18,14 @@ for module in fwctl_loopback fwctl_loopback_c; do
 		has_devices 0 || fail "$module, round $round: devices are left: $(devices)"
 	done
 
-	# A driver can go while a file is open, the core cannot.
+	# A driver can be unloaded while a file is open, the core cannot.
 	load $module
 	device=$(first_device) || fail "$module: $device"
 	exec 3<>"/dev/fwctl/$device" || fail "cannot open $device"
-	! rmmod fwctl 2>/dev/null || fail "fwctl went while $module uses it"
+	! rmmod fwctl 2>/dev/null || fail "fwctl was unloaded while $module uses it"
 	unload $module
-	has_devices 0 || fail "$module is gone, its devices are not: $(devices)"
-	error=$(rmmod fwctl 2>&1) && fail "fwctl went while a file is open"
+	has_devices 0 || fail "$module is unloaded, its devices are left: $(devices)"
+	error=$(rmmod fwctl 2>&1) && fail "fwctl was unloaded while a file is open"
 	case $error in
 	*"temporarily unavailable"*) ;;
 	*) fail "rmmod fwctl with a file open is not EAGAIN: $error" ;;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# mlx5-function-reset.sh: a function-level reset with a file open, while no driver has the function. Under mlx5_core it is not to be had:
-# that has no reset_prepare() (7.3), does not notice that its firmware has started again, and hangs in the next unbind.
+# mlx5-function-reset.sh: resets the function with an open file while no driver is bound. Not with mlx5_core bound, which has no
+# reset_prepare() (7.3), does not notice that its firmware has restarted, and hangs in the next unbind.
 . /usr/lib/fwctl-vm/lib.sh
 
 core=/sys/bus/pci/drivers/mlx5_core

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox disable=SC2317 # functions are called by name
-# mlx5-under-load.sh HOW...: the ConnectX goes, in each of these ways, and comes back, again and again, while threads and
-# files call it.  Every call returns, with an answer or an errno that is listed, and nothing is left behind.
+# mlx5-under-load.sh HOW...: removes the ConnectX in each of these ways and adds it again, repeatedly, while threads issue RPCs.
+# Each RPC must return an answer or one of the listed errnos, and no resources may be left.
 . /usr/lib/fwctl-vm/lib.sh
 
 count=/tmp/answers
@@ -23,36 +23,37 @@ stop_load() {
 	[ $status = 0 ] || fail "calls went wrong, see above"
 }
 
-# answers: how many RPCs were answered
+# answers: prints the number of answered RPCs
 answers() { sed 's/^0*\(.\)/\1/' $count 2>/dev/null || echo 0; }
 
 has_answers() { [ "$(answers)" -gt "$1" ]; }
 
-# The callers get answers, from the device that is there now.
+# see_answers: waits until the current device has answered more RPCs
 see_answers() { wait_for "100 more answers" has_answers $(($(answers) + 100)); }
 
-# No RPC is answered for a while.
+# is_quiet: returns whether no RPC is answered for half a second
 is_quiet() {
-	is_quiet_before=$(answers)
+	local before
+	before=$(answers)
 	usleep 500000
-	[ "$(answers)" = "$is_quiet_before" ]
+	[ "$(answers)" = "$before" ]
 }
 
-# said TEXT: how often the kernel has
+# said TEXT: prints the number of kernel messages with TEXT
 said() { dmesg | grep -c "$1"; }
 
-# has_fallen: mlx5_core has noticed more fatal errors than before
+# has_fallen: returns whether mlx5_core has reported another fatal error
 has_fallen() { [ "$(said 'Fatal error')" -gt "$falls" ]; }
 
-# has_recovered: mlx5_core has started anew after a fatal error once more than before
+# has_recovered: returns whether mlx5_core has recovered from another fatal error
 has_recovered() { [ "$(said 'health recovery succeeded')" -gt "$recoveries" ]; }
 
-# has_given_up: or has it unloaded instead
+# has_given_up: returns whether mlx5_core has unloaded instead
 has_given_up() { [ "$(said 'Driver is in error state. Unloading')" -gt "$ends" ] && has_devices 0; }
 
 is_settled() { has_recovered || has_given_up; }
 
-# find_function: its path and address, once it has a fwctl device
+# find_function: waits for the fwctl device and sets the path and address of its function
 find_function() {
 	device=$(the_device) || fail "$device"
 	function=$(readlink -f "/sys/class/fwctl/$device/device")
@@ -66,7 +67,7 @@ rescan() {
 	wait_for "the function" [ -e "$function/driver" ]
 }
 
-# Our driver alone.
+# Unbinds our driver only.
 unbind() {
 	auxiliary=$(basename "$(echo "$function"/mlx5_core.fwctl.*)")
 	echo "$auxiliary" >$driver/unbind || fail "cannot unbind $auxiliary"

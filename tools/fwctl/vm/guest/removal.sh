@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# removal.sh ROUNDS DEVICES: how long it takes to unload the sample in C with so many devices, on our core and mainline's in
-# turns: lines of core, devices and milliseconds
+# removal.sh ROUNDS DEVICES: measures unloading the loopback in C with DEVICES devices, on our core and mainline's in turns;
+# prints lines of core, devices and milliseconds
 . /usr/lib/fwctl-vm/lib.sh
 
-# uptime_ms: with the resolution that the kernel has, 10 ms
+# uptime_ms: with the kernel's resolution of 10 ms
 uptime_ms() { sed 's/ .*//; s/\.//; s/$/0/' /proc/uptime; }
 
 round=0

@@ -1,33 +1,33 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# seeded-bugs.sh debug|kcsan: what is on in this kernel to notice mistakes does notice them; those of the modules in /lib/seeded
+# seeded-bugs.sh debug|kcsan: each checker of this kernel must report the seeded bugs of the modules in /lib/seeded
 . /usr/lib/fwctl-vm/lib.sh
 
 number=0
 
-# is_said PATTERN: the kernel has said so meanwhile
-is_said() { dmesg | grep -q "$1"; }
+# is_reported PATTERN: returns whether a kernel message matches
+is_reported() { dmesg | grep -q "$1"; }
 
 # result CASE PATTERN
 result() {
 	number=$((number + 1))
-	if is_said "$2"; then
+	if is_reported "$2"; then
 		echo "ok $number $1"
 	else
-		echo "# the kernel said nothing like: $2"
+		echo "# no kernel message matches: $2"
 		echo "not ok $number $1"
 	fi
 }
 
-# load_bug MODULE PARAMETER...
+# load_bug MODULE PARAMETER: triggers a bug
 load_bug() {
 	dmesg -c >/dev/null
 	insmod "/lib/seeded/$1.ko" "$2"
 	rmmod "$1" 2>/dev/null
 }
 
-# sees CASE PATTERN MODULE PARAMETER
-sees() {
+# expect CASE PATTERN MODULE PARAMETER: triggers a bug and prints whether it is reported
+expect() {
 	load_bug "$3" "$4"
 	result "$1" "$2"
 }
@@ -38,8 +38,8 @@ echo "TAP version 13"
 case $1 in
 kcsan)
 	echo "1..2"
-	sees kcsan_c_race 'BUG: KCSAN: data-race in .*\[seeded_race\]' seeded_race seconds=20
-	sees kcsan_rust_race 'BUG: KCSAN: data-race in .*\[seeded_race_rust\]' seeded_race_rust seconds=20
+	expect kcsan_c_race 'BUG: KCSAN: data-race in .*\[seeded_race\]' seeded_race seconds=20
+	expect kcsan_rust_race 'BUG: KCSAN: data-race in .*\[seeded_race_rust\]' seeded_race_rust seconds=20
 	exit 0
 	;;
 debug) ;;
@@ -47,19 +47,19 @@ debug) ;;
 esac
 
 echo "1..19"
-# KASAN's first report switches lockdep off: these two come before.
-sees atomic_sleep 'BUG: sleeping function called from invalid context at .*seeded_c\.c:' seeded_c bug=sleep_with_a_spinlock
-sees lockdep 'possible circular locking dependency detected' seeded_c bug=locks_in_both_orders
-sees ubsan_bounds 'UBSAN: array-index-out-of-bounds in .*seeded_c\.c:' seeded_c bug=past_an_array
-sees ubsan_shift 'UBSAN: shift-out-of-bounds in .*seeded_c\.c:' seeded_c bug=too_far_a_shift
-sees debug_objects 'ODEBUG: free active .* object type: timer_list' seeded_c bug=free_a_running_timer
-sees kasan_c_heap 'BUG: KASAN: slab-out-of-bounds in .*\[seeded_c\]' seeded_c bug=past_the_heap
-sees kasan_rust_heap 'BUG: KASAN: slab-out-of-bounds in .*\[seeded_rust\]' seeded_rust bug=1
-sees kasan_rust_freed 'BUG: KASAN: slab-use-after-free in .*\[seeded_rust\]' seeded_rust bug=2
-sees kasan_rust_vmalloc 'BUG: KASAN: vmalloc-out-of-bounds in .*\[seeded_rust\]' seeded_rust bug=3
-sees kasan_rust_static 'BUG: KASAN: global-out-of-bounds in .*\[seeded_rust\]' seeded_rust bug=4
+# KASAN's first report disables lockdep, so these two come first.
+expect atomic_sleep 'BUG: sleeping function called from invalid context at .*seeded_c\.c:' seeded_c bug=sleep_with_a_spinlock
+expect lockdep 'possible circular locking dependency detected' seeded_c bug=locks_in_both_orders
+expect ubsan_bounds 'UBSAN: array-index-out-of-bounds in .*seeded_c\.c:' seeded_c bug=past_an_array
+expect ubsan_shift 'UBSAN: shift-out-of-bounds in .*seeded_c\.c:' seeded_c bug=too_far_a_shift
+expect debug_objects 'ODEBUG: free active .* object type: timer_list' seeded_c bug=free_a_running_timer
+expect kasan_c_heap 'BUG: KASAN: slab-out-of-bounds in .*\[seeded_c\]' seeded_c bug=past_the_heap
+expect kasan_rust_heap 'BUG: KASAN: slab-out-of-bounds in .*\[seeded_rust\]' seeded_rust bug=1
+expect kasan_rust_freed 'BUG: KASAN: slab-use-after-free in .*\[seeded_rust\]' seeded_rust bug=2
+expect kasan_rust_vmalloc 'BUG: KASAN: vmalloc-out-of-bounds in .*\[seeded_rust\]' seeded_rust bug=3
+expect kasan_rust_static 'BUG: KASAN: global-out-of-bounds in .*\[seeded_rust\]' seeded_rust bug=4
 
-# A request has as many bytes as the program said, whatever an earlier one left behind them.
+# A request has the length that the program passed, even if its buffer is larger from an earlier one.
 for length in 4 43 4096; do
 	dmesg -c >/dev/null
 	FWCTL_TEST_OVERREAD=$length /selftests/fwctl_careless -t overread >/dev/null
@@ -81,7 +81,7 @@ load_bug seeded_c bug=wait_for_nobody
 kernel_setting hung_task_timeout_secs 0
 result hung_task 'INFO: task insmod:[0-9]* blocked .*for more than'
 
-# Both at once.
+# One bug triggers both detectors.
 kernel_setting watchdog_thresh 1
 echo 3 >/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
 load_bug seeded_c bug=spin
@@ -89,6 +89,6 @@ kernel_setting watchdog_thresh 10
 result soft_lockup 'BUG: soft lockup - CPU#[0-9]* stuck'
 result rcu_stall 'rcu: INFO: rcu_.* stall'
 
-# A panic of Rust is an oops: last, as the module stays half loaded.
+# A Rust panic is an oops and leaves the module half loaded, so it comes last.
 kernel_setting panic_on_oops 0
-sees rust_overflow 'panicked at .*seeded_rust\.rs:.*' seeded_rust bug=5
+expect rust_overflow 'panicked at .*seeded_rust\.rs:.*' seeded_rust bug=5

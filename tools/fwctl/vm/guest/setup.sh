@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# Before `fwctl-vm shell` and `fwctl-vm exec`: load the drivers of what this machine has.
+# Loads the drivers of this machine's devices, before `fwctl-vm shell` and `fwctl-vm exec`.
 . /usr/lib/fwctl-vm/lib.sh
 
-# There, the scripts load what they measure.
+# The scripts load the drivers that they measure.
 case $FWCTL_VM_MACHINE in
 bench*) exit 0 ;;
 esac

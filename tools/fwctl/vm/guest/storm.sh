@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# storm.sh MODULE...: everything at once on the devices of these drivers, for STORM_SECONDS from the seed STORM_SEED on
+# storm.sh MODULE...: stress test: all operations at once on the devices of these drivers, for STORM_SECONDS, random numbers
+# from STORM_SEED
 . /usr/lib/fwctl-vm/lib.sh
 
-# Unless somebody asked for more: what fits into all the other tests.
+# The default keeps the whole run short.
 seconds=${STORM_SECONDS:-25}
 seed=${STORM_SEED:-1}
 pci=''
@@ -22,6 +23,6 @@ for module; do
 	esac
 done
 # shellcheck disable=SC2086 # words, or none
-/selftests/fwctl_stress -s "$seconds" -r "$seed" $pci "$@" || fail "the storm of $seconds s from seed $seed went wrong: see above"
+/selftests/fwctl_stress -s "$seconds" -r "$seed" $pci "$@" || fail "the stress test of $seconds s from seed $seed failed: see above"
 unload "$@" fwctl
 has_devices 0 || fail "devices are left: $(devices)"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# threads.sh ROUNDS SECONDS: what one and two threads do, on our core and mainline's in turns, as whatever else the host does
-# slows both; each line starts with the core's name
+# threads.sh ROUNDS SECONDS: measures one and two threads, on our core and mainline's in turns, so that load of the host slows
+# both; each line starts with the core's name
 . /usr/lib/fwctl-vm/lib.sh
 
 round=0

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# One RPC, two trace events that say who asked what, and nothing when they are off.
+# An RPC emits two trace events with its caller and parameters, and none if they are disabled.
 . /usr/lib/fwctl-vm/lib.sh
 
 tracing=/sys/kernel/tracing
@@ -15,7 +15,7 @@ rpc() {
 	cmp /tmp/request /tmp/reply || fail "the loopback's echo differs"
 }
 
-# event NAME TEXT...: the trace has one NAME of our device, with each TEXT
+# event NAME TEXT...: fails unless the trace has exactly one NAME of our device, with each TEXT
 event() {
 	line=$(grep "$1: .*dev=$device " $tracing/trace) || fail "no event $1 of $device"
 	[ "$(echo "$line" | wc -l)" = 1 ] || fail "more than one $1"
@@ -30,7 +30,7 @@ event() {
 
 echo >$tracing/trace
 rpc
-! grep fwctl_ $tracing/trace || fail "events are traced that nobody switched on"
+! grep fwctl_ $tracing/trace || fail "events are traced although they are disabled"
 
 echo 1 >$tracing/events/fwctl/enable
 rpc

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# mstflint 4.33 asks for everything in the scope that wants CAP_SYS_RAWIO: without it, root is refused, and the firmware
-# hears nothing.
+# mstflint 4.33 always uses the scope that requires CAP_SYS_RAWIO: without it root is denied and nothing reaches the firmware.
 . /usr/lib/fwctl-vm/vendor.sh
 
 need_tool setpriv
 need_tool mstflint
 card=$(the_card) || fail "$card"
 
-# refused COMMAND...: fails without the capability
+# refused COMMAND...: fails if it succeeds without the capability
 refused() {
+	local before
 	echo "# without CAP_SYS_RAWIO: $*"
-	refused_before=$(firmware_heard)
+	before=$(firmware_heard)
 	! /usr/bin/setpriv --bounding-set -sys_rawio "$@" 2>&1 || fail "$* works without CAP_SYS_RAWIO"
-	[ "$(firmware_heard)" = "$refused_before" ] || fail "the firmware heard of $*"
+	[ "$(firmware_heard)" = "$before" ] || fail "the firmware heard of $*"
 }
 
 refused mstflint -d "$card" query
@@ -23,16 +23,16 @@ refused mstreg -d "$card" --yes --reg_name MTMP --indexes sensor_index=0,slot_in
 refused mstconfig -d "$card" query
 refused mstmget_temp -d "$card"
 
-# mstfwctrl does not care for errors, but has nothing to show.
+# mstfwctrl ignores errors, but prints no data.
 before=$(firmware_heard)
 runs /usr/bin/setpriv --bounding-set -sys_rawio mstfwctrl "$card"
 says 'device ID: 0x0'
 [ "$(firmware_heard)" = "$before" ] || fail "the firmware heard of mstfwctrl"
 
-# It is the scope: what asks for less is served.
+# The scope decides: a lower one is allowed.
 runs /usr/bin/setpriv --bounding-set -sys_rawio fwctl info "$card"
 runs /usr/bin/setpriv --bounding-set -sys_rawio fwctl mlx5 reg "$card" mtcap
 [ "$(firmware_heard)" != "$before" ] || fail "the firmware did not hear of our own tool"
 
-# And the capability: with it, all is served.
+# With the capability, everything is allowed.
 runs mstflint -d "$card" query

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! This program as the guest's init: mounts, then does what the host asks for.  And as the command
-//! [`emu`].
+//! This program as the guest's init, which mounts file systems and serves the host's requests, and
+//! as the command [`emu`].
 
 pub mod emu;
 mod step;

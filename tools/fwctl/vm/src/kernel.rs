@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The kernels that all tests can be run on, and what sets apart those that check more.
+//! The kernels that all tests can run on, and how debug kernels differ.
 
 use crate::cli::TEST_KERNEL;
 
@@ -9,17 +9,17 @@ use crate::cli::TEST_KERNEL;
 pub struct Kernel {
     /// Its folder below `kernel/` in the artifacts.
     pub name: &'static str,
-    /// How many times as long as usual everything may take.
+    /// Factor for all time limits.
     pub slowness: f64,
     /// Memory of its machines in MiB.
     pub memory: u32,
-    /// More for its command line.
+    /// Added to its command line.
     pub cmdline: &'static str,
-    /// It keeps track of memory, and each of its machines is searched for leaks at its end.
+    /// Has kmemleak enabled; each machine is checked for leaks after its tests.
     pub has_kmemleak: bool,
 }
 
-/// What all others are like, too.
+/// Defaults for the other kernels.
 const USUAL: Kernel = Kernel {
     name: TEST_KERNEL,
     slowness: 1.0,

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How long a machine has had, on a host that has other things to do as well.
+//! Time limits in a machine's own time, which does not pass while it waits for a busy host.
 //!
-//! A limit by the clock on the wall fails machines that wait for a processor of the host and could
-//! not have been any faster.  A limit on processor time alone never ends a machine that sleeps.  So
-//! limits here are in a machine's *own* time: the time that it ran, and the time that it slept of
-//! its own accord, but not the time that its threads were ready to run and did not.  The host's
-//! scheduler keeps the numbers, in `/proc/PID/task/TID/schedstat`.
+//! A wall-clock limit fails machines that only waited for a CPU of the host.  A limit on CPU time
+//! never ends a machine that sleeps.  A machine's *own* time is the time that it ran or slept, but
+//! not the time that its threads were runnable and did not run, as accounted by the host's
+//! scheduler in `/proc/PID/task/TID/schedstat`.
 //!
-//! On an idle host that is the time on the wall, and a machine that hangs is noticed as early as
-//! ever, whether it spins or sleeps.  Where the host does not keep the numbers it is so under load,
-//! too.  [`WALL_FACTOR`] bounds the time on the wall where a machine gets next to nothing.
+//! On an idle host own time is wall-clock time, so a hang is detected at the limit, whether the
+//! machine spins or sleeps.  Without schedstat, own time is always wall-clock time.
+//! [`WALL_FACTOR`] bounds the wall-clock time on an overloaded host.
 
 use std::collections::BTreeMap;
 use std::fs;

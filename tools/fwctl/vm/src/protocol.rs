@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the host and the guest's init say to each other over the virtio-serial port.
+//! The protocol between the host and the guest's init, over a virtio-serial port.
 //!
 //! Host to guest: one JSON [`Request`] per line.  Guest to host: one JSON [`Event`] per line; an
 //! [`Event::Output`] line is followed by that many raw bytes, so that a program's output crosses
-//! unchanged.  Kernel messages travel elsewhere (the serial port) and cannot tear this stream.
+//! unchanged.  Kernel messages use the serial port and cannot tear this stream.
 
 use anyhow::{bail, ensure, Context, Result};
 use serde::{Deserialize, Serialize};

@@ -13,14 +13,14 @@ use std::io::{stdout, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-/// In one piece, so that machines that run at a time do not mix their lines; a reader that is gone
-/// does not end the tests.
+/// Writes `text` at once, so concurrent machines do not mix their lines.  Ignores errors: a closed
+/// pipe does not end the tests.
 pub fn print(text: &str) {
     let mut out = stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// A machine is up.
+/// The line about a booted machine.
 pub fn booted(machine: &str, release: &str, time: Duration) -> String {
     let seconds = time.as_secs_f32();
     format!("boot  {machine:<30} {seconds:>6.1} s  Linux {release}\n")
@@ -79,7 +79,7 @@ pub fn reasons(results: &[TestResult], all: bool) -> String {
     text
 }
 
-/// The end: what failed, and one line with the totals.
+/// The summary: the failed tests, and one line with the totals.
 pub fn sum(results: &[TestResult], logs: &Path) -> String {
     let totals = Totals::of(results);
     let mut text = String::new();
@@ -95,11 +95,11 @@ pub fn sum(results: &[TestResult], logs: &Path) -> String {
     format!("{text}{totals}\n")
 }
 
-/// `fwctl-vm pieces`: what the build has to make for the selected tests, one name per line.
+/// `fwctl-vm pieces`: the pieces that the selected tests need, one name per line.
 pub fn pieces(patterns: &[String], kernel: &str) -> String {
     let mut pieces = BTreeSet::new();
     for test in catalogue::select(patterns) {
-        // What is left out says so.
+        // Tests that are left out print the reason.
         pieces.insert("tools".to_string());
         if artifacts::is_left_out(test.machine, kernel).is_some() {
             continue;

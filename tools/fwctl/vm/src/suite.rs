@@ -2,7 +2,7 @@
 
 //! `fwctl-vm test`: boots machines, several at a time, and runs their tests.
 //!
-//! Tests that share a machine share a boot, until one fails: what comes after it gets a fresh one.
+//! Tests on the same machine share a boot, until one fails: the next test gets a fresh boot.
 
 use crate::case::Test;
 use crate::catalogue;
@@ -25,20 +25,20 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-/// Tests that are to share a boot.
+/// Tests that share a boot.
 type Chunk = VecDeque<&'static Test>;
 
-/// What was asked for besides.
+/// Settings of a run.
 pub struct Wishes<'a> {
-    /// What selected the tests, and which of their cases are of interest.
+    /// The patterns that selected the tests and select their cases.
     pub patterns: &'a [String],
-    /// For the environment of the guest's scripts.
+    /// Environment variables of the guest's scripts.
     pub variables: Vec<(String, String)>,
-    /// Seconds to be added to each limit.
+    /// Seconds added to each limit.
     pub extend: u64,
 }
 
-/// Takes `NAME=VALUE` apart.
+/// Parses `NAME=VALUE`.
 pub fn variables(words: &[String]) -> Result<Vec<(String, String)>> {
     let pair = |word: &String| {
         let (name, value) = word
@@ -49,7 +49,7 @@ pub fn variables(words: &[String]) -> Result<Vec<(String, String)>> {
     words.iter().map(pair).collect()
 }
 
-/// Runs `selected`, `jobs` machines at a time; whether none failed.
+/// Runs `selected`, `jobs` machines at a time.  Returns whether none failed.
 pub fn run(
     host: &Host,
     selected: &[&'static Test],
@@ -69,7 +69,7 @@ pub fn run(
         results: Mutex::default(),
     };
     let chunks = Mutex::new(chunks(selected));
-    // In a function of its own: the lock is not held while the chunk runs.
+    // A closure, so that the lock is not held while the chunk runs.
     let next = || lock(&chunks).pop_front();
     // The first one to be interrupted says so; the others notice by themselves.
     let outcome = thread::scope(|scope| {
@@ -89,7 +89,7 @@ pub fn run(
         return outcome.map(|()| true);
     }
     let results = suite.sorted();
-    // What is known is written even if the rest was interrupted.
+    // Write the results so far even if the run was interrupted.
     if let Some(path) = results_file {
         outcome::write(&results, path)?;
     }
@@ -98,7 +98,7 @@ pub fn run(
     Ok(Totals::of(&results).failed == 0)
 }
 
-/// As many machines at a time as there are processors, up to four.
+/// One machine per CPU, at most four.
 pub fn default_jobs() -> usize {
     thread::available_parallelism().map_or(1, |n| n.get().min(4))
 }
@@ -159,7 +159,7 @@ impl Suite<'_> {
                 Ok(None) => return Ok(()),
                 Err(error) if error.is::<Interrupted>() => return Err(error),
                 Err(error) => {
-                    // It would not come up for the next test either.
+                    // It would not boot for the next test either.
                     for test in left.drain(..) {
                         self.record(test, vec![failed(test.name, format!("{error:#}"))], None);
                     }
@@ -180,8 +180,8 @@ impl Suite<'_> {
         let mut is_sound = true;
         while is_sound {
             let Some(test) = left.pop_front() else { break };
-            // A test that failed may have left anything behind: modules, a lockdep that is off,
-            // warnings that speak only once.
+            // A failed test may leave modules loaded, lockdep disabled, or one-time warnings used
+            // up.
             is_sound = self.test(&mut booted, test)? && booted.has_its_devices();
         }
         let was_detached = is_sound
@@ -202,7 +202,7 @@ impl Suite<'_> {
         Ok(())
     }
 
-    /// Runs one of the scripts that come after the tests of a machine; whether all was well.
+    /// Runs a script after the tests of a machine.  Returns whether it passed.
     fn afterwards(&self, booted: &mut Booted, what: &str, limit: u64) -> Result<bool> {
         let name = format!("{}/{what}", booted.machine);
         let step = Step {
@@ -232,7 +232,7 @@ impl Suite<'_> {
         Ok(false)
     }
 
-    /// Shows and keeps a failure that belongs to a boot rather than to one of its tests.
+    /// Prints and records a failure of a boot rather than of one of its tests.
     fn record_of_boot(&self, name: String, what: String, log: PathBuf) {
         let mut result = failed(&name, what);
         result.log = Some(log);
@@ -240,7 +240,7 @@ impl Suite<'_> {
         outcome::merge(&mut lock(&self.results), vec![result]);
     }
 
-    /// Runs one test; whether the machine is as good as new.
+    /// Runs one test.  Returns whether the machine can run further tests.
     fn test(&self, booted: &mut Booted, test: &'static Test) -> Result<bool> {
         let mut output = Vec::new();
         let mut watch = |seen: Seen<'_>| {
@@ -275,7 +275,7 @@ impl Suite<'_> {
         let script = format!("{}/{}", image::SCRIPTS, test.script[0]);
         let arguments = test.script[1..].iter().map(|word| word.to_string());
         let machine = ("FWCTL_VM_MACHINE".to_string(), test.machine.name.into());
-        // The programs of the selftests have limits of their own.
+        // The selftest programs have separate limits.
         let patience = self.host.patience().ceil().max(1.0).to_string();
         let patience = ("FWCTL_TEST_PATIENCE".to_string(), patience);
         let env = self
@@ -293,7 +293,7 @@ impl Suite<'_> {
         }
     }
 
-    /// Shows results and keeps those that were asked for; a suite's own failure always.
+    /// Prints and records the selected results; the failure of a whole suite always.
     fn record(&self, test: &Test, mut results: Vec<TestResult>, time: Option<Duration>) {
         results.retain(|result| {
             result.name == test.name || catalogue::wants(self.wishes.patterns, &result.name)
@@ -314,7 +314,7 @@ impl Suite<'_> {
         outcome::merge(&mut lock(&self.results), results);
     }
 
-    /// Writes what the test and the kernel said during it.
+    /// Writes the output of the test and the kernel messages during it.
     fn keep_log(
         &self,
         test: &Test,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The few system calls that have no safe wrapper: signal handlers, a child that dies with us, and
-//! "kill everybody else".  All `unsafe` of this crate is here.
+//! System calls without a safe wrapper: signal handlers, parent-death signals, and killing all
+//! other processes.  All `unsafe` code of this crate is here.
 
 use std::fmt;
 use std::os::unix::process::CommandExt;

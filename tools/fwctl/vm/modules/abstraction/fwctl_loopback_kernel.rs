@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The loopback as a driver of the abstraction `kernel::fwctl`, which is on top of the C door.
+//! The loopback as a driver of the abstraction `kernel::fwctl`, which is built on the C API.
 //!
-//! It speaks the protocol of `loopback.h`, like its siblings, but for its device type: the
-//! abstraction has no numbers but those of the uapi.
+//! It implements the protocol of `loopback.h`, but has another device type: the abstraction only
+//! has those of the uapi.
 
 use kernel::{
     auxiliary,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * SeededBugs in C, one per load: the parameter "bug" says which. Those that
- * happen in one thread; races are in seeded_race.c and seeded_race_rust.rs.
+ * Seeded bugs in C, one per load, selected by the parameter "bug". These need
+ * one thread; races are in seeded_race.c and seeded_race_rust.rs.
  */
 #include <linux/ktime.h>
 #include <linux/module.h>
@@ -14,13 +14,13 @@
 
 static char *bug = "";
 module_param(bug, charp, 0444);
-MODULE_PARM_DESC(bug, "its name, see the table at the end");
+MODULE_PARM_DESC(bug, "name of the bug, see the table at the end");
 
 static DEFINE_MUTEX(first);
 static DEFINE_MUTEX(second);
 static DEFINE_SPINLOCK(lock);
 static int numbers[4] = { 1, 2, 3, 4 };
-/* So that the compiler does not see through it. */
+/* volatile, or the compiler would optimise the bugs away. */
 static volatile unsigned int beyond = 43;
 static volatile int sink;
 static void * volatile forgotten;
@@ -39,7 +39,7 @@ static void past_the_heap(void)
 	kfree(heap);
 }
 
-/* Where KASAN does not look, SLUB does. */
+/* Not instrumented by KASAN, so that SLUB's redzone reports it. */
 static __no_sanitize_address noinline void spoil(char *heap)
 {
 	*(volatile char *)(heap + 64) = 1;
@@ -65,7 +65,7 @@ static void too_far_a_shift(void)
 	sink = 1 << beyond;
 }
 
-/* No deadlock, but with a second thread it could be one. */
+/* A potential deadlock: it takes a second thread to happen. */
 static void locks_in_both_orders(void)
 {
 	mutex_lock(&first);
@@ -103,28 +103,28 @@ static void forget_the_heap(void)
 {
 	int i;
 
-	/* More than one: a stale copy of a pointer may lie on some stack. */
+	/* Several, as a stale copy of a pointer on a stack hides a leak. */
 	for (i = 0; i < 8; i++)
 		forgotten = kmalloc(1234, GFP_KERNEL);
 	forgotten = NULL;
 }
 
-/* Seconds; each detector is told to wait for less. */
+/* Longer than the configured hung task timeout. */
 static void wait_for_nobody(void)
 {
 	set_current_state(TASK_UNINTERRUPTIBLE);
 	schedule_timeout(8 * HZ);
 }
 
-/* RCU complains after the 3 s that it is told, and 5 more with PROVE_RCU. */
+/* Longer than the RCU stall timeout: 3 s, plus 5 s with PROVE_RCU. */
 static void spin(void)
 {
 	u64 end;
 
-	/* A grace period that began earlier has another limit. */
+	/* An earlier grace period would have another timeout. */
 	synchronize_rcu();
 	rcu_read_lock();
-	/* Somebody has to wait for RCU. */
+	/* A stall is reported only during a grace period. */
 	start_poll_synchronize_rcu();
 	preempt_disable();
 	end = ktime_get_mono_fast_ns() + 20ULL * NSEC_PER_SEC;
@@ -169,5 +169,5 @@ static void __exit seeded_exit(void)
 }
 module_exit(seeded_exit);
 
-MODULE_DESCRIPTION("SeededBugs in C that the kernel is to notice");
+MODULE_DESCRIPTION("Seeded bugs in C for the kernel's checkers");
 MODULE_LICENSE("GPL");

@@ -2,8 +2,8 @@
 
 //! A module and a work item that count together, without a lock.
 //!
-//! Safe code cannot do that, so they share the number behind a promise that is not true. How long they try is up to the
-//! parameter `seconds`: KCSAN looks at a sample of the accesses.
+//! Safe code cannot do that, so the number has a `Sync` implementation that is unsound. KCSAN samples accesses, so the
+//! parameter `seconds` sets how long they count.
 
 use core::cell::UnsafeCell;
 
@@ -18,7 +18,7 @@ module! {
     type: Race,
     name: "seeded_race_rust",
     authors: ["fwctl in Rust developers"],
-    description: "A race in Rust that the kernel is to notice",
+    description: "A seeded race in Rust for KCSAN",
     license: "GPL",
     params: {
         seconds: i64 {
@@ -30,18 +30,18 @@ module! {
 
 struct Shared(UnsafeCell<u64>);
 
-// SAFETY: There is no argument for it: it is the bug.
+// SAFETY: Not satisfied on purpose: sharing the number without a lock is the seeded bug.
 unsafe impl Sync for Shared {}
 
 static SHARED: Shared = Shared(UnsafeCell::new(0));
 
-/// Counts for `duration`, with pauses in which others can run.
+/// Counts for `duration`, with pauses to let other tasks run.
 fn count(duration: Delta) {
     let start = Instant::<Monotonic>::now();
     while start.elapsed() < duration {
         for _ in 0..10_000 {
             let shared = SHARED.0.get();
-            // SAFETY: `shared` is the address of a static. That nobody else counts has no argument.
+            // SAFETY: `shared` is the address of a static. That access is exclusive is not satisfied on purpose: it is the seeded bug.
             unsafe { shared.write(core::hint::black_box(shared.read() + 1)) };
         }
         fsleep(Delta::from_micros(10));
@@ -61,7 +61,7 @@ impl kernel::Module for Race {
         })?;
         count(duration);
         done.wait_for_completion();
-        // SAFETY: The other one is done.
+        // SAFETY: `SHARED` is a static, and the work item has completed, so nothing writes to it.
         pr_info!("they counted to {}\n", unsafe { SHARED.0.get().read() });
         Ok(Race)
     }

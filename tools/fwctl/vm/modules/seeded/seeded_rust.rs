@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! SeededBugs in Rust, one per load: the parameter `bug` says which.
+//! Seeded bugs in Rust, one per load, selected by the parameter `bug`.
 //!
-//! Safe code cannot make the first four, so they go through raw pointers. They are reads: the machine is none the worse
-//! for them.
+//! Safe code cannot have the first four, so they use raw pointers. They only read, so they corrupt nothing.
 
 use core::hint::black_box;
 
@@ -13,7 +12,7 @@ module! {
     type: SeededBugs,
     name: "seeded_rust",
     authors: ["fwctl in Rust developers"],
-    description: "SeededBugs in Rust that the kernel is to notice",
+    description: "Seeded bugs in Rust for the kernel's checkers",
     license: "GPL",
     params: {
         bug: i64 {
@@ -23,7 +22,7 @@ module! {
     },
 }
 
-/// Of no multiple of the eight bytes that KASAN counts in.
+/// Not a multiple of KASAN's granule of eight bytes.
 static GLOBAL: [u8; 43] = [1; 43];
 
 struct SeededBugs;
@@ -32,10 +31,10 @@ struct SeededBugs;
 ///
 /// # Safety
 ///
-/// None can be given: it is the bug.
+/// None can be met: the read out of bounds is the seeded bug.
 #[inline(never)]
 unsafe fn read(start: *const u8, offset: usize) -> u8 {
-    // SAFETY: There is no argument for it.
+    // SAFETY: Not satisfied on purpose: the read out of bounds is the seeded bug.
     unsafe { start.add(black_box(offset)).read_volatile() }
 }
 
@@ -44,23 +43,23 @@ impl kernel::Module for SeededBugs {
         let byte = match module_parameters::bug.value() {
             1 => {
                 let heap = KVec::from_elem(1u8, 43, GFP_KERNEL)?;
-                // SAFETY: It is a bug.
+                // SAFETY: Not satisfied on purpose: this is the seeded bug.
                 unsafe { read(heap.as_ptr(), 43) }
             }
             2 => {
                 let heap = KVec::from_elem(1u8, 43, GFP_KERNEL)?;
-                let gone = heap.as_ptr();
+                let freed = heap.as_ptr();
                 drop(heap);
-                // SAFETY: It is a bug.
-                unsafe { read(gone, 1) }
+                // SAFETY: Not satisfied on purpose: this is the seeded bug.
+                unsafe { read(freed, 1) }
             }
             3 => {
                 let pages = VVec::from_elem(1u8, 4000, GFP_KERNEL)?;
-                // SAFETY: It is a bug.
+                // SAFETY: Not satisfied on purpose: this is the seeded bug.
                 unsafe { read(pages.as_ptr(), 4000) }
             }
             4 => {
-                // SAFETY: It is a bug.
+                // SAFETY: Not satisfied on purpose: this is the seeded bug.
                 unsafe { read(GLOBAL.as_ptr(), 43) }
             }
             5 => black_box(255u8) + black_box(1),

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where the build put what a machine needs, and what to do when it is not there.
+//! Paths of the built files, and advice if one is missing.
 //!
 //! ```text
-//! OUT/kernel/FLAVOUR/bzImage                                 FLAVOUR stock: Debian's own
-//! OUT/seeded/FLAVOUR/NAME.ko                              modules with mistakes, for kernels that check
-//! OUT/kernel/stock/{firmware,variables}.fd                   UEFI with Secure Boot, and its keys
+//! OUT/kernel/FLAVOUR/bzImage                                 FLAVOUR stock: Debian's kernel
+//! OUT/seeded/FLAVOUR/NAME.ko                                 modules with seeded bugs
+//! OUT/kernel/stock/{firmware,variables}.fd                   UEFI firmware with Secure Boot, and its keys
 //! OUT/kernel/FLAVOUR/modules/lib/modules/RELEASE/            what `make modules_install` wrote
 //! OUT/kernel/test/modules-cxl-test/lib/modules/RELEASE/      the same with tools/testing/cxl in updates/
 //! OUT/kernel/test/modules-mainline/lib/modules/RELEASE/      the same with mainline's mlx5_fwctl in updates/
-//! OUT/kernel/FLAVOUR/modules-mainline-core/lib/modules/...   the same with mainline's core in C, and nothing of ours
+//! OUT/kernel/FLAVOUR/modules-mainline-core/lib/modules/...   the same with mainline's core in C instead of ours
 //! OUT/bin/fwctl                                              the CLI, static
 //! OUT/bin/fwctl-ioctl-fuzz                                   the fuzzer of the ioctls, static
 //! OUT/bin/fwctl-emu                                          the emulated devices
 //! OUT/selftests/...                                          the kselftest programs
-//! OUT/vendor/...                                             the vendors' tools, as they lie in the guest
+//! OUT/vendor/...                                             the vendors' tools, with the guest's paths
 //! ```
 
 use crate::cli::TEST_KERNEL;
@@ -23,14 +23,14 @@ use crate::machine::Machine;
 use anyhow::{bail, ensure, Context, Result};
 use std::path::{Path, PathBuf};
 
-/// The folder with everything that was built.
+/// The directory with the built files.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
     root: PathBuf,
     kernel: String,
 }
 
-/// Something that a test cannot do without.
+/// A built file without which a test cannot run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// A program of the selftests.
@@ -63,7 +63,7 @@ impl Artifacts {
         flavour(machine, &self.kernel)
     }
 
-    /// Why the machine has no part in tests of the kernel that was asked for.
+    /// Returns why the requested kernel is not tested on this machine, if so.
     pub fn is_left_out(&self, machine: &Machine) -> Option<String> {
         is_left_out(machine, &self.kernel)
     }
@@ -103,8 +103,8 @@ impl Artifacts {
         self.root.join("vendor")
     }
 
-    /// Why the machine, its devices or its tools are not to be had, which is nobody's fault: they
-    /// come from elsewhere, and that may be out of reach.
+    /// Returns why the machine, its devices or its tools are unavailable, if so.  They are fetched
+    /// from the network, so their tests are skipped rather than failed.
     pub fn unavailable(&self, machine: &Machine) -> Option<String> {
         if machine.flavour == "stock" && self.kernel(machine).is_err() {
             return Some("Debian's kernel could not be had when it was to be unpacked".into());

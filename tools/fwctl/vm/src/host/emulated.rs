@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Devices that `fwctl-emu` plays: one process each, which QEMU talks to over vfio-user.
+//! Devices of `fwctl-emu`: one process each, to which QEMU connects over vfio-user.
 //!
-//! A process starts before QEMU does and ends with QEMU's connection, saying what its driver left
-//! behind.  QEMU does not survive a process that ends first, so at the end QEMU goes first.
+//! A process starts before QEMU and ends with QEMU's connection, reporting the resources that the
+//! driver left.  QEMU does not survive the end of a process, so QEMU is ended first.
 
 use crate::machine::Emulated;
 use crate::pace::{Clock, Deadline};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is in the guest: this program as init, busybox, modules, the programs under test.
+//! The guest's root file system: this program as init, busybox, modules, programs under test.
 
 use crate::guest;
 use crate::host::artifacts::Artifacts;
@@ -139,7 +139,7 @@ impl<W: Write> Image<W> {
         Ok(())
     }
 
-    /// What lies below `dir`, at the same place, but for what is there already.
+    /// Adds the files below `dir` at the same paths, unless the image has them already.
     fn tree(&mut self, dir: &Path) -> Result<()> {
         for path in files_below(dir)? {
             let name = path.strip_prefix(dir)?.to_string_lossy().into_owned();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A booted machine that runs one step after the other and keeps their kernel messages apart.
+//! A booted machine that runs steps one at a time and separates their kernel messages.
 
 use crate::host::qemu::Sockets;
 use crate::host::vm::{Channel, Input, Vm};

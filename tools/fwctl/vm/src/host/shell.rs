@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The interactive shell: our terminal becomes the guest's virtio console.
+//! The interactive shell: connects our terminal to the guest's virtio console.
 
 use crate::host::session::{News, Session};
 use crate::protocol::{Event, Message, Request, Size};

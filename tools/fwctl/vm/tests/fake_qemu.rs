@@ -53,7 +53,7 @@ fn fake_qemu() {
         };
         let (seq, name) = (field("seq"), field("name"));
         writeln!(console, "<13>[    1.0] fwctl-vm: begin {seq} {name}\r").unwrap();
-        let is_first = name == "cdoor/bnxt";
+        let is_first = name == "c-api/bnxt";
         if mode == "interrupt" {
             fs::write(
                 std::env::var("FAKE_READY").unwrap(),
@@ -219,7 +219,7 @@ impl World {
             file,
             "--time-factor",
             factor,
-            "cdoor/*",
+            "c-api/*",
         ]);
         (
             status,
@@ -244,8 +244,8 @@ fn clean_exit() {
     assert_eq!(status, 0, "{text}");
     assert!(text.ends_with("3 passed, 0 failed, 0 skipped\n"), "{text}");
     assert_eq!(outcomes(&results), ["pass"; 3]);
-    let log = fs::read_to_string(world.path("out/logs/cdoor.pds.log")).unwrap();
-    assert!(log.contains("hello from cdoor/pds"), "{log}");
+    let log = fs::read_to_string(world.path("out/logs/c-api.pds.log")).unwrap();
+    assert!(log.contains("hello from c-api/pds"), "{log}");
 }
 
 #[test]
@@ -257,8 +257,8 @@ fn a_hang_fails_one_test_and_the_rest_get_a_fresh_machine() {
     assert!(started.elapsed() < Duration::from_secs(60));
     assert_eq!(outcomes(&results), ["fail", "pass", "pass"], "{text}");
     assert!(text.contains("the VM hung"), "{text}");
-    assert!(world.path("out/logs/cdoor.bnxt.console").is_file());
-    assert!(world.path("out/logs/cdoor.pds.console").is_file());
+    assert!(world.path("out/logs/c-api.bnxt.console").is_file());
+    assert!(world.path("out/logs/c-api.pds.console").is_file());
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_death_fails_one_test_and_quotes_the_kernel() {
         text.contains("the VM died; kernel log, BUG: BUG: kernel NULL pointer"),
         "{text}"
     );
-    let console = fs::read_to_string(world.path("out/logs/cdoor.bnxt.console")).unwrap();
+    let console = fs::read_to_string(world.path("out/logs/c-api.bnxt.console")).unwrap();
     assert!(console.ends_with("<4>[    1"), "{console}");
 }
 
@@ -338,7 +338,7 @@ fn setup_errors_say_what_to_do() {
 #[test]
 fn a_dry_run_starts_nothing() {
     let world = World::new("clean");
-    let (status, text) = world.run(&["test", "--dry-run", "cdoor"]);
+    let (status, text) = world.run(&["test", "--dry-run", "c-api"]);
     assert_eq!(status, 0, "{text}");
     assert!(text.contains("-no-reboot"), "{text}");
     assert!(!world.path("out/logs").exists());
@@ -348,7 +348,7 @@ fn a_dry_run_starts_nothing() {
 fn ctrl_c_leaves_nothing_behind() {
     let world = World::new("interrupt");
     let mut child = world
-        .command(&["test", "cdoor/bnxt"])
+        .command(&["test", "c-api/bnxt"])
         .stdout(Stdio::null())
         .spawn()
         .unwrap();

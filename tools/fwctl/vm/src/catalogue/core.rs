@@ -77,24 +77,24 @@ pub(super) const TESTS: &[Test] = &[
         ..BASE
     },
     Test {
-        name: "cdoor/bnxt",
+        name: "c-api/bnxt",
         about: "mainline's C driver for Broadcom loads on our core",
-        script: &["cdoor.sh", "bnxt_fwctl"],
+        script: &["c-driver.sh", "bnxt_fwctl"],
         needs: &[Module("fwctl"), Module("bnxt_fwctl")],
         ..BASE
     },
     Test {
-        name: "cdoor/pds",
+        name: "c-api/pds",
         about: "mainline's C driver for AMD Pensando loads on our core",
-        script: &["cdoor.sh", "pds_fwctl"],
+        script: &["c-driver.sh", "pds_fwctl"],
         needs: &[Module("fwctl"), Module("pds_fwctl")],
         ..BASE
     },
     Test {
-        name: "cdoor/mlx5",
+        name: "c-api/mlx5",
         about: "mainline's C driver for NVIDIA ConnectX loads on our core",
         machine: &machine::MAINLINE,
-        script: &["cdoor.sh", "mlx5_fwctl"],
+        script: &["c-driver.sh", "mlx5_fwctl"],
         needs: &[Module("fwctl"), Module("mlx5_fwctl")],
         ..BASE
     },

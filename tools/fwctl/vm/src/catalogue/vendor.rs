@@ -42,7 +42,7 @@ macro_rules! with_vendor_tools {
 /// The vendors' tools.
 #[rustfmt::skip]
 pub(super) const TESTS: &[[Test; 3]] = &[
-    with_vendor_tools!("doors", "access that bypasses the kernel's drivers works, or is denied", ["vendor-doors.sh", "open", "closed"], [Module("mlx5_core"), Module("mlx5_fwctl"), Module("fwctl_loopback")]),
+    with_vendor_tools!("bypass", "access that bypasses the kernel's drivers works, or is denied", ["vendor-bypass.sh", "open", "closed"], [Module("mlx5_core"), Module("mlx5_fwctl"), Module("fwctl_loopback")]),
     with_vendor_tools!("mstflint", "mstflint's query is complete and correct", ["vendor-mstflint.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
     with_vendor_tools!("mstfwctrl", "mstfwctrl names the device, its parent and its uid", ["vendor-mstfwctrl.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),
     with_vendor_tools!("mstreg", "mstreg lists, reads and writes registers", ["vendor-mstreg.sh"], [Module("mlx5_core"), Module("mlx5_fwctl")]),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# cdoor.sh MODULE: loads a C driver of mainline on our core and unloads it; the core must be in use meanwhile
+# c-driver.sh MODULE: loads a C driver of mainline on our core and unloads it; the core must be in use meanwhile
 . /usr/lib/fwctl-vm/lib.sh
 
 module=$1

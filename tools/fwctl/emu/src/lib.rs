@@ -12,7 +12,7 @@
 //! - `fuzz`: input for the hostile guests of the devices;
 //! - [`control`]: the socket on which a test reads counters and injects faults.
 //!
-//! Devices: [`mlx5`], a ConnectX; [`cxl`], a CXL type 3 memory device.
+//! Devices: [`mlx5`], a ConnectX; [`cxl`], a CXL type 3 memory device; [`pds`], an AMD Pensando card.
 //!
 //! Nothing that a guest writes is trusted: each length, address and index is compared with a named
 //! maximum before it is used, and no input ends the process.
@@ -26,6 +26,7 @@ mod fuzz;
 pub mod irq;
 pub mod mlx5;
 pub mod pci;
+pub mod pds;
 pub mod server;
 
 /// Logs to stderr. Ignores errors: stderr may be closed, which is no reason to panic.

@@ -5,7 +5,7 @@
 use clap::{Args, Parser, Subcommand};
 use fwctl_emu::device::Device;
 use fwctl_emu::fault::{number, BadFault, Fault};
-use fwctl_emu::{cxl, mlx5, server};
+use fwctl_emu::{cxl, mlx5, pds, server};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,6 +27,8 @@ enum Which {
     Connectx(Connectx),
     /// A CXL type 3 memory device with Features, for cxl_pci.
     Cxl(Cxl),
+    /// An AMD Pensando card, for pds_core.
+    Pds(Pds),
 }
 
 #[derive(Args)]
@@ -102,6 +104,42 @@ struct Cxl {
     part_timeout: u32,
 }
 
+#[derive(Args)]
+struct Pds {
+    #[command(flatten)]
+    common: Common,
+    /// What goes wrong, for example `op=0x147,reg=0x10,nth=2,late=500`; can be repeated.
+    #[arg(long, value_name = "SPEC", value_parser = |spec: &str| pds::FAULTS.parse(spec),
+          long_help = format!("What goes wrong; can be repeated.\n{}", pds::FAULTS.help))]
+    fault: Vec<Fault>,
+    /// Distinguishes several devices: part of the serial number.
+    #[arg(long, value_name = "N", value_parser = number::<u16>, default_value = "0")]
+    serial: u16,
+    /// Interrupts, from 1 to 512.
+    #[arg(long, value_name = "N", value_parser = interrupts, default_value = "4")]
+    interrupts: u16,
+    /// Newest version of IDENTIFY that the firmware accepts: 1 or 2.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2), default_value = "2")]
+    identity_version: u8,
+    /// Pieces of host memory that the firmware asks for.
+    #[arg(long, value_name = "N", value_parser = number::<u16>, default_value = "2")]
+    host_memory: u16,
+    /// Largest request and response that the firmware claims to take; it takes at most 4194304.
+    #[arg(long, value_name = "BYTES", value_parser = number::<u32>, default_value = "131072")]
+    max_payload: u32,
+    /// The firmware offers no fwctl device.
+    #[arg(long)]
+    no_fwctl: bool,
+}
+
+fn interrupts(text: &str) -> Result<u16, String> {
+    let interrupts = number::<u16>(text)?;
+    match (1..=pds::registers::MAX_INTERRUPTS).contains(&interrupts) {
+        true => Ok(interrupts),
+        false => Err("not from 1 to 512".into()),
+    }
+}
+
 fn payload_size(text: &str) -> Result<u32, String> {
     let size = number::<u32>(text)?;
     match size.is_power_of_two() && cxl::PAYLOAD_SIZES.contains(&size) {
@@ -145,10 +183,28 @@ impl Cxl {
     }
 }
 
+impl Pds {
+    fn device(self) -> Result<(Common, Box<dyn Device>), BadFault> {
+        let mut device = pds::Pensando::new(pds::Options {
+            serial: self.serial,
+            interrupts: self.interrupts,
+            identity_version: self.identity_version,
+            host_memory: self.host_memory,
+            max_payload: self.max_payload,
+            has_fwctl: !self.no_fwctl,
+            is_verbose: self.common.verbose,
+        });
+        let mut faults = self.fault.into_iter();
+        faults.try_for_each(|fault| device.add_fault(fault))?;
+        Ok((self.common, Box::new(device)))
+    }
+}
+
 fn main() -> ExitCode {
     let made = match Cli::parse().device {
         Which::Connectx(connectx) => connectx.device(),
         Which::Cxl(cxl) => cxl.device(),
+        Which::Pds(pds) => pds.device(),
     };
     let ran = made.map_err(Into::into).and_then(|(common, device)| {
         server::run(device, &common.socket, common.control.as_deref())

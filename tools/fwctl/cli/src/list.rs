@@ -14,14 +14,16 @@ use std::time::Duration;
 
 /// List every fwctl device: type, parent, driver, and who may open it
 ///
-/// Reads sysfs only: no device is opened, and no firmware receives a command. TYPE is the device type that the kernel states, or what
-/// the driver of the parent implies.
+/// Reads sysfs only: no device is opened, and no firmware receives a command. TYPE is the device
+/// type that the kernel states, or what the driver of the parent implies.
 ///
-/// With --probe, each device is opened and asked for its type, all of them at the same time, and a device that does not answer within
+/// With --probe, each device is opened and asked for its type, all of them at the same time, and a
+/// device that does not answer within
 /// --timeout gets a row that says so. Opening a ConnectX sends its firmware a command.
 ///
-/// OPEN TO is who may open the node. It should be root alone: scope debug-write needs no capability, so anyone who can open a node can
-/// write to the firmware and taint the kernel. A warning names the nodes that others may open.
+/// OPEN TO is who may open the node. It should be root alone: scope debug-write needs no
+/// capability, so anyone who can open a node can write to the firmware and taint the kernel. A
+/// warning names the nodes that others may open.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl list\n  fwctl list --probe\n  fwctl list -o json | jq -r '.devices[] | select(.type == \"cxl\").name'"
@@ -266,7 +268,8 @@ fn is_open_to_others(access: &Access) -> bool {
         || access.mode & 0o006 != 0
 }
 
-/// Describes who may open a node. Permission to read or to write is enough: no fwctl call needs more.
+/// Describes who may open a node. Permission to read or to write is enough: no fwctl call needs
+/// more.
 fn open_to(access: &Access) -> String {
     let who = if access.mode & 0o006 != 0 {
         "everyone".to_owned()

@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
-/// Version of the JSON: raised when a key changes its meaning or goes away. New keys do not raise it.
+/// Version of the JSON: raised when a key changes its meaning or goes away. New keys do not raise
+/// it.
 pub const FORMAT: u32 = 1;
 
 /// How a report is printed.
@@ -176,7 +177,8 @@ fn render(blocks: &[Block], width: Option<u16>, is_coloured: bool) -> String {
     text
 }
 
-/// A label with its colon, and a value that is broken over lines between words if a terminal is too narrow for it.
+/// A label with its colon, and a value that is broken over lines between words if a terminal is too
+/// narrow for it.
 fn field(label: &str, label_width: usize, value: &str, width: Option<u16>) -> String {
     let indent = label_width + 2;
     let rest = width.map_or(usize::MAX, |width| {
@@ -197,7 +199,8 @@ fn field(label: &str, label_width: usize, value: &str, width: Option<u16>) -> St
     text + line.trim_end() + "\n"
 }
 
-/// Rows under headings; or, if a terminal is too narrow for that without breaking words, the fields of each row one below the other.
+/// Rows under headings; or, if a terminal is too narrow for that without breaking words, the fields
+/// of each row one below the other.
 fn table(head: &[&str], rows: &[Vec<String>], width: Option<u16>, is_coloured: bool) -> String {
     if width.is_some_and(|width| least_width(head, rows) > usize::from(width)) {
         return records(head, rows, width);
@@ -214,7 +217,8 @@ fn table(head: &[&str], rows: &[Vec<String>], width: Option<u16>, is_coloured: b
     for row in rows {
         table.add_row(row.iter().map(|cell| printable(cell)));
     }
-    // Only the last column is broken over lines: names and numbers of the others are there to be copied.
+    // Only the last column is broken over lines: names and numbers of the others are there to be
+    // copied.
     let last = head.len().saturating_sub(1);
     for (number, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if number < last { 2 } else { 0 }));
@@ -229,8 +233,8 @@ fn table(head: &[&str], rows: &[Vec<String>], width: Option<u16>, is_coloured: b
     }
 }
 
-/// The width that a table needs at least: all columns but the last one are as wide as their longest cell, and that one as its longest
-/// word.
+/// The width that a table needs at least: all columns but the last one are as wide as their longest
+/// cell, and that one as its longest word.
 fn least_width(head: &[&str], rows: &[Vec<String>]) -> usize {
     let last = head.len().saturating_sub(1);
     let cells = |column: usize| {

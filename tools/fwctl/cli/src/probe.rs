@@ -2,9 +2,11 @@
 
 //! Asks devices for their type, all at the same time and with a time limit.
 //!
-//! Each is asked by a separate process, which runs `fwctl info`. A driver may wait for silent firmware in a sleep that no signal ends,
-//! and a process with a thread in such a sleep cannot exit; a child in it can be left behind.
+//! Each is asked by a separate process, which runs `fwctl info`. A driver may wait for silent
+//! firmware in a sleep that no signal ends, and a process with a thread in such a sleep cannot
+//! exit; a child in it can be left behind.
 
+use crate::progress::counted;
 use fwctl::sysfs::Entry;
 use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
@@ -32,15 +34,17 @@ type Output = io::Result<(String, String)>;
 
 /// Asks each device; the answers are in the order of the entries.
 pub fn probe(entries: &[Entry], limit: Duration) -> Vec<Answer> {
-    let children: Vec<_> = entries.iter().map(|entry| start(entry)).collect();
+    let children: Vec<_> = entries.iter().map(start).collect();
     let end = Instant::now() + limit;
-    children
-        .into_iter()
-        .map(|child| match child {
+    let mut answers = Vec::new();
+    for child in children {
+        answers.push(match child {
             Ok((mut child, output)) => finish(&mut child, &output, end),
             Err(error) => failed(&format!("cannot start a process: {error}")),
-        })
-        .collect()
+        });
+        counted("devices", answers.len(), entries.len());
+    }
+    answers
 }
 
 fn start(entry: &Entry) -> io::Result<(Child, Receiver<Output>)> {
@@ -54,7 +58,8 @@ fn start(entry: &Entry) -> io::Result<(Child, Receiver<Output>)> {
         .spawn()?;
     let (sender, receiver) = mpsc::channel();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    // One after the other is enough: the child writes less to stderr than a pipe holds before it closes stdout.
+    // One after the other is enough: the child writes less to stderr than a pipe holds before it
+    // closes stdout.
     thread::Builder::new().spawn(move || {
         let _ = sender.send(text(stdout).and_then(|out| Ok((out, text(stderr)?))));
     })?;

@@ -12,15 +12,18 @@ use serde::Serialize;
 
 /// Send bytes to the firmware and print its reply
 ///
-/// The bytes are in the format of the device's type, as the kernel's headers in include/uapi/fwctl describe it. A scope must be
-/// named: debug-write and debug-write-full taint the kernel until the next boot, and debug-write-full needs CAP_SYS_RAWIO.
+/// The bytes are in the format of the device's type, as the kernel's headers in include/uapi/fwctl
+/// describe it. A scope must be named: debug-write and debug-write-full taint the kernel until the
+/// next boot, and debug-write-full needs CAP_SYS_RAWIO.
 ///
-/// If the reply is longer than --out-len, a request that is known to change nothing is sent again with a buffer for all of it: query
-/// commands of a ConnectX, Get Supported Features and Get Feature of a CXL memory device. Any other request is sent once, unless
-/// --repeat agrees to a second time; a message on stderr says that the reply was cut. No scope makes a request safe to repeat.
+/// If the reply is longer than --out-len, a request that is known to change nothing is sent again
+/// with a buffer for all of it: query commands of a ConnectX, Get Supported Features and Get
+/// Feature of a CXL memory device. Any other request is sent once, unless --repeat agrees to a
+/// second time; a message on stderr says that the reply was cut. No scope makes a request safe to
+/// repeat.
 ///
-/// A reply in which the firmware refuses is printed as well, and the exit status is 3. The file of --out is replaced as a whole, and
-/// only if the firmware accepted the request.
+/// A reply in which the firmware refuses is printed as well, and the exit status is 3. The file of
+/// --out is replaced as a whole, and only if the firmware accepted the request.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example: fwctl rpc fwctl0 --scope configuration -i request.bin --out - | xxd"

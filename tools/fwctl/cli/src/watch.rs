@@ -18,8 +18,9 @@ use std::time::Duration;
 
 /// Print every request to any firmware when it completes
 ///
-/// Needs tracefs and root. IN and OUT are the lengths of request and reply in bytes. TIME is in seconds since boot, as in the kernel's
-/// log. End it with ctrl-c. JSON output has one object on each line.
+/// Needs tracefs and root. IN and OUT are the lengths of request and reply in bytes. TIME is in
+/// seconds since boot, as in the kernel's log. End it with ctrl-c. JSON output has one object on
+/// each line.
 #[derive(clap::Args, Debug)]
 #[command(
     visible_alias = "trace",
@@ -29,7 +30,8 @@ pub struct WatchArgs {
     /// Exit after this many requests
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
-    /// Read a saved trace, such as a copy of /sys/kernel/tracing/trace, - for stdin, instead of the live one
+    /// Read a saved trace, such as a copy of /sys/kernel/tracing/trace, - for stdin, instead of the
+    /// live one
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     from: Option<String>,
     /// Print only requests to this device. A removed device can be given by its name
@@ -64,7 +66,8 @@ struct Printer {
     names: Option<Names>,
 }
 
-/// Looks up process names for `<...>`: the kernel records a name only when the process is next scheduled.
+/// Looks up process names for `<...>`: the kernel records a name only when the process is next
+/// scheduled.
 struct Names(Root);
 
 impl Names {
@@ -113,7 +116,8 @@ pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
             }
         }
         if lines.is_empty() {
-            // Writing would fail if the reader closed stdout, but there may never be anything to write.
+            // Writing would fail if the reader closed stdout, but there may never be anything to
+            // write.
             if output::is_reader_gone() {
                 return Err(Failure::ReaderGone);
             }
@@ -123,7 +127,8 @@ pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the name that events have for the device. A saved trace may be from another machine, so the device may be unknown here.
+/// Returns the name that events have for the device. A saved trace may be from another machine, so
+/// the device may be unknown here.
 fn name_of(world: &World, device: String) -> String {
     world
         .root

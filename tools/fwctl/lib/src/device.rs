@@ -14,9 +14,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-/// One open fwctl device. Clones share the open file, and with it the firmware context that some drivers make for it.
+/// One open fwctl device. Clones share the open file, and with it the firmware context that some
+/// drivers make for it.
 ///
-/// Calls may come from several threads at once; drivers decide whether the firmware works on more than one.
+/// Calls may come from several threads at once; drivers decide whether the firmware works on more
+/// than one.
 #[derive(Clone)]
 pub struct Device {
     inner: Arc<Inner>,
@@ -68,7 +70,8 @@ pub struct Exchange<'a> {
     pub outcome: std::result::Result<(&'a [u8], usize), &'a io::Error>,
 }
 
-/// Observes the requests of a device, for [`Device::observed`]. Any function of an [`Exchange`] is an observer.
+/// Observes the requests of a device, for [`Device::observed`]. Any function of an [`Exchange`] is
+/// an observer.
 pub trait Observer: Send + Sync {
     /// A request is about to be sent. The call blocks until the firmware has answered.
     fn sent(&self) {}
@@ -115,14 +118,17 @@ impl Transport for Observed {
 const MAX_INFO_LEN: usize = 4096;
 
 impl Device {
-    /// Opens a node such as `/dev/fwctl/fwctl0`, or a link to one. The device is looked up in sysfs by the node's number before the
-    /// node is opened, so nothing but a fwctl device is opened, and the name of the device is the kernel's.
+    /// Opens a node such as `/dev/fwctl/fwctl0`, or a link to one. The device is looked up in sysfs
+    /// by the node's number before the node is opened, so nothing but a fwctl device is opened, and
+    /// the name of the device is the kernel's.
     ///
-    /// The node is opened for reading only: no fwctl call asks for more, and it works on a read-only node.
+    /// The node is opened for reading only: no fwctl call asks for more, and it works on a
+    /// read-only node.
     ///
     /// # Errors
     ///
-    /// [`Error::NotADevice`] or [`Error::Absent`] before it is opened; [`Error::Call`] with the errno of opening it.
+    /// [`Error::NotADevice`] or [`Error::Absent`] before it is opened; [`Error::Call`] with the
+    /// errno of opening it.
     pub fn open(node: &Path) -> Result<Device> {
         Root::default().resolve_path(node)?.open()
     }
@@ -178,7 +184,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`Error::Call`] if FWCTL_INFO fails: `ENODEV` if the device was removed, `ENOTTY` if the node is not fwctl's.
+    /// [`Error::Call`] if FWCTL_INFO fails: `ENODEV` if the device was removed, `ENOTTY` if the
+    /// node is not fwctl's.
     pub fn device_type(&self) -> Result<DeviceType> {
         if let Some(known) = self.inner.device_type.get() {
             return Ok(*known);
@@ -229,14 +236,17 @@ impl Device {
         })
     }
 
-    /// FWCTL_RPC: sends `request`, with a buffer of `reply_len` bytes for the reply. Both are at most [`MAX_RPC_LEN`].
+    /// FWCTL_RPC: sends `request`, with a buffer of `reply_len` bytes for the reply. Both are at
+    /// most [`MAX_RPC_LEN`].
     ///
-    /// The firmware's own refusal is a reply like any other: see [`FirmwareStatus`](crate::FirmwareStatus).
-    /// Scopes [`Scope::DebugWrite`] and [`Scope::DebugWriteFull`] taint the kernel even when the request then fails.
+    /// The firmware's own refusal is a reply like any other: see
+    /// [`FirmwareStatus`](crate::FirmwareStatus). Scopes [`Scope::DebugWrite`] and
+    /// [`Scope::DebugWriteFull`] taint the kernel even when the request then fails.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLong`] and [`Error::CarriesAddresses`] before anything is sent; [`Error::Call`] if the kernel does not deliver the request.
+    /// [`Error::TooLong`] and [`Error::CarriesAddresses`] before anything is sent; [`Error::Call`]
+    /// if the kernel does not deliver the request.
     pub fn rpc(&self, scope: Scope, request: &[u8], reply_len: usize) -> Result<Reply> {
         for (what, len) in [("request", request.len()), ("reply buffer", reply_len)] {
             if len > MAX_RPC_LEN as usize {
@@ -280,8 +290,9 @@ impl Device {
         })
     }
 
-    /// Like [`Device::rpc`], but sends the request a second time if the reply is longer than `reply_len`, provided that the request
-    /// [only reads](Device::only_reads) and that the reply claims no more than [`MAX_RPC_LEN`]. The result may still be truncated.
+    /// Like [`Device::rpc`], but sends the request a second time if the reply is longer than
+    /// `reply_len`, provided that the request [only reads](Device::only_reads) and that the reply
+    /// claims no more than [`MAX_RPC_LEN`]. The result may still be truncated.
     ///
     /// # Errors
     ///
@@ -297,11 +308,13 @@ impl Device {
         Ok(reply)
     }
 
-    /// Returns whether a request is known to change nothing, so it can be repeated. That follows from its command, and never from
-    /// the scope it is sent in: every scope admits commands that change something.
+    /// Returns whether a request is known to change nothing, so it can be repeated. That follows
+    /// from its command, and never from the scope it is sent in: every scope admits commands that
+    /// change something.
     ///
-    /// The known requests are the query commands of a ConnectX ([`check_query`](crate::mlx5::check_query)), and Get Supported
-    /// Features and Get Feature of a CXL memory device.
+    /// The known requests are the query commands of a ConnectX
+    /// ([`check_query`](crate::mlx5::check_query)), and Get Supported Features and Get Feature of a
+    /// CXL memory device.
     ///
     /// # Errors
     ///
@@ -353,8 +366,8 @@ fn is_cxl_read(request: &[u8]) -> bool {
         .is_some_and(|&opcode| matches!(u32::from_le_bytes(opcode), 0x500 | 0x501))
 }
 
-/// Returns whether the request contains addresses at which the driver would read or write memory of this process. Plain bytes do not
-/// own such memory, so sending them would not be safe.
+/// Returns whether the request contains addresses at which the driver would read or write memory of
+/// this process. Plain bytes do not own such memory, so sending them would not be safe.
 fn carries_addresses(device_type: DeviceType, request: &[u8]) -> bool {
     match device_type {
         // struct fwctl_rpc_pds is made of addresses.

@@ -220,11 +220,13 @@ impl Root {
     /// - a devlink handle, such as `pci/0000:01:00.0`;
     /// - the path of a node or of a link to one, or of the device's directory in sysfs.
     ///
-    /// The node at a path is looked up by its device number: its name says nothing, as containers rename nodes.
+    /// The node at a path is looked up by its device number: its name says nothing, as containers
+    /// rename nodes.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], [`Error::Ambiguous`], [`Error::NotADevice`], or as for [`Root::devices`].
+    /// [`Error::NotFound`], [`Error::Ambiguous`], [`Error::NotADevice`], or as for
+    /// [`Root::devices`].
     pub fn resolve(&self, name: &str) -> Result<Entry> {
         let host = self.host_of(name);
         if name.contains('/') && host.is_none() {
@@ -358,7 +360,8 @@ impl Root {
         }
     }
 
-    /// Path of the node of a device: where the kernel names it, or else any node in the class's directory that has its number.
+    /// Path of the node of a device: where the kernel names it, or else any node in the class's
+    /// directory that has its number.
     fn node(&self, name: &str, number: Option<(u32, u32)>) -> PathBuf {
         let usual = self.usual_node(name);
         let has_number = |path: &Path| {
@@ -403,7 +406,8 @@ impl Root {
             serial: read(&path.join("serial")),
             firmware_version: read(&path.join("firmware_version")),
         });
-        // A memdev's own driver is the one that uses the memory; the mailbox belongs to the PCI function's.
+        // A memdev's own driver is the one that uses the memory; the mailbox belongs to the PCI
+        // function's.
         let driver_of = if memdev.is_some() {
             pci_path
         } else {
@@ -491,8 +495,9 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherDevice`] if the node has another device number, which is checked before it is opened; [`Error::Call`] with
-    /// the errno of opening the node, or with what is wrong with the recording.
+    /// [`Error::OtherDevice`] if the node has another device number, which is checked before it is
+    /// opened; [`Error::Call`] with the errno of opening the node, or with what is wrong with the
+    /// recording.
     pub fn open(&self) -> Result<Device> {
         if !self.is_copy {
             return Device::open_node(&self.node, &self.name, self.number);
@@ -521,8 +526,9 @@ impl Entry {
         Ok(Device::with_transport(self.name.clone(), replay))
     }
 
-    /// Type of the device as sysfs tells it: by its attribute `type`, or else by the driver of the parent. To ask the device itself,
-    /// see [`Device::device_type`], for which it has to be opened.
+    /// Type of the device as sysfs tells it: by its attribute `type`, or else by the driver of the
+    /// parent. To ask the device itself, see [`Device::device_type`], for which it has to be
+    /// opened.
     pub fn likely_type(&self) -> Option<DeviceType> {
         if self.device_type.is_some() {
             return self.device_type;

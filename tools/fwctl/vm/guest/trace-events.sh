@@ -11,7 +11,7 @@ device=$(first_device) || fail "$device"
 printf 'hello, firmware' >/tmp/request
 # shellcheck disable=SC2317 # called by name
 rpc() {
-	fwctl rpc "$device" --scope configuration -i /tmp/request -o /tmp/reply || fail "fwctl rpc failed"
+	fwctl rpc "$device" --scope configuration -i /tmp/request --out /tmp/reply || fail "fwctl rpc failed"
 	cmp /tmp/request /tmp/reply || fail "the loopback's echo differs"
 }
 

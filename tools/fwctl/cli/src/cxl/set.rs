@@ -14,11 +14,12 @@ use serde::Serialize;
 
 /// Change the value of a feature, and read it back
 ///
-/// The scope that a change needs follows from the effects that the device announces. Both possible scopes taint the kernel, so there is
-/// no default: without --scope nothing is written, and the command prints the scope and the effects.
+/// The scope that a change needs follows from the effects that the device announces. Both possible
+/// scopes taint the kernel, so there is no default: without --scope nothing is written, and the
+/// command prints the scope and the effects.
 ///
-/// A change is refused before anything is sent if the feature is reserved for the kernel or not changeable, or if the kernel does not
-/// accept its effects.
+/// A change is refused before anything is sent if the feature is reserved for the kernel or not
+/// changeable, or if the kernel does not accept its effects.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example: fwctl cxl set mem0 ffffffff-ffff-ffff-ffff-ffffffffffff -i value.bin --scope debug-write-full"
@@ -149,7 +150,8 @@ fn agreed(
     }
 }
 
-/// Reads the present value where the change was made. That this fails does not mean that the change failed.
+/// Reads the present value where the change was made. That this fails does not mean that the change
+/// failed.
 fn read_back(cxl: &CxlDevice, feature: &Feature, offset: u16, size: usize) -> Option<Vec<u8>> {
     current(cxl, feature, offset, size)
         .map_err(|error| say(&format!("written, but cannot be read back: {error}")))

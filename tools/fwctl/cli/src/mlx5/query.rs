@@ -12,11 +12,13 @@ use serde::Serialize;
 
 /// Send a query command and print its reply
 ///
-/// Takes query commands only, by name or number: those that the kernel's headers describe and that change nothing. A request that
-/// would clear the counters it reads is refused. Other commands can be sent with fwctl rpc.
+/// Takes query commands only, by name or number: those that the kernel's headers describe and that
+/// change nothing. A request that would clear the counters it reads is refused. Other commands can
+/// be sent with fwctl rpc.
 ///
-/// Fields are decoded where the tool has a layout for the command. For the rest, give the length of the reply with --size; the
-/// request has the fields op_mod, word_8 and word_12, and the reply is shown as bytes. Raw output is the whole reply with its header.
+/// Fields are decoded where the tool has a layout for the command. For the rest, give the length of
+/// the reply with --size; the request has the fields op_mod, word_8 and word_12, and the reply is
+/// shown as bytes. Raw output is the whole reply with its header.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl mlx5 query 0000:07:00.0 vport-counter --arg port_num=1\n  \
@@ -48,7 +50,8 @@ fn names() -> Vec<&'static str> {
         .collect()
 }
 
-/// The command of a name or number, which can be one of which nothing is known but the length of its reply.
+/// The command of a name or number, which can be one of which nothing is known but the length of
+/// its reply.
 fn find(id: &Id, size: Option<u16>) -> Result<Command, Failure> {
     if let Some(command) = commands().iter().find(|command| id.means(&command.input)) {
         return Ok(command.clone());

@@ -15,9 +15,10 @@ use serde::Serialize;
 
 /// Read or change a register
 ///
-/// Registers and fields have their names from the kernel's headers; other registers are read by number, as bytes. With --set, the
-/// register is read, changed, written, and read again. A write must name its scope: Linux 7.3 accepts register writes in every scope,
-/// including configuration, which does not taint the kernel.
+/// Registers and fields have their names from the kernel's headers; other registers are read by
+/// number, as bytes. With --set, the register is read, changed, written, and read again. A write
+/// must name its scope: Linux 7.3 accepts register writes in every scope, including configuration,
+/// which does not taint the kernel.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl mlx5 reg 0000:07:00.0 mtmp --arg sensor_index=1\n  \
@@ -42,7 +43,8 @@ pub struct RegArgs {
     /// Length of the register in bytes, if it has no known layout or a longer one
     #[arg(long, value_name = "N", value_parser = size)]
     size: Option<u16>,
-    /// Write nothing: print the request, and for a write the old and new values. A read is not sent either
+    /// Write nothing: print the request, and for a write the old and new values. A read is not sent
+    /// either
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

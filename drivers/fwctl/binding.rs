@@ -258,8 +258,8 @@ fn me() -> usize {
 /// Returns `false` at once if the current task is already ending it: the data that it drops may own
 /// the registration.
 fn end(device: &Device) -> bool {
-    // SAFETY: `device` is from `BINDINGS` or from the action of devres. `register()` sets the binding
-    // before it adds a device to either.
+    // SAFETY: `device` is from `BINDINGS` or from the action of devres. `register()` sets the
+    // binding before it adds a device to either.
     let binding = unsafe { (*device.binding.get()).assume_init_ref() };
 
     while !binding.has_ended.load(Acquire) {
@@ -290,8 +290,8 @@ unsafe fn finish(device: &Device) {
     let binding = unsafe { (*device.binding.get()).assume_init_ref() };
     let raw = core::ptr::from_ref(device).cast_mut();
 
-    // SAFETY: The caller promises that the device has a binding, is not registered now or later, and
-    // that this runs once.
+    // SAFETY: The caller promises that the device has a binding, is not registered now or later,
+    // and that this runs once.
     unsafe { drop_data(device) };
 
     // SAFETY: The host is valid: `BINDINGS` still has a reference to it.
@@ -385,8 +385,8 @@ impl ModuleCallback for EndOfBinding {
 
 /// Adds a notifier to the bus of `dev`, unless it has one.
 ///
-/// It stays until the core is unloaded. Removing it takes the lock that is held while notifiers run,
-/// and a notifier may end the last registration of a bus.
+/// It stays until the core is unloaded. Removing it takes the lock that is held while notifiers
+/// run, and a notifier may end the last registration of a bus.
 fn watch_bus_of(dev: &device::Device<device::Core<'_>>) -> Result {
     let mut buses = BUSES.lock();
 

@@ -8,8 +8,8 @@
 //! uses only the pointers `fwctl_device::ops` and `fwctl_uctx::fwctl`. All other state of the core
 //! precedes the structures in memory, out of the driver's sight.
 //!
-//! The core does not trust C drivers: what can be validated is validated, and a violation returns an
-//! error instead of exposing kernel memory.
+//! The core does not trust C drivers: what can be validated is validated, and a violation returns
+//! an error instead of exposing kernel memory.
 
 use core::{
     alloc::Layout,
@@ -96,8 +96,8 @@ unsafe fn allocate(
 
     // SAFETY:
     // - The caller promises that `parent` is valid until the device is registered or freed.
-    // - The functions of a C driver are those of `fwctl_device::ops`, which is set below. The caller
-    //   promises that they are valid until the device is unregistered.
+    // - The functions of a C driver are those of `fwctl_device::ops`, which is set below. The
+    //   caller promises that they are valid until the device is unregistered.
     let device = unsafe { Device::new(parent, driver, size) }?;
 
     // SAFETY: The device is valid. It was created just now, so nothing else uses it.
@@ -163,7 +163,8 @@ fn uctx_layout(ops: &bindings::fwctl_ops) -> Result<Layout> {
     // The core itself writes a `struct fwctl_uctx`.
     let size = ops.uctx_size.max(size_of::<bindings::fwctl_uctx>());
 
-    // Align as `kmalloc(size)` does. Drivers rely on it; `kernel::fwctl` rounds its sizes up for it.
+    // Align as `kmalloc(size)` does. Drivers rely on it; `kernel::fwctl` rounds its sizes up for
+    // it.
     Layout::from_size_align(size, kmalloc_align(size)).map_err(|_| EINVAL)
 }
 
@@ -177,8 +178,8 @@ fn uctx_layout(ops: &bindings::fwctl_ops) -> Result<Layout> {
 pub(crate) unsafe fn open(uctx: NonNull<u8>, live: LiveDevice<'_>) -> Result {
     let uctx = uctx.cast::<bindings::fwctl_uctx>().as_ptr();
 
-    // SAFETY: The caller promises that `uctx` is valid for writes of the layout, which has at least a
-    // `struct fwctl_uctx`.
+    // SAFETY: The caller promises that `uctx` is valid for writes of the layout, which has at least
+    // a `struct fwctl_uctx`.
     unsafe { (*uctx).fwctl = live.device().as_raw() };
     match ops(live).open_uctx {
         // SAFETY: The caller promises that `uctx` is zeroed, and has the size that the driver asked
@@ -197,7 +198,8 @@ pub(crate) unsafe fn open(uctx: NonNull<u8>, live: LiveDevice<'_>) -> Result {
 #[inline(always)]
 pub(crate) unsafe fn close(uctx: NonNull<u8>, live: LiveDevice<'_>) {
     if let Some(close_uctx) = ops(live).close_uctx {
-        // SAFETY: The caller promises that `uctx` is open, and that no other call in it is in flight.
+        // SAFETY: The caller promises that `uctx` is open, and that no other call in it is in
+        // flight.
         unsafe { close_uctx(uctx.cast().as_ptr()) };
     }
 }

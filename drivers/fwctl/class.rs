@@ -10,11 +10,12 @@ use kernel::{
     prelude::*, //
 };
 
-/// Frees a device of a class when its last reference is dropped, which may happen in atomic context.
+/// Frees a device of a class when its last reference is dropped, which may happen in atomic
+/// context.
 pub(crate) type ReleaseFn = unsafe extern "C" fn(dev: *mut bindings::device);
 
-/// Returns the name of the node of a device, in memory from `kmalloc()`, or null for the name of the
-/// device.
+/// Returns the name of the node of a device, in memory from `kmalloc()`, or null for the name of
+/// the device.
 ///
 /// `mode` is null, or valid for a write of the node's permissions.
 pub(crate) type DevnodeFn =
@@ -52,8 +53,8 @@ impl Class {
 
     /// Registers the class with sysfs until the returned value is dropped.
     ///
-    /// Fails with [`EEXIST`] and a message in the log if the name is in use, and with [`ENOMEM`]. May
-    /// sleep.
+    /// Fails with [`EEXIST`] and a message in the log if the name is in use, and with [`ENOMEM`].
+    /// May sleep.
     pub(crate) fn register(&'static self) -> Result<Registration> {
         // SAFETY: The class is initialised, and a static.
         to_result(unsafe { bindings::class_register(self.as_raw()) })?;

@@ -89,8 +89,8 @@ impl Subsystem {
     ///
     /// Must be called at most once.
     unsafe fn new() -> Result<Self> {
-        // SAFETY: The caller promises that this is the only call. There is no device before `Numbers`
-        // are created.
+        // SAFETY: The caller promises that this is the only call. There is no device before
+        // `Numbers` are created.
         let notifiers = unsafe { binding::Notifiers::new() }?;
         let numbers = device::Numbers::new(&file::OPERATIONS)?;
 
@@ -127,7 +127,8 @@ struct Module {
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let subsystem = if cfg!(MODULE) {
-            // SAFETY: A module is initialised once, and `fwctl_early_init()` is not compiled into it.
+            // SAFETY: A module is initialised once, and `fwctl_early_init()` is not compiled into
+            // it.
             Some(unsafe { Subsystem::new() }?)
         } else {
             None

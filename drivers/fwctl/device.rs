@@ -189,8 +189,8 @@ impl Raw {
         let init = move |slot: *mut Self| {
             let raw = slot.cast::<bindings::fwctl_device>();
 
-            // SAFETY: `slot` is valid for writes. The only caller, `Device::new()`, has zeroed it, and
-            // `device_initialize()` takes a zeroed `struct device`.
+            // SAFETY: `slot` is valid for writes. The only caller, `Device::new()`, has zeroed it,
+            // and `device_initialize()` takes a zeroed `struct device`.
             unsafe {
                 (*raw).dev.parent = parent;
                 (*raw).dev.class = CLASS.as_raw();
@@ -200,8 +200,8 @@ impl Raw {
             Ok(())
         };
 
-        // SAFETY: The closure never fails. `Raw` is an `Opaque`, which is initialised whatever bytes
-        // it has.
+        // SAFETY: The closure never fails. `Raw` is an `Opaque`, which is initialised whatever
+        // bytes it has.
         unsafe { pin_init::pin_init_from_closure(init) }
     }
 }
@@ -276,9 +276,9 @@ impl Device {
         // SAFETY: `ptr` is valid for a write of `Self`: the allocation has all bytes up to and
         // including `raw`, and at least the alignment of `Self`. The device does not move.
         if let Err(error) = unsafe { pin_init::raw_try_init::<_, Error>(ptr.as_ptr(), init) } {
-            // SAFETY: `memory` was returned by `Kmalloc::alloc()` with this layout. Nothing lives in
-            // it: an initialiser that fails drops the fields that it has initialised, and `raw` is
-            // the last field and never fails.
+            // SAFETY: `memory` was returned by `Kmalloc::alloc()` with this layout. Nothing lives
+            // in it: an initialiser that fails drops the fields that it has initialised, and `raw`
+            // is the last field and never fails.
             unsafe { Kmalloc::free(memory, layout) };
             return Err(error);
         }
@@ -287,8 +287,8 @@ impl Device {
         let device = unsafe { ARef::from_raw(ptr) };
         let raw = device.as_raw();
 
-        // INVARIANT: `raw.dev` was initialised above, and `raw.cdev` is initialised here. `front` is
-        // the offset in the allocation, as computed above.
+        // INVARIANT: `raw.dev` was initialised above, and `raw.cdev` is initialised here. `front`
+        // is the offset in the allocation, as computed above.
         // SAFETY: The device is valid, and not shared yet.
         unsafe {
             bindings::cdev_init(&raw mut (*raw).cdev, &raw const nodes.operations.0);
@@ -330,7 +330,8 @@ impl Device {
     /// `raw` must be part of a device from [`Device::new`] that is not freed.
     #[inline]
     unsafe fn ptr_from_raw(raw: *mut bindings::fwctl_device) -> *mut Self {
-        // SAFETY: The caller promises that `raw` is part of a device. `Raw` is a transparent wrapper.
+        // SAFETY: The caller promises that `raw` is part of a device. `Raw` is a transparent
+        // wrapper.
         unsafe { container_of!(raw.cast::<Raw>(), Self, raw) }
     }
 

@@ -259,8 +259,8 @@ impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
         let data = data.cast::<T::Data<'bound>>();
 
         // SAFETY:
-        // - By the type invariant, these are a pinned `T::Data<'_>`. They live until the registration
-        //   has ended. By the invariant of `live`, it has not ended.
+        // - By the type invariant, these are a pinned `T::Data<'_>`. They live until the
+        //   registration has ended. By the invariant of `live`, it has not ended.
         // - `bind()` created them for the lifetime of a bound host, for which `'bound` stands.
         //   Callbacks are generic over `'bound`, so they cannot store anything in the data but
         //   what comes from the data, or is `'static`.
@@ -383,8 +383,8 @@ impl<T: Operations> UnregisteredDevice<T> {
         let data = unsafe { Erased::new(NonNull::new_unchecked(data).cast(), drop_data::<T>) };
 
         // SAFETY:
-        // - `new()` created the device, with functions that take a host and data of `T`. `self` owns
-        //   it, so nothing else registers it.
+        // - `new()` created the device, with functions that take a host and data of `T`. `self`
+        //   owns it, so nothing else registers it.
         // - `bind()` created the data for any `'bound`. So they borrow nothing that ends before the
         //   host is unbound.
         let id = unsafe { binding::register(&self.device, host, data) }?;
@@ -397,8 +397,8 @@ impl<T: Operations> UnregisteredDevice<T> {
 /// # Safety
 ///
 /// - `parent` must be valid until the device is registered or freed.
-/// - The functions of `driver` must be valid, and sound to call, from the registration of the device
-///   until it is unregistered.
+/// - The functions of `driver` must be valid, and sound to call, from the registration of the
+///   device until it is unregistered.
 #[inline(never)]
 unsafe fn new_erased(parent: &device::Device, driver: Driver) -> Result<ARef<Device>> {
     // A `Device` is a transparent wrapper of the C structure.
@@ -420,8 +420,8 @@ unsafe fn new_erased(parent: &device::Device, driver: Driver) -> Result<ARef<Dev
 /// devres releases anything. So the host is bound and its driver intact while callbacks of `T` run.
 ///
 /// The `Core` context proves that the caller is the host's own driver. A driver of a faux device
-/// never gets that context, so a faux device cannot be a host; `drivers/fwctl/loopback/bus.rs` shows
-/// how a driver without hardware creates auxiliary devices.
+/// never gets that context, so a faux device cannot be a host; `drivers/fwctl/loopback/bus.rs`
+/// shows how a driver without hardware creates auxiliary devices.
 ///
 /// Fails with the errors of [`Operations::bind`]; with [`EBUSY`] if the host is already bound,
 /// because then this is not its probe; with [`EINVAL`] if `parent` is neither the host nor one of
@@ -460,7 +460,8 @@ impl Drop for Registration {
 /// `data` must be from `KBox::<T::Data<'_>>::into_raw()`, pinned, and must not be used again.
 unsafe fn drop_data<T: Operations>(data: NonNull<c_void>) {
     // SAFETY: The caller promises that `data` is from a `KBox` of this type, pinned, and not used
-    // again. Lifetimes are erased at compile time, so another `'bound` has the same layout and drop.
+    // again. Lifetimes are erased at compile time, so another `'bound` has the same layout and
+    // drop.
     drop(unsafe { Pin::new_unchecked(KBox::<T::Data<'_>>::from_raw(data.cast().as_ptr())) });
 }
 
@@ -515,8 +516,8 @@ impl<T: Operations> Vtable<T> {
         // the only way to register such a device, and does so for `T`.
         let cx = unsafe { Context::<T>::new(live) };
 
-        // SAFETY: The caller promises that `uctx` is open, so `open()` has initialised a `T` there. It
-        // does not move, and lives until `close()`.
+        // SAFETY: The caller promises that `uctx` is open, so `open()` has initialised a `T` there.
+        // It does not move, and lives until `close()`.
         let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
 
         uctx.info(cx, info)
@@ -535,8 +536,8 @@ impl<T: Operations> Vtable<T> {
         // the only way to register such a device, and does so for `T`.
         let cx = unsafe { Context::<T>::new(live) };
 
-        // SAFETY: The caller promises that `uctx` is open, so `open()` has initialised a `T` there. It
-        // does not move, and lives until `close()`.
+        // SAFETY: The caller promises that `uctx` is open, so `open()` has initialised a `T` there.
+        // It does not move, and lives until `close()`.
         let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
 
         uctx.fw_rpc(cx, scope, rpc)

@@ -25,8 +25,8 @@ pub const MAX_RPC_LEN: usize = SZ_2M;
 
 /// One RPC: the request, in memory that can also hold the reply.
 ///
-/// A driver turns it into a [`Response`] in one of two ways: by [`Rpc::in_place`] if the reply is no
-/// longer than the request, or by [`Rpc::reply`].
+/// A driver turns it into a [`Response`] in one of two ways: by [`Rpc::in_place`] if the reply is
+/// no longer than the request, or by [`Rpc::reply`].
 pub struct Rpc<'a> {
     exchange: &'a mut Exchange,
 }
@@ -94,7 +94,8 @@ impl<'a> Rpc<'a> {
 /// All bytes of the reply were written, by the driver or by the caller in the request.
 pub struct Response<'a>(PhantomData<Rpc<'a>>);
 
-/// The request and the answer of one RPC. A Rust driver gets a pointer to it, which fits a register.
+/// The request and the answer of one RPC. A Rust driver gets a pointer to it, which fits a
+/// register.
 ///
 /// # Invariants
 ///

@@ -64,8 +64,8 @@ unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file
         // SAFETY: The caller promises that the node is that of a device. `chrdev_open()` holds a
         // reference to its cdev, and the cdev holds one to the device.
         let device = unsafe { Device::from_cdev(shim::fwctl_shim_inode_cdev(inode)) };
-        // SAFETY: The caller promises that the file is being opened. `release()` closes the context,
-        // before `__fput()` drops the reference to the cdev.
+        // SAFETY: The caller promises that the file is being opened. `release()` closes the
+        // context, before `__fput()` drops the reference to the cdev.
         let uctx = unsafe { Uctx::open(device) }?;
 
         // SAFETY: The file is valid. While it is being opened, nothing else uses its private data.
@@ -81,8 +81,8 @@ unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::
     // SAFETY: The caller promises that `open()` has opened the file. It has stored a context, which
     // is not null.
     let uctx = unsafe { NonNull::new_unchecked((*file).private_data.cast::<Uctx>()) };
-    // SAFETY: `open()` got the context from `Uctx::open()`. The caller promises that the file, and so
-    // its context, is not used again.
+    // SAFETY: `open()` got the context from `Uctx::open()`. The caller promises that the file, and
+    // so its context, is not used again.
     unsafe { Uctx::close(uctx) };
     0
 }

@@ -21,8 +21,8 @@ use crate::{
 
 /// The functions of a Rust driver.
 ///
-/// All of them may sleep. `uctx` is the memory of one context, with the layout that the driver asked
-/// for.
+/// All of them may sleep. `uctx` is the memory of one context, with the layout that the driver
+/// asked for.
 ///
 /// # Safety
 ///

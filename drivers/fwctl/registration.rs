@@ -10,9 +10,9 @@
 //!
 //! Only this file and `uctx.rs` take these two, in this order:
 //!
-//! 1. [`Device::calls`] counts the calls into the driver. [`Device::enter`] returns a [`Call`], which
-//!    is one of them. A call may sleep. User memory must not be touched during a call: a program
-//!    could delay the access forever, and with it the unregistration.
+//! 1. [`Device::calls`] counts the calls into the driver. [`Device::enter`] returns a [`Call`],
+//!    which is one of them. A call may sleep. User memory must not be touched during a call: a
+//!    program could delay the access forever, and with it the unregistration.
 //! 2. [`Device::uctx_list`] is a mutex around the contexts that the driver has opened. Code that
 //!    removes a context from the list also closes it, so a context is open while it is listed.
 //!
@@ -196,8 +196,8 @@ impl Device {
 
         self.calls.activate();
         let raw = self.as_raw();
-        // SAFETY: By the type invariant of `Device`, both are initialised. The state shows that they
-        // have not been registered before.
+        // SAFETY: By the type invariant of `Device`, both are initialised. The state shows that
+        // they have not been registered before.
         to_result(unsafe { bindings::cdev_device_add(&raw mut (*raw).cdev, &raw mut (*raw).dev) })
             .inspect_err(|_| {
                 self.state.change(State::LIVE, State::REMOVED);
@@ -257,7 +257,8 @@ impl Device {
         }
         let live = match &call {
             Ok(call) => {
-                // Do not hold the mutex during the call: a slow firmware must not delay other files.
+                // Do not hold the mutex during the call: a slow firmware must not delay other
+                // files.
                 drop(list);
                 call.device()
             }

@@ -29,7 +29,7 @@ use crate::shim;
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RpcScope {
-    /// Read and write the configuration of the device, as long as in-kernel users of the device are
+    /// Read and write the configuration of the device, while in-kernel users of the device are
     /// not disrupted.
     Configuration = 0,
     /// Read debug information.

@@ -62,8 +62,8 @@ impl Uctx {
     ///
     /// # Safety
     ///
-    /// `device` must be that of a file which is being opened. The caller must close the context when
-    /// the file is released.
+    /// `device` must be that of a file which is being opened. The caller must close the context
+    /// when the file is released.
     pub(crate) unsafe fn open(device: &Device) -> Result<NonNull<Self>> {
         device.check_live()?;
 
@@ -86,10 +86,11 @@ impl Uctx {
         // SAFETY: The memory is valid for a write of `Self`, and aligned.
         unsafe { uctx.write(value) };
 
-        // SAFETY: `driver` is the zeroed part of the allocation for the driver of `device`, in which
-        // nothing was opened.
+        // SAFETY: `driver` is the zeroed part of the allocation for the driver of `device`, in
+        // which nothing was opened.
         if let Err(error) = unsafe { Self::open_driver(device, uctx, driver) } {
-            // SAFETY: The context was initialised above. It has not been published, and is not open.
+            // SAFETY: The context was initialised above. It has not been published, and is not
+            // open.
             unsafe { Self::free(uctx) };
             return Err(error);
         }

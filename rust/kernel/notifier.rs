@@ -156,7 +156,8 @@ impl ModuleId {
 
 /// The callback of a [`ModuleNotifier`].
 pub trait ModuleCallback: 'static {
-    /// Handles the end of `module`, whose `exit()` has returned. Its code is still there. May sleep.
+    /// Handles the end of `module`, whose `exit()` has returned. Its code is still there. May
+    /// sleep.
     fn going(module: ModuleId);
 }
 

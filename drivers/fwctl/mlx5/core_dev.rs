@@ -138,7 +138,7 @@ pub(crate) struct CoreDev<'bound> {
 pub(crate) enum Failure {
     /// The firmware did not execute the command: it did not receive it or could not read it.
     NotExecuted(Error),
-    /// The same, after waiting for a slot for as long as for an answer.
+    /// The same, after waiting for a slot until the same timeout.
     NoSlot(Error),
     /// The command timed out. The firmware may have executed it, or may do so later.
     NoAnswer(Error),

@@ -23,8 +23,8 @@ use crate::{
 /// An owned byte buffer of fixed capacity, allocated by one call of `kvmalloc()`.
 ///
 /// The memory is charged to the memory cgroup of the current task (`GFP_KERNEL_ACCOUNT`). Unlike a
-/// [`KVVec`] the buffer cannot grow. In exchange it is cheaper to allocate, takes two words, and can
-/// take over memory that C code allocated.
+/// [`KVVec`] the buffer cannot grow. In exchange it is cheaper to allocate, takes two words, and
+/// can take over memory that C code allocated.
 ///
 /// # Invariants
 ///

@@ -127,8 +127,8 @@ impl ActiveCount {
         self.switch(|count| count < 0)
     }
 
-    /// Refuses users from now on, and wakes the waiters of [`ActiveCount::waiters`]; returns whether
-    /// the count was active.
+    /// Refuses users from now on, and wakes the waiters of [`ActiveCount::waiters`]; returns
+    /// whether the count was active.
     pub fn deactivate(&self) -> bool {
         let was_active = self.switch(|count| count >= 0);
 

@@ -21,9 +21,9 @@ use kernel::{
 
 /// A value that one caller at a time can use, while others do without it.
 ///
-/// This suits caches: a caller that does not get the cached value makes its own. Since nobody waits,
-/// there is no order of locks to keep, lockdep need not know, and the guard may be held for long. A
-/// [`Mutex`](kernel::sync::Mutex) that is only ever tried does the same, and costs more.
+/// This suits caches: a caller that does not get the cached value makes its own. Since nobody
+/// waits, there is no order of locks to keep, lockdep need not know, and the guard may be held for
+/// long. A [`Mutex`](kernel::sync::Mutex) that is only ever tried does the same, and costs more.
 ///
 /// # Examples
 ///

@@ -40,7 +40,7 @@ pub struct WaitQueue {
 
 // SAFETY: A wait queue can be used from any thread.
 unsafe impl Send for WaitQueue {}
-// SAFETY: A wait queue has a spinlock of its own.
+// SAFETY: A wait queue contains the spinlock that protects it.
 unsafe impl Sync for WaitQueue {}
 
 impl WaitQueue {

@@ -2,9 +2,9 @@
 
 //! Copies to and from user space without a reader or writer.
 //!
-//! [`UserSlice`](kernel::uaccess::UserSlice) keeps track of a position, which pays off for data that
-//! are read in parts. The functions here copy a whole value or slice at once, for code such as a
-//! short ioctl in which that bookkeeping is a visible part of the cost.
+//! [`UserSlice`](kernel::uaccess::UserSlice) keeps track of a position, which pays off for data
+//! that are read in parts. The functions here copy a whole value or slice at once, for code such as
+//! a short ioctl in which that bookkeeping is a visible part of the cost.
 //!
 //! All of them fail with [`EFAULT`] if the range is not accessible, and then may have copied a part
 //! of it. All may sleep. The address may be any: each function checks that it lies in user space.

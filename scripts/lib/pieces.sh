@@ -72,7 +72,7 @@ key_of() {
 		paths+=(scripts/lib/{coverage,outside,staging}.sh scripts/inside/tree)
 		for path in "$REPO"/scripts/inside/kernel/*; do
 			case ${path##*/} in
-			clippy | examples* | refused | rustdoc) continue ;;
+			clippy | examples* | refused | rustdoc | seeded) continue ;;
 			base.config | "${1#*-}.config") ;;
 			# The flavours that check more build on this one.
 			test.config) [[ $1 == *-debug || $1 == *-kcsan ]] || continue ;;
@@ -81,7 +81,7 @@ key_of() {
 			paths+=("${path#"$REPO/"}")
 		done
 		if [[ $1 == kernel-builtin ]]; then paths+=(tools/fwctl/vm/modules/abstraction); fi
-		if [[ $1 == mistakes-* ]]; then paths+=(tools/fwctl/vm/modules/seeded); fi
+		if [[ $1 == mistakes-* ]]; then paths+=(scripts/inside/kernel/seeded tools/fwctl/vm/modules/seeded); fi
 		;;
 	*) die "no such piece: $1" ;;
 	esac

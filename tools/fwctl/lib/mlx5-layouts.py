@@ -57,7 +57,7 @@ for match in re.finditer(r"^(struct|union) (mlx5_ifc_\w+) \{(.*?)^\};", text, fl
 
 
 def members(body):
-    """(type, name, [dimensions]) of each member; an anonymous body is a type of its own."""
+    """(type, name, [dimensions]) of each member; an anonymous body is a separate type."""
     at = 0
     pattern = re.compile(r"\s*(?:(u8|__be\d+)|(?:struct|union) (mlx5_ifc_\w+)|(struct|union) \{)", re.S)
     while match := pattern.match(body, at):

@@ -9,7 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
-/// A file that will be written. Until then, and if it never is, a file of this name keeps its content.
+/// A file that will be written. Until then, and if it never is, a file of this name keeps its
+/// content.
 pub struct Output {
     name: String,
     target: Target,
@@ -23,7 +24,8 @@ enum Target {
 }
 
 impl Output {
-    /// Prepares to write a file. Fails if it could not be written, so that this is known before a request is sent.
+    /// Prepares to write a file. Fails if it could not be written, so that this is known before a
+    /// request is sent.
     pub fn prepare(name: &str) -> Result<Output, Failure> {
         let target = target(Path::new(name)).map_err(|e| Failure::file(name, &e))?;
         Ok(Output {

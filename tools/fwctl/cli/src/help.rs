@@ -38,7 +38,7 @@ on its command. The last two scopes taint the kernel (flag J) until the next boo
   debug-write-full   also change anything else; taints, needs CAP_SYS_RAWIO",
     },
     Part {
-        title: "Who may open a device",
+        title: "Permissions",
         text: "\
 Nodes belong to root (mode 0600), because scope debug-write needs no capability: anyone who can open a node, even for reading only, can \
 write to the firmware and taint the kernel. Give a node to a group only if you trust all of its members with the firmware. The \

@@ -200,7 +200,8 @@ fn rows(layout: &Layout, data: &[u8]) -> Vec<FieldRow> {
     layout.fields_of(data).filter_map(row).collect()
 }
 
-/// What of a block of bytes its fields leave open: all of it if it has a part that is not known, else what lies behind them.
+/// What of a block of bytes its fields leave open: all of it if it has a part that is not known,
+/// else what lies behind them.
 fn undescribed<'a>(layout: &Layout, data: &'a [u8]) -> &'a [u8] {
     if layout.fields.is_empty() || layout.has_unknown_part(data) {
         return data;

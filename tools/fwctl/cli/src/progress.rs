@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Progress of long commands: a line on stderr, if that is a terminal, which the next output replaces.
+//! Progress of long commands: a line on stderr, if that is a terminal, which the next output
+//! replaces.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -55,7 +56,8 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // Dropping the sender ends the clock, which removes the line before anything else is printed.
+        // Dropping the sender ends the clock, which removes the line before anything else is
+        // printed.
         self.end = None;
         if let Some(clock) = self.clock.take() {
             let _ = clock.join();

@@ -12,7 +12,8 @@
 //! - `fuzz`: input for the hostile guests of the devices;
 //! - [`control`]: the socket on which a test reads counters and injects faults.
 //!
-//! Devices: [`mlx5`], a ConnectX; [`cxl`], a CXL type 3 memory device; [`pds`], an AMD Pensando card.
+//! Devices: [`mlx5`], a ConnectX; [`cxl`], a CXL type 3 memory device; [`pds`], an AMD Pensando
+//! card.
 //!
 //! Nothing that a guest writes is trusted: each length, address and index is compared with a named
 //! maximum before it is used, and no input ends the process.

@@ -11,9 +11,9 @@
 //! - [`counters`]: for the control socket and the report at the end.
 //!
 //! The layouts were written from the descriptions in include/linux/pds/{pds_core_if,pds_adminq,
-//! pds_intr}.h and from how drivers/net/ethernet/amd/pds_core and drivers/fwctl/pds of Linux 7.3 use
-//! them.  There is no public specification; where the headers are silent, the comment says what was
-//! chosen.
+//! pds_intr}.h and from how drivers/net/ethernet/amd/pds_core and drivers/fwctl/pds of Linux 7.3
+//! use them. There is no public specification; where the headers are silent, the comment says what
+//! was chosen.
 
 use crate::fault::Dialect;
 

@@ -2,7 +2,8 @@
 
 //! The firmware's version of a NetXtreme card: `cargo run --example bnxt 0000:09:00.0`.
 //!
-//! The library has no language for this type, so the request is made by hand: HWRM_VER_GET, `include/linux/bnxt/hsi.h`.
+//! The library has no language for this type, so the request is made by hand: HWRM_VER_GET,
+//! `include/linux/bnxt/hsi.h`.
 
 use fwctl::{Device, DeviceType, FirmwareStatus, Result, Scope};
 

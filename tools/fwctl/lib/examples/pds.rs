@@ -2,7 +2,8 @@
 
 //! What the firmware of a Pensando card can be asked: `cargo run --example pds 0000:0a:00.0`.
 //!
-//! Its messages hold addresses of the sender's memory, which plain bytes cannot, so the library sends none.
+//! Its messages hold addresses of the sender's memory, which plain bytes cannot, so the library
+//! sends none.
 
 use fwctl::{Device, DeviceType, Result};
 

@@ -2,7 +2,8 @@
 
 //! CXL memory devices: the features of a device, and their values.
 //!
-//! Messages and tables are those of CXL 3.2, sections 8.2.10.6.1 to 8.2.10.6.3, in the envelope of `include/uapi/fwctl/cxl.h`.
+//! Messages and tables are those of CXL 3.2, sections 8.2.10.6.1 to 8.2.10.6.3, in the envelope of
+//! `include/uapi/fwctl/cxl.h`.
 //!
 //! ```
 //! use fwctl::{cxl::{CxlDevice, GetFeature, Selection}, replay::Replay, Device};
@@ -63,19 +64,22 @@ impl CxlDevice {
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if counts and bytes of a reply disagree.
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if counts and bytes of a reply
+    /// disagree.
     pub fn features(&self) -> Result<Vec<Feature>> {
         self.features_with(|_, _| {})
     }
 
-    /// Like [`CxlDevice::features`]; `progress` is told after each reply how many have come, and how many there are.
+    /// Like [`CxlDevice::features`]; `progress` is told after each reply how many have come, and
+    /// how many there are.
     ///
     /// # Errors
     ///
     /// As for [`CxlDevice::features`].
     pub fn features_with(&self, mut progress: impl FnMut(usize, usize)) -> Result<Vec<Feature>> {
         const WHAT: &str = "Get Supported Features";
-        // The first reply says how many there are. A device without features is not registered by the kernel.
+        // The first reply says how many there are. A device without features is not registered by
+        // the kernel.
         let first = self.ask(
             WHAT,
             &message::get_supported(0, 0),
@@ -115,7 +119,8 @@ impl CxlDevice {
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if more or fewer bytes came than were asked for.
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if more or fewer bytes came than
+    /// were asked for.
     pub fn get(&self, get: &GetFeature) -> Result<Vec<u8>> {
         const WHAT: &str = "Get Feature";
         let size = usize::from(get.size);
@@ -142,11 +147,13 @@ impl CxlDevice {
         Ok(payload)
     }
 
-    /// Changes part of a feature's value, in the scope that the caller has agreed to: see [`Feature::set_policy`].
+    /// Changes part of a feature's value, in the scope that the caller has agreed to: see
+    /// [`Feature::set_policy`].
     ///
     /// # Errors
     ///
-    /// [`Error::Call`] if the kernel refuses the scope or the feature, [`Error::Refused`] if the device does, [`Error::Malformed`].
+    /// [`Error::Call`] if the kernel refuses the scope or the feature, [`Error::Refused`] if the
+    /// device does, [`Error::Malformed`].
     pub fn set(&self, scope: Scope, set: &SetFeature<'_>) -> Result<()> {
         const WHAT: &str = "Set Feature";
         let reply = self

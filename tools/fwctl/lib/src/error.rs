@@ -68,7 +68,8 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The kernel refused a call on a device; nothing reached the firmware, or its answer did not come back.
+    /// The kernel refused a call on a device; nothing reached the firmware, or its answer did not
+    /// come back.
     #[error("{device}: {operation}: {}", errno_text(source))]
     Call {
         /// Name of the device.
@@ -251,7 +252,8 @@ pub struct Advice {
 }
 
 impl Error {
-    /// What the errno of a failed call means for that call, where there is more to say than its text.
+    /// What the errno of a failed call means for that call, where there is more to say than its
+    /// text.
     pub fn advice(&self) -> Option<Advice> {
         let Error::Call {
             device,
@@ -290,7 +292,8 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
-/// Returns whether the mount that a path is on has the option nodev. `mounts` is the text of `/proc/self/mountinfo`.
+/// Returns whether the mount that a path is on has the option nodev. `mounts` is the text of
+/// `/proc/self/mountinfo`.
 fn is_on_nodev_mount(path: &Path, mounts: &str) -> bool {
     let mount = mounts
         .lines()
@@ -319,8 +322,8 @@ fn access_advice(is_root: bool, is_nodev: bool) -> (&'static str, &'static str) 
     }
 }
 
-/// Opening a node can fail in the file system, in the kernel, and in the firmware, in which the mlx5 driver creates a context
-/// for each file. Every errno has a meaning.
+/// Opening a node can fail in the file system, in the kernel, and in the firmware, in which the
+/// mlx5 driver creates a context for each file. Every errno has a meaning.
 fn open_advice(errno: i32) -> (&'static str, &'static str) {
     match errno {
         libc::ENOENT => (
@@ -646,8 +649,8 @@ mod tests {
         }
     }
 
-    /// What the table of fwctl-mlx5.rst says that open() fails with, and what the core and the file system add: each has a
-    /// name and a specific meaning.
+    /// What the table of fwctl-mlx5.rst says that open() fails with, and what the core and the file
+    /// system add: each has a name and a specific meaning.
     #[test]
     fn known_failures_of_open_have_names_and_meanings() {
         let anything = open_advice(libc::ENOTBLK);

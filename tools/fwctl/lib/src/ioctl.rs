@@ -8,7 +8,8 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::AsRawFd;
 
-/// FWCTL_INFO: fills `data` with the driver's data; returns the device type and the length of the driver's data.
+/// FWCTL_INFO: fills `data` with the driver's data; returns the device type and the length of the
+/// driver's data.
 pub(crate) fn info(node: &File, data: &mut [u8]) -> io::Result<(u32, u32)> {
     let mut arg = FwctlInfo {
         size: size_of::<FwctlInfo>() as u32,
@@ -16,14 +17,15 @@ pub(crate) fn info(node: &File, data: &mut [u8]) -> io::Result<(u32, u32)> {
         out_device_data: data.as_mut_ptr() as u64,
         ..FwctlInfo::default()
     };
-    // SAFETY: FWCTL_INFO takes a FwctlInfo of the size in its first field, and writes it and at most `device_data_len` bytes at
-    // `out_device_data`. Both are exclusively borrowed for the call. A node of another class answers ENOTTY: the number's type
-    // byte is fwctl's.
+    // SAFETY: FWCTL_INFO takes a FwctlInfo of the size in its first field, and writes it and at
+    // most `device_data_len` bytes at `out_device_data`. Both are exclusively borrowed for the
+    // call. A node of another class answers ENOTTY: the number's type byte is fwctl's.
     check(unsafe { libc::ioctl(node.as_raw_fd(), FWCTL_INFO as _, &mut arg) })?;
     Ok((arg.out_device_type, arg.device_data_len))
 }
 
-/// FWCTL_RPC: sends a request. `reply` receives as much of the reply as fits; returns the length of the whole reply.
+/// FWCTL_RPC: sends a request. `reply` receives as much of the reply as fits; returns the length of
+/// the whole reply.
 pub(crate) fn rpc(node: &File, scope: u32, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
     let mut arg = FwctlRpc {
         size: size_of::<FwctlRpc>() as u32,
@@ -33,9 +35,10 @@ pub(crate) fn rpc(node: &File, scope: u32, request: &[u8], reply: &mut [u8]) -> 
         in_: request.as_ptr() as u64,
         out: reply.as_mut_ptr() as u64,
     };
-    // SAFETY: FWCTL_RPC takes a FwctlRpc of the size in its first field, reads `in_len` bytes at `in_` and writes at most `out_len`
-    // bytes at `out`. The request is borrowed, the reply and the argument exclusively, for the call. `Device::rpc` refuses
-    // requests of device types whose messages hold further addresses.
+    // SAFETY: FWCTL_RPC takes a FwctlRpc of the size in its first field, reads `in_len` bytes at
+    // `in_` and writes at most `out_len` bytes at `out`. The request is borrowed, the reply and the
+    // argument exclusively, for the call. `Device::rpc` refuses requests of device types whose
+    // messages hold further addresses.
     check(unsafe { libc::ioctl(node.as_raw_fd(), FWCTL_RPC as _, &mut arg) })?;
     Ok(arg.out_len)
 }

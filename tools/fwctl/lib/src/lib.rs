@@ -5,11 +5,13 @@
 //! - [`sysfs::Root`] finds devices: by class, name, node, PCI address or memdev.
 //! - [`Device`] is one open node: [`Device::info`] and [`Device::rpc`].
 //! - [`cxl`] and [`mlx5`] speak the language of a device type; other types are reached by raw RPCs.
-//! - [`Error`] knows what an errno means for the call that failed, and what to do about it ([`Error::advice`]).
+//! - [`Error`] knows what an errno means for the call that failed, and what to do about it
+//!   ([`Error::advice`]).
 //! - [`replay`] answers from a recording, so that users of this crate can test without a device.
 //!
-//! Every call blocks until the firmware has answered; firmware sets no limit to that. What another party wrote (a reply, a file in
-//! sysfs) is data to be checked: lengths are compared with what arrived before anything is read or allocated.
+//! Every call blocks until the firmware has answered; firmware sets no limit to that. What another
+//! party wrote (a reply, a file in sysfs) is data to be checked: lengths are compared with what
+//! arrived before anything is read or allocated.
 //!
 //! ```no_run
 //! let entry = fwctl::sysfs::Root::default().resolve("fwctl0")?;

@@ -2,9 +2,10 @@
 
 //! ConnectX devices: registers, capabilities and query commands.
 //!
-//! Messages are mlx5 commands: big-endian, a header of 16 bytes, as `mlx5_ifc_mbox_in_hdr_bits` and `mlx5_ifc_mbox_out_hdr_bits` of
-//! `include/linux/mlx5/mlx5_ifc.h` have it. The kernel writes the user context's id into each. Field names and places come from
-//! the same header; what it does not describe is bytes.
+//! Messages are mlx5 commands: big-endian, a header of 16 bytes, as `mlx5_ifc_mbox_in_hdr_bits` and
+//! `mlx5_ifc_mbox_out_hdr_bits` of `include/linux/mlx5/mlx5_ifc.h` have it. The kernel writes the
+//! user context's id into each. Field names and places come from the same header; what it does not
+//! describe is bytes.
 //!
 //! ```
 //! use fwctl::{mlx5::{register, Mlx5Device, Value}, replay::Replay, Device};
@@ -36,8 +37,8 @@ pub use queries::{check_query, NotAQuery};
 
 use crate::{Device, DeviceType, Error, FirmwareStatus, Malformed, Result, Scope};
 
-/// Scope of register reads and query commands. It admits configuration commands as well, so it does not make a command harmless:
-/// see [`check_query`].
+/// Scope of register reads and query commands. It admits configuration commands as well, so it does
+/// not make a command harmless: see [`check_query`].
 pub const READ_SCOPE: Scope = Scope::DebugReadOnly;
 
 /// Bytes of a command's header, in both directions.
@@ -81,11 +82,13 @@ impl Mlx5Device {
         &self.device
     }
 
-    /// Reads a register. `data` has the register's length, and those of its fields set that select what is read.
+    /// Reads a register. `data` has the register's length, and those of its fields set that select
+    /// what is read.
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length than its buffer.
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length
+    /// than its buffer.
     pub fn read_register(&self, id: u16, data: &[u8]) -> Result<Vec<u8>> {
         let reply = self.command(
             "ACCESS_REG",
@@ -100,7 +103,8 @@ impl Mlx5Device {
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length than its buffer.
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length
+    /// than its buffer.
     pub fn write_register(&self, scope: Scope, id: u16, data: &[u8]) -> Result<()> {
         self.command(
             "ACCESS_REG",
@@ -115,7 +119,8 @@ impl Mlx5Device {
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length than its buffer.
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length
+    /// than its buffer.
     pub fn capability(&self, id: u16, which: Capability) -> Result<Vec<u8>> {
         let op_mod = (id << 1) | u16::from(which == Capability::Current);
         let request = request(QUERY_HCA_CAP, op_mod, &[]);
@@ -128,12 +133,14 @@ impl Mlx5Device {
         Ok(reply[HEADER..].to_vec())
     }
 
-    /// Sends a query command, whose request has the fields of its input set, and returns the whole reply.
+    /// Sends a query command, whose request has the fields of its input set, and returns the whole
+    /// reply.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAQuery`] before anything is sent, if the request is not one that [`check_query`] accepts; [`Error::Call`],
-    /// [`Error::Refused`]; [`Error::Malformed`] if the length of the reply is not that of the command's output.
+    /// [`Error::NotAQuery`] before anything is sent, if the request is not one that [`check_query`]
+    /// accepts; [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the length of the
+    /// reply is not that of the command's output.
     pub fn query(&self, command: &Command, request: &[u8]) -> Result<Vec<u8>> {
         check_query(request).map_err(|why| Error::NotAQuery {
             device: self.device.name().into(),
@@ -142,7 +149,8 @@ impl Mlx5Device {
         self.command(command.input.name, READ_SCOPE, request, command.output.size)
     }
 
-    /// Sends a command; fails if the firmware refuses, or if the reply has another length than its buffer.
+    /// Sends a command; fails if the firmware refuses, or if the reply has another length than its
+    /// buffer.
     fn command(
         &self,
         what: &str,

@@ -2,8 +2,8 @@
 
 //! A device that answers from a recording, for tests without hardware.
 //!
-//! A recording is text. A line that starts with white space continues the line before; `#` starts a comment. Bytes are
-//! hexadecimal digits, with white space where it helps.
+//! A recording is text. A line that starts with white space continues the line before; `#` starts a
+//! comment. Bytes are hexadecimal digits, with white space where it helps.
 //!
 //! ```text
 //! number 240:3                                  # device number of the node, of which there is at most one
@@ -13,8 +13,9 @@
 //! rpc debug-write 0205 -> errno 22              # the kernel refuses
 //! rpc configuration 03 -> after 500 0800        # the firmware takes half a second; also before len and errno
 //! ```
-//! `open errno N` and `info errno N` make these calls fail; `open after N` makes opening take N milliseconds. Requests must come in the order and with the bytes of the recording;
-//! any other request fails, and says so.
+//! `open errno N` and `info errno N` make these calls fail; `open after N` makes opening take N
+//! milliseconds. Requests must come in the order and with the bytes of the recording; any other
+//! request fails, and says so.
 
 use crate::{DeviceType, InfoReply, Scope, Transport};
 use std::collections::VecDeque;
@@ -89,7 +90,7 @@ impl Replay {
         self.number
     }
 
-    /// Takes as long as opening the device took.
+    /// Takes the time that opening the device took.
     pub fn open(&self) {
         std::thread::sleep(self.open_delay);
     }
@@ -150,7 +151,8 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Entries of a recording with the number of their first line; continued lines are joined, white space is single.
+/// Entries of a recording with the number of their first line; continued lines are joined, white
+/// space is single.
 fn entries(text: &str) -> Vec<(usize, String)> {
     let mut entries: Vec<(usize, String)> = Vec::new();
     for (number, line) in text.lines().enumerate() {

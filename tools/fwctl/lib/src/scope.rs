@@ -6,9 +6,9 @@ use fwctl_uapi::scope;
 use std::fmt;
 use std::str::FromStr;
 
-/// What a request is allowed to do. Scopes are cumulative: a request in one may do whatever those before it admit, so a request in
-/// [`Scope::DebugReadOnly`] may still change configuration. What a request does depends on its command:
-/// [`Device::only_reads`](crate::Device::only_reads).
+/// What a request is allowed to do. Scopes are cumulative: a request in one may do whatever those
+/// before it admit, so a request in [`Scope::DebugReadOnly`] may still change configuration. What a
+/// request does depends on its command: [`Device::only_reads`](crate::Device::only_reads).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// Read and write configuration; the device stays in a supported state.

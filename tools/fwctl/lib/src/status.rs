@@ -2,7 +2,8 @@
 
 //! What the firmware itself said: the status in a reply, by name.
 //!
-//! An errno says that a request was not delivered. A request that was delivered has a reply, and the firmware's yes or no is in it.
+//! An errno says that a request was not delivered. A request that was delivered has a reply, and
+//! the firmware's yes or no is in it.
 
 use crate::DeviceType;
 use std::fmt;
@@ -19,8 +20,8 @@ pub struct FirmwareStatus {
 }
 
 impl FirmwareStatus {
-    /// The refusal in the start of a reply to a device of this type; nothing if the firmware agreed, if the type's replies are
-    /// unknown, or if the reply is too short to hold a status.
+    /// The refusal in the start of a reply to a device of this type; nothing if the firmware
+    /// agreed, if the type's replies are unknown, or if the reply is too short to hold a status.
     pub fn of_reply(device_type: DeviceType, reply: &[u8]) -> Option<FirmwareStatus> {
         let status = match device_type {
             DeviceType::Cxl => {
@@ -200,7 +201,8 @@ mod tests {
         );
     }
 
-    // struct mlx5_ifc_mbox_out_hdr_bits: status in bits 31:24 of the first word, syndrome in the second.
+    // struct mlx5_ifc_mbox_out_hdr_bits: status in bits 31:24 of the first word, syndrome in the
+    // second.
     #[test]
     fn mlx5_status_and_syndrome() {
         let refused = [3, 0, 0, 0, 0x00, 0x12, 0x34, 0x56];

@@ -2,8 +2,8 @@
 
 //! The kernel's trace events for RPCs: who asked what of which firmware, and how it ended.
 //!
-//! [`Session`] has the kernel write the events as text; [`Event`] reads a line of it, fields by name; [`Pairing`] makes one [`Rpc`]
-//! of the start and the end of a request.
+//! [`Session`] has the kernel write the events as text; [`Event`] reads a line of it, fields by
+//! name; [`Pairing`] makes one [`Rpc`] of the start and the end of a request.
 
 use crate::sysfs::Root;
 use crate::{Error, Result};
@@ -52,8 +52,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// Reads a line such as `fwctl-42  [000] .....  12.345678: fwctl_rpc_start: dev=fwctl0 scope=configuration ...`; nothing if it
-    /// is about something else.
+    /// Reads a line such as `fwctl-42 [000] ..... 12.345678: fwctl_rpc_start: dev=fwctl0
+    /// scope=configuration ...`; nothing if it is about something else.
     pub fn parse(line: &str) -> Option<Event> {
         let (left, is_start, right) = EVENTS.iter().enumerate().find_map(|(number, event)| {
             let (left, right) = line.split_once(&format!(": {event}: "))?;
@@ -106,7 +106,8 @@ pub struct Pairing {
     started: HashMap<u32, Event>,
 }
 
-/// Starts that are remembered. A start whose end got lost stays until its thread makes another request.
+/// Starts that are remembered. A start whose end got lost stays until its thread makes another
+/// request.
 const MAX_STARTED: usize = 4096;
 
 impl Pairing {
@@ -155,7 +156,8 @@ fn number_to_scope(scope: String) -> String {
     known.map_or(scope, |scope| scope.name().to_owned())
 }
 
-/// Lines of the kernel's trace, from a separate buffer, which is removed on drop. Other users of tracing are not disturbed.
+/// Lines of the kernel's trace, from a separate buffer, which is removed on drop. Other users of
+/// tracing are not disturbed.
 #[derive(Debug)]
 pub struct Session {
     instance: PathBuf,
@@ -306,7 +308,8 @@ mod tests {
         );
     }
 
-    // The trace option `fields` prints raw fields, and hexadecimal numbers with the decimal in parentheses.
+    // The trace option `fields` prints raw fields, and hexadecimal numbers with the decimal in
+    // parentheses.
     #[test]
     fn raw_fields_are_understood_and_unknown_ones_ignored() {
         let line = "fwctl-42 [000] ..... 1.5: fwctl_rpc_done: new=1 ret=0xffffffea (-22) scope=0x3 (3) dev=fwctl0 duration_ns=0x10 (16)";

@@ -24,7 +24,8 @@ pub trait Transport: Send + Sync {
     /// An errno of FWCTL_INFO.
     fn info(&self, data: &mut [u8]) -> io::Result<InfoReply>;
 
-    /// FWCTL_RPC: writes the start of the reply to `reply`, and returns the whole reply's length in bytes.
+    /// FWCTL_RPC: writes the start of the reply to `reply`, and returns the whole reply's length in
+    /// bytes.
     ///
     /// # Errors
     ///

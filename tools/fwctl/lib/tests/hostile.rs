@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Devices and files that say anything at all: every decoder answers with a value or an error, soon, and in bounded memory.
+//! Devices and files that say anything at all: every decoder answers with a value or an error,
+//! soon, and in bounded memory.
 //!
-//! The bytes are random with a fixed seed, half of them small numbers and lengths that nearly fit, which get further than noise.
+//! The bytes are random with a fixed seed, half of them small numbers and lengths that nearly fit,
+//! which get further than noise.
 
 #[path = "../../fuzz/targets.rs"]
 mod targets;
@@ -216,7 +218,8 @@ fn bytes_and_texts_of_any_kind() {
     }
 }
 
-/// Inputs that get further than noise does: right answers and right texts, from which some bytes are changed.
+/// Inputs that get further than noise does: right answers and right texts, from which some bytes
+/// are changed.
 const SEEDS: [&[u8]; 6] = [
     b"fwctl-1 [000] ..... 12.3: fwctl_rpc_start: dev=fwctl0 pid=1 scope=configuration in_len=24 out_len=4096\nfwctl-1 [000] ..... \
       12.4: fwctl_rpc_done: dev=fwctl0 pid=1 scope=configuration ret=-22 out_len=0 duration_ns=100\n",

@@ -27,8 +27,9 @@ pub const MAX_DMABUF: u32 = 0x10000;
 
 const _: () = assert!(size_of::<InfoBnxt>() == 4);
 
-/// Request types (first 16 bits of a message) whose messages hold addresses of the sender's memory, for the driver of Linux 7.3:
-/// `drivers/fwctl/bnxt/main.c`, numbers from `include/linux/bnxt/hsi.h`.
+/// Request types (first 16 bits of a message) whose messages hold addresses of the sender's memory,
+/// for the driver of Linux 7.3: `drivers/fwctl/bnxt/main.c`, numbers from
+/// `include/linux/bnxt/hsi.h`.
 pub const DMA_REQUEST_TYPES: [u16; 22] = [
     0x0023, 0x003c, 0x0067, 0x0073, 0x0074, 0x00b4, 0x00ba, 0x00bf, 0x00d5, 0x00d9, 0x00e6, 0x00e7,
     0x0203, 0x0204, 0x0218, 0xff0e, 0xff10, 0xff11, 0xff17, 0xff19, 0xff2d, 0xff30,

@@ -2,9 +2,10 @@
 
 //! Messages of CXL memory devices: `include/uapi/fwctl/cxl.h` and `include/uapi/cxl/features.h`.
 //!
-//! A request is [`RpcHeader`] and then the payload of a mailbox command; a reply is [`ReplyHeader`] and then the payload that
-//! the device returned. The headers are the kernel's and in the machine's byte order; payloads are CXL's and little-endian.
-//! Section and table numbers are those of CXL revision 3.2.
+//! A request is [`RpcHeader`] and then the payload of a mailbox command; a reply is [`ReplyHeader`]
+//! and then the payload that the device returned. The headers are the kernel's and in the machine's
+//! byte order; payloads are CXL's and little-endian. Section and table numbers are those of CXL
+//! revision 3.2.
 
 use core::mem::size_of;
 use zerocopy::little_endian::{U16, U32};
@@ -109,7 +110,8 @@ pub struct GetFeatureIn {
 pub struct SetFeatureIn {
     /// The feature.
     pub uuid: [u8; 16],
-    /// Bits 2:0 are the transfer action, which must be 0 (full) because the kernel splits; bit 3 is [`SET_SAVED_ACROSS_RESET`].
+    /// Bits 2:0 are the transfer action, which must be 0 (full) because the kernel splits; bit 3 is
+    /// [`SET_SAVED_ACROSS_RESET`].
     pub flags: U32,
     /// First byte of the feature that the data replaces.
     pub offset: U16,
@@ -162,8 +164,8 @@ pub mod effects {
     pub const BACKGROUND: u16 = 1 << 6;
     /// The command is supported on the secondary mailbox as well.
     pub const SECONDARY_MAILBOX: u16 = 1 << 7;
-    /// Request Abort Background Operation is supported for the command. `include/uapi/cxl/features.h` gives bit 7 a name like
-    /// that; the specification says bit 8.
+    /// Request Abort Background Operation is supported for the command.
+    /// `include/uapi/cxl/features.h` gives bit 7 a name like that; the specification says bit 8.
     pub const BACKGROUND_ABORT: u16 = 1 << 8;
     /// Bits 10 and 11 mean something; without it they do not.
     pub const EFFECTS_VALID: u16 = 1 << 9;

@@ -2,11 +2,13 @@
 
 //! The ABI between a program and a Linux fwctl device, as plain data.
 //!
-//! Sources: `include/uapi/fwctl/*.h` and `include/uapi/cxl/features.h` of Linux 7.3. Each module names its header. Nothing here
-//! does anything: the crate `fwctl` opens devices and moves these bytes.
+//! Sources: `include/uapi/fwctl/*.h` and `include/uapi/cxl/features.h` of Linux 7.3. Each module
+//! names its header. Nothing here does anything: the crate `fwctl` opens devices and moves these
+//! bytes.
 //!
-//! Two kinds of struct live here. [`FwctlInfo`] and [`FwctlRpc`] are ioctl arguments in the machine's own byte order. Everything in
-//! the driver modules that carries an endianness in its field types is a message for the firmware and has alignment 1.
+//! Two kinds of struct live here. [`FwctlInfo`] and [`FwctlRpc`] are ioctl arguments in the
+//! machine's own byte order. Everything in the driver modules that carries an endianness in its
+//! field types is a message for the firmware and has alignment 1.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -69,9 +71,11 @@ pub struct FwctlInfo {
     pub flags: u32,
     /// Out: one of [`device_type`].
     pub out_device_type: u32,
-    /// In: bytes at `out_device_data`, may be 0. Out: bytes that the driver has to say, which can be more or fewer.
+    /// In: bytes at `out_device_data`, may be 0. Out: bytes that the driver has to say, which can
+    /// be more or fewer.
     pub device_data_len: u32,
-    /// In: address of the buffer for the driver's part, which the kernel fills to its end, with zeros where the driver said less.
+    /// In: address of the buffer for the driver's part, which the kernel fills to its end, with
+    /// zeros where the driver said less.
     pub out_device_data: u64,
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The driver's part of FWCTL_INFO for ConnectX devices: `include/uapi/fwctl/mlx5.h`; capability bits: `include/linux/mlx5/mlx5_ifc.h`.
+//! The driver's part of FWCTL_INFO for ConnectX devices: `include/uapi/fwctl/mlx5.h`; capability
+//! bits: `include/linux/mlx5/mlx5_ifc.h`.
 
 use core::mem::size_of;
 use zerocopy::{AsBytes, FromBytes, FromZeroes};

@@ -18,7 +18,8 @@ pub const QUERY_CAP: u32 = 0;
 /// Bit number in [`InfoPds::uctx_caps`]: firmware can be sent commands.
 pub const SEND_CAP: u32 = 1;
 
-/// `struct fwctl_rpc_pds`, in the machine's byte order. Request and reply are this one struct, changed in place.
+/// `struct fwctl_rpc_pds`, in the machine's byte order. Request and reply are this one struct,
+/// changed in place.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes)]
 pub struct RpcPds {

@@ -12,7 +12,7 @@ for round in 1 2 3; do
 	[ -e "$function/remove" ] || fail "$device: $function is no PCI function"
 	exec 3<>"/dev/fwctl/$device" || fail "cannot open $device"
 	echo 1 >"$function/remove"
-	has_devices 0 || fail "$function is gone, but there are: $(devices)"
+	has_devices 0 || fail "$function was removed, but there are: $(devices)"
 	exec 3>&-
 	echo 1 >/sys/bus/pci/rescan
 done

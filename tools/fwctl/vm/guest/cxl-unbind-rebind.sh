@@ -28,6 +28,6 @@ done
 
 # The module can go and come as well.
 unload cxl_fwctl
-has_devices 0 || fail "cxl_fwctl is gone, but there are: $(devices)"
+has_devices 0 || fail "cxl_fwctl was unloaded, but there are: $(devices)"
 load cxl_fwctl
 the_device

@@ -32,7 +32,7 @@ wait
 cat /tmp/emu.? >/tmp/emu
 [ "$(tr -d '\n' </tmp/emu)" = 00000000 ] || fail "of eight at a time: $(cat /tmp/emu)"
 
-# What the device refuses, and what there is not.
+# Commands that the device refuses or does not know.
 emu nonsense 2>/dev/null && fail "the device knows 'nonsense'"
 [ $? = 1 ] || fail "emu nonsense: not status 1"
 emu connectx counters >/dev/null || fail "no device called connectx"

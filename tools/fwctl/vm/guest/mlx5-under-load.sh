@@ -112,7 +112,7 @@ vanish() {
 	rescan
 }
 
-# Fatal health, in the middle of an RPC.  mlx5_core resets the firmware and starts anew, but not if it did so a minute ago.  Until
+# Fatal health, in the middle of an RPC.  mlx5_core resets the firmware and starts again, but not if it did so a minute ago.  Until
 # it has done the one or the other the device that is there may be the old one.
 health() {
 	recoveries=$(said 'health recovery succeeded')

@@ -119,7 +119,7 @@ pub struct Options {
         default_value = "/bin/busybox"
     )]
     pub busybox: PathBuf,
-    /// The kernel of all machines that have none of their own: a folder below kernel/
+    /// The kernel of all machines that do not name one: a folder below kernel/
     #[arg(long, global = true, default_value = TEST_KERNEL, value_name = "FLAVOUR")]
     pub kernel: String,
     /// How the VM's processors run [default: kvm where it works, else tcg]

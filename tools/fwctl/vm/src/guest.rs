@@ -159,7 +159,8 @@ impl Port {
 
     /// Opens the port, once it is there and the host has it open.
     fn open_file() -> Result<File> {
-        // The host watches how long a boot takes, and knows how much of it was the host's own fault.
+        // The host watches how long a boot takes, and knows how much of it was the host's own
+        // fault.
         let deadline = Instant::now() + Duration::from_secs(600);
         let mut file = None;
         while Instant::now() < deadline {
@@ -185,7 +186,7 @@ impl Port {
             return Ok(());
         }
         log(&format!("{MARK}the port is lost, binding its driver again"));
-        let port = Port::find().context("the port is gone")?;
+        let port = Port::find().context("the port was removed")?;
         let port = Path::new("/sys/class/virtio-ports").join(port.file_name().unwrap_or_default());
         // .../virtio0/virtio-ports/vport0p1
         let device = port.canonicalize().context("the port has no device")?;

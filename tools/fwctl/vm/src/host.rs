@@ -261,7 +261,7 @@ fn has_virtualisation(cpuinfo: &str) -> bool {
     words.any(|word| word == "vmx" || word == "svm")
 }
 
-/// A folder whose name leaves room for a socket's (108 bytes in all).
+/// A folder with a short name: the path of a socket has at most 108 bytes.
 fn scratch_dir() -> Result<TempDir> {
     let temp = std::env::temp_dir();
     let base = if temp.as_os_str().len() > 70 {

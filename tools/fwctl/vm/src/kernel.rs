@@ -34,10 +34,10 @@ static KERNELS: &[Kernel] = &[
         name: "debug",
         slowness: 5.0,
         memory: 2048,
-        // KASAN otherwise speaks once.  With five levels of page tables it takes an interrupt for a
+        // KASAN otherwise reports once. With five-level page tables it takes an interrupt for a
         // wild access if that comes while the boot processor's capabilities are read: mainline
-        // forgets them, LA57 among them, before it reads them again.  All of SLUB's checks but for
-        // who allocated what: KASAN and kmemleak keep that, too, and each takes its time.
+        // clears them, LA57 among them, before it reads them again. All checks of SLUB except user
+        // tracking, which KASAN and kmemleak do as well, and which slows each of them down.
         cmdline: "kasan_multi_shot no5lvl slab_debug=FZP",
         has_kmemleak: true,
     },

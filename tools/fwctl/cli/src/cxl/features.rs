@@ -10,8 +10,8 @@ use serde::Serialize;
 
 /// List the features of a device, with sizes, the scope of a change, and its effects
 ///
-/// SET is 0 for features that are reserved for the kernel. CHANGEABLE is the scope that a change needs; debug-write and
-/// debug-write-full taint the kernel.
+/// SET is 0 for features that are reserved for the kernel. CHANGEABLE is the scope that a change
+/// needs; debug-write and debug-write-full taint the kernel.
 #[derive(clap::Args, Debug)]
 pub struct FeaturesArgs {
     #[command(flatten)]

@@ -11,7 +11,8 @@ use serde::Serialize;
 
 /// What a device can do, and what of that is switched on
 ///
-/// Names are those of the kernel's headers. Those that are 0 in both columns are left out, unless --all asks for them.
+/// Names are those of the kernel's headers. Those that are 0 in both columns are left out, unless
+/// --all asks for them.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: fwctl mlx5 caps 0000:07:00.0 --type roce --all")]
 pub struct CapsArgs {

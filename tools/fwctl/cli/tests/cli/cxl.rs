@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cxl features`, `get` and `set`. Bytes: CXL 3.2, sections 8.2.10.6.1 to 8.2.10.6.3, in the envelope of include/uapi/fwctl/cxl.h.
+//! `cxl features`, `get` and `set`. Bytes: CXL 3.2, sections 8.2.10.6.1 to 8.2.10.6.3, in the
+//! envelope of include/uapi/fwctl/cxl.h.
 
 use crate::machine::Machine;
 
-/// Four features: patrol scrub, kept by the kernel, and three of a vendor with effects at once, after reset, and none.
+/// Four features: patrol scrub, kept by the kernel, and three of a vendor with effects at once,
+/// after reset, and none.
 const FEATURES: &str = "
 info cxl
 rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 -> 08000000 00000000 0000 0400 00000000

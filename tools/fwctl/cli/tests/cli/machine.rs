@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A machine made of files: sysfs, nodes that answer from a recording, and the command running on it.
+//! A machine made of files: sysfs, nodes that answer from a recording, and the command running on
+//! it.
 
 use std::fs;
 use std::io::Write;
@@ -122,7 +123,8 @@ impl Machine {
         symlink(to, link).unwrap();
     }
 
-    /// The command on this machine, whose root is the working directory: nodes are called ./dev/fwctl/...
+    /// The command on this machine, whose root is the working directory: nodes are called
+    /// ./dev/fwctl/...
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fwctl"));
         command

@@ -237,7 +237,8 @@ fn capabilities_that_are_not_0() {
 
 #[test]
 fn a_query_with_an_argument() {
-    // mlx5_ifc_query_vport_state_in_bits: op_mod at bit 48, vport_number at 80; in the reply, state at 124.
+    // mlx5_ifc_query_vport_state_in_bits: op_mod at bit 48, vport_number at 80; in the reply, state
+    // at 124.
     let recording = "rpc debug-read-only 07500000 00000001 00000003 00000000
         -> 00000000 00000000 00000000 00000012";
     machine(recording)
@@ -398,7 +399,8 @@ fn a_dry_run_of_a_write_shows_old_and_new_values() {
 
 #[test]
 fn query_takes_query_commands_only() {
-    // MODIFY_CONG_STATUS, ACCESS_REG, SET_DIAGNOSTIC_PARAMS, and an opcode that nobody has. The device is not opened.
+    // MODIFY_CONG_STATUS, ACCESS_REG, SET_DIAGNOSTIC_PARAMS, and an opcode that nobody has. The
+    // device is not opened.
     for opcode in ["0x823", "0x805", "0x820", "0xfff"] {
         for more in [&[][..], &["--dry-run"]] {
             let args = [

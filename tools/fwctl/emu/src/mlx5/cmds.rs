@@ -167,7 +167,7 @@ pub fn parse<'a>(opcode: &Opcode, bytes: &'a [u8]) -> Result<Request<'a>, Refusa
         }
         op::SET_HCA_CAP => {
             own_function(hca_cap::OTHER_FUNCTION)?;
-            // A user context may set capabilities of other functions but not of its own, and there
+            // A user context may set capabilities of other functions but not of itself, and there
             // are no other functions.
             if !matches!(input::UID.get(bytes), 0 | 0xffff) {
                 return Err(Refusal(Status::BAD_OP, Syndrome::NOT_FOR_USERS));

@@ -95,8 +95,8 @@ pub(super) fn valid(word: u16) -> u16 {
     }
 }
 
-/// The effects in a word, lowest bit first. Bit 9 says something about the word, not about the feature: without it, bits 10 and 11
-/// are no effects.
+/// The effects in a word, lowest bit first. Bit 9 says something about the word, not about the
+/// feature: without it, bits 10 and 11 are no effects.
 pub fn effect_names(word: u16) -> Vec<Effect> {
     let word = valid(word);
     EFFECTS

@@ -16,7 +16,8 @@ pub struct Feature {
     pub id: u16,
     /// Most bytes that Get Feature returns.
     pub get_size: u16,
-    /// Most bytes that Set Feature takes; the kernel reports 0 for features that it keeps for itself.
+    /// Most bytes that Set Feature takes; the kernel reports 0 for features that it keeps for
+    /// itself.
     pub set_size: u16,
     /// Attribute bits.
     pub flags: u32,
@@ -43,7 +44,7 @@ impl From<FeatureEntry> for Feature {
     }
 }
 
-/// Who may set a feature.
+/// What setting a feature requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetPolicy {
     /// User space, in this scope or a higher one.
@@ -85,7 +86,8 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Features that the kernel keeps for itself (`include/cxl/features.h`), and our short names for them.
+/// Features that the kernel keeps for itself (`include/cxl/features.h`), and our short names for
+/// them.
 const KNOWN: [(&str, Uuid); 8] = [
     (
         "patrol-scrub",
@@ -121,7 +123,8 @@ const KNOWN: [(&str, Uuid); 8] = [
     ),
 ];
 
-/// The feature with this short name: patrol-scrub, ecs, sppr, hppr, cacheline-, row-, bank- or rank-sparing.
+/// The feature with this short name: patrol-scrub, ecs, sppr, hppr, cacheline-, row-, bank- or
+/// rank-sparing.
 pub fn known_feature(name: &str) -> Option<Uuid> {
     KNOWN
         .into_iter()

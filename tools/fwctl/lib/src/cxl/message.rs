@@ -148,7 +148,8 @@ pub(super) fn supported_room(count: u16) -> usize {
     REPLY_HEADER + size_of::<GetSupportedFeaturesOut>() + entries + C_DRIVER_SURPLUS
 }
 
-/// Payload of a Get Supported Features reply: the number of features that the device has, and those in the reply.
+/// Payload of a Get Supported Features reply: the number of features that the device has, and those
+/// in the reply.
 pub(super) fn supported(payload: &Payload, asked: u16) -> Result<(u16, Vec<Feature>), Malformed> {
     const PART: &str = "features";
     let short = |got| Malformed::Short {

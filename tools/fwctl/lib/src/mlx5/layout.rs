@@ -162,7 +162,8 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`BadField`]: the field is not there, is no number, or is too small for the value. `data` is as it was.
+    /// [`BadField`]: the field is not there, is no number, or is too small for the value. `data` is
+    /// as it was.
     pub fn set(&self, data: &mut [u8], name: &str, value: u64) -> Result<(), BadField> {
         self.field(name).ok_or(BadField::Unknown)?.put(data, value)
     }
@@ -214,7 +215,8 @@ fn tables() -> &'static Tables {
     TABLES.get_or_init(|| parse(include_str!("layouts.txt")))
 }
 
-/// Lines that are no section and no field are comments; a test holds that there are none but the header.
+/// Lines that are no section and no field are comments; a test holds that there are none but the
+/// header.
 fn parse(text: &'static str) -> Tables {
     let mut sections: Vec<(&str, Layout)> = Vec::new();
     for line in text.lines() {

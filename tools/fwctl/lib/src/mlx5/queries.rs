@@ -2,14 +2,16 @@
 
 //! Commands that only read.
 //!
-//! Scopes do not tell them apart: scopes are cumulative, so debug-read-only also admits every configuration command, such as
-//! `MODIFY_CONG_STATUS`.
+//! Scopes do not tell them apart: scopes are cumulative, so debug-read-only also admits every
+//! configuration command, such as `MODIFY_CONG_STATUS`.
 
-/// A query command: its opcode, and the bit of the request that makes it clear the counters it returns.
+/// A query command: its opcode, and the bit of the request that makes it clear the counters it
+/// returns.
 struct Query(u16, Option<usize>);
 
-/// The query commands that `mlx5_ifc.h` and `mlx5_ifc_fpga.h` of Linux 7.3 describe, in ascending order. The vendor has more
-/// commands called query; without a layout there is no saying whether a request for them resets something.
+/// The query commands that `mlx5_ifc.h` and `mlx5_ifc_fpga.h` of Linux 7.3 describe, in ascending
+/// order. The vendor has more commands called query; without a layout there is no saying whether a
+/// request for them resets something.
 #[rustfmt::skip]
 const QUERIES: &[Query] = &[
     Query(0x100, None), // QUERY_HCA_CAP
@@ -133,8 +135,9 @@ mod tests {
         }
     }
 
-    // Commands that the driver admits in scope debug-read-only and that are no queries: SET_HCA_CAP, DELEGATE_VHCA_MANAGEMENT,
-    // ACCESS_REG, NOP, SET_DIAGNOSTIC_PARAMS, MODIFY_CONG_STATUS, ACCESS_REGISTER_USER, POSTPONE_CONNECTED_QP_TIMEOUT.
+    // Commands that the driver admits in scope debug-read-only and that are no queries:
+    // SET_HCA_CAP, DELEGATE_VHCA_MANAGEMENT, ACCESS_REG, NOP, SET_DIAGNOSTIC_PARAMS,
+    // MODIFY_CONG_STATUS, ACCESS_REGISTER_USER, POSTPONE_CONNECTED_QP_TIMEOUT.
     #[test]
     fn other_commands_are_no_queries() {
         for opcode in [0x109, 0x731, 0x805, 0x80d, 0x820, 0x823, 0xb0c, 0xb2e, 0] {

@@ -3,9 +3,9 @@
 //! An auxiliary driver that adds a devres entry to a device while devres releases that device.
 //!
 //! The parent made the auxiliary device by devres, as C drivers do by
-//! `devm_auxiliary_device_create()`. So `unbind()` runs within `devres_release_all()` of the parent,
-//! which has taken all entries off the list already. The new one is released when the parent is
-//! freed, or unbound once more: nothing keeps this module until then. See README.md.
+//! `devm_auxiliary_device_create()`. So `unbind()` runs within `devres_release_all()` of the
+//! parent, which has taken all entries off the list already. The new one is released when the
+//! parent is freed, or unbound once more: nothing keeps this module until then. See README.md.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A context is good for one call: kept, it would call a driver that is gone.
+//! A context is valid for one call: stored, it could call a driver that was removed.
 //!
 //! Expected: lifetime may not live long enough
 

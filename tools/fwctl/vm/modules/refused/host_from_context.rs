@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The host that a call sees is bound during the call, and not for as long as a context is open.
+//! The host that a call sees is bound during the call, not while a context is open.
 //!
 //! Expected: borrowed data escapes outside of associated function
 

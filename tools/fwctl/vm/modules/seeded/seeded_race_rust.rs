@@ -2,8 +2,8 @@
 
 //! A module and a work item that count together, without a lock.
 //!
-//! Safe code cannot do that, so the number has a `Sync` implementation that is unsound. KCSAN samples accesses, so the
-//! parameter `seconds` sets how long they count.
+//! Safe code cannot do that, so the number has a `Sync` implementation that is unsound. KCSAN
+//! samples accesses, so the parameter `seconds` sets how long they count.
 
 use core::cell::UnsafeCell;
 
@@ -41,7 +41,8 @@ fn count(duration: Delta) {
     while start.elapsed() < duration {
         for _ in 0..10_000 {
             let shared = SHARED.0.get();
-            // SAFETY: `shared` is the address of a static. That access is exclusive is not satisfied on purpose: it is the seeded bug.
+            // SAFETY: `shared` is the address of a static. That access is exclusive is not
+            // satisfied on purpose: it is the seeded bug.
             unsafe { shared.write(core::hint::black_box(shared.read() + 1)) };
         }
         fsleep(Delta::from_micros(10));

@@ -2,7 +2,8 @@
 
 //! Seeded bugs in Rust, one per load, selected by the parameter `bug`.
 //!
-//! Safe code cannot have the first four, so they use raw pointers. They only read, so they corrupt nothing.
+//! Safe code cannot have the first four, so they use raw pointers. They only read, so they corrupt
+//! nothing.
 
 use core::hint::black_box;
 

@@ -27,7 +27,7 @@ usage: emu [-p POINTER] [DEVICE] COMMAND...
 
 Says COMMAND to the control socket of an emulated device and prints the answer as JSON; `emu help` lists the commands.
 DEVICE can be left out where there is only one. POINTER chooses a part of the answer: emu -p /alive/uids counters
-Exit status: 0 done, 1 the device refuses the command, 2 usage, 3 the device is gone.";
+Exit status: 0 done, 1 the device refuses the command, 2 usage, 3 the device was removed.";
 
 /// For its turn and for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,7 +109,7 @@ fn run(words: &[String], ports: &[(String, PathBuf)]) -> Result<Value, Failure> 
     let Some(mut answer) = answer else {
         return match request.line.as_str() {
             "exit" => Ok(Value::Null),
-            _ => Err(Failure::Gone("the emulated device is gone".into())),
+            _ => Err(Failure::Gone("the emulated device was removed".into())),
         };
     };
     if answer["ok"] != Value::Bool(true) {
@@ -203,7 +203,7 @@ fn tag() -> String {
     format!("{}.{}", std::process::id(), time.as_nanos())
 }
 
-/// Says one line, and waits for its answer; nothing if the other side is gone.
+/// Sends one line and returns its answer, or `None` if the other side has closed the connection.
 fn ask(port: &mut File, line: &str, tag: &str) -> Result<Option<Value>, Failure> {
     let deadline = Instant::now() + PATIENCE;
     // The first newline ends what somebody before us may not have said to its end.

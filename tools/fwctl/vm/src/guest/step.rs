@@ -80,8 +80,8 @@ fn attend(mut child: Child, step: &Step, port: &mut Port) -> Result<Status> {
         }
     }
     sys::kill_others();
-    // Nobody holds the pipes any more but processes that do not return from the kernel, or that have
-    // had no processor yet to die on.
+    // Nobody holds the pipes any more but processes that do not return from the kernel, or that
+    // have had no processor yet to die on.
     let patience = Instant::now() + Duration::from_secs(5);
     while !pipes.is_empty() && Instant::now() < patience {
         pump(&mut pipes, port)?;

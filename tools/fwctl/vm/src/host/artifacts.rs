@@ -44,7 +44,7 @@ pub enum Need {
 }
 
 impl Artifacts {
-    /// The artifacts in `root`, with `kernel` for the machines that have none of their own.
+    /// The artifacts in `root`, with `kernel` for the machines that do not name one.
     pub fn new(root: &Path, kernel: &str) -> Result<Self> {
         ensure!(
             root.is_dir(),
@@ -214,7 +214,7 @@ pub fn is_left_out(machine: &Machine, kernel: &str) -> Option<String> {
         None
     } else if kernel != TEST_KERNEL {
         Some(format!(
-            "it is about a kernel of its own, not about {kernel}"
+            "it needs a specific kernel, not {kernel}"
         ))
     } else {
         kernel::checks_more(flavour)
@@ -255,7 +255,8 @@ mod tests {
         assert_eq!(is_left_out(&machine::PLAIN, "debug"), None);
         assert_eq!(is_left_out(&machine::SEEDED_BUGS, "debug"), None);
         assert!(is_left_out(&machine::BUILTIN, "debug").is_some());
-        // Each machine is searched for leaks there, but these have the sweeps of faults and the fuzzer, too.
+        // Each machine is searched for leaks there, but these have the sweeps of faults and the
+        // fuzzer, too.
         assert_eq!(is_left_out(&machine::CONNECTX_LEAKS, "debug"), None);
         assert!(is_left_out(&machine::SEEDED_BUGS, "kcsan").is_some());
         let advice = is_left_out(&machine::SEEDED_BUGS, TEST_KERNEL).unwrap();

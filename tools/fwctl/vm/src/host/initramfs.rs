@@ -108,7 +108,8 @@ impl<W: Write> Archive<W> {
         ensure!(!name.contains('\0'), "{name:?} is no file name");
         let size = u32::try_from(data.len())
             .with_context(|| format!("{name} is too large for an initramfs"))?;
-        // After the magic: ino, mode, uid, gid, nlink, mtime, filesize, device, rdevice, namesize, check.
+        // After the magic: ino, mode, uid, gid, nlink, mtime, filesize, device, rdevice, namesize,
+        // check.
         let fields = [
             self.inode,
             mode,

@@ -114,7 +114,7 @@ pub enum News {
     Tty(Vec<u8>),
     /// From our standard input; `None` at its end.
     Keys(Option<Vec<u8>>),
-    /// The machine is gone, and everything it said has been seen.
+    /// The machine has exited, and all its output has been read.
     Ended,
     /// The time is over.
     Nothing,
@@ -267,7 +267,7 @@ impl Session {
         })
     }
 
-    /// Waits for something new for as long as `wait` on the wall.
+    /// Waits for new input for at most `wait` of wall-clock time.
     pub fn news(&mut self, wait: Duration) -> Result<News> {
         let deadline = Instant::now() + wait;
         self.news_while(|_| deadline.saturating_duration_since(Instant::now()))

@@ -86,7 +86,7 @@ impl Vm {
         })
     }
 
-    /// The next input; `None` when `wait` has passed or the machine is gone.
+    /// The next input; `None` when `wait` has passed or the machine has exited.
     pub fn next(&mut self, wait: Duration) -> Result<Option<Input>> {
         /// How soon a signal or QEMU's end is noticed.
         const TICK: Duration = Duration::from_millis(50);
@@ -110,7 +110,7 @@ impl Vm {
         }
     }
 
-    /// Sends a request; a machine that is gone shows by its silence.
+    /// Sends a request; a machine that has exited does not answer.
     pub fn send(&mut self, request: &Request) -> Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');

@@ -267,7 +267,7 @@ fn kind_of(text: &str) -> Option<&'static str> {
 }
 
 /// Whether the first line begins a report of KCSAN in which no module has a part.  The kernel has
-/// races of its own, with nobody's drivers in it; all of ours are modules here.  Whom a fault or an
+/// its own races, with nobody's drivers in it; all of ours are modules here.  Whom a fault or an
 /// interrupt came upon has no part in what is done about it.  Nor have we a part in those that the
 /// tables above name.
 fn is_race_of_others(lines: &[Line]) -> bool {

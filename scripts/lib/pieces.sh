@@ -72,7 +72,7 @@ key_of() {
 		paths+=(scripts/lib/{coverage,outside,staging}.sh scripts/inside/tree)
 		for path in "$REPO"/scripts/inside/kernel/*; do
 			case ${path##*/} in
-			clippy | examples* | refused | rustdoc | seeded) continue ;;
+			clippy | examples* | refused | rustdoc | seeded | without-rust) continue ;;
 			base.config | "${1#*-}.config") ;;
 			# The flavours that check more build on this one.
 			test.config) [[ $1 == *-debug || $1 == *-kcsan ]] || continue ;;

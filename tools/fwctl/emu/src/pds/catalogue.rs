@@ -24,7 +24,7 @@ pub enum Action {
     Version,
     /// The response is the request.
     Echo,
-    /// The response fills its buffer with 32-bit words that count from 0.
+    /// The response fills its buffer with a counter of 32 bits, from 0.
     Count,
     /// The response is the sum of the bytes of the request, 32 bits.
     Sum,

@@ -97,7 +97,7 @@ impl Pensando {
         self.admin_flights.clear();
     }
 
-    /// The firmware stops; what it knew is lost.
+    /// The firmware stops; queues, clients and host memory are lost.
     fn stop(&mut self) {
         self.cancel();
         self.firmware.reset();

@@ -77,7 +77,7 @@ impl Firmware {
         }
     }
 
-    /// A RESET: queues, clients and host memory are forgotten.
+    /// A RESET: drops queues, clients and host memory.
     pub fn reset(&mut self) {
         self.queues = None;
         self.clients.clear();
@@ -349,7 +349,7 @@ mod tests {
     fn clients() {
         let mut firmware = Firmware::new(&Options::default());
         let memory = Memory::default();
-        let mut admin = |firmware: &mut Firmware, bytes: &[u8]| {
+        let admin = |firmware: &mut Firmware, bytes: &[u8]| {
             firmware.execute_admin(&memory, &command(bytes), None)
         };
         let register = b"\x06\0\0\0pds_core.fwctl.0";

@@ -205,10 +205,10 @@ impl Endpoints {
             0 => Vec::new(),
             _ => self.places(memory, &command.response)?,
         };
-        let room: usize = places.iter().map(|(_, len)| *len as usize).sum();
-        match self.act(at, action, &request, room) {
+        let capacity: usize = places.iter().map(|(_, len)| *len as usize).sum();
+        match self.act(at, action, &request, capacity) {
             Ok(mut data) => {
-                data.truncate(room);
+                data.truncate(capacity);
                 Ok(Done {
                     error: 0,
                     size: data.len() as u32,
@@ -264,18 +264,18 @@ impl Endpoints {
         Ok(bytes)
     }
 
-    /// Executes an operation; `room` bytes are there for the response.
+    /// Executes an operation; the response can take `capacity` bytes.
     fn act(
         &mut self,
         at: usize,
         action: Action,
         request: &[u8],
-        room: usize,
+        capacity: usize,
     ) -> Result<Vec<u8>, u32> {
         Ok(match action {
             Action::Version => self.version.into(),
             Action::Echo => request.to_vec(),
-            Action::Count => (0..room.div_ceil(4) as u32)
+            Action::Count => (0..capacity.div_ceil(4) as u32)
                 .flat_map(u32::to_le_bytes)
                 .collect(),
             Action::Sum => {
@@ -435,7 +435,7 @@ mod tests {
         assert_eq!(done.data, [10, 0, 0, 0]);
         sum.flags = 0.into();
         let done = endpoints.execute(&memory, sum.as_bytes(), None).unwrap();
-        assert!(done.data.is_empty(), "there is no room for it");
+        assert!(done.data.is_empty(), "the response has no buffer");
         sum.flags = 4.into();
         let done = endpoints.execute(&memory, sum.as_bytes(), None);
         assert_eq!(done, Err(Status::EINVAL));

@@ -169,7 +169,7 @@ layouts! {
         len: U32,
         reserved: [u8; 4],
     }
-    /// pds_fwctl_rpc_comp, which has space for the other completions of the admin queue.
+    /// pds_fwctl_rpc_comp, which is a superset of the other completions of the admin queue.
     Completion, 16 {
         status: u8,
         reserved: u8,

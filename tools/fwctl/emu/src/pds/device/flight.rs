@@ -206,7 +206,7 @@ impl Pensando {
             self.finish_one(bus, flight);
             is_any = true;
         }
-        // There may be commands that found no room before.
+        // Fetch the commands that a full queue left unread.
         if is_any {
             self.fetch(bus);
         }

@@ -408,14 +408,17 @@ pub(crate) struct Notifiers {
 impl Notifiers {
     /// Adds the notifier of the module loader. Those of buses follow as devices are registered.
     ///
-    /// Fails with [`ENOMEM`]. May sleep.
-    ///
-    /// # Safety
-    ///
-    /// Must be called at most once, and before there is a device.
-    pub(crate) unsafe fn new() -> Result<Self> {
-        // SAFETY: The caller promises that this is the only call, and that there is no device yet,
-        // so nothing has used the locks.
+    /// Must precede the first registration. Fails with [`EBUSY`] when called again, and with
+    /// [`ENOMEM`]. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        static IS_INITIALISED: Atomic<bool> = Atomic::new(false);
+
+        if IS_INITIALISED.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        // SAFETY: The flag shows that this is the only call. Nothing has used the locks:
+        // `register()` needs a device, and `device::Numbers`, without which there is none, are
+        // created with the notifiers at hand.
         unsafe {
             BINDINGS.init();
             BUSES.init();

@@ -85,14 +85,10 @@ struct Subsystem {
 }
 
 impl Subsystem {
-    /// # Safety
-    ///
-    /// Must be called at most once.
-    unsafe fn new() -> Result<Self> {
-        // SAFETY: The caller promises that this is the only call. There is no device before
-        // `Numbers` are created.
-        let notifiers = unsafe { binding::Notifiers::new() }?;
-        let numbers = device::Numbers::new(&file::OPERATIONS)?;
+    /// Initialises the subsystem. Fails with [`EBUSY`] when called again.
+    fn new() -> Result<Self> {
+        let notifiers = binding::Notifiers::new()?;
+        let numbers = device::Numbers::new(&file::OPERATIONS, &notifiers)?;
 
         Ok(Self {
             _class: device::CLASS.register()?,
@@ -109,8 +105,7 @@ impl Subsystem {
 #[cfg(not(MODULE))]
 #[no_mangle]
 extern "C" fn fwctl_early_init() -> kernel::ffi::c_int {
-    // SAFETY: An initcall runs once, and `Module::init()` does not call it in a built-in core.
-    match unsafe { Subsystem::new() } {
+    match Subsystem::new() {
         Ok(subsystem) => {
             // A built-in subsystem is never torn down.
             core::mem::forget(subsystem);
@@ -127,9 +122,7 @@ struct Module {
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let subsystem = if cfg!(MODULE) {
-            // SAFETY: A module is initialised once, and `fwctl_early_init()` is not compiled into
-            // it.
-            Some(unsafe { Subsystem::new() }?)
+            Some(Subsystem::new()?)
         } else {
             None
         };

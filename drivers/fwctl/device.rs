@@ -41,7 +41,10 @@ use kernel::{
 };
 
 use crate::{
-    binding::Binding,
+    binding::{
+        Binding,
+        Notifiers, //
+    },
     class::Class,
     ops::Driver,
     registration::State,
@@ -83,10 +86,14 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// Reserves the numbers of all devices, whose nodes get `operations`.
+    /// Reserves the numbers of all devices, whose nodes get `operations`. The notifiers end their
+    /// registrations.
     ///
     /// Fails with [`EBUSY`] when called again, and as [`chrdev::Region::new`].
-    pub(crate) fn new(operations: &'static NodeOperations) -> Result<Self> {
+    pub(crate) fn new(
+        operations: &'static NodeOperations,
+        _notifiers: &Notifiers,
+    ) -> Result<Self> {
         let region = chrdev::Region::new(MAX_DEVICES, c"fwctl")?;
         let first = region.number(0).ok_or(EINVAL)?.as_raw();
 

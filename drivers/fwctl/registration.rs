@@ -132,8 +132,7 @@ impl<'a> LiveDevice<'a> {
         if !self.device.calls.is_active() {
             return Err(ENODEV);
         }
-        // SAFETY: The function only reads flags of the current task.
-        if unsafe { shim::fwctl_shim_is_killed() } {
+        if shim::is_killed() {
             return Err(EINTR);
         }
         Ok(())

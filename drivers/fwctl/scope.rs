@@ -91,9 +91,7 @@ fn taint_once(device: &device::Device) {
         return;
     }
 
-    let mut comm = [0u8; 16];
-    // SAFETY: The array has `TASK_COMM_LEN` bytes.
-    unsafe { shim::fwctl_shim_comm(comm.as_mut_ptr().cast()) };
+    let comm = shim::comm();
     let comm = CStr::from_bytes_until_nul(&comm).unwrap_or(c"?");
 
     dev_warn!(

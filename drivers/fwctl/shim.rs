@@ -31,7 +31,7 @@ extern "C" {
     pub(crate) fn fwctl_shim_uctx(size: usize, offset: usize) -> *mut c_void;
 
     /// Returns whether a fatal signal is pending for the current task.
-    pub(crate) fn fwctl_shim_is_killed() -> bool;
+    fn fwctl_shim_is_killed() -> bool;
 
     /// Returns the character device of `inode`.
     ///
@@ -45,5 +45,20 @@ extern "C" {
     /// # Safety
     ///
     /// `comm` must be valid for a write of `TASK_COMM_LEN` (16) bytes.
-    pub(crate) fn fwctl_shim_comm(comm: *mut c_char);
+    fn fwctl_shim_comm(comm: *mut c_char);
+}
+
+/// Returns whether a fatal signal is pending for the current task.
+pub(crate) fn is_killed() -> bool {
+    // SAFETY: The function only reads flags of the current task.
+    unsafe { fwctl_shim_is_killed() }
+}
+
+/// Returns the name of the current task, NUL-terminated.
+pub(crate) fn comm() -> [u8; 16] {
+    let mut comm = [0; 16];
+
+    // SAFETY: The array is valid for a write of `TASK_COMM_LEN` bytes.
+    unsafe { fwctl_shim_comm(comm.as_mut_ptr().cast()) };
+    comm
 }

@@ -71,9 +71,9 @@ static void *careless_info(struct fwctl_uctx *uctx, size_t *length)
 }
 
 /* Reads one byte out of bounds. */
-static noinline u8 overread(const volatile u8 *bytes, size_t len)
+static noinline u8 overread(const u8 *bytes, size_t len)
 {
-	return bytes[len];
+	return READ_ONCE(bytes[len]);
 }
 
 static void *careless_fw_rpc(struct fwctl_uctx *uctx, enum fwctl_rpc_scope scope, void *rpc_in,

@@ -23,7 +23,9 @@ static enum kind kind_of(const struct cxl_feat_entry *first)
 	const char *kind = getenv("FWCTL_TEST_CXL");
 
 	if (kind && *kind)
-		return !strcmp(kind, "cxl_test") ? MOCK : !strcmp(kind, "emulated") ? EMULATED : QEMU;
+		if (!strcmp(kind, "cxl_test"))
+			return MOCK;
+		return !strcmp(kind, "emulated") ? EMULATED : QEMU;
 	if (!memcmp(first->uuid, vendor_uuid, 16))
 		return MOCK;
 	return is_emulated(first->uuid) ? EMULATED : QEMU;
@@ -295,7 +297,8 @@ TEST_F(cxl, list_of_any_length)
 TEST_F(cxl, list_in_any_buffer)
 {
 	uint32_t whole = REPLY_HEAD_LEN + LIST_HEAD_LEN + self->count * ENTRY_LEN;
-	uint32_t capacities[] = { 0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, whole - 1, whole, whole + 1 };
+	uint32_t capacities[] = { 0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, whole - 1, whole,
+		whole + 1 };
 	uint8_t all[sizeof(self->entries) + 16];
 
 	make_get_supported(MAX_FEATURES * ENTRY_LEN, 0);
@@ -533,7 +536,8 @@ TEST_F(cxl, get_needs_a_large_enough_buffer)
 
 		make_get(self->entries[i].uuid, 0, len, 0);
 		for (uint32_t capacity = 0; capacity < REPLY_HEAD_LEN + len; capacity += step) {
-			EXPECT_EQ(EINVAL, _send_request(self->fd, FWCTL_RPC_CONFIGURATION, capacity)) {
+			EXPECT_EQ(EINVAL,
+				  _send_request(self->fd, FWCTL_RPC_CONFIGURATION, capacity)) {
 				TH_LOG("feature %u, buffer of %u bytes", i, capacity);
 			}
 		}

@@ -135,7 +135,8 @@ TEST_F_TIMEOUT(edac, one_after_the_other, PATIENCE)
 		uint8_t scrub[SCRUB_LEN];
 		uint32_t len = SCRUB_LEN;
 
-		ASSERT_EQ(0, write_number(self->dir, "scrub0/current_cycle_duration", 3600 * hours));
+		ASSERT_EQ(0,
+			  write_number(self->dir, "scrub0/current_cycle_duration", 3600 * hours));
 		ASSERT_EQ(0, write_number(self->dir, "scrub0/enable_background", hours & 1));
 		ASSERT_EQ(0, get(self->fd, exclusive_uuids[SCRUB], scrub, &len));
 		EXPECT_EQ(SCRUB_LEN, len);

@@ -134,7 +134,8 @@ static inline int get_feature(int fd, enum feature feature, uint8_t selection, u
 
 /* Reads the current value of a whole Feature. */
 #define get_whole(fd, feature, data) \
-	ASSERT_EQ(0, get_feature(fd, feature, CXL_GET_FEAT_SEL_CURRENT_VALUE, 0, data, feature_len(feature)))
+	ASSERT_EQ(0, get_feature(fd, feature, CXL_GET_FEAT_SEL_CURRENT_VALUE, 0, data, \
+				 feature_len(feature)))
 
 /* Returns whether the current value is `data`. */
 #define has_value(fd, feature, data) ({							\

@@ -155,7 +155,8 @@ TEST_F_TIMEOUT(features, selections, PATIENCE)
 	EXPECT_EQ(0, get_feature(self->fd, COLD_RESET, CXL_GET_FEAT_SEL_DEFAULT_VALUE, 0, now, 4));
 	EXPECT_EQ(0, memcmp(initial, now, 4));
 
-	EXPECT_EQ(0, get_feature(self->fd, CURRENT_ONLY, CXL_GET_FEAT_SEL_CURRENT_VALUE, 0, now, 4));
+	EXPECT_EQ(0,
+		  get_feature(self->fd, CURRENT_ONLY, CXL_GET_FEAT_SEL_CURRENT_VALUE, 0, now, 4));
 	for (int selection = 1; selection < 256; selection++) {
 		EXPECT_EQ(DEVICE_SAYS + RC_SELECTION,
 			  get_feature(self->fd, CURRENT_ONLY, selection, 0, now, 4));
@@ -176,9 +177,11 @@ TEST_F_TIMEOUT(features, saved_regardless_of_the_flag, PATIENCE)
 			fill_pattern(value, len, 2 * i + j);
 			feature_uuid(sorts[i], uuid);
 			make_set(uuid, flags[j], 0, value, len);
-			ASSERT_EQ(0, _send_request(self->fd, FWCTL_RPC_DEBUG_WRITE_FULL, ANY_REPLY_LEN));
+			ASSERT_EQ(0, _send_request(self->fd, FWCTL_RPC_DEBUG_WRITE_FULL,
+						   ANY_REPLY_LEN));
 			EXPECT_EQ(RC_SUCCESS, reply.out.hdr.retval);
-			EXPECT_EQ(0, get_feature(self->fd, sorts[i], CXL_GET_FEAT_SEL_SAVED_VALUE, 0,
+			EXPECT_EQ(0,
+				  get_feature(self->fd, sorts[i], CXL_GET_FEAT_SEL_SAVED_VALUE, 0,
 						 saved, len));
 			EXPECT_EQ(0, memcmp(value, saved, len)) {
 				TH_LOG("feature %u, flags %u", sorts[i], flags[j]);
@@ -221,8 +224,10 @@ TEST_F_TIMEOUT(features, refused_by_the_device, PATIENCE)
 
 	get_whole(self->fd, LIMITED, before);
 	EXPECT_EQ(DEVICE_SAYS + RC_INPUT, set_feature(self->fd, full, LIMITED, 0, value, 4));
-	EXPECT_EQ(DEVICE_SAYS + RC_INPUT, set_feature(self->fd, full, LIMITED, LIMITED_LEN - 3, value, 4));
-	EXPECT_EQ(DEVICE_SAYS + RC_INPUT, set_feature(self->fd, full, LIMITED, UINT16_MAX, value, 1));
+	EXPECT_EQ(DEVICE_SAYS + RC_INPUT,
+		  set_feature(self->fd, full, LIMITED, LIMITED_LEN - 3, value, 4));
+	EXPECT_EQ(DEVICE_SAYS + RC_INPUT,
+		  set_feature(self->fd, full, LIMITED, UINT16_MAX, value, 1));
 	EXPECT_TRUE(has_value(self->fd, LIMITED, before));
 
 	make_set(emulated_uuid, 0, 0, value, 4);
@@ -274,7 +279,8 @@ TEST_F_TIMEOUT(features, large_values, PATIENCE)
 			if (offsets[j] + lens[i] > LARGE_LEN)
 				continue;
 			fill_pattern(value, lens[i], 4 * i + j);
-			EXPECT_EQ(0, set_feature(self->fd, full, LARGE, offsets[j], value, lens[i]));
+			EXPECT_EQ(0,
+				  set_feature(self->fd, full, LARGE, offsets[j], value, lens[i]));
 			memcpy(expected + offsets[j], value, lens[i]);
 			EXPECT_TRUE(has_value(self->fd, LARGE, expected)) {
 				TH_LOG("set %u bytes at %u", lens[i], offsets[j]);
@@ -330,7 +336,8 @@ static void *user_main(void *arg)
 
 	for (int i = 0; i < ROUNDS && !user->err; i++) {
 		memset(value, (user->seed + i) % LIMIT, len);
-		user->err = set_feature(fd, FWCTL_RPC_DEBUG_WRITE_FULL, user->feature, 0, value, len);
+		user->err = set_feature(fd, FWCTL_RPC_DEBUG_WRITE_FULL, user->feature, 0, value,
+					len);
 		if (!user->err)
 			user->err = get_feature(fd, user->feature, 0, 0, value, len);
 		if (!user->err && !is_of_one(value, len))

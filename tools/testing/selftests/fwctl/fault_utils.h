@@ -123,13 +123,15 @@ static inline bool can_be_without_memory(void)
 	static const char *const of_memory[] = { "failslab", "fail_page_alloc" };
 	/* The filter comes first: without it the probability applies to all tasks. */
 	static const char *const values[][2] = {
-		{ "task-filter", "Y" }, { "times", "-1" }, { "interval", "1" }, { "probability", "100" },
+		{ "task-filter", "Y" }, { "times", "-1" }, { "interval", "1" }, { "probability",
+			"100" },
 	};
 	char path[PATH_MAX];
 
 	for (size_t kind = 0; kind < ARRAY_SIZE(of_memory); kind++) {
 		for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
-			snprintf(path, sizeof(path), "%s/%s/%s", debugfs, of_memory[kind], values[i][0]);
+			snprintf(path, sizeof(path), "%s/%s/%s", debugfs, of_memory[kind],
+				 values[i][0]);
 			if (write_text(path, values[i][1]))
 				return false;
 		}
@@ -164,7 +166,8 @@ static const struct {
 	const char *name;
 } errno_names[] = {
 	{ EAGAIN, "EAGAIN" }, { EBUSY, "EBUSY" }, { EFAULT, "EFAULT" }, { EINVAL, "EINVAL" },
-	{ EKEYREJECTED, "EKEYREJECTED" }, { ENFILE, "ENFILE" }, { ENODEV, "ENODEV" }, { ENOMEM, "ENOMEM" },
+	{ EKEYREJECTED, "EKEYREJECTED" }, { ENFILE, "ENFILE" }, { ENODEV, "ENODEV" }, { ENOMEM,
+		"ENOMEM" },
 };
 
 static inline const char *errno_name(int err)
@@ -176,14 +179,15 @@ static inline const char *errno_name(int err)
 	return strerror(err);
 }
 
-/* Prints the line that "make faults" parses. */
+/* Prints one line in a fixed format, for scripts. */
 static inline void report_sweep(const char *what, const struct sweep *sweep)
 {
 	char text[512] = "", *end = text;
 
 	for (size_t err = 1; err < ARRAY_SIZE(sweep->errors); err++) {
 		if (sweep->errors[err])
-			end += snprintf(end, text + sizeof(text) - end, " %s %u", errno_name(err), sweep->errors[err]);
+			end += snprintf(end, text + sizeof(text) - end, " %s %u", errno_name(err),
+					sweep->errors[err]);
 	}
 	ksft_print_msg("swept %s: %u failures:%s\n", what, sweep->failures, text);
 	fflush(stdout);

@@ -170,7 +170,8 @@ TEST_F(size_protocol, too_short)
 	uint8_t cmd[64];
 
 	for (uint32_t size = 0; size < variant->size; size++) {
-		EXPECT_EQ(EINVAL, ioctl_of_size(self->fd, variant->number, cmd, sizeof(cmd), size)) {
+		EXPECT_EQ(EINVAL,
+			  ioctl_of_size(self->fd, variant->number, cmd, sizeof(cmd), size)) {
 			TH_LOG("size %u", size);
 		}
 	}
@@ -259,7 +260,8 @@ TEST_F(size_protocol, above_a_page)
 			TH_LOG("size %u, zeros", sizes[i]);
 		}
 		/* The tail is not read: it is not mapped. */
-		ASSERT_EQ(E2BIG, ioctl_of_size(self->fd, variant->number, one_page, page, sizes[i])) {
+		ASSERT_EQ(E2BIG,
+			  ioctl_of_size(self->fd, variant->number, one_page, page, sizes[i])) {
 			TH_LOG("size %u, unmapped behind a page", sizes[i]);
 		}
 		ASSERT_EQ(E2BIG, ioctl_of_size(self->fd, variant->number, at_end, sizeof(uint32_t),

@@ -2,10 +2,10 @@
 /*
  * Measures the cost of the system calls of a loopback, mlx5 or CXL driver.  Not a test.
  *
- *	fwctl_bench cost		cost of each operation, in ticks of the time stamp counter, or
- *					in nanoseconds if the CPU has none
- *	fwctl_bench threads SECONDS	RPCs per second of one and two threads, on one and two files,
- *					for a loopback driver
+ *	fwctl_bench cost		cost of each operation, in ticks of the time stamp
+ *					counter, or in nanoseconds if the CPU has none
+ *	fwctl_bench threads SECONDS	RPCs per second of one and two threads, on one and
+ *					two files, for a loopback driver
  *
  * Each line of output is an operation, a tab and a number.  "cost" reports medians, and the
  * minimum for RPCs of more than 4 KiB.  Under QEMU's -icount shift=0 a tick is a guest

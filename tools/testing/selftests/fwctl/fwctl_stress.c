@@ -260,7 +260,8 @@ static void ask_cxl(struct caller *caller, int fd)
 		htole32(sizeof(struct cxl_mbox_get_sup_feats_out_hdr) + below(&caller->dice, 96));
 	count(asked);
 	if (is_answered(_fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, &in,
-				   HEAD_LEN + sizeof(in.rpc.get_sup_feats_in), &out, &out_len), 0) &&
+				   HEAD_LEN + sizeof(in.rpc.get_sup_feats_in), &out, &out_len),
+			0) &&
 	    out_len < REPLY_HEAD_LEN)
 		wrong("Get Supported Features: a reply of %u bytes", out_len);
 }
@@ -272,7 +273,8 @@ static void ask_mlx5(struct caller *caller, int fd)
 	uint32_t out_len = sizeof(out);
 
 	count(asked);
-	if (is_answered(_fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, in, sizeof(in), out, &out_len), 0) &&
+	if (is_answered(_fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, in, sizeof(in), out, &out_len),
+			0) &&
 	    (out_len < 16 || out[0]))
 		wrong("QUERY_ADAPTER: status %u in %u bytes", out[0], out_len);
 }
@@ -714,12 +716,13 @@ static void check_counters(bool is_traced, uint64_t kills)
 			    counted(cut);
 	uint64_t lost = counted(asked) - answered;
 
-	printf("opened %ju; asked %ju = replied %ju + refused %ju + void %ju + cut %ju + lost %ju; ",
-	       counted(opened), counted(asked), counted(replied), counted(refused),
-	       counted(not_delivered), counted(cut), lost);
-	printf("polled %ju, forked %ju, killed %ju; unbound %ju, unloaded %ju, removed %ju, vanished %ju\n",
-	       counted(polled), counted(forked), kills, counted(unbound), counted(unloaded),
-	       counted(removed), counted(vanished));
+	printf("opened %ju; ", counted(opened));
+	printf("asked %ju = replied %ju + refused %ju + void %ju + cut %ju + lost %ju; ",
+	       counted(asked), counted(replied), counted(refused), counted(not_delivered),
+	       counted(cut), lost);
+	printf("polled %ju, forked %ju, killed %ju; ", counted(polled), counted(forked), kills);
+	printf("unbound %ju, unloaded %ju, removed %ju, vanished %ju\n", counted(unbound),
+	       counted(unloaded), counted(removed), counted(vanished));
 
 	/* Each thread and its child may have been in an RPC. */
 	if (lost > kills * THREADS * 2)
@@ -730,7 +733,8 @@ static void check_counters(bool is_traced, uint64_t kills)
 		uint64_t started = read_counter(&counters[0]), done = read_counter(&counters[1]);
 		uint64_t good = read_counter(&counters[2]);
 
-		printf("traced: %ju started, %ju done, %ju of them successful\n", started, done, good);
+		printf("traced: %ju started, %ju done, %ju of them successful\n", started, done,
+		       good);
 		if (started != done)
 			wrong("%ju RPCs started and %ju ended", started, done);
 		if (good < counted(replied) || good > counted(replied) + lost)
@@ -820,8 +824,8 @@ int main(int argc, char **argv)
 	modules = argv + optind;
 	module_count = argc - optind;
 	if (!module_count) {
-		fprintf(stderr,
-			"usage: fwctl_stress [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...\n");
+		fprintf(stderr, "usage: fwctl_stress [-s SECONDS] [-r SEED] "
+			"[-p PCI_FUNCTION [-e EMULATOR]] MODULE...\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -17,12 +17,13 @@ static const uint16_t configuration[] = {
 };
 
 static const uint16_t debug_read[] = {
-	0x107, 0x10a, 0x10c, 0x111, 0x117, 0x201, 0x203, 0x303, 0x402, 0x50b, 0x512, 0x602, 0x702, 0x707,
-	0x713, 0x716, 0x719, 0x722, 0x725, 0x727, 0x728, 0x730, 0x732, 0x750, 0x752, 0x754, 0x764, 0x765,
-	0x76f, 0x770, 0x773, 0x781, 0x784, 0x80b, 0x80d, 0x813, 0x819, 0x821, 0x822, 0x824, 0x826, 0x82a,
-	0x831, 0x842, 0x903, 0x907, 0x90b, 0x90f, 0x911, 0x915, 0x919, 0x932, 0x935, 0x937, 0x93b, 0x93f,
-	0x942, 0x962, 0x964, 0x971, 0x981, 0xa02, 0xa05, 0xa09, 0xb02, 0xb03, 0xb05, 0xb07, 0xb08, 0xb0a,
-	0xb0d, 0xb0f, 0xb13, 0xb14, 0xb28, 0xb2a, 0xb2f, 0x8000, 0x8001, 0x8006,
+	0x107, 0x10a, 0x10c, 0x111, 0x117, 0x201, 0x203, 0x303, 0x402, 0x50b, 0x512, 0x602,
+	0x702, 0x707, 0x713, 0x716, 0x719, 0x722, 0x725, 0x727, 0x728, 0x730, 0x732, 0x750,
+	0x752, 0x754, 0x764, 0x765, 0x76f, 0x770, 0x773, 0x781, 0x784, 0x80b, 0x80d, 0x813,
+	0x819, 0x821, 0x822, 0x824, 0x826, 0x82a, 0x831, 0x842, 0x903, 0x907, 0x90b, 0x90f,
+	0x911, 0x915, 0x919, 0x932, 0x935, 0x937, 0x93b, 0x93f, 0x942, 0x962, 0x964, 0x971,
+	0x981, 0xa02, 0xa05, 0xa09, 0xb02, 0xb03, 0xb05, 0xb07, 0xb08, 0xb0a, 0xb0d, 0xb0f,
+	0xb13, 0xb14, 0xb28, 0xb2a, 0xb2f, 0x8000, 0x8001, 0x8006,
 };
 
 static const uint16_t debug_write[] = { 0x820 };
@@ -162,9 +163,12 @@ TEST_F(mlx5, lengths_below_the_headers)
 		struct answer answer;
 
 		for (uint32_t len = 0; len < HEADER_LEN; len++) {
-			fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, len, &answer, sizeof(answer));
-			fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), &answer, len);
-			fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, len, &answer, len);
+			fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, len,
+					&answer, sizeof(answer));
+			fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_CONFIGURATION, &cmd,
+					sizeof(cmd), &answer, len);
+			fwctl_rpc_fails(EMSGSIZE, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, len,
+					&answer, len);
 		}
 	}
 }
@@ -186,7 +190,8 @@ TEST_F(mlx5, replies_of_any_length)
 {
 	struct answer whole = read_mgir(self->fd);
 	uint32_t in_lens[] = { HEADER_LEN + 4, HEADER_LEN + 64, 500, 529, sizeof(struct command) };
-	uint32_t out_lens[] = { HEADER_LEN, HEADER_LEN + 1, HEADER_LEN + 64, 499, 500, 501, 529, sizeof(whole) };
+	uint32_t out_lens[] = { HEADER_LEN, HEADER_LEN + 1, HEADER_LEN + 64, 499, 500, 501, 529,
+		sizeof(whole) };
 	struct command cmd = read_register(REG_MGIR);
 
 	for (size_t i = 0; i < ARRAY_SIZE(in_lens); i++) {
@@ -195,7 +200,8 @@ TEST_F(mlx5, replies_of_any_length)
 			uint32_t len = out_lens[j];
 
 			memset(reply, 0xee, sizeof(reply));
-			fwctl_rpc(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, in_lens[i], reply, &len);
+			fwctl_rpc(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, in_lens[i], reply,
+				  &len);
 			EXPECT_EQ(out_lens[j], len);
 			EXPECT_TRUE(all_bytes_are(reply + len, 0xee, sizeof(reply) - len));
 			/* The device may refuse a short request. */
@@ -214,7 +220,8 @@ TEST_F_TIMEOUT(mlx5, longest, 120)
 	struct command cmd = read_register(REG_MGIR);
 	uint8_t *in = calloc(1, MAX_RPC_LEN), *out = malloc(MAX_RPC_LEN);
 	uint32_t lens[][2] = {
-		{ sizeof(cmd), MAX_RPC_LEN }, { MAX_RPC_LEN, sizeof(whole) }, { MAX_RPC_LEN, MAX_RPC_LEN },
+		{ sizeof(cmd), MAX_RPC_LEN }, { MAX_RPC_LEN, sizeof(whole) },
+		{ MAX_RPC_LEN, MAX_RPC_LEN },
 	};
 
 	ASSERT_TRUE(in && out);
@@ -251,7 +258,8 @@ TEST_F(mlx5, uid_is_that_of_the_file)
 		cmd.uid = htobe16(uids[i]);
 		fwctl_rpc(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, sizeof(cmd), &answer, &len);
 		EXPECT_TRUE(is_same_mgir(&answer, &whole, sizeof(whole))) {
-			TH_LOG("uid %#x: status %#x, syndrome %#x", uids[i], answer.status, be32toh(answer.syndrome));
+			TH_LOG("uid %#x: status %#x, syndrome %#x", uids[i], answer.status,
+			       be32toh(answer.syndrome));
 		}
 	}
 }
@@ -271,7 +279,8 @@ TEST_F(mlx5, firmware_refusal_is_a_reply)
 		fwctl_rpc(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, in_lens[i], &answer, &len);
 		EXPECT_EQ(sizeof(answer), len);
 		if (!answer.status)
-			SKIP(return, "this device refuses neither unknown registers nor short requests");
+			SKIP(return,
+			     "this device refuses neither unknown registers nor short requests");
 	}
 	read_mgir(self->fd);
 }
@@ -285,7 +294,8 @@ TEST_F(mlx5, reading_a_register_takes_debug)
 	uint32_t len;
 
 	memset(&answer, 0xee, sizeof(answer));
-	fwctl_rpc_fails(EBADMSG, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), &answer, sizeof(answer));
+	fwctl_rpc_fails(EBADMSG, self->fd, FWCTL_RPC_CONFIGURATION, &cmd, sizeof(cmd), &answer,
+			sizeof(answer));
 	EXPECT_TRUE(all_bytes_are(&answer, 0xee, sizeof(answer)));
 
 	for (uint32_t scope = FWCTL_RPC_DEBUG_READ_ONLY; scope < SCOPES; scope++) {
@@ -317,7 +327,8 @@ TEST_F(mlx5, writing_a_register_takes_configuration)
 		write.data[15] ^= 1;
 		fwctl_rpc(self->fd, scope, &write, sizeof(write), &answer, &len);
 		if (answer.status)
-			SKIP(return, "this device does not let a user context set the threshold (MTMP)");
+			SKIP(return,
+			     "this device does not let a user context set the threshold (MTMP)");
 
 		fwctl_rpc(self->fd, read_scope, &read, sizeof(read), &answer, &len);
 		EXPECT_EQ(0, answer.status);
@@ -334,15 +345,19 @@ static const struct {
 	bool is_refused;
 } memory_registers[] = {
 	/* MCDD, which mstflint reads */
-	{ 0x905c, WRITE_REG, 0, true }, { 0x905c, READ_REG, 0, true }, { 0x905c, 2, 0xffffffff, true },
+	{ 0x905c, WRITE_REG, 0, true }, { 0x905c, READ_REG, 0, true }, { 0x905c, 2, 0xffffffff,
+		true },
 	/* MTRC_CONF, MTDC */
 	{ 0x9041, WRITE_REG, 0, true }, { 0x9041, READ_REG, 0, false },
 	{ 0x911d, WRITE_REG, 0, true }, { 0x911d, READ_REG, 0, false },
 	/* CORE_DUMP: to the tracer and to memory */
-	{ 0x402e, WRITE_REG, 0, false }, { 0x402e, WRITE_REG, 2, true }, { 0x402e, READ_REG, 0xff, true },
+	{ 0x402e, WRITE_REG, 0, false }, { 0x402e, WRITE_REG, 2, true }, { 0x402e, READ_REG, 0xff,
+		true },
 	/* RESOURCE_DUMP and MORD: inline and to memory */
-	{ 0xc000, READ_REG, 0x40000000, false }, { 0xc000, READ_REG, 0, true }, { 0xc000, WRITE_REG, 0xbfffffff, true },
-	{ 0x9153, READ_REG, 0x40000000, false }, { 0x9153, READ_REG, 0, true }, { 0x9153, WRITE_REG, 0, true },
+	{ 0xc000, READ_REG, 0x40000000, false }, { 0xc000, READ_REG, 0, true }, { 0xc000, WRITE_REG,
+		0xbfffffff, true },
+	{ 0x9153, READ_REG, 0x40000000, false }, { 0x9153, READ_REG, 0, true }, { 0x9153, WRITE_REG,
+		0, true },
 };
 
 static struct command access_memory_register(uint16_t opcode, size_t i)
@@ -377,8 +392,10 @@ TEST_F(mlx5, no_register_names_host_memory)
 			for (uint32_t scope = 0; scope < SCOPES; scope++) {
 				struct answer answer;
 
-				fwctl_rpc_fails(EBADMSG, self->fd, scope, &cmd, in_len, &answer, sizeof(answer));
-				fwctl_rpc_fails(EBADMSG, self->fd, scope, &cmd, HEADER_LEN, &answer, HEADER_LEN);
+				fwctl_rpc_fails(EBADMSG, self->fd, scope, &cmd, in_len, &answer,
+						sizeof(answer));
+				fwctl_rpc_fails(EBADMSG, self->fd, scope, &cmd, HEADER_LEN, &answer,
+						HEADER_LEN);
 			}
 		}
 	}
@@ -400,7 +417,8 @@ TEST_F(mlx5, registers_that_could_name_host_memory)
 
 		/* The device may refuse it. */
 		if (!memory_registers[i].is_refused)
-			fwctl_rpc(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, sizeof(cmd), &answer, &len);
+			fwctl_rpc(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, sizeof(cmd), &answer,
+				  &len);
 	}
 }
 
@@ -435,7 +453,8 @@ TEST_F(mlx5, no_objects_in_any_scope)
 			struct command cmd = command(opcodes[i], 0);
 			struct answer answer;
 
-			fwctl_rpc_fails(EBADMSG, self->fd, scope, &cmd, sizeof(cmd), &answer, sizeof(answer));
+			fwctl_rpc_fails(EBADMSG, self->fd, scope, &cmd, sizeof(cmd), &answer,
+					sizeof(answer));
 		}
 	}
 	read_mgir(self->fd);
@@ -462,7 +481,8 @@ TEST_F_TIMEOUT(mlx5, all_opcodes_in_all_scopes, 280)
 					continue;
 				err = _fwctl_rpc(self->fd, scope, &cmd, HEADER_LEN, &answer, &len);
 				ASSERT_EQ(scope >= least ? 0 : EBADMSG, err) {
-					TH_LOG("opcode %#x, op_mod %#x, scope %u", opcode, op_mods[i], scope);
+					TH_LOG("opcode %#x, op_mod %#x, scope %u", opcode,
+					       op_mods[i], scope);
 				}
 			}
 		}

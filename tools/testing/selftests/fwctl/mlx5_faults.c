@@ -19,7 +19,8 @@ static const struct {
 	int status;
 	int err;
 } deliveries[] = {
-	{ 0x01, EBADR }, { 0x02, EBADR }, { 0x03, EFAULT }, { 0x04, EFAULT }, { 0x05, EFAULT }, { 0x06, EIO },
+	{ 0x01, EBADR }, { 0x02, EBADR }, { 0x03, EFAULT }, { 0x04, EFAULT }, { 0x05,
+		EFAULT }, { 0x06, EIO },
 	{ 0x07, ENOMSG }, { 0x08, ENOMSG }, { 0x09, ENOMSG }, { 0x10, ENOMSG }, { 0x7f, EINVAL },
 };
 
@@ -28,8 +29,10 @@ static const struct {
 	int status;
 	int err;
 } refusals[] = {
-	{ 0x01, EIO }, { 0x02, EINVAL }, { 0x03, EINVAL }, { 0x04, EIO }, { 0x05, EINVAL }, { 0x06, EBUSY }, { 0x07, EAGAIN },
-	{ 0x08, ENOMEM }, { 0x09, EINVAL }, { 0x0a, EINVAL }, { 0x0f, EAGAIN }, { 0x50, EIO }, { 0x51, EIO }, { 0xff, EIO },
+	{ 0x01, EIO }, { 0x02, EINVAL }, { 0x03, EINVAL }, { 0x04, EIO }, { 0x05, EINVAL }, { 0x06,
+		EBUSY }, { 0x07, EAGAIN },
+	{ 0x08, ENOMEM }, { 0x09, EINVAL }, { 0x0a, EINVAL }, { 0x0f, EAGAIN }, { 0x50,
+		EIO }, { 0x51, EIO }, { 0xff, EIO },
 };
 
 /* Injects a fault. */
@@ -375,7 +378,8 @@ TEST_F(mlx5_faults, rpc_garbled)
 		for (int from = 0; from <= 32; from += 16) {
 			fault("user,garble=%d", from);
 			ASSERT_EQ(0, rpc(fd, capacity));
-			EXPECT_TRUE(all_bytes_are(reply + capacity, 0xee, sizeof(reply) - capacity));
+			EXPECT_TRUE(all_bytes_are(reply + capacity, 0xee,
+						  sizeof(reply) - capacity));
 			EXPECT_FALSE(all_bytes_are(reply + from, 0, capacity - from));
 			rpc_is_answered(fd, capacity);
 		}
@@ -397,7 +401,8 @@ TEST_F(mlx5_faults, rpc_truncated)
 			EXPECT_TRUE(all_bytes_are(reply + lens[i], 0, capacity - lens[i])) {
 				TH_LOG("truncated to %u", lens[i]);
 			}
-			EXPECT_TRUE(all_bytes_are(reply + capacity, 0xee, sizeof(reply) - capacity));
+			EXPECT_TRUE(all_bytes_are(reply + capacity, 0xee,
+						  sizeof(reply) - capacity));
 		}
 	}
 	close(fd);
@@ -708,7 +713,8 @@ TEST_F_TIMEOUT(mlx5_faults, unbind_never_answered, 200)
 
 	fault("op=0xa06,never,times=forever");
 	ASSERT_EQ(0, write_text(DRIVER_DIR "/unbind", auxiliary));
-	EXPECT_EQ(destroyed + (is_c_driver() ? (long)ARRAY_SIZE(fds) : 1), count_commands("DESTROY_UCTX"));
+	EXPECT_EQ(destroyed + (is_c_driver() ? (long)ARRAY_SIZE(fds) : 1),
+		  count_commands("DESTROY_UCTX"));
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		EXPECT_EQ(ENODEV, _read_mgir(fds[i], &(struct answer) {}));
 		EXPECT_EQ(0, close(fds[i]));

@@ -157,7 +157,8 @@ static void *file_main(void *arg)
 			file->threads[i].fd = fd;
 			file->threads[i].is_gone = &file->is_gone;
 			file->threads[i].call = CALLS;
-			if (i && pthread_create(&file->threads[i].id, NULL, thread_main, &file->threads[i]))
+			if (i && pthread_create(&file->threads[i].id, NULL, thread_main,
+						&file->threads[i]))
 				abort();
 		}
 		thread_main(first);
@@ -175,7 +176,8 @@ static bool expect(char *list)
 	for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
 		int err = 1;
 
-		while (err < MAX_ERRNO && (!strerrorname_np(err) || strcmp(strerrorname_np(err), name)))
+		while (err < MAX_ERRNO &&
+		       (!strerrorname_np(err) || strcmp(strerrorname_np(err), name)))
 			err++;
 		if (err == MAX_ERRNO)
 			return false;
@@ -189,7 +191,8 @@ static void write_count(const char *path)
 	char text[32];
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	/* A fixed length, so readers never see a partial number. */
-	int len = snprintf(text, sizeof(text), "%010lu\n", answers[CALL_RPC] + answers[CALL_LONG_RPC]);
+	int len = snprintf(text, sizeof(text), "%010lu\n",
+			   answers[CALL_RPC] + answers[CALL_LONG_RPC]);
 
 	if (fd < 0 || write(fd, text, len) != len)
 		perror(path);
@@ -205,7 +208,8 @@ static bool report(void)
 		for (int err = 0; err < MAX_ERRNO; err++) {
 			if (!failures[call][err])
 				continue;
-			printf(", %lu %s", failures[call][err], err == WRONG ? "wrong" : strerrorname_np(err));
+			printf(", %lu %s", failures[call][err],
+			       err == WRONG ? "wrong" : strerrorname_np(err));
 			if (!is_expected[err]) {
 				printf(" (not expected)");
 				is_good = false;
@@ -232,7 +236,8 @@ static bool join(struct file *files, pthread_t *ids, int count)
 			enum call call = files[i].threads[j].call;
 
 			if (call != CALLS)
-				printf("# file %d, thread %d: %s does not return\n", i, j, call_names[call]);
+				printf("# file %d, thread %d: %s does not return\n", i, j,
+				       call_names[call]);
 		}
 	}
 	return is_good;

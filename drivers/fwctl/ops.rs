@@ -36,8 +36,7 @@ pub(crate) struct DriverOps {
     /// Closes a context. `Device::uctx_list` may be locked.
     pub(crate) close: unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>),
     /// Implements `FWCTL_INFO`.
-    pub(crate) info:
-        unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>, info: &mut Info) -> Result,
+    pub(crate) info: unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>, info: &mut Info) -> Result,
     /// Implements `FWCTL_RPC`. All arguments and the result fit into registers.
     pub(crate) fw_rpc: for<'a> unsafe fn(
         uctx: NonNull<u8>,

@@ -140,9 +140,8 @@ pub fn write_padded(to: UserPtr, bytes: &[u8], size: usize) -> Result {
     let len = bytes.len().min(size);
 
     // SAFETY: `bytes` is valid for a read of `len` bytes, and `len` is at most `size`.
-    let left = unsafe {
-        bindings::copy_to_user_padded(to.as_mut_ptr(), bytes.as_ptr().cast(), len, size)
-    };
+    let left =
+        unsafe { bindings::copy_to_user_padded(to.as_mut_ptr(), bytes.as_ptr().cast(), len, size) };
     check(left)
 }
 

@@ -90,10 +90,7 @@ impl Numbers {
     /// registrations.
     ///
     /// Fails with [`EBUSY`] when called again, and as [`chrdev::Region::new`].
-    pub(crate) fn new(
-        operations: &'static NodeOperations,
-        _notifiers: &Notifiers,
-    ) -> Result<Self> {
+    pub(crate) fn new(operations: &'static NodeOperations, _notifiers: &Notifiers) -> Result<Self> {
         let region = chrdev::Region::new(MAX_DEVICES, c"fwctl")?;
         let first = region.number(0).ok_or(EINVAL)?.as_raw();
 

@@ -90,7 +90,9 @@ impl fmt::Debug for Reply {
                 let front = &bytes[..bytes.len().min(32)];
                 write!(f, "{} bytes, {front:x?}", bytes.len())
             }
-            Reply::LoopbackState(scope, out_len) => write!(f, "a state: scope {scope}, out_len {out_len}"),
+            Reply::LoopbackState(scope, out_len) => {
+                write!(f, "a state: scope {scope}, out_len {out_len}")
+            }
             Reply::Len(len) => write!(f, "{len} bytes"),
             Reply::CxlList(entries, all) => write!(f, "{entries} of {all} entries"),
             Reply::CxlValue(count) => write!(f, "a status, or at most {count} bytes of a value"),

@@ -213,9 +213,7 @@ pub fn is_left_out(machine: &Machine, kernel: &str) -> Option<String> {
     if flavour == kernel {
         None
     } else if kernel != TEST_KERNEL {
-        Some(format!(
-            "it needs a specific kernel, not {kernel}"
-        ))
+        Some(format!("it needs a specific kernel, not {kernel}"))
     } else {
         kernel::checks_more(flavour)
             .then(|| format!("it is about another kernel: make test KERNEL={flavour}"))

@@ -23,9 +23,8 @@ static enum kind kind_of(const struct cxl_feat_entry *first)
 	const char *kind = getenv("FWCTL_TEST_CXL");
 
 	if (kind && *kind)
-		if (!strcmp(kind, "cxl_test"))
-			return MOCK;
-		return !strcmp(kind, "emulated") ? EMULATED : QEMU;
+		return !strcmp(kind, "cxl_test") ? MOCK :
+		       !strcmp(kind, "emulated") ? EMULATED : QEMU;
 	if (!memcmp(first->uuid, vendor_uuid, 16))
 		return MOCK;
 	return is_emulated(first->uuid) ? EMULATED : QEMU;
@@ -297,8 +296,9 @@ TEST_F(cxl, list_of_any_length)
 TEST_F(cxl, list_in_any_buffer)
 {
 	uint32_t whole = REPLY_HEAD_LEN + LIST_HEAD_LEN + self->count * ENTRY_LEN;
-	uint32_t capacities[] = { 0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, whole - 1, whole,
-		whole + 1 };
+	uint32_t capacities[] = {
+		0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, whole - 1, whole, whole + 1
+	};
 	uint8_t all[sizeof(self->entries) + 16];
 
 	make_get_supported(MAX_FEATURES * ENTRY_LEN, 0);

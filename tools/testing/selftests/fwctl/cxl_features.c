@@ -180,9 +180,8 @@ TEST_F_TIMEOUT(features, saved_regardless_of_the_flag, PATIENCE)
 			ASSERT_EQ(0, _send_request(self->fd, FWCTL_RPC_DEBUG_WRITE_FULL,
 						   ANY_REPLY_LEN));
 			EXPECT_EQ(RC_SUCCESS, reply.out.hdr.retval);
-			EXPECT_EQ(0,
-				  get_feature(self->fd, sorts[i], CXL_GET_FEAT_SEL_SAVED_VALUE, 0,
-						 saved, len));
+			EXPECT_EQ(0, get_feature(self->fd, sorts[i], CXL_GET_FEAT_SEL_SAVED_VALUE,
+						 0, saved, len));
 			EXPECT_EQ(0, memcmp(value, saved, len)) {
 				TH_LOG("feature %u, flags %u", sorts[i], flags[j]);
 			}

@@ -123,8 +123,8 @@ static inline bool can_be_without_memory(void)
 	static const char *const of_memory[] = { "failslab", "fail_page_alloc" };
 	/* The filter comes first: without it the probability applies to all tasks. */
 	static const char *const values[][2] = {
-		{ "task-filter", "Y" }, { "times", "-1" }, { "interval", "1" }, { "probability",
-			"100" },
+		{ "task-filter", "Y" }, { "times", "-1" }, { "interval", "1" },
+		{ "probability", "100" },
 	};
 	char path[PATH_MAX];
 
@@ -166,8 +166,8 @@ static const struct {
 	const char *name;
 } errno_names[] = {
 	{ EAGAIN, "EAGAIN" }, { EBUSY, "EBUSY" }, { EFAULT, "EFAULT" }, { EINVAL, "EINVAL" },
-	{ EKEYREJECTED, "EKEYREJECTED" }, { ENFILE, "ENFILE" }, { ENODEV, "ENODEV" }, { ENOMEM,
-		"ENOMEM" },
+	{ EKEYREJECTED, "EKEYREJECTED" }, { ENFILE, "ENFILE" }, { ENODEV, "ENODEV" },
+	{ ENOMEM, "ENOMEM" },
 };
 
 static inline const char *errno_name(int err)

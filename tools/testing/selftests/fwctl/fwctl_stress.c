@@ -797,6 +797,9 @@ static void run_round(uint64_t seed, double seconds)
 	fflush(NULL);
 }
 
+static const char usage[] =
+	"usage: fwctl_stress [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...\n";
+
 int main(int argc, char **argv)
 {
 	double seconds = 120, end;
@@ -824,8 +827,7 @@ int main(int argc, char **argv)
 	modules = argv + optind;
 	module_count = argc - optind;
 	if (!module_count) {
-		fprintf(stderr, "usage: fwctl_stress [-s SECONDS] [-r SEED] "
-			"[-p PCI_FUNCTION [-e EMULATOR]] MODULE...\n");
+		fputs(usage, stderr);
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

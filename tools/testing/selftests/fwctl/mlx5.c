@@ -190,8 +190,9 @@ TEST_F(mlx5, replies_of_any_length)
 {
 	struct answer whole = read_mgir(self->fd);
 	uint32_t in_lens[] = { HEADER_LEN + 4, HEADER_LEN + 64, 500, 529, sizeof(struct command) };
-	uint32_t out_lens[] = { HEADER_LEN, HEADER_LEN + 1, HEADER_LEN + 64, 499, 500, 501, 529,
-		sizeof(whole) };
+	uint32_t out_lens[] = {
+		HEADER_LEN, HEADER_LEN + 1, HEADER_LEN + 64, 499, 500, 501, 529, sizeof(whole)
+	};
 	struct command cmd = read_register(REG_MGIR);
 
 	for (size_t i = 0; i < ARRAY_SIZE(in_lens); i++) {
@@ -345,19 +346,19 @@ static const struct {
 	bool is_refused;
 } memory_registers[] = {
 	/* MCDD, which mstflint reads */
-	{ 0x905c, WRITE_REG, 0, true }, { 0x905c, READ_REG, 0, true }, { 0x905c, 2, 0xffffffff,
-		true },
+	{ 0x905c, WRITE_REG, 0, true }, { 0x905c, READ_REG, 0, true },
+	{ 0x905c, 2, 0xffffffff, true },
 	/* MTRC_CONF, MTDC */
 	{ 0x9041, WRITE_REG, 0, true }, { 0x9041, READ_REG, 0, false },
 	{ 0x911d, WRITE_REG, 0, true }, { 0x911d, READ_REG, 0, false },
 	/* CORE_DUMP: to the tracer and to memory */
-	{ 0x402e, WRITE_REG, 0, false }, { 0x402e, WRITE_REG, 2, true }, { 0x402e, READ_REG, 0xff,
-		true },
+	{ 0x402e, WRITE_REG, 0, false }, { 0x402e, WRITE_REG, 2, true },
+	{ 0x402e, READ_REG, 0xff, true },
 	/* RESOURCE_DUMP and MORD: inline and to memory */
-	{ 0xc000, READ_REG, 0x40000000, false }, { 0xc000, READ_REG, 0, true }, { 0xc000, WRITE_REG,
-		0xbfffffff, true },
-	{ 0x9153, READ_REG, 0x40000000, false }, { 0x9153, READ_REG, 0, true }, { 0x9153, WRITE_REG,
-		0, true },
+	{ 0xc000, READ_REG, 0x40000000, false }, { 0xc000, READ_REG, 0, true },
+	{ 0xc000, WRITE_REG, 0xbfffffff, true },
+	{ 0x9153, READ_REG, 0x40000000, false }, { 0x9153, READ_REG, 0, true },
+	{ 0x9153, WRITE_REG, 0, true },
 };
 
 static struct command access_memory_register(uint16_t opcode, size_t i)

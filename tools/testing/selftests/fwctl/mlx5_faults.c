@@ -19,8 +19,8 @@ static const struct {
 	int status;
 	int err;
 } deliveries[] = {
-	{ 0x01, EBADR }, { 0x02, EBADR }, { 0x03, EFAULT }, { 0x04, EFAULT }, { 0x05,
-		EFAULT }, { 0x06, EIO },
+	{ 0x01, EBADR }, { 0x02, EBADR }, { 0x03, EFAULT }, { 0x04, EFAULT }, { 0x05, EFAULT },
+	{ 0x06, EIO },
 	{ 0x07, ENOMSG }, { 0x08, ENOMSG }, { 0x09, ENOMSG }, { 0x10, ENOMSG }, { 0x7f, EINVAL },
 };
 
@@ -29,10 +29,9 @@ static const struct {
 	int status;
 	int err;
 } refusals[] = {
-	{ 0x01, EIO }, { 0x02, EINVAL }, { 0x03, EINVAL }, { 0x04, EIO }, { 0x05, EINVAL }, { 0x06,
-		EBUSY }, { 0x07, EAGAIN },
-	{ 0x08, ENOMEM }, { 0x09, EINVAL }, { 0x0a, EINVAL }, { 0x0f, EAGAIN }, { 0x50,
-		EIO }, { 0x51, EIO }, { 0xff, EIO },
+	{ 0x01, EIO }, { 0x02, EINVAL }, { 0x03, EINVAL }, { 0x04, EIO }, { 0x05, EINVAL },
+	{ 0x06, EBUSY }, { 0x07, EAGAIN }, { 0x08, ENOMEM }, { 0x09, EINVAL }, { 0x0a, EINVAL },
+	{ 0x0f, EAGAIN }, { 0x50, EIO }, { 0x51, EIO }, { 0xff, EIO },
 };
 
 /* Injects a fault. */

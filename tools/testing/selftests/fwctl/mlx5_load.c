@@ -63,8 +63,9 @@ static void done(struct thread *thread, enum call call, int err)
 
 static int long_rpc(int fd)
 {
-	struct command cmd = read_register(REG_MGIR);
 	static __thread uint8_t reply[100000];
+
+	struct command cmd = read_register(REG_MGIR);
 	uint32_t len = sizeof(reply);
 	int err = _fwctl_rpc(fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, sizeof(cmd), reply, &len);
 

@@ -45,7 +45,10 @@ TRACE_EVENT(fwctl_rpc_start,
 		  __entry->in_len, __entry->out_len)
 );
 
-/* Its end: ret is 0 or the negative errno; out_len is the true length of the reply, 0 if there is none */
+/*
+ * The end of an RPC: ret is 0 or the negative errno, out_len the true length
+ * of the reply, or 0 if there is none
+ */
 TRACE_EVENT(fwctl_rpc_done,
 	TP_PROTO(const struct device *dev, u32 scope, int ret, u32 out_len, u64 duration_ns),
 	TP_ARGS(dev, scope, ret, out_len, duration_ns),

@@ -239,7 +239,8 @@ static inline bool find_again(struct device *dev)
 		if (strncmp(entry->d_name, "fwctl", 5))
 			continue;
 		device_named(&found, entry->d_name);
-		is_found = true;
+		/* The links of a device that is being registered come after its directory. */
+		is_found = !strcmp(found.parent, dev->parent) && *found.driver;
 	}
 	closedir(dir);
 	if (is_found)

@@ -19,6 +19,7 @@
 //! maximum before it is used, and no input ends the process.
 
 pub mod control;
+pub mod counters;
 pub mod cxl;
 pub mod device;
 pub mod dma;

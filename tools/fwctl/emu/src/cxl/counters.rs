@@ -4,16 +4,16 @@
 
 use super::codes::ReturnCode;
 use super::opcodes;
-use serde_json::{json, Map, Value};
-use std::collections::BTreeMap;
+use crate::counters::{named, total, Counts};
+use serde_json::{json, Value};
 
 /// Counters since the process started. Resets do not clear them.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Commands by opcode.
-    pub commands: BTreeMap<u16, u64>,
+    pub commands: Counts<u16>,
     /// Refused commands, by return code.
-    pub refused: BTreeMap<ReturnCode, u64>,
+    pub refused: Counts<ReturnCode>,
     /// Background operations completed.
     pub backgrounds: u64,
     /// Commands that a reset cancelled.
@@ -23,54 +23,35 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Increments the counter of a key.
-    pub fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
-        *map.entry(key).or_default() += 1;
-    }
-
     /// Number of commands executed.
     pub fn total(&self) -> u64 {
-        self.commands.values().sum()
+        total(&self.commands)
     }
 
     /// Returns the counters for the control socket.
-    pub fn json(&self) -> Map<String, Value> {
-        let commands = self.commands.iter();
-        let refused = self.refused.iter();
-        let json = [
-            (
-                "commands",
-                commands
-                    .map(|(opcode, n)| (opcodes::name(*opcode), json!(n)))
-                    .collect(),
-            ),
-            (
-                "refused",
-                refused
-                    .map(|(code, n)| (code.to_string(), json!(n)))
-                    .collect(),
-            ),
-            ("total", json!(self.total())),
-            ("backgrounds", json!(self.backgrounds)),
-            ("cancelled", json!(self.cancelled)),
-            ("resets", json!(self.resets)),
-        ];
-        json.into_iter()
-            .map(|(key, value)| (key.into(), value))
-            .collect()
+    pub fn json(&self) -> Value {
+        json!({
+            "commands": named(&self.commands, |opcode| opcodes::name(*opcode)),
+            "refused": named(&self.refused, ReturnCode::to_string),
+            "total": self.total(),
+            "backgrounds": self.backgrounds,
+            "cancelled": self.cancelled,
+            "resets": self.resets,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counters::count;
 
     #[test]
     fn names_in_json() {
         let mut counters = Counters::default();
-        Counters::count(&mut counters.commands, 0x0502);
-        Counters::count(&mut counters.commands, 0xd00);
-        Counters::count(&mut counters.refused, ReturnCode::INPUT);
+        count(&mut counters.commands, 0x0502);
+        count(&mut counters.commands, 0xd00);
+        count(&mut counters.refused, ReturnCode::INPUT);
         let json = counters.json();
         assert_eq!(json["commands"], json!({"Set Feature": 1, "0x0d00": 1}));
         assert_eq!(json["refused"], json!({"Invalid Input": 1}));

@@ -10,6 +10,7 @@ use super::firmware::Firmware;
 use super::registers::Registers;
 use super::{component, Options, FAULTS};
 use crate::control;
+use crate::counters::merged;
 use crate::device::{Bus, Device, Report, Reset};
 use crate::fault::{BadFault, Fault, Faults, Noise};
 use crate::pci::ConfigSpace;
@@ -67,7 +68,6 @@ impl Type3 {
     }
 
     fn counters(&self, bus: &Bus) -> Value {
-        let mut json = self.counters.json();
         let more = json!({
             "transfers": self.firmware.features.transfers.json(),
             "in_flight": self.in_flight.is_some(),
@@ -78,10 +78,7 @@ impl Type3 {
             "last_hit": self.last_hit,
             "health": self.registers.health,
         });
-        if let Value::Object(more) = more {
-            json.extend(more);
-        }
-        Value::Object(json)
+        merged(self.counters.json(), more)
     }
 
     fn show_events(&mut self) {

@@ -3,8 +3,8 @@
 //! Counters for the control socket and the final report.
 
 use super::opcodes;
-use serde_json::{json, Map, Value};
-use std::collections::BTreeMap;
+use crate::counters::{named, total, Counts};
+use serde_json::{json, Value};
 
 /// Maximum number of leaks that are recorded individually.
 const MAX_LEAKS: usize = 64;
@@ -13,11 +13,11 @@ const MAX_LEAKS: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Commands by opcode.
-    pub commands: BTreeMap<u16, u64>,
+    pub commands: Counts<u16>,
     /// Register accesses by register.
-    pub registers: BTreeMap<u16, u64>,
+    pub registers: Counts<u16>,
     /// Refused commands, by status.
-    pub refused: BTreeMap<u8, u64>,
+    pub refused: Counts<u8>,
     /// Commands from user contexts.
     pub user_commands: u64,
     /// Commands that could not be fetched or answered.
@@ -38,11 +38,6 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Increments the counter of a key.
-    pub fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
-        *map.entry(key).or_default() += 1;
-    }
-
     /// Records a leak.
     pub fn leak(&mut self, what: String) {
         if self.leaks.len() < MAX_LEAKS {
@@ -71,7 +66,7 @@ impl Counters {
 
     /// Number of commands executed.
     pub fn total(&self) -> u64 {
-        self.commands.values().sum()
+        total(&self.commands)
     }
 
     /// Returns the counters for the control socket.
@@ -93,17 +88,10 @@ impl Counters {
     }
 }
 
-fn named<K>(map: &BTreeMap<K, u64>, name: impl Fn(&K) -> String) -> Value {
-    Value::Object(
-        map.iter()
-            .map(|(key, count)| (name(key), json!(count)))
-            .collect::<Map<_, _>>(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counters::count;
 
     #[test]
     fn leaks_are_bounded() {
@@ -120,8 +108,8 @@ mod tests {
     #[test]
     fn names_in_json() {
         let mut counters = Counters::default();
-        Counters::count(&mut counters.commands, 0x805);
-        Counters::count(&mut counters.commands, 0xd00);
+        count(&mut counters.commands, 0x805);
+        count(&mut counters.commands, 0xd00);
         let json = counters.json();
         assert_eq!(json["commands"], json!({"ACCESS_REG": 1, "0x0d00": 1}));
         assert_eq!(json["total"], 2);

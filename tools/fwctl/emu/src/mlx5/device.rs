@@ -7,6 +7,7 @@ use super::exec::{Function, BAR0, VECTORS};
 use super::iseg::{self, Effect, Health, Iseg};
 use super::{identity, Options, FAULTS};
 use crate::control;
+use crate::counters::merged;
 use crate::device::{Bus, Device, Report, Reset};
 use crate::fault::{number, BadFault, Fault, Faults, Noise};
 use crate::pci::{Bar64, ConfigSpace, Identity};
@@ -92,7 +93,6 @@ impl ConnectX {
 
     fn counters(&self, bus: &Bus) -> Value {
         let function = &self.function;
-        let mut json = self.counters.json();
         let more = json!({
             "stage": function.stage.name(),
             "alive": {
@@ -126,10 +126,7 @@ impl ConnectX {
             "mfrl_resets": function.management.resets_asked,
             "health": { "syndrome": self.iseg.health.syndrome, "fatal": self.iseg.health.is_fatal },
         });
-        if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
-            json.extend(more);
-        }
-        json
+        merged(self.counters.json(), more)
     }
 }
 

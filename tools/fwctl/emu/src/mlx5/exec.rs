@@ -14,6 +14,7 @@ use super::query::{self, Congestion};
 use super::refusal::{Refusal, Status, Syndrome};
 use super::uctx::Contexts;
 use super::Options;
+use crate::counters::count;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -190,7 +191,7 @@ impl Function {
                 argument: _,
                 data,
             } => {
-                Counters::count(&mut counters.registers, id);
+                count(&mut counters.registers, id);
                 management::access(&mut self.management, id, access, data)
             }
             Request::QueryCongStatus { priority, protocol } => {

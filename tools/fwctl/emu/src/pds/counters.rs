@@ -3,16 +3,16 @@
 //! Counters of the device, for the control socket and the report at the end.
 
 use super::codes::{self, Status};
-use serde_json::{json, Map, Value};
-use std::collections::BTreeMap;
+use crate::counters::{named, total, Counts};
+use serde_json::{json, Value};
 
 /// Counters since the process started; no reset clears them.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Commands by opcode, numbered as in a fault.
-    pub commands: BTreeMap<u16, u64>,
+    pub commands: Counts<u16>,
     /// Refused commands, by status.
-    pub refused: BTreeMap<Status, u64>,
+    pub refused: Counts<Status>,
     /// Commands that a reset or a stop of the firmware ended.
     pub cancelled: u64,
     /// Resets: RESET commands, FLR, machine.
@@ -28,56 +28,37 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts one in a map.
-    pub fn count<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
-        *map.entry(key).or_default() += 1;
-    }
-
     /// Number of commands.
     pub fn total(&self) -> u64 {
-        self.commands.values().sum()
+        total(&self.commands)
     }
 
     /// For the control socket.
-    pub fn json(&self) -> Map<String, Value> {
-        let commands = self.commands.iter();
-        let refused = self.refused.iter();
-        let json = [
-            (
-                "commands",
-                commands
-                    .map(|(opcode, n)| (codes::name(*opcode), json!(n)))
-                    .collect(),
-            ),
-            (
-                "refused",
-                refused
-                    .map(|(status, n)| (status.to_string(), json!(n)))
-                    .collect(),
-            ),
-            ("total", json!(self.total())),
-            ("cancelled", json!(self.cancelled)),
-            ("resets", json!(self.resets)),
-            ("restarts", json!(self.restarts)),
-            ("events", json!(self.events)),
-            ("bad_doorbells", json!(self.bad_doorbells)),
-            ("bad_dma", json!(self.bad_dma)),
-        ];
-        json.into_iter()
-            .map(|(key, value)| (key.into(), value))
-            .collect()
+    pub fn json(&self) -> Value {
+        json!({
+            "commands": named(&self.commands, |opcode| codes::name(*opcode)),
+            "refused": named(&self.refused, Status::to_string),
+            "total": self.total(),
+            "cancelled": self.cancelled,
+            "resets": self.resets,
+            "restarts": self.restarts,
+            "events": self.events,
+            "bad_doorbells": self.bad_doorbells,
+            "bad_dma": self.bad_dma,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counters::count;
 
     #[test]
     fn names_in_json() {
         let mut counters = Counters::default();
-        Counters::count(&mut counters.commands, 0x147);
-        Counters::count(&mut counters.refused, Status::EINVAL);
+        count(&mut counters.commands, 0x147);
+        count(&mut counters.refused, Status::EINVAL);
         let json = counters.json();
         assert_eq!(json["commands"], json!({"fwctl RPC": 1}));
         assert_eq!(json["refused"], json!({"EINVAL": 1}));

@@ -8,6 +8,7 @@ use super::firmware::{self, Firmware};
 use super::registers::{Registers, BAR0, MAX_INTERRUPTS, MSIX_PENDING, MSIX_TABLE};
 use super::{identity, Options, FAULTS};
 use crate::control;
+use crate::counters::merged;
 use crate::device::{Bus, Device, Report, Reset};
 use crate::fault::{BadFault, Fault, Faults, Noise};
 use crate::pci::{Bar64, ConfigSpace, Identity};
@@ -155,7 +156,6 @@ impl Pensando {
     }
 
     fn counters(&self, bus: &Bus) -> Value {
-        let mut json = self.counters.json();
         let more = json!({
             "in_flight": usize::from(self.device_flight.is_some()) + self.admin_flights.len(),
             "clients": self.firmware.clients.len(),
@@ -167,10 +167,7 @@ impl Pensando {
             "faults_hit": self.faults.hits,
             "last_hit": self.last_hit,
         });
-        if let Value::Object(more) = more {
-            json.extend(more);
-        }
-        Value::Object(json)
+        merged(self.counters.json(), more)
     }
 
     fn endpoints(&self) -> Value {

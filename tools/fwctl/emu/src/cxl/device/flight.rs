@@ -3,13 +3,13 @@
 //! The life of a command, from doorbell to answer, and the faults that affect it.
 
 use super::super::codes::ReturnCode;
-use super::super::counters::Counters;
 use super::super::firmware::Circumstances;
 use super::super::opcodes;
 use super::super::payloads::SetFeatureHead;
 use super::super::registers::BACKGROUND_VECTOR;
 use super::super::transfer::Action;
 use super::Type3;
+use crate::counters::count;
 use crate::device::{Bus, Presence};
 use crate::fault::{Effects, Subject};
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ impl Type3 {
         let command = self.registers.command();
         let input = self.registers.input().map(<[u8]>::to_vec);
         let now = Instant::now();
-        Counters::count(&mut self.counters.commands, command.opcode);
+        count(&mut self.counters.commands, command.opcode);
         let subject = self.subject(command.opcode, input.as_deref().unwrap_or_default());
         let struck = self.faults.strike(&subject);
         if struck.is_some() {
@@ -80,7 +80,7 @@ impl Type3 {
         let answer = self.execute(&effects, command.opcode, input.as_deref(), now);
         self.log(&subject, command.len, &answer, &effects);
         if answer.code != ReturnCode::SUCCESS {
-            Counters::count(&mut self.counters.refused, answer.code);
+            count(&mut self.counters.refused, answer.code);
         }
         let is_background = answer.code == ReturnCode::BACKGROUND;
         if is_background {

@@ -4,13 +4,13 @@
 
 use super::super::bits::{event, Eqe};
 use super::super::cmds::Header;
-use super::super::counters::Counters;
 use super::super::exec;
 use super::super::fields::output;
 use super::super::iseg::Health;
 use super::super::opcodes;
 use super::super::queue::{Command, Delivery};
 use super::{ConnectX, SLOTS};
+use crate::counters::count;
 use crate::device::{Bus, Presence};
 use crate::fault::{Effects, Subject};
 use std::time::{Duration, Instant};
@@ -114,7 +114,7 @@ impl ConnectX {
         let header = Header::of(input);
         let register = header.register(input);
         let is_user = !matches!(header.uid, 0 | 0xffff);
-        Counters::count(&mut self.counters.commands, header.opcode);
+        count(&mut self.counters.commands, header.opcode);
         self.counters.user_commands += u64::from(is_user);
         let subject = Subject {
             opcode: header.opcode,
@@ -172,7 +172,7 @@ impl ConnectX {
         };
         let status = output::STATUS.get(&answer) as u8;
         if status != 0 {
-            Counters::count(&mut self.counters.refused, status);
+            count(&mut self.counters.refused, status);
         }
         if header.opcode == opcodes::DISABLE_HCA && status == 0 {
             // The driver frees the queue next.

@@ -3,11 +3,11 @@
 //! The life of a command, from its doorbell to its answer, and the faults on its way.
 
 use super::super::codes::{self, admin, device, fwctl, Status, ADMIN};
-use super::super::counters::Counters;
 use super::super::firmware;
 use super::super::rpc::Done;
 use super::super::wire::{Completion, RpcCommand, COMMAND, COMPLETION};
 use super::{Pensando, Start, DOORBELL};
+use crate::counters::count;
 use crate::device::{Bus, Presence};
 use crate::dma::Memory;
 use crate::fault::{Effects, Subject};
@@ -38,7 +38,7 @@ pub(super) struct AdminFlight {
 impl Pensando {
     /// Counts a command and says which fault hits it; nothing if nothing can answer any more.
     fn strike(&mut self, bus: &mut Bus, subject: &Subject) -> Option<Effects> {
-        Counters::count(&mut self.counters.commands, subject.opcode);
+        count(&mut self.counters.commands, subject.opcode);
         let struck = self.faults.strike(subject);
         if struck.is_some() {
             self.last_hit = Some(title(subject));
@@ -265,7 +265,7 @@ impl Pensando {
 
     fn log(&mut self, subject: &Subject, refused: Option<&Status>, effects: &Effects) {
         if let Some(status) = refused {
-            Counters::count(&mut self.counters.refused, *status);
+            count(&mut self.counters.refused, *status);
         }
         if !self.options.is_verbose {
             return;

@@ -68,7 +68,7 @@ key_of() {
 		paths+=(scripts/inside/deb tools/fwctl/packaging/deb/fwctl-dkms scripts/stock)
 		;;
 	kernel-* | mistakes-*)
-		paths=(drivers include rust samples tools/testing/cxl patches scripts/series/removed)
+		paths=(drivers include rust samples tools/testing/cxl patches)
 		paths+=(scripts/lib/{coverage,outside,staging}.sh scripts/inside/tree)
 		for path in "$REPO"/scripts/inside/kernel/*; do
 			case ${path##*/} in

@@ -20,9 +20,6 @@ our_files() {
 
 our_patches() { find "$REPO/patches" -maxdepth 1 -name '*.patch' 2>/dev/null | LC_ALL=C sort; }
 
-# removed_files: files of the base tree that are replaced by ours under other names.
-removed_files() { sed -e '/^#/d' -e '/^$/d' "$REPO/scripts/series/removed"; }
-
 # patched_files PATCH...: the files that patches read or write.
 patched_files() {
 	if (($#)); then sed -nE 's,^(---|\+\+\+) [ab]/([^[:blank:]]+).*,\2,p' "$@" | LC_ALL=C sort -u; fi
@@ -53,7 +50,6 @@ stage_tree() {
 	local base=$1 dir=$2 file patch patches reason
 	mapfile -t patches < <(our_patches)
 	mkdir -p "$dir/files"
-	removed_files >"$dir/removed"
 	{ our_files; patched_files "${patches[@]}"; } | LC_ALL=C sort -u >"$dir/touched"
 	# Patches apply to files of the base, so they come before our own files.
 	while read -r file; do
@@ -75,5 +71,5 @@ stage_tree() {
 		cp "$REPO/$file" "$dir/files/$file"
 	done < <(our_files)
 	(cd "$dir/files" && find . -type f | sed 's,^\./,,' | LC_ALL=C sort) >"$dir/changed"
-	comm -23 "$dir/touched" "$dir/changed" >>"$dir/removed"
+	comm -23 "$dir/touched" "$dir/changed" >"$dir/removed"
 }

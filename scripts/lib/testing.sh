@@ -50,8 +50,7 @@ pristine_copy() {
 	[[ -n $source ]] || fail "there is no pristine source in the cache"
 	mkdir -p "$to/drivers/fwctl"
 	mapfile -t patches < <(our_patches)
-	mapfile -t paths < <({ printf '%s\n' Makefile Kconfig; removed_files; our_files; patched_files "${patches[@]}"; } |
-		sort -u)
+	mapfile -t paths < <({ printf '%s\n' Makefile Kconfig; our_files; patched_files "${patches[@]}"; } | sort -u)
 	for path in "${paths[@]}"; do
 		[[ -e $source/$path ]] || continue
 		mkdir -p "$to/$(dirname "$path")"

@@ -5,11 +5,9 @@
 #   Subject: of the commit; without it, subject and message are those of the entry's patch
 #   Patch: file in patches/
 #   Files: globs of this repository's files, ** crosses folders
-#   Remove: file of the base; only has an effect while scripts/series/removed lists it
 #   Omit: FILE REGEX: drop the matching lines, which a later entry adds
 #   Omit-block: FILE REGEX: drop Kconfig blocks from a matching line to the next block
 #   Omit-words: FILE REGEX: drop the matching words from the assignments of a Makefile
-#   When: PATH: ignore the entry if this repository does not have PATH
 #   Note: text below the "---" of the mail
 # entries/00-cover is the cover letter of "fwctl", entries/00-cover.NAME that of the series NAME. In a cover letter, After:
 # names series that have to be applied first.
@@ -27,10 +25,8 @@ series_of() { header "$1" Series | grep . || echo fwctl; }
 
 # entries [SERIES]: names of the entries, in order.
 entries() {
-	local entry needed
+	local entry
 	find "$ENTRIES" -name '[0-9][0-9]-*' ! -name '00-cover*' -printf '%f\n' | LC_ALL=C sort | while read -r entry; do
-		needed=$(header "$entry" When)
-		[[ -z $needed || -e $REPO/$needed ]] || continue
 		if [[ -z ${1:-} || $(series_of "$entry") == "$1" ]]; then echo "$entry"; fi
 	done
 }
@@ -144,7 +140,6 @@ commit_entry() {
 		cp "$REPO/$name" "$dir/$name"
 	done < <(files_of_entry "$entry")
 	omit "$dir" "$entry"
-	for name in $(header "$entry" Remove | grep -xFf <(removed_files)); do git_quiet "$dir" rm --quiet -f "$name"; done
 	git_quiet "$dir" add --all --force
 	commit_message "$dir" "$entry" | git_quiet "$dir" commit --quiet --file=- || die "the step $entry of the series changes nothing"
 	name=$(header "$entry" Note)

@@ -129,9 +129,7 @@ impl<'a> LiveDevice<'a> {
     /// Fails with [`ENODEV`] once the device is being unregistered, and with [`EINTR`] if the
     /// current task is killed.
     pub(crate) fn check(self) -> Result {
-        if !self.device.calls.is_active() {
-            return Err(ENODEV);
-        }
+        self.device.check_live()?;
         if shim::is_killed() {
             return Err(EINTR);
         }

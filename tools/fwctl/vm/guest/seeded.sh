@@ -6,7 +6,6 @@
 use_core "$1"
 case $2 in
 deadlock) export FWCTL_TEST_DEADLOCK=1 ;;
-overread) export FWCTL_TEST_OVERREAD= ;;
 *) fail "no such bug: $2" ;;
 esac
 load fwctl

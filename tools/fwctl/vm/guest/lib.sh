@@ -73,6 +73,22 @@ the_device() {
 	devices
 }
 
+# device_on BUS: prints the fwctl device whose parent is on that bus (pci: the card; cxl: the memory device)
+device_on() {
+	local device
+	for device in $(devices); do
+		[ "$(basename "$(readlink "/sys/class/fwctl/$device/device/subsystem")")" != "$1" ] || echo "$device"
+	done
+}
+has_device_on() { [ -n "$(device_on "$1")" ]; }
+
+# the_card: loads the card's drivers and prints its fwctl device
+the_card() {
+	load_mlx5
+	wait_for "a fwctl device of the card" has_device_on pci
+	device_on pci
+}
+
 # load_cxl: loads the CXL stack and our driver, by name because there is no udev
 load_cxl() {
 	local module

@@ -2,34 +2,10 @@
 # shellcheck shell=busybox disable=SC2317 # functions are called by name
 # mlx5-under-load.sh HOW...: removes the ConnectX in each of these ways and adds it again, repeatedly, while threads issue RPCs.
 # Each RPC must return an answer or one of the listed errnos, and no resources may be left.
-. /usr/lib/fwctl-vm/lib.sh
+. /usr/lib/fwctl-vm/load.sh
 
-count=/tmp/answers
 driver=/sys/bus/auxiliary/drivers/mlx5_fwctl.mlx5_fwctl
 core=/sys/bus/pci/drivers/mlx5_core
-
-# start_load ERRNO,...: calls may fail with these
-start_load() {
-	rm -f $count
-	/selftests/mlx5_load -e "$1" -c $count >/tmp/load &
-	load=$!
-}
-
-stop_load() {
-	kill "$load"
-	wait "$load"
-	status=$?
-	cat /tmp/load
-	[ $status = 0 ] || fail "calls went wrong, see above"
-}
-
-# answers: prints the number of answered RPCs
-answers() { sed 's/^0*\(.\)/\1/' $count 2>/dev/null || echo 0; }
-
-has_answers() { [ "$(answers)" -gt "$1" ]; }
-
-# see_answers: waits until the current device has answered more RPCs
-see_answers() { wait_for "100 more answers" has_answers $(($(answers) + 100)); }
 
 # is_quiet: returns whether no RPC is answered for half a second
 is_quiet() {

@@ -8,22 +8,6 @@ PATH=$PATH:/usr/bin
 # need_tool NAME
 need_tool() { [ -x "/usr/bin/$1" ] || skip "there is no $1: Debian's package could not be had"; }
 
-# device_on BUS: prints the fwctl device whose parent is on that bus (pci: the card; cxl: the memory device)
-device_on() {
-	local device
-	for device in $(devices); do
-		[ "$(basename "$(readlink "/sys/class/fwctl/$device/device/subsystem")")" != "$1" ] || echo "$device"
-	done
-}
-has_device_on() { [ -n "$(device_on "$1")" ]; }
-
-# the_card: loads the card's drivers and prints its fwctl device
-the_card() {
-	load_mlx5
-	wait_for "a fwctl device of the card" has_device_on pci
-	device_on pci
-}
-
 # function_of FWCTL: prints the address of the PCI function of a fwctl device
 function_of() { basename "$(readlink "/sys/class/fwctl/$1/device")"; }
 

@@ -27,6 +27,8 @@ pub struct Machine {
     pub has_secure_boot: bool,
     /// Contains the modules with seeded bugs.
     pub has_seeded_bugs: bool,
+    /// Can suspend to RAM.
+    pub can_suspend: bool,
     /// Enables kmemleak, so tests can check for leaks.  Boots more slowly.
     pub has_kmemleak: bool,
     /// Has one CPU whose time stamp counter counts executed instructions.
@@ -93,6 +95,7 @@ const BASE: Machine = Machine {
     is_numa: false,
     has_secure_boot: false,
     has_seeded_bugs: false,
+    can_suspend: false,
     has_kmemleak: false,
     is_counted: false,
     cmdline: "kunit.enable=0",
@@ -258,6 +261,14 @@ machines! {
         cxl_devices: 1,
         emulated: &[CARD],
         ..BASE
+    };
+
+    /// Suspends with files open.
+    pub static ASLEEP: Machine = Machine {
+        name: "asleep",
+        about: "as both, can suspend to RAM",
+        can_suspend: true,
+        ..BOTH
     };
 
     /// Runs the vendors' tools.

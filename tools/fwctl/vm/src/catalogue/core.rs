@@ -98,6 +98,24 @@ pub(super) const TESTS: &[Test] = &[
         needs: &[Module("fwctl"), Module("mlx5_fwctl")],
         ..BASE
     },
+    Test {
+        name: "core/suspend",
+        about: "the machine suspends to RAM with files open and RPCs in flight",
+        machine: &machine::ASLEEP,
+        script: &["suspend.sh"],
+        needs: &[
+            Cli,
+            Selftest("fwctl_hold"),
+            Selftest("mlx5_load"),
+            Module("fwctl_loopback"),
+            Module("cxl_pci"),
+            Module("cxl_fwctl"),
+            Module("mlx5_core"),
+            Module("mlx5_fwctl"),
+        ],
+        limit: 300,
+        ..BASE
+    },
     super::loopback::SLOW,
     Test {
         name: "core/kunit",

@@ -97,11 +97,22 @@ impl Launch<'_> {
             machine if machine.emulated.is_empty() || machine.is_numa => "",
             _ => ",memory-backend=ram",
         };
+        // The alarm of the clock would come through the HPET, where the kernel loses it.
+        let hpet = match self.machine.can_suspend {
+            true => ",hpet=off",
+            false => "",
+        };
         let smm = match self.machine.has_secure_boot {
             true => ",smm=on",
             false => "",
         };
-        add(&["-M", &format!("q35,sata=off,smbus=off{cxl}{memory}{smm}")]);
+        add(&[
+            "-M",
+            &format!("q35,sata=off,smbus=off{cxl}{memory}{smm}{hpet}"),
+        ]);
+        if self.machine.can_suspend {
+            add(&["-global", "ICH9-LPC.disable_s3=0"]);
+        }
         self.firmware(&mut add);
         self.processors(&mut add);
         self.cxl(&mut add);
@@ -355,6 +366,16 @@ mod tests {
         assert!(secure.contains("smm=on"), "{secure}");
         assert!(secure.contains("if=pflash,unit=1,format=raw,snapshot=on,file=/variables.fd"));
         assert!(!argv(&machine::STOCK).contains("pflash"));
+    }
+
+    #[test]
+    fn suspend() {
+        let asleep = argv(&machine::ASLEEP);
+        assert!(
+            asleep.contains(",hpet=off -global ICH9-LPC.disable_s3=0"),
+            "{asleep}"
+        );
+        assert!(!argv(&machine::BOTH).contains("disable_s3"));
     }
 
     #[test]

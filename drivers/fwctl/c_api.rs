@@ -91,6 +91,7 @@ unsafe fn allocate(
     let driver = Driver {
         device_type: known.device_type,
         uctx: uctx_layout(known)?,
+        names_buffers: false,
         rust_ops: None,
     };
 

@@ -21,6 +21,7 @@
 //! - `scope.rs`: which capability a scope needs, and whether it taints the kernel;
 //! - `trace.rs`: the trace events of an RPC;
 //! - `exchange.rs`: what a driver sees of an ioctl;
+//! - `caller_memory.rs`: buffers of the caller that a request refers to by address;
 //! - `memory.rs`: buffers for requests;
 //! - `uctx.rs`: per-open-file state;
 //! - `registration.rs`: when the core may call into a driver, with the locks and their order;
@@ -39,6 +40,7 @@ use kernel::prelude::*;
 
 mod binding;
 mod c_api;
+mod caller_memory;
 mod class;
 mod device;
 mod driver;
@@ -56,6 +58,10 @@ mod trace;
 mod uctx;
 
 pub use crate::{
+    caller_memory::{
+        BufferNames,
+        CallerMemory, //
+    },
     device::Device,
     driver::{
         register,

@@ -30,6 +30,7 @@ use crate::{
         self,
         Erased, //
     },
+    caller_memory::BufferNames,
     device::Device,
     exchange::{
         Info,
@@ -197,6 +198,23 @@ pub trait Operations: Sized + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether the driver implements [`Operations::name_buffers`].
+    const NAMES_BUFFERS: bool = false;
+
+    /// Names the buffers of the caller that a request refers to by address.
+    ///
+    /// Called before [`Operations::fw_rpc`]. The core copies the buffers and passes their content
+    /// as [`Rpc::caller_memory`]: it is the caller's memory as it was then. Read addresses and
+    /// lengths from `request` only, which comes from user space and is unchecked. The core checks
+    /// the addresses and limits the lengths; the driver must check these against what the device
+    /// takes, here or later. The request may be one that [`Operations::fw_rpc`] refuses.
+    ///
+    /// Errors are returned from the ioctl.
+    fn name_buffers(request: &[u8], names: &mut BufferNames) -> Result {
+        let _ = (request, names);
+        Ok(())
+    }
+
     /// Delivers an RPC to the firmware and returns its reply.
     ///
     /// The core has checked that the caller may use `scope`. The driver must check that the scope
@@ -341,6 +359,7 @@ impl<T: Operations> UnregisteredDevice<T> {
         let driver = Driver {
             device_type: T::DEVICE_TYPE.number(),
             uctx: Layout::new::<T>(),
+            names_buffers: T::NAMES_BUFFERS,
             rust_ops: Some(NonNull::from(&Vtable::<T>::OPS)),
         };
 
@@ -473,6 +492,7 @@ impl<T: Operations> Vtable<T> {
         open: Self::open,
         close: Self::close,
         info: Self::info,
+        name_buffers: T::name_buffers,
         fw_rpc: Self::fw_rpc,
     };
 

@@ -20,6 +20,8 @@ use kernel::{
     sizes::SZ_2M, //
 };
 
+use crate::caller_memory::CallerMemory;
+
 /// The longest request, and the largest reply buffer, that user space may ask for, in bytes.
 pub const MAX_RPC_LEN: usize = SZ_2M;
 
@@ -81,6 +83,14 @@ impl<'a> Rpc<'a> {
         self.answer(Answer::New(bytes.into().0))
     }
 
+    /// Returns the content of the buffers that [`Operations::name_buffers`] named.
+    ///
+    /// [`Operations::name_buffers`]: crate::Operations::name_buffers
+    #[inline]
+    pub fn caller_memory(&mut self) -> &mut CallerMemory {
+        &mut self.exchange.memory
+    }
+
     #[inline]
     fn answer(self, answer: Answer) -> Response<'a> {
         // No answer has been stored yet, so there is nothing to drop: answering consumes the `Rpc`.
@@ -105,6 +115,7 @@ pub(crate) struct Exchange {
     request: NonNull<[u8]>,
     out_len: usize,
     answer: Answer,
+    memory: CallerMemory,
 }
 
 // SAFETY: `request` stands for a `&mut [u8]`, which is `Send`. The other fields are `Send`.
@@ -113,10 +124,12 @@ unsafe impl Send for Exchange {}
 unsafe impl Sync for Exchange {}
 
 impl Exchange {
-    /// Makes `driver` answer the request; the caller's reply buffer has `out_len` bytes.
+    /// Makes `driver` answer the request, which named the buffers in `memory`; the caller's reply
+    /// buffer has `out_len` bytes.
     #[inline]
     pub(crate) fn run(
         request: &mut [u8],
+        memory: &mut CallerMemory,
         out_len: usize,
         driver: impl for<'a> FnOnce(Rpc<'a>) -> Result<Response<'a>>,
     ) -> Result<Answer> {
@@ -125,14 +138,15 @@ impl Exchange {
             request: NonNull::from(request),
             out_len,
             answer: Answer::InPlace(0),
+            memory: core::mem::replace(memory, CallerMemory::empty()),
         };
-
-        match driver(Rpc {
+        let answered = driver(Rpc {
             exchange: &mut exchange,
-        }) {
-            Ok(Response(_)) => Ok(exchange.answer),
-            Err(error) => Err(error),
-        }
+        })
+        .map(|Response(_)| ());
+
+        *memory = exchange.memory;
+        answered.map(|()| exchange.answer)
     }
 }
 
@@ -320,7 +334,7 @@ mod rpc_tests {
         memory.extend_from_slice(request, GFP_KERNEL)?;
 
         let mut reply = KVVec::new();
-        match Exchange::run(&mut memory, MAX_RPC_LEN, driver)? {
+        match Exchange::run(&mut memory, &mut CallerMemory::empty(), MAX_RPC_LEN, driver)? {
             Answer::InPlace(len) => reply.extend_from_slice(&memory[..len], GFP_KERNEL)?,
             Answer::New(bytes) => reply.extend_from_slice(&bytes, GFP_KERNEL)?,
         }

@@ -10,6 +10,7 @@ use core::{
 use kernel::prelude::*;
 
 use crate::{
+    caller_memory::BufferNames,
     exchange::{
         Info,
         Response,
@@ -37,6 +38,8 @@ pub(crate) struct DriverOps {
     pub(crate) close: unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>),
     /// Implements `FWCTL_INFO`.
     pub(crate) info: unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>, info: &mut Info) -> Result,
+    /// Names the buffers of a request, if [`Driver::names_buffers`] is set.
+    pub(crate) name_buffers: fn(request: &[u8], names: &mut BufferNames) -> Result,
     /// Implements `FWCTL_RPC`. All arguments and the result fit into registers.
     pub(crate) fw_rpc: for<'a> unsafe fn(
         uctx: NonNull<u8>,
@@ -68,6 +71,8 @@ pub(crate) struct Driver {
     pub(crate) device_type: u32,
     /// The layout of a context.
     pub(crate) uctx: Layout,
+    /// Whether requests can name buffers of the caller.
+    pub(crate) names_buffers: bool,
     /// The functions of a Rust driver, valid while the device is live; [`None`] for a C driver.
     pub(crate) rust_ops: Option<NonNull<DriverOps>>,
 }

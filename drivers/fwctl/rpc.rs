@@ -76,8 +76,12 @@ fn transfer(uctx: &Uctx, args: &RpcArgs) -> Result<u32> {
     scope::authorize(scope, uctx.device())?;
 
     let mut request = uctx.read_request(UserPtr::from_addr(args.request as usize), in_len)?;
+    let mut memory = uctx.read_buffers(&request)?;
     // The call into the driver ends here: user memory is only touched before and after it.
-    let answer = uctx.enter()?.fw_rpc(scope, &mut request, out_len)?;
+    let answer = uctx
+        .enter()?
+        .fw_rpc(scope, &mut request, &mut memory, out_len)?;
+    memory.write()?;
     write_reply(&request, &answer, args)
 }
 

@@ -15,6 +15,10 @@ use kernel::{
 
 use crate::{
     c_api,
+    caller_memory::{
+        BufferNames,
+        CallerMemory, //
+    },
     device::Device,
     exchange::{
         Answer,
@@ -180,6 +184,21 @@ impl Uctx {
         Request::from_user(&self.cache, from, len)
     }
 
+    /// Copies the buffers that `request` names from user space.
+    ///
+    /// Fails with [`ENODEV`] if the device is being unregistered, with the errors of the driver,
+    /// and as [`CallerMemory::read`].
+    #[inline]
+    pub(crate) fn read_buffers(&self, request: &[u8]) -> Result<CallerMemory> {
+        if !self.device().driver.names_buffers {
+            return Ok(CallerMemory::empty());
+        }
+
+        // The call into the driver ends here: user memory is only touched afterwards.
+        let names = self.enter()?.name_buffers(request)?;
+        CallerMemory::read(&names)
+    }
+
     /// Calls the driver to close its part.
     ///
     /// # Safety
@@ -216,12 +235,23 @@ impl UctxCall<'_> {
         unsafe { call_driver!(self.call.device(), info(self.uctx.driver, info)) }
     }
 
+    /// Calls the driver to name the buffers of a request.
+    fn name_buffers(&self, request: &[u8]) -> Result<BufferNames> {
+        let mut names = BufferNames::new();
+
+        if let Some(ops) = self.call.device().rust_ops() {
+            (ops.name_buffers)(request, &mut names)?;
+        }
+        Ok(names)
+    }
+
     /// Calls the driver for `FWCTL_RPC`; the caller's reply buffer has `out_len` bytes.
     #[inline]
     pub(crate) fn fw_rpc(
         &self,
         scope: RpcScope,
         request: &mut [u8],
+        memory: &mut CallerMemory,
         out_len: usize,
     ) -> Result<Answer> {
         let live = self.call.device();
@@ -231,7 +261,7 @@ impl UctxCall<'_> {
             // SAFETY:
             // - These are the functions that the device was made with.
             // - By the type invariant, the context is open.
-            Some(ops) => Exchange::run(request, out_len, |rpc| unsafe {
+            Some(ops) => Exchange::run(request, memory, out_len, |rpc| unsafe {
                 (ops.fw_rpc)(uctx, live, scope, rpc)
             }),
             // SAFETY:

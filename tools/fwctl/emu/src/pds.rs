@@ -61,7 +61,7 @@ which:  nth=N (1)  times=N|forever (1)
 effect: status=N (enum pds_core_status_code)  late=MS  never (and so none after it in the queue)
         background (with late or never: the data too are written with the completion)
         garble[=FROM] (the data)  truncate=LEN (only so much data is written)
-        claim=N (entries of a list, size of a response, client identifier, count or size of host
+        claim=N (limits of an IDENT, entries of a list, size of a response, client identifier, count or size of host
         memory, number of interrupts)
         silent (no interrupt)  lost (no completion: that of the next command takes its place)
         vanish (reads as all ones)  exit (of the process)

@@ -23,6 +23,8 @@ pub struct Counters {
     pub events: u64,
     /// Doorbells that named no queue, or an entry beyond its end.
     pub bad_doorbells: u64,
+    /// RPCs with a request or a response at address 0.
+    pub null_buffers: u64,
     /// Accesses to guest memory that failed, or were attempted without bus mastering.
     pub bad_dma: u64,
 }
@@ -44,6 +46,7 @@ impl Counters {
             "restarts": self.restarts,
             "events": self.events,
             "bad_doorbells": self.bad_doorbells,
+            "null_buffers": self.null_buffers,
             "bad_dma": self.bad_dma,
         })
     }

@@ -85,8 +85,8 @@ impl Endpoints {
         self.written.clear();
     }
 
-    /// Executes a command.  `claim` replaces the number of entries of a list, or the size of a
-    /// response.
+    /// Executes a command.  `claim` replaces the limits of an IDENT, the number of entries of a
+    /// list, or the size of a response.
     pub fn execute(
         &mut self,
         memory: &Memory,
@@ -95,7 +95,7 @@ impl Endpoints {
     ) -> Result<Done, Status> {
         let opcode = command.first();
         match opcode {
-            Some(&fwctl::IDENT) => self.ident(parse(command)?),
+            Some(&fwctl::IDENT) => self.ident(parse(command)?, claim),
             Some(&fwctl::QUERY) => self.query(parse(command)?, claim),
             Some(&fwctl::RPC) => {
                 let mut done = self.rpc(memory, &parse(command)?)?;
@@ -106,13 +106,14 @@ impl Endpoints {
         }
     }
 
-    fn ident(&self, command: IdentCommand) -> Result<Done, Status> {
+    fn ident(&self, command: IdentCommand, claim: Option<u32>) -> Result<Done, Status> {
+        let max_payload = claim.unwrap_or(self.max_payload);
         let ident = Ident {
             features: 0.into(),
             version: VERSION,
             reserved: [0; 3],
-            max_request: self.max_payload.into(),
-            max_response: self.max_payload.into(),
+            max_request: max_payload.into(),
+            max_response: max_payload.into(),
             max_request_elements: MAX_ELEMENTS,
             max_response_elements: MAX_ELEMENTS,
         };
@@ -373,6 +374,24 @@ mod tests {
             (query(3, 4096, 0), Status::EINVAL),
         ] {
             assert_eq!(run(command, None), Err(status));
+        }
+    }
+
+    #[test]
+    fn limits() {
+        let (mut endpoints, memory) = endpoints();
+        let command = IdentCommand {
+            opcode: fwctl::IDENT,
+            reserved: 0,
+            version: 0,
+            reserved2: 0,
+            len: 22.into(),
+            address: BASE.into(),
+        };
+        for (claim, limit) in [(None, [0, 0x10, 0, 0]), (Some(u32::MAX), [0xff; 4])] {
+            let done = endpoints.execute(&memory, command.as_bytes(), claim);
+            let data = done.unwrap().data;
+            assert_eq!((&data[12..16], &data[16..20]), (&limit[..], &limit[..]));
         }
     }
 

@@ -5,7 +5,9 @@
 use super::super::codes::{self, admin, device, fwctl, Status, ADMIN};
 use super::super::firmware;
 use super::super::rpc::Done;
-use super::super::wire::{Completion, RpcCommand, COMMAND, COMPLETION};
+use super::super::wire::{
+    Buffer, Completion, RpcCommand, COMMAND, COMPLETION, INDIRECT_REQUEST, INDIRECT_RESPONSE,
+};
 use super::{Pensando, Start, DOORBELL};
 use crate::counters::count;
 use crate::device::{Bus, Presence};
@@ -153,6 +155,7 @@ impl Pensando {
 
     fn admin_command(&mut self, bus: &mut Bus, command: &[u8; COMMAND]) {
         let subject = subject(command);
+        self.counters.null_buffers += u64::from(names_null(command));
         let Some(effects) = self.strike(bus, &subject) else {
             return;
         };
@@ -295,6 +298,19 @@ fn deliver(memory: &mut Memory, done: &Done) -> bool {
         rest = next;
     }
     true
+}
+
+/// Whether a command is an RPC with a request or a response at address 0, even if it is empty.
+fn names_null(command: &[u8; COMMAND]) -> bool {
+    let wrapped = &command[WRAPPER..];
+    if (command[0], wrapped[0]) != (admin::CLIENT_CMD, fwctl::RPC) {
+        return false;
+    }
+    RpcCommand::read_from_bytes(wrapped).is_ok_and(|rpc| {
+        let is_null =
+            |flag, buffer: &Buffer| rpc.flags.get() & flag != 0 && buffer.address.get() == 0;
+        is_null(INDIRECT_REQUEST, &rpc.request) || is_null(INDIRECT_RESPONSE, &rpc.response)
+    })
 }
 
 /// A command of the admin queue, for faults.

@@ -111,11 +111,18 @@ load_mlx5() {
 	load mlx5_fwctl
 }
 
+# load_pds: loads pds_core and our driver
+load_pds() {
+	load pds_core
+	load pds_fwctl
+}
+
 # load_driver MODULE: loads a fwctl driver and the driver of its parent devices
 load_driver() {
 	case $1 in
 	cxl_fwctl) load_cxl ;;
 	mlx5_fwctl) load_mlx5 ;;
+	pds_fwctl) load_pds ;;
 	*) load "$1" ;;
 	esac
 }

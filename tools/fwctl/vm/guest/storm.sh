@@ -16,7 +16,7 @@ for module; do
 		wait_for "a fwctl device" some_device
 		pci="$pci -p $(pci_of "$(memdev_of "$(devices | head -n 1)")")"
 		;;
-	mlx5_fwctl)
+	mlx5_fwctl | pds_fwctl)
 		device=$(the_device) || fail "$device"
 		pci="$pci -p $(basename "$(readlink -f "/sys/class/fwctl/$device/device")")"
 		;;

@@ -12,6 +12,7 @@ mod faults;
 mod fuzz;
 mod loopback;
 mod mlx5;
+mod pds;
 mod stock;
 mod stress;
 mod vendor;
@@ -26,6 +27,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
     loopback::TESTS
         .iter()
         .chain(mlx5::TESTS)
+        .chain(pds::TESTS)
         .chain(core::TESTS)
         .chain(cxl::TESTS)
         .chain(stock::TESTS)

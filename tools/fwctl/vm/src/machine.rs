@@ -82,6 +82,14 @@ const MEMORY: Emulated = Emulated {
     slot: Slot::RootPort,
 };
 
+/// A Pensando card.
+const PENSANDO: Emulated = Emulated {
+    name: "pds",
+    kind: "pds",
+    arguments: &[],
+    slot: Slot::RootPort,
+};
+
 /// Defaults for the machines.
 const BASE: Machine = Machine {
     name: "",
@@ -210,6 +218,46 @@ machines! {
         ..BASE
     };
 
+    /// Runs most tests of the pds driver.
+    pub static PDS: Machine = Machine {
+        name: "pds",
+        about: "one emulated Pensando card",
+        emulated: &[PENSANDO],
+        ..BASE
+    };
+
+    /// Runs the pds tests with the C driver, which replaces ours.
+    pub static PDS_MAINLINE: Machine = Machine {
+        name: "pds-mainline",
+        about: "one emulated Pensando card, mainline's pds driver in C",
+        modules: "modules-mainline",
+        ..PDS
+    };
+
+    /// Runs the kmemleak tests of the pds driver.
+    pub static PDS_LEAKS: Machine = Machine {
+        name: "pds-leaks",
+        about: "one emulated Pensando card, kmemleak",
+        has_kmemleak: true,
+        ..PDS
+    };
+
+    /// The card cannot access the memory of the guest but through bounce buffers.
+    pub static PDS_BOUNCE: Machine = Machine {
+        name: "pds-bounce",
+        about: "as pds, booted with swiotlb=force",
+        cmdline: "kunit.enable=0 swiotlb=force",
+        ..PDS
+    };
+
+    /// The same with the C driver.
+    pub static PDS_BOUNCE_MAINLINE: Machine = Machine {
+        name: "pds-bounce-c",
+        about: "as pds-mainline, booted with swiotlb=force",
+        cmdline: "kunit.enable=0 swiotlb=force",
+        ..PDS_MAINLINE
+    };
+
     /// A memory device whose Features are not exclusive to the kernel, unlike those of QEMU's.
     pub static CXL_EMULATED: Machine = Machine {
         name: "cxl-emulated",
@@ -304,10 +352,10 @@ machines! {
         ..BASE
     };
 
-    /// Loads the C driver for mlx5, which replaces ours.
+    /// Loads the C drivers for mlx5 and pds, which replace ours.
     pub static MAINLINE: Machine = Machine {
         name: "mainline",
-        about: "no devices, mainline's mlx5 driver in C",
+        about: "no devices, mainline's mlx5 and pds drivers in C",
         modules: "modules-mainline",
         ..BASE
     };

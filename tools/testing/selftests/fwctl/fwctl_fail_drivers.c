@@ -4,12 +4,13 @@
  * probe, remove, and system calls.  Each allocation and user copy fails in turn, as in
  * fwctl_fail_nth.c.  After each failure the device must work.
  *
- * FWCTL_TEST_MODULE is the driver: fwctl_loopback (the default), fwctl_loopback_c, cxl_fwctl or
- * mlx5_fwctl.  It must have a device that nothing else uses.  Loading takes hundreds of steps;
+ * FWCTL_TEST_MODULE is the driver: fwctl_loopback (the default), fwctl_loopback_c, cxl_fwctl,
+ * mlx5_fwctl or pds_fwctl.  It must have a device that nothing else uses.  Loading takes hundreds of steps;
  * FWCTL_TEST_EVERY and FWCTL_TEST_FIRST select some of them, see fault_utils.h.  Needs
  * CONFIG_FAULT_INJECTION, and the files of the modules, see module_utils.h.
  */
 #include "cxl_utils.h"
+#include "pds_utils.h"
 #include "fault_utils.h"
 #include "loopback_utils.h"
 #include "module_utils.h"
@@ -77,6 +78,9 @@ static int ask(int fd, uint32_t type)
 	case DEVICE_TYPE_MLX5:
 		err = _fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, mlx5, sizeof(mlx5), reply, &len);
 		return err ? err : len < 16 || reply[0] ? -1 : 0;
+	case FWCTL_DEVICE_TYPE_PDS:
+		err = _pds_is_version(fd, FIRMWARE);
+		return err == ECHANGED ? -1 : err;
 	default:
 		return -1;
 	}

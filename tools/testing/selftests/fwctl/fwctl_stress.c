@@ -27,6 +27,7 @@
 #include <time.h>
 
 #include "cxl_utils.h"
+#include "pds_utils.h"
 #include "loopback_utils.h"
 #include "module_utils.h"
 
@@ -279,6 +280,21 @@ static void ask_mlx5(struct caller *caller, int fd)
 		wrong("QUERY_ADAPTER: status %u in %u bytes", out[0], out_len);
 }
 
+/* Asks for the version of the firmware, or sends some bytes back and forth. */
+static void ask_pds(struct caller *caller, int fd)
+{
+	uint8_t request[256], response[sizeof(request)];
+	uint32_t len = below(&caller->dice, sizeof(request) + 1);
+
+	count(asked);
+	fill_pattern(request, len, below(&caller->dice, 1000));
+	memset(response, 0xee, sizeof(response));
+	if (is_answered(_pds_call(fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_ECHO, request, len,
+				  response, len), 0) &&
+	    memcmp(request, response, len))
+		wrong("echo of %u bytes: other bytes", len);
+}
+
 /* Calls FWCTL_INFO and sends an RPC of the device type. */
 static void use(struct caller *caller, int fd)
 {
@@ -301,6 +317,9 @@ static void use(struct caller *caller, int fd)
 		break;
 	case DEVICE_TYPE_MLX5:
 		ask_mlx5(caller, fd);
+		break;
+	case FWCTL_DEVICE_TYPE_PDS:
+		ask_pds(caller, fd);
 		break;
 	default:
 		wrong("device type %#x", type);

@@ -8,7 +8,7 @@
 #include <endian.h>
 #include <fwctl/mlx5.h>
 
-#include "fwctl_utils.h"
+#include "emu_utils.h"
 
 /* Opcodes, include/linux/mlx5/mlx5_ifc.h */
 #define OP_QUERY_ADAPTER 0x101
@@ -88,61 +88,6 @@ static inline bool is_emulated(void)
 	return kind && !strcmp(kind, "emulated");
 }
 
-/* Returns whether the driver under test is the one in C. */
-static inline bool is_c_driver(void)
-{
-	const char *driver = getenv("FWCTL_TEST_DRIVER");
-
-	return driver && !strcmp(driver, "c");
-}
-
-/*
- * Runs a command of the emulator and reads the first line of its output.  Returns false on error.
- */
-static inline bool emu_answers(const char *what, char *answer, int size)
-{
-	char command[256];
-	FILE *pipe;
-
-	snprintf(command, sizeof(command), "emu %s", what);
-	pipe = popen(command, "r");
-	if (!pipe)
-		return false;
-	if (!fgets(answer, size, pipe))
-		answer[0] = 0;
-	return !pclose(pipe);
-}
-
-/* Returns the first number of the output, -1 if there is none, or -2 on error. */
-static inline long __attribute__((format(printf, 1, 2))) emu(const char *format, ...)
-{
-	char what[240], answer[256];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(what, sizeof(what), format, args);
-	va_end(args);
-
-	if (!emu_answers(what, answer, sizeof(answer)))
-		return -2;
-	return answer[0] >= '0' && answer[0] <= '9' ? strtol(answer, NULL, 10) : -1;
-}
-
-/* Returns a counter of the emulator by its path. */
-static inline long __attribute__((format(printf, 1, 2))) emu_count(const char *format, ...)
-{
-	char path[128];
-	va_list args;
-	long count;
-
-	va_start(args, format);
-	vsnprintf(path, sizeof(path), format, args);
-	va_end(args);
-
-	count = emu("-p %s counters 2>/dev/null", path);
-	return count < 0 ? 0 : count;
-}
-
 /* Returns the number of commands in flight in the emulated device. */
 static inline int count_in_flight(void)
 {
@@ -195,23 +140,7 @@ static inline int _info(int fd, struct fwctl_info_mlx5 *info)
 /* Finds the auxiliary device below the parent of `dev`. */
 static inline bool find_auxiliary(const struct device *dev, char *name, size_t size)
 {
-	char path[PATH_MAX];
-	struct dirent *entry;
-	bool is_found = false;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), CLASS_DIR "/%s/device", dev->name);
-	dir = opendir(path);
-	if (!dir)
-		return false;
-	while ((entry = readdir(dir))) {
-		if (strncmp(entry->d_name, "mlx5_core.fwctl.", 16))
-			continue;
-		snprintf(name, size, "%s", entry->d_name);
-		is_found = true;
-	}
-	closedir(dir);
-	return is_found;
+	return find_auxiliary_named(dev, "mlx5_core.fwctl.", name, size);
 }
 
 #endif

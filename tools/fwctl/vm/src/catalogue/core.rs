@@ -86,6 +86,7 @@ pub(super) const TESTS: &[Test] = &[
     Test {
         name: "c-api/pds",
         about: "mainline's C driver for AMD Pensando loads on our core",
+        machine: &machine::MAINLINE,
         script: &["c-driver.sh", "pds_fwctl"],
         needs: &[Module("fwctl"), Module("pds_fwctl")],
         ..BASE
@@ -121,9 +122,9 @@ pub(super) const TESTS: &[Test] = &[
         name: "core/kunit",
         about: "the KUnit suites of the core and its drivers",
         machine: &machine::KUNIT,
-        script: &["kunit.sh", "cxl_fwctl", "mlx5_fwctl", "fwctl"],
+        script: &["kunit.sh", "cxl_fwctl", "mlx5_fwctl", "pds_fwctl", "fwctl"],
         reads: Reads::Kunit,
-        needs: &[Module("fwctl"), Module("cxl_fwctl"), Module("mlx5_fwctl")],
+        needs: &[Module("fwctl"), Module("cxl_fwctl"), Module("mlx5_fwctl"), Module("pds_fwctl")],
         ..BASE
     },
 ];

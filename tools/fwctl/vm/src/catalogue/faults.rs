@@ -32,6 +32,7 @@ pub(super) const TESTS: &[Test] = &[
     faults!("faults/driver-c", "each step of the loopback in C fails once", PLAIN_LEAKS, "fwctl_loopback_c", "3", "-T", "load_the_core"),
     faults!("faults/driver-cxl", "each step of the CXL driver fails once", CXL_LEAKS, "cxl_fwctl", "5", "-T", "load_the_core"),
     faults!("faults/driver-mlx5", "each step of the ConnectX driver fails once", CONNECTX_LEAKS, "mlx5_fwctl", "7", "-T", "load_the_core"),
+    faults!("faults/driver-pds", "each step of the pds driver fails once", PDS_LEAKS, "pds_fwctl", "7", "-T", "load_the_core"),
     Test {
         name: "faults/commands-mlx5",
         about: "each firmware command of an mlx5_core probe and of an RPC fails once",

@@ -27,5 +27,6 @@ pub(super) const TESTS: &[Test] = &[
     fuzz!("fuzz/loopback-c", "fuzz the ioctls, on the loopback in C", PLAIN_LEAKS, "fwctl_loopback_c"),
     fuzz!("fuzz/cxl", "fuzz the ioctls and CXL Features, on QEMU's memory device", CXL_LEAKS, "cxl_fwctl"),
     fuzz!("fuzz/cxl-emulated", "the same, on the emulated one, whose Features can be set", CXL_EMULATED, "cxl_fwctl"),
+    fuzz!("fuzz/pds", "fuzz the ioctls, on the emulated Pensando card", PDS_LEAKS, "pds_fwctl"),
     fuzz!("fuzz/mlx5", "fuzz the ioctls and firmware commands, on the emulated ConnectX", CONNECTX_LEAKS, "mlx5_fwctl"),
 ];

@@ -26,5 +26,6 @@ pub(super) const TESTS: &[Test] = &[
     storm!("storm/loopback", "both loopbacks: all operations while modules are loaded and unloaded", PLAIN, "fwctl_loopback", "fwctl_loopback_c"),
     storm!("storm/cxl", "a memory device: all operations while it and its driver are removed and added", CXL, "cxl_fwctl"),
     storm!("storm/memory", "the same, with surprise removal", CXL_EMULATED, "cxl_fwctl"),
+    storm!("storm/pds", "a Pensando card: all operations while it and its driver are removed and added, also by surprise", PDS, "pds_fwctl"),
     storm!("storm/mlx5", "a ConnectX: all operations while it and its driver are removed and added, also by surprise", CONNECTX_FAULTS, "mlx5_fwctl"),
 ];

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The Pensando driver, on the card of fwctl-emu.
+
+use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
+
+/// A selftest on the emulated card; `driver` is "rust" for ours or "c" for mainline's.
+macro_rules! on_pds {
+    ($name:literal, $about:literal, $machine:ident, $driver:literal, $program:literal) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["pds-selftest.sh", $driver, $program],
+            reads: Reads::Tap,
+            needs: &[Selftest($program), Module("pds_core"), Module("pds_fwctl")],
+            limit: 400,
+            ..BASE
+        }
+    };
+}
+
+/// The pds driver on the emulated Pensando card.
+#[rustfmt::skip]
+pub(super) const TESTS: &[Test] = &[
+    Test {
+        name: "pds/probe",
+        about: "the emulated Pensando card has a fwctl device, again after unbind and bind",
+        machine: &machine::PDS,
+        script: &["pds-probe.sh"],
+        needs: &[Cli, Module("pds_core"), Module("pds_fwctl")],
+        ..BASE
+    },
+    on_pds!("pds/selftest", "the pds selftest on the emulated card", PDS, "rust", "pds"),
+    on_pds!("pds/selftest-c", "the same with mainline's C driver, on our core", PDS_MAINLINE, "c", "pds"),
+    Test {
+        limit: 900,
+        is_slow: true,
+        ..on_pds!("pds/faults", "firmware that lies, does not answer, or restarts", PDS, "rust", "pds_faults")
+    },
+    Test {
+        limit: 900,
+        is_slow: true,
+        ..on_pds!("pds/faults-c", "the same with mainline's C driver, on our core", PDS_MAINLINE, "c", "pds_faults")
+    },
+    on_pds!("pds/bounce", "the pds selftest with bounce buffers for DMA", PDS_BOUNCE, "rust", "pds"),
+    Test {
+        name: "pds/bounce-c",
+        about: "mainline's C driver loses responses in bounce buffers",
+        machine: &machine::PDS_BOUNCE_MAINLINE,
+        script: &["pds-bounce-c.sh"],
+        needs: &[Selftest("pds"), Module("pds_core"), Module("pds_fwctl")],
+        ..BASE
+    },
+];

@@ -13,6 +13,8 @@ pub mod bindings {
     pub use kernel::bindings::*;
 
     use kernel::ffi::{
+        c_int,
+        c_uint,
         c_ulong,
         c_void, //
     };
@@ -34,11 +36,28 @@ pub mod bindings {
             len: usize,
             size: usize,
         ) -> c_ulong;
+        #[link_name = "fwctl_helper_io_uring_cmd_view"]
+        pub fn io_uring_cmd_view(cmd: *mut io_uring_cmd, flags: c_uint, to: *mut c_void);
+        #[link_name = "fwctl_helper_io_uring_is_cancel"]
+        pub fn io_uring_is_cancel(flags: c_uint) -> bool;
+        #[link_name = "fwctl_helper_io_uring_cmd_pdu"]
+        pub fn io_uring_cmd_pdu(cmd: *mut io_uring_cmd) -> *mut c_void;
+        #[link_name = "fwctl_helper_io_uring_cmd_file"]
+        pub fn io_uring_cmd_file(cmd: *mut io_uring_cmd) -> *mut file;
+        #[link_name = "fwctl_helper_io_uring_cmd_task"]
+        pub fn io_uring_cmd_task(cmd: *mut io_uring_cmd) -> *mut task_struct;
+        #[link_name = "fwctl_helper_io_uring_cmd_mark_cancelable_any"]
+        pub fn io_uring_cmd_mark_cancelable_any(cmd: *mut io_uring_cmd, flags: c_uint);
+        #[link_name = "fwctl_helper_io_uring_cmd_complete"]
+        pub fn io_uring_cmd_complete(cmd: *mut io_uring_cmd, result: c_int, flags: c_uint);
+        #[link_name = "fwctl_helper_io_uring_cmd_complete_in_task"]
+        pub fn io_uring_cmd_complete_in_task(cmd: *mut io_uring_cmd);
     }
 }
 
 pub mod capability;
 pub mod chrdev;
+pub mod io_uring;
 pub mod notifier;
 pub mod taint;
 
@@ -54,6 +73,7 @@ pub mod sync {
     pub use kernel::sync::*;
 
     mod active;
+    mod rcu_head;
     mod try_lock;
     mod wait_queue;
 
@@ -62,6 +82,7 @@ pub mod sync {
         ActiveCount,
         ActiveGuard, //
     };
+    pub use rcu_head::RcuHead;
     pub use try_lock::{
         TryLock,
         TryLockGuard, //

@@ -93,6 +93,8 @@ unsafe fn allocate(
         uctx: uctx_layout(known)?,
         names_buffers: false,
         rust_ops: None,
+        is_asynchronous: false,
+        has_never_sleeps: false,
     };
 
     // SAFETY:

@@ -20,7 +20,9 @@
 //! - `info.rs`, `rpc.rs`: one ioctl each;
 //! - `scope.rs`: which capability a scope needs, and whether it taints the kernel;
 //! - `trace.rs`: the trace events of an RPC;
+//! - `uring.rs`: the same for commands of io_uring;
 //! - `exchange.rs`: what a driver sees of an ioctl;
+//! - `async_rpc.rs`: RPCs that a driver answers later;
 //! - `caller_memory.rs`: buffers of the caller that a request refers to by address;
 //! - `memory.rs`: buffers for requests;
 //! - `uctx.rs`: per-open-file state;
@@ -38,6 +40,7 @@
 
 use kernel::prelude::*;
 
+mod async_rpc;
 mod binding;
 mod c_api;
 mod caller_memory;
@@ -56,8 +59,10 @@ mod scope;
 mod shim;
 mod trace;
 mod uctx;
+mod uring;
 
 pub use crate::{
+    async_rpc::PendingRpc,
     caller_memory::{
         BufferNames,
         CallerMemory, //
@@ -85,6 +90,7 @@ pub use crate::{
 struct Subsystem {
     // Dropped in this order. No device is left when the module is unloaded: the module of each
     // driver uses ours.
+    _late_answers: async_rpc::LateAnswers,
     _class: class::Registration,
     _numbers: device::Numbers,
     _notifiers: binding::Notifiers,
@@ -97,6 +103,7 @@ impl Subsystem {
         let numbers = device::Numbers::new(&file::OPERATIONS, &notifiers)?;
 
         Ok(Self {
+            _late_answers: async_rpc::LateAnswers,
             _class: device::CLASS.register()?,
             _numbers: numbers,
             _notifiers: notifiers,

@@ -41,6 +41,7 @@ use kernel::{
 };
 
 use crate::{
+    async_rpc::Flights,
     binding::{
         Binding,
         Notifiers, //
@@ -156,6 +157,9 @@ pub struct Device {
     /// The contexts that the driver has opened and not closed.
     #[pin]
     pub(crate) uctx_list: Mutex<UctxList>,
+    /// The RPCs of an asynchronous driver that are in flight.
+    #[pin]
+    pub(crate) flights: Flights,
     /// Woken when the device is removed. Its users hold a reference to the device.
     #[pin]
     pub(crate) removed: WaitQueue,
@@ -266,6 +270,7 @@ impl Device {
             calls <- new_active_count!("fwctl_device::calls"),
             state: State::new(),
             uctx_list <- new_mutex!(UctxList::new(), "fwctl_device::uctx_list"),
+            flights <- Flights::new(),
             removed <- WaitQueue::new(c"fwctl_device::removed", static_lock_class!()),
             driver,
             binding: UnsafeCell::new(MaybeUninit::uninit()),

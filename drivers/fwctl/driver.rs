@@ -17,6 +17,7 @@ use kernel::{
         Core,
         DeviceContext, //
     },
+    error::VTABLE_DEFAULT_ERROR,
     prelude::*,
     sync::aref::ARef,
     time::{
@@ -26,6 +27,7 @@ use kernel::{
 };
 
 use crate::{
+    async_rpc::PendingRpc,
     binding::{
         self,
         Erased, //
@@ -95,6 +97,7 @@ impl DeviceType {
 /// #
 /// struct Reverser;
 ///
+/// #[vtable]
 /// impl fwctl::Operations for Reverser {
 ///     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 ///
@@ -151,6 +154,7 @@ impl DeviceType {
 ///
 /// [`open`]: Operations::open
 /// [`close`]: Operations::close
+#[vtable]
 pub trait Operations: Sized + Send + Sync + 'static {
     /// The type of the device.
     const DEVICE_TYPE: DeviceType;
@@ -198,9 +202,6 @@ pub trait Operations: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether the driver implements [`Operations::name_buffers`].
-    const NAMES_BUFFERS: bool = false;
-
     /// Names the buffers of the caller that a request refers to by address.
     ///
     /// Called before [`Operations::fw_rpc`]. The core copies the buffers and passes their content
@@ -212,20 +213,63 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// Errors are returned from the ioctl.
     fn name_buffers(request: &[u8], names: &mut BufferNames) -> Result {
         let _ = (request, names);
-        Ok(())
+        build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// Delivers an RPC to the firmware and returns its reply.
     ///
-    /// The core has checked that the caller may use `scope`. The driver must check that the scope
-    /// allows this request before anything reaches the firmware. Return an error if the RPC was not
-    /// delivered. A refusal by the firmware is a reply.
+    /// A driver implements this one, or [`Operations::submit`] if it does not have to wait for the
+    /// firmware. The core has checked that the caller may use `scope`. The driver must check that the
+    /// scope allows this request before anything reaches the firmware. Return an error if the RPC was
+    /// not delivered. A refusal by the firmware is a reply.
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
         scope: RpcScope,
         rpc: Rpc<'rpc>,
-    ) -> Result<Response<'rpc>>;
+    ) -> Result<Response<'rpc>> {
+        let _ = (cx, scope, rpc);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns whether [`Operations::fw_rpc`] answers `request` without sleeping or waiting for the
+    /// firmware.
+    ///
+    /// The core then calls it for a program that uses io_uring without handing the request to a
+    /// worker. Must not sleep itself. The scope was checked as for `fw_rpc`.
+    fn never_sleeps(request: &[u8]) -> bool {
+        let _ = request;
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Delivers an RPC to the firmware, and lets the driver answer it later.
+    ///
+    /// A driver whose firmware reports the end of a request by an interrupt implements this one
+    /// instead of [`Operations::fw_rpc`]. Programs can then have many RPCs in flight without a
+    /// thread for each, and a caller who is killed, or cancels an RPC, does not wait for the
+    /// firmware.
+    ///
+    /// `rpc` owns the request. Keep it where the answer arrives, such as the argument of a
+    /// completion handler, and answer there, in any context. It may also be answered before this
+    /// returns. On failure, return the error: `rpc` is dropped.
+    ///
+    /// [`PendingRpc::may_wait`] tells whether this may wait for resources. It must never wait for
+    /// the firmware.
+    ///
+    /// # Removal
+    ///
+    /// When the registration ends, RPCs in flight end with [`ENODEV`], and [`Operations::Data`] are
+    /// dropped. Dropping them must end the completion handlers, as it has to for all code of the
+    /// driver.
+    fn submit(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        scope: RpcScope,
+        rpc: PendingRpc,
+    ) -> Result {
+        let _ = (cx, scope, rpc);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// The argument of every callback of [`Operations`]: the devices, the driver's data, and ways to
@@ -267,6 +311,11 @@ impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
     #[inline]
     pub fn device(&self) -> &'cx device::Device {
         self.live.device().as_ref()
+    }
+
+    /// Returns a reference to the device, to keep in something that calls [`Device::notify`].
+    pub fn handle(&self) -> ARef<Device> {
+        self.live.device().into()
     }
 
     /// Returns the data that [`Operations::bind`] created.
@@ -356,11 +405,27 @@ impl<T: Operations> UnregisteredDevice<T> {
     /// Fails with [`ENODEV`] if the subsystem is not initialised, with [`ENOSPC`] if there are 4096
     /// devices already, and with [`ENOMEM`]. May sleep.
     pub fn new(parent: &device::Device) -> Result<Self> {
+        const {
+            assert!(
+                T::HAS_FW_RPC != T::HAS_SUBMIT,
+                "a driver has either `fw_rpc` or `submit`"
+            );
+            assert!(
+                T::HAS_FW_RPC || !T::HAS_NEVER_SLEEPS && !T::HAS_NAME_BUFFERS,
+                "`never_sleeps` and `name_buffers` are about `fw_rpc`"
+            );
+            assert!(
+                !T::HAS_NEVER_SLEEPS || !T::HAS_NAME_BUFFERS,
+                "copying buffers sleeps"
+            );
+        }
         let driver = Driver {
             device_type: T::DEVICE_TYPE.number(),
             uctx: Layout::new::<T>(),
-            names_buffers: T::NAMES_BUFFERS,
+            names_buffers: T::HAS_NAME_BUFFERS,
             rust_ops: Some(NonNull::from(&Vtable::<T>::OPS)),
+            is_asynchronous: T::HAS_SUBMIT,
+            has_never_sleeps: T::HAS_NEVER_SLEEPS,
         };
 
         // SAFETY:
@@ -492,8 +557,26 @@ impl<T: Operations> Vtable<T> {
         open: Self::open,
         close: Self::close,
         info: Self::info,
-        name_buffers: T::name_buffers,
-        fw_rpc: Self::fw_rpc,
+        name_buffers: if T::HAS_NAME_BUFFERS {
+            Some(T::name_buffers)
+        } else {
+            None
+        },
+        fw_rpc: if T::HAS_FW_RPC {
+            Some(Self::fw_rpc)
+        } else {
+            None
+        },
+        submit: if T::HAS_SUBMIT {
+            Some(Self::submit)
+        } else {
+            None
+        },
+        never_sleeps: if T::HAS_NEVER_SLEEPS {
+            Some(T::never_sleeps)
+        } else {
+            None
+        },
     };
 
     /// # Safety
@@ -561,5 +644,25 @@ impl<T: Operations> Vtable<T> {
         let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
 
         uctx.fw_rpc(cx, scope, rpc)
+    }
+
+    /// # Safety
+    ///
+    /// The requirements are those of [`DriverOps`].
+    unsafe fn submit(
+        uctx: NonNull<u8>,
+        live: LiveDevice<'_>,
+        scope: RpcScope,
+        rpc: PendingRpc,
+    ) -> Result {
+        // SAFETY: The caller promises that `live` was created with these functions. `register()` is
+        // the only way to register such a device, and does so for `T`.
+        let cx = unsafe { Context::<T>::new(live) };
+
+        // SAFETY: The caller promises that `uctx` is open, so `open()` has initialised a `T` there.
+        // It does not move, and lives until `close()`.
+        let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
+
+        uctx.submit(cx, scope, rpc)
     }
 }

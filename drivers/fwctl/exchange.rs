@@ -182,6 +182,11 @@ impl Reply {
     pub fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
     }
+
+    /// Returns the bytes.
+    pub(crate) fn into_bytes(self) -> KVBytes {
+        self.0
+    }
 }
 
 impl Deref for Reply {

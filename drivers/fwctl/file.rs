@@ -10,6 +10,7 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::from_result,
+    io_uring,
     prelude::*,
     ModuleMetadata, //
 };
@@ -21,7 +22,8 @@ use crate::{
     },
     ioctl,
     shim,
-    uctx::Uctx, //
+    uctx::Uctx,
+    uring, //
 };
 
 const THIS_MODULE: ThisModule = <crate::LocalModule as ModuleMetadata>::THIS_MODULE;
@@ -40,6 +42,7 @@ pub(crate) static OPERATIONS: NodeOperations = NodeOperations(bindings::file_ope
     // All structures have the same layout for 32-bit programs.
     #[cfg(CONFIG_COMPAT)]
     compat_ioctl: bindings::compat_ptr_ioctl,
+    uring_cmd: Some(uring_cmd),
     poll: Some(poll),
     ..pin_init::zeroed()
 });
@@ -50,7 +53,7 @@ pub(crate) static OPERATIONS: NodeOperations = NodeOperations(bindings::file_ope
 ///
 /// `file` must have been opened by [`open`], and must not be released during `'a`.
 #[inline]
-unsafe fn uctx<'a>(file: *mut bindings::file) -> &'a Uctx {
+pub(crate) unsafe fn uctx<'a>(file: *mut bindings::file) -> &'a Uctx {
     // SAFETY: The caller promises that `open()` has opened the file. It has stored a context, which
     // lives until `release()`.
     unsafe { &*(*file).private_data.cast() }
@@ -103,6 +106,28 @@ unsafe extern "C" fn unlocked_ioctl(
         // CAST: A `c_long` holds any `c_int`.
         Err(error) => error.to_errno() as c_long,
     }
+}
+
+/// # Safety
+///
+/// `cmd` must be a command for a file that was opened by [`open`] and is not released during the
+/// call, which io_uring issues or cancels with `flags`.
+unsafe extern "C" fn uring_cmd(cmd: *mut bindings::io_uring_cmd, flags: c_uint) -> c_int {
+    // SAFETY: The caller promises that `cmd` is a command, so it is not null.
+    let cmd = unsafe { NonNull::new_unchecked(cmd) };
+
+    if io_uring::is_cancel(flags) {
+        // SAFETY: The caller promises that io_uring cancels the command. All commands of our files
+        // are queued by `Cmd::queue()`.
+        return unsafe { io_uring::cancel_queued(cmd, flags) };
+    }
+
+    // SAFETY: The caller promises that `cmd` is a command that io_uring issues for a file which
+    // `open()` has opened, and that the file is not released.
+    let uctx = unsafe { uctx(io_uring::file(cmd).as_ptr()) };
+    // SAFETY: The caller promises that io_uring issues the command with these flags. The result is
+    // returned.
+    unsafe { io_uring::Cmd::issue(cmd, flags, |cmd| uring::dispatch(uctx, cmd)) }
 }
 
 /// # Safety

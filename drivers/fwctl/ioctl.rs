@@ -31,9 +31,9 @@ use crate::{
 };
 
 /// `FWCTL_INFO` of `include/uapi/fwctl/fwctl.h`.
-const FWCTL_INFO: u32 = _IO(bindings::FWCTL_TYPE, bindings::FWCTL_CMD_INFO);
+pub(crate) const FWCTL_INFO: u32 = _IO(bindings::FWCTL_TYPE, bindings::FWCTL_CMD_INFO);
 /// `FWCTL_RPC` of `include/uapi/fwctl/fwctl.h`.
-const FWCTL_RPC: u32 = _IO(bindings::FWCTL_TYPE, bindings::FWCTL_CMD_RPC);
+pub(crate) const FWCTL_RPC: u32 = _IO(bindings::FWCTL_TYPE, bindings::FWCTL_CMD_RPC);
 
 /// Executes the ioctl `number` with the structure at `arg`.
 ///
@@ -52,11 +52,11 @@ pub(crate) fn dispatch(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
 
 /// Reads the structure and executes an ioctl, which writes the structure back.
 #[inline]
-fn run<T>(
+pub(crate) fn run<T, R>(
     uctx: &Uctx,
     arg: UserPtr,
-    execute: impl FnOnce(&Uctx, UserPtr, &mut T) -> Result,
-) -> Result
+    execute: impl FnOnce(&Uctx, UserPtr, &mut T) -> Result<R>,
+) -> Result<R>
 where
     T: FromBytes + IntoBytes + zerocopy::Immutable,
 {

@@ -10,6 +10,7 @@ use core::{
 use kernel::prelude::*;
 
 use crate::{
+    async_rpc::PendingRpc,
     caller_memory::BufferNames,
     exchange::{
         Info,
@@ -39,14 +40,28 @@ pub(crate) struct DriverOps {
     /// Implements `FWCTL_INFO`.
     pub(crate) info: unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>, info: &mut Info) -> Result,
     /// Names the buffers of a request, if [`Driver::names_buffers`] is set.
-    pub(crate) name_buffers: fn(request: &[u8], names: &mut BufferNames) -> Result,
-    /// Implements `FWCTL_RPC`. All arguments and the result fit into registers.
-    pub(crate) fw_rpc: for<'a> unsafe fn(
-        uctx: NonNull<u8>,
-        live: LiveDevice<'_>,
-        scope: RpcScope,
-        rpc: Rpc<'a>,
-    ) -> Result<Response<'a>>,
+    pub(crate) name_buffers: Option<fn(request: &[u8], names: &mut BufferNames) -> Result>,
+    /// Implements `FWCTL_RPC`, unless `submit` does. All arguments and the result fit into
+    /// registers.
+    pub(crate) fw_rpc: Option<
+        for<'a> unsafe fn(
+            uctx: NonNull<u8>,
+            live: LiveDevice<'_>,
+            scope: RpcScope,
+            rpc: Rpc<'a>,
+        ) -> Result<Response<'a>>,
+    >,
+    /// Begins `FWCTL_RPC`.
+    pub(crate) submit: Option<
+        unsafe fn(
+            uctx: NonNull<u8>,
+            live: LiveDevice<'_>,
+            scope: RpcScope,
+            rpc: PendingRpc,
+        ) -> Result,
+    >,
+    /// Returns whether `fw_rpc` does not sleep for this request.
+    pub(crate) never_sleeps: Option<fn(request: &[u8]) -> bool>,
 }
 
 /// Calls the function `$function` of a driver. The glue for C drivers is inlined, so the core calls
@@ -75,4 +90,8 @@ pub(crate) struct Driver {
     pub(crate) names_buffers: bool,
     /// The functions of a Rust driver, valid while the device is live; [`None`] for a C driver.
     pub(crate) rust_ops: Option<NonNull<DriverOps>>,
+    /// Whether the driver has `submit`.
+    pub(crate) is_asynchronous: bool,
+    /// Whether the driver has `never_sleeps`.
+    pub(crate) has_never_sleeps: bool,
 }

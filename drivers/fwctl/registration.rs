@@ -127,7 +127,7 @@ impl<'a> LiveDevice<'a> {
     }
 
     /// Fails with [`ENODEV`] once the device is being unregistered, and with [`EINTR`] if the
-    /// current task is killed.
+    /// current task is killed, or is a worker of io_uring whose request is cancelled.
     pub(crate) fn check(self) -> Result {
         self.device.check_live()?;
         if shim::is_killed() {
@@ -148,10 +148,15 @@ impl<'a> LiveDevice<'a> {
         let calls = &self.device.calls;
         let mut is_met = false;
 
-        let has_ended = calls.waiters().wait_killable(timeout, &mut || {
+        let mut has_ended = || {
             is_met = condition();
             is_met || !calls.is_active()
-        })?;
+        };
+        let has_ended = if shim::is_worker() {
+            calls.waiters().wait_interruptible(timeout, &mut has_ended)
+        } else {
+            calls.waiters().wait_killable(timeout, &mut has_ended)
+        }?;
         if has_ended && !is_met {
             return Err(ENODEV);
         }
@@ -224,6 +229,7 @@ impl Device {
         self.calls.deactivate();
         self.removed.wake_all();
         self.calls.drain();
+        self.flights.remove_all();
 
         // INVARIANT: The device was registered, and this is its unregistration.
         let live = LiveDevice { device: self };

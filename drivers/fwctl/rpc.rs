@@ -3,11 +3,19 @@
 //! `FWCTL_RPC`: sends a request to the firmware and returns its reply.
 
 use kernel::{
+    alloc::kvbytes::KVBytes,
+    io_uring::Cmd,
     prelude::*,
     uaccess::copy, //
 };
 
 use crate::{
+    async_rpc::{
+        self,
+        Caller,
+        Submitted, //
+    },
+    caller_memory::CallerMemory,
     exchange::{
         Answer,
         MAX_RPC_LEN, //
@@ -16,13 +24,16 @@ use crate::{
         self,
         RpcScope, //
     },
-    trace,
+    trace::{
+        self,
+        RpcTrace, //
+    },
     uctx::Uctx, //
 };
 
 /// `struct fwctl_rpc` of `include/uapi/fwctl/fwctl.h`.
 #[repr(C)]
-#[derive(FromBytes, IntoBytes, zerocopy_derive::Immutable)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, zerocopy_derive::Immutable)]
 pub(crate) struct RpcArgs {
     /// Size of this structure as user space knows it, in bytes.
     size: u32,
@@ -31,7 +42,7 @@ pub(crate) struct RpcArgs {
     /// Length of the request, in bytes.
     in_len: u32,
     /// In: size of the reply buffer, in bytes. Out: length of the reply, which may be larger.
-    out_len: u32,
+    pub(crate) out_len: u32,
     /// Address of the request. The uapi calls it `in`.
     request: u64,
     /// Address of the reply buffer. The uapi calls it `out`.
@@ -53,6 +64,9 @@ const _: () = {
 #[inline]
 pub(crate) fn execute(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Result {
     let rpc = trace::rpc_start(uctx.device(), args.scope, args.in_len, args.out_len);
+    if uctx.device().driver.is_asynchronous {
+        return wait_for_answer(uctx, arg, args, rpc);
+    }
 
     let result = transfer(uctx, args).and_then(|reply_len| {
         args.out_len = reply_len;
@@ -63,9 +77,102 @@ pub(crate) fn execute(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Result {
     result.map(|_| ())
 }
 
-/// Carries out an RPC; returns the length of the reply.
+/// Executes `FWCTL_RPC` on an asynchronous driver, and waits for the answer.
+#[inline(never)]
+fn wait_for_answer(uctx: &Uctx, arg: UserPtr, args: &RpcArgs, trace: RpcTrace) -> Result {
+    let caller = Caller {
+        args,
+        arg,
+        trace,
+        may_wait: true,
+    };
+
+    submit(uctx, caller)?.wait(uctx)
+}
+
+/// Begins `FWCTL_RPC` on an asynchronous driver for a command of io_uring.
+///
+/// Fails with [`EAGAIN`] if the command may not wait and the driver would have to.
+pub(crate) fn submit_queued(
+    uctx: &Uctx,
+    arg: UserPtr,
+    args: &RpcArgs,
+    cmd: &Cmd<'_>,
+) -> Result<Submitted> {
+    let trace = if cmd.is_issued_again() {
+        trace::rpc_restart(args.scope)
+    } else {
+        trace::rpc_start(uctx.device(), args.scope, args.in_len, args.out_len)
+    };
+
+    submit(
+        uctx,
+        Caller {
+            args,
+            arg,
+            trace,
+            may_wait: cmd.may_wait(),
+        },
+    )
+}
+
+/// Passes an RPC to an asynchronous driver.
+fn submit(uctx: &Uctx, caller: Caller<'_>) -> Result<Submitted> {
+    let Caller {
+        args,
+        trace,
+        may_wait,
+        ..
+    } = caller;
+
+    let submitted = authorize(uctx, args).and_then(|(scope, from, in_len)| {
+        let request = KVBytes::from_user(from, in_len)?;
+        async_rpc::submit(uctx, scope, request, caller)
+    });
+    if let Err(error) = submitted {
+        // Otherwise the command is issued again.
+        if error != EAGAIN || may_wait {
+            trace.done(uctx.device(), &Err(error));
+        }
+        return Err(error);
+    }
+    submitted
+}
+
+/// Executes `FWCTL_RPC` if the driver answers without sleeping. Returns [`None`] otherwise.
+///
+/// It also returns that if the RPC fails before the driver sees the request: then it fails again
+/// where it may sleep, with the right error.
+pub(crate) fn execute_now(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Result<Option<Result>> {
+    let Ok((scope, from, in_len)) = authorize(uctx, args) else {
+        return Ok(None);
+    };
+    let Ok(mut request) = uctx.read_request(from, in_len) else {
+        return Ok(None);
+    };
+    let request = &mut *request;
+    let call = uctx.enter()?;
+    if !call.never_sleeps(request) {
+        return Ok(None);
+    }
+
+    let rpc = trace::rpc_start(uctx.device(), args.scope, args.in_len, args.out_len);
+    let answer = call.fw_rpc(
+        scope,
+        request,
+        &mut CallerMemory::empty(),
+        args.out_len as usize,
+    );
+    drop(call);
+    let result = answer.and_then(|answer| write_reply(reply_in(request, &answer)?, args, arg));
+    rpc.done(uctx.device(), &result);
+    Ok(Some(result.map(|_| ())))
+}
+
+/// Checks the structure, and that the current task may use its scope. Returns the scope, and where
+/// and how long the request is.
 #[inline]
-fn transfer(uctx: &Uctx, args: &RpcArgs) -> Result<u32> {
+fn authorize(uctx: &Uctx, args: &RpcArgs) -> Result<(RpcScope, UserPtr, usize)> {
     let in_len = args.in_len as usize;
     let out_len = args.out_len as usize;
 
@@ -75,28 +182,56 @@ fn transfer(uctx: &Uctx, args: &RpcArgs) -> Result<u32> {
     let scope = RpcScope::try_from(args.scope)?;
     scope::authorize(scope, uctx.device())?;
 
-    let mut request = uctx.read_request(UserPtr::from_addr(args.request as usize), in_len)?;
-    let mut memory = uctx.read_buffers(&request)?;
-    // The call into the driver ends here: user memory is only touched before and after it.
-    let answer = uctx
-        .enter()?
-        .fw_rpc(scope, &mut request, &mut memory, out_len)?;
-    memory.write()?;
-    write_reply(&request, &answer, args)
+    Ok((scope, UserPtr::from_addr(args.request as usize), in_len))
 }
 
-/// Writes the reply to user space; returns its length.
+/// Carries out an RPC; returns the length of the reply.
 #[inline]
-fn write_reply(request: &[u8], answer: &Answer, args: &RpcArgs) -> Result<u32> {
+fn transfer(uctx: &Uctx, args: &RpcArgs) -> Result<u32> {
+    let (scope, from, in_len) = authorize(uctx, args)?;
     let out_len = args.out_len as usize;
-    let reply = match answer {
-        Answer::InPlace(len) => request.get(..*len).ok_or(EINVAL)?,
-        Answer::New(bytes) => bytes,
-    };
+
+    let mut request = uctx.read_request(from, in_len)?;
+    let request = &mut *request;
+    let mut memory = uctx.read_buffers(request)?;
+    // The call into the driver ends here: user memory is only touched before and after it.
+    let answer = uctx.enter()?.fw_rpc(scope, request, &mut memory, out_len);
+    let answer = answer?;
+    memory.write()?;
+    write_visible(reply_in(request, &answer)?, args)
+}
+
+/// Returns the reply, which may be in the memory of the request.
+#[inline]
+fn reply_in<'a>(request: &'a [u8], answer: &'a Answer) -> Result<&'a [u8]> {
+    match answer {
+        Answer::InPlace(len) => request.get(..*len).ok_or(EINVAL),
+        Answer::New(bytes) => Ok(bytes),
+    }
+}
+
+/// Writes what fits of the reply to user space; returns the reply's length.
+#[inline]
+fn write_visible(reply: &[u8], args: &RpcArgs) -> Result<u32> {
+    let out_len = args.out_len as usize;
 
     // Check the length first: if it cannot be reported, user space gets no reply either.
     let reply_len = u32::try_from(reply.len()).map_err(|_| EOVERFLOW)?;
     let visible = &reply[..reply.len().min(out_len)];
     copy::write_bytes(UserPtr::from_addr(args.reply as usize), visible)?;
+    Ok(reply_len)
+}
+
+/// Writes the reply, and the structure to `arg`; returns the reply's length.
+pub(crate) fn write_reply(reply: &[u8], args: &RpcArgs, arg: UserPtr) -> Result<u32> {
+    let reply_len = write_visible(reply, args)?;
+
+    copy::write(
+        arg,
+        &RpcArgs {
+            out_len: reply_len,
+            ..*args
+        },
+    )?;
     Ok(reply_len)
 }

@@ -28,7 +28,20 @@ void *fwctl_shim_uctx(size_t size, size_t offset)
 
 bool fwctl_shim_is_killed(void)
 {
-	return fatal_signal_pending(current);
+	return fatal_signal_pending(current) ||
+	       (fwctl_shim_is_worker() && signal_pending(current));
+}
+
+/* Not a thread that submits for others, which has the flag, too. */
+bool fwctl_shim_is_worker(void)
+{
+	return (current->flags & PF_IO_WORKER) && current->worker_private;
+}
+
+bool fwctl_shim_is_cancelled(void)
+{
+	return fwctl_shim_is_worker() &&
+	       (test_thread_flag(TIF_NOTIFY_SIGNAL) || fatal_signal_pending(current));
 }
 
 struct cdev *fwctl_shim_inode_cdev(struct inode *inode)
@@ -38,7 +51,9 @@ struct cdev *fwctl_shim_inode_cdev(struct inode *inode)
 
 void fwctl_shim_comm(char *comm)
 {
-	strscpy(comm, current->comm, TASK_COMM_LEN);
+	struct task_struct *task = current->flags & PF_IO_WORKER ? current->group_leader : current;
+
+	strscpy(comm, task->comm, TASK_COMM_LEN);
 }
 
 /* The C API, in c_api.rs */

@@ -13,6 +13,8 @@ extern struct ida fwctl_shim_ida;
 
 void *fwctl_shim_uctx(size_t size, size_t offset);
 bool fwctl_shim_is_killed(void);
+bool fwctl_shim_is_worker(void);
+bool fwctl_shim_is_cancelled(void);
 struct cdev *fwctl_shim_inode_cdev(struct inode *inode);
 void fwctl_shim_comm(char *comm);
 

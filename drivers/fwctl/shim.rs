@@ -30,8 +30,15 @@ extern "C" {
     /// `offset` must be at most `size`.
     pub(crate) fn fwctl_shim_uctx(size: usize, offset: usize) -> *mut c_void;
 
-    /// Returns whether a fatal signal is pending for the current task.
+    /// Returns whether a fatal signal is pending for the current task, or any if it is a worker of
+    /// io_uring.
     fn fwctl_shim_is_killed() -> bool;
+
+    /// Returns whether the current task is a worker of io_uring.
+    fn fwctl_shim_is_worker() -> bool;
+
+    /// Returns whether the current task is a worker of io_uring whose request is cancelled.
+    fn fwctl_shim_is_cancelled() -> bool;
 
     /// Returns the character device of `inode`.
     ///
@@ -40,7 +47,8 @@ extern "C" {
     /// `inode` must be that of a character device, of which a file is being opened.
     pub(crate) fn fwctl_shim_inode_cdev(inode: *mut bindings::inode) -> *mut bindings::cdev;
 
-    /// Writes the name of the current task, NUL-terminated, to `comm`.
+    /// Writes the name of the current task, NUL-terminated, to `comm`. For a worker of io_uring, it
+    /// is that of the process.
     ///
     /// # Safety
     ///
@@ -49,12 +57,29 @@ extern "C" {
 }
 
 /// Returns whether a fatal signal is pending for the current task.
+///
+/// A worker of io_uring has no fatal signals. A signal asks it to end its request.
 pub(crate) fn is_killed() -> bool {
     // SAFETY: The function only reads flags of the current task.
     unsafe { fwctl_shim_is_killed() }
 }
 
-/// Returns the name of the current task, NUL-terminated.
+/// Returns whether the current task is a worker of io_uring.
+pub(crate) fn is_worker() -> bool {
+    // SAFETY: The function only reads flags of the current task.
+    unsafe { fwctl_shim_is_worker() }
+}
+
+/// Returns whether the current task is a worker of io_uring whose request is cancelled, or whose
+/// process is killed.
+///
+/// Other signals, such as one that stops the process, only interrupt it.
+pub(crate) fn is_cancelled() -> bool {
+    // SAFETY: The function only reads flags of the current task.
+    unsafe { fwctl_shim_is_cancelled() }
+}
+
+/// Returns the name of the current task, NUL-terminated; of a worker of io_uring, its process.
 pub(crate) fn comm() -> [u8; 16] {
     let mut comm = [0; 16];
 

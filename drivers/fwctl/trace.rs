@@ -67,6 +67,7 @@ macro_rules! is_traced {
 
 /// An RPC in flight.
 #[must_use = "call `done()` to emit the event that ends the RPC"]
+#[derive(Clone, Copy)]
 pub(crate) struct RpcTrace {
     scope: u32,
     start: Option<Instant<Monotonic>>,
@@ -79,6 +80,14 @@ pub(crate) fn rpc_start(device: &Device, scope: u32, in_len: u32, out_len: u32) 
         emit_start(device, scope, in_len, out_len);
     }
 
+    RpcTrace {
+        scope,
+        start: is_traced!(fwctl_rpc_done).then(Instant::now),
+    }
+}
+
+/// Continues an RPC whose start was traced, but that was not carried out.
+pub(crate) fn rpc_restart(scope: u32) -> RpcTrace {
     RpcTrace {
         scope,
         start: is_traced!(fwctl_rpc_done).then(Instant::now),

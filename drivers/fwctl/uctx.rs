@@ -5,15 +5,23 @@
 use core::ptr::NonNull;
 
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     bindings,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
     }, //
 };
 
 use crate::{
+    async_rpc::{
+        Count,
+        PendingRpc, //
+    },
     c_api,
     caller_memory::{
         BufferNames,
@@ -53,6 +61,8 @@ pub(crate) struct Uctx {
     device: NonNull<Device>,
     driver: NonNull<u8>,
     cache: Cache,
+    /// How many RPCs an asynchronous driver has.
+    in_flight: Option<Count>,
     /// The index in [`UctxList`], or [`UctxList::NONE`]. Protected by the mutex of the list.
     index: Atomic<usize>,
 }
@@ -71,6 +81,11 @@ impl Uctx {
     pub(crate) unsafe fn open(device: &Device) -> Result<NonNull<Self>> {
         device.check_live()?;
 
+        let in_flight = if device.driver.is_asynchronous {
+            Some(Arc::new(Atomic::new(0), GFP_KERNEL_ACCOUNT)?)
+        } else {
+            None
+        };
         // SAFETY: The offset is within the size. The memory is aligned as its size is, which is a
         // multiple of the alignment of both parts. The driver's part is zeroed.
         let memory = unsafe { shim::fwctl_shim_uctx(device.uctx_size, device.uctx_offset) };
@@ -85,6 +100,7 @@ impl Uctx {
             device: NonNull::from(device),
             driver,
             cache: Cache::new(),
+            in_flight,
             index: Atomic::new(UctxList::NONE),
         };
         // SAFETY: The memory is valid for a write of `Self`, and aligned.
@@ -160,6 +176,13 @@ impl Uctx {
     pub(crate) fn device(&self) -> &Device {
         // SAFETY: By the type invariant, the device is valid while there is a context.
         unsafe { self.device.as_ref() }
+    }
+
+    /// Returns the number of RPCs that an asynchronous driver has.
+    ///
+    /// Fails with [`EOPNOTSUPP`] for another driver.
+    pub(crate) fn in_flight(&self) -> Result<Count> {
+        self.in_flight.clone().ok_or(EOPNOTSUPP)
     }
 
     /// Begins a call into the driver in this context.
@@ -240,7 +263,7 @@ impl UctxCall<'_> {
         let mut names = BufferNames::new();
 
         if let Some(ops) = self.call.device().rust_ops() {
-            (ops.name_buffers)(request, &mut names)?;
+            ops.name_buffers.ok_or(EOPNOTSUPP)?(request, &mut names)?;
         }
         Ok(names)
     }
@@ -258,17 +281,42 @@ impl UctxCall<'_> {
         let uctx = self.uctx.driver;
 
         match live.rust_ops() {
-            // SAFETY:
-            // - These are the functions that the device was made with.
-            // - By the type invariant, the context is open.
-            Some(ops) => Exchange::run(request, memory, out_len, |rpc| unsafe {
-                (ops.fw_rpc)(uctx, live, scope, rpc)
-            }),
+            Some(ops) => {
+                let fw_rpc = ops.fw_rpc.ok_or(EOPNOTSUPP)?;
+
+                // SAFETY:
+                // - This is one of the functions that the device was made with.
+                // - By the type invariant, the context is open.
+                Exchange::run(request, memory, out_len, |rpc| unsafe {
+                    fw_rpc(uctx, live, scope, rpc)
+                })
+            }
             // SAFETY:
             // - The device was made without such functions, so its driver is in C.
             // - By the type invariant, the context is open.
             None => unsafe { c_api::fw_rpc(uctx, live, scope, request, out_len) },
         }
+    }
+}
+
+impl UctxCall<'_> {
+    /// Passes an RPC to an asynchronous driver.
+    pub(crate) fn submit(&self, scope: RpcScope, rpc: PendingRpc) -> Result {
+        let live = self.call.device();
+        let submit = live.rust_ops().and_then(|ops| ops.submit);
+
+        // SAFETY:
+        // - This is one of the functions that the device was made with.
+        // - By the type invariant, the context is open.
+        unsafe { submit.ok_or(EOPNOTSUPP)?(self.uctx.driver, live, scope, rpc) }
+    }
+
+    /// Returns whether the driver answers `request` without sleeping.
+    pub(crate) fn never_sleeps(&self, request: &[u8]) -> bool {
+        let ops = self.call.device().rust_ops();
+
+        ops.and_then(|ops| ops.never_sleeps)
+            .is_some_and(|never_sleeps| never_sleeps(request))
     }
 }
 

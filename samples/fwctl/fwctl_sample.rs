@@ -154,6 +154,7 @@ impl Firmware<'_> {
 /// Per-open-file data.
 struct Uctx;
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 

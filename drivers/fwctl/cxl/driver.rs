@@ -98,6 +98,7 @@ kernel::module_auxiliary_driver! {
 /// One open file. The driver keeps no state for it.
 struct Uctx;
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::CXL;
 

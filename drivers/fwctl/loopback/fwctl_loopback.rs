@@ -93,6 +93,7 @@ struct Uctx {
     uid: u32,
 }
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 

@@ -127,6 +127,7 @@ impl PinnedDrop for Function<'_> {
     }
 }
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::MLX5;
 

@@ -86,9 +86,9 @@ struct Uctx;
 const REQUEST: usize = 0;
 const RESPONSE: usize = 1;
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::PDS;
-    const NAMES_BUFFERS: bool = true;
 
     type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
     type Args = ();

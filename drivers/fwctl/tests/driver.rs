@@ -272,6 +272,7 @@ impl Drop for Entry {
 /// Per-open-file data.
 struct Uctx;
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 

@@ -20,6 +20,7 @@ use kernel::{
     sync::LockClassKey,
     task::{
         MAX_SCHEDULE_TIMEOUT,
+        TASK_INTERRUPTIBLE,
         TASK_NORMAL,
         TASK_UNINTERRUPTIBLE, //
     },
@@ -89,14 +90,17 @@ impl WaitQueue {
         timeout: Option<Jiffies>,
         condition: &mut dyn FnMut() -> bool,
     ) -> Result<bool> {
-        let timeout = match timeout {
-            // A limit too far away to be expressed is no limit.
-            Some(jiffies) => jiffies.try_into().unwrap_or(MAX_SCHEDULE_TIMEOUT),
-            None => MAX_SCHEDULE_TIMEOUT,
-        };
-
         // CAST: The states of a task are small numbers.
-        self.sleep(bindings::TASK_KILLABLE as c_int, timeout, condition)
+        self.sleep(bindings::TASK_KILLABLE as c_int, limit(timeout), condition)
+    }
+
+    /// Like [`WaitQueue::wait_killable`], but fails with [`EINTR`] on any signal.
+    pub fn wait_interruptible(
+        &self,
+        timeout: Option<Jiffies>,
+        condition: &mut dyn FnMut() -> bool,
+    ) -> Result<bool> {
+        self.sleep(TASK_INTERRUPTIBLE, limit(timeout), condition)
     }
 
     fn sleep(
@@ -136,5 +140,14 @@ impl WaitQueue {
         // SAFETY: Both are initialised, and `entry` was only ever queued to `head`.
         unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
         result
+    }
+}
+
+/// Returns the argument of `schedule_timeout()`.
+fn limit(timeout: Option<Jiffies>) -> c_long {
+    match timeout {
+        // A limit too far away to be expressed is no limit.
+        Some(jiffies) => jiffies.try_into().unwrap_or(MAX_SCHEDULE_TIMEOUT),
+        None => MAX_SCHEDULE_TIMEOUT,
     }
 }

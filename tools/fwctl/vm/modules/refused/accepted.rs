@@ -51,6 +51,7 @@ struct Data<'bound> {
 
 struct Uctx;
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 

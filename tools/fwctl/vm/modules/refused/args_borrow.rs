@@ -27,6 +27,7 @@ struct Uctx;
 
 struct Args(&'static u32);
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 

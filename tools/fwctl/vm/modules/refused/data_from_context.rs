@@ -33,6 +33,7 @@ struct Data<'bound> {
 
 struct Uctx;
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 

@@ -25,6 +25,7 @@ use kernel::{
 
 struct Uctx(&'static auxiliary::Device<Bound>);
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 

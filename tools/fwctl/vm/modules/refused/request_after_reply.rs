@@ -25,6 +25,7 @@ use kernel::{
 
 struct Uctx;
 
+#[vtable]
 impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::NONE;
 

@@ -46,6 +46,7 @@ use kernel::{
     InPlaceModule, //
 };
 
+mod asynchronous;
 mod bus;
 mod command;
 
@@ -78,7 +79,13 @@ impl auxiliary::Driver for Loopback {
         adev: &'bound auxiliary::Device<Core<'_>>,
         _info: &'bound Self::IdInfo,
     ) -> impl PinInit<Registration, Error> + 'bound {
-        fwctl::register::<Uctx>(adev, adev.as_ref(), ())
+        let host = adev.as_ref();
+
+        if module_parameters::asynchronous.value() != 0 {
+            fwctl::register::<asynchronous::Uctx>(adev, host, ())
+        } else {
+            fwctl::register::<Uctx>(adev, host, ())
+        }
     }
 }
 
@@ -129,6 +136,10 @@ impl Operations for Uctx {
         info.write(&command::MAGIC.to_ne_bytes())
     }
 
+    fn never_sleeps(request: &[u8]) -> bool {
+        !matches!(Command::parse(request), Ok(Command::Op(Op::Sleep(_))))
+    }
+
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
@@ -144,7 +155,7 @@ impl Operations for Uctx {
             }
             Command::Op(Op::Fail(error)) => Err(error),
             Command::Op(Op::InPlace(len)) => rpc.in_place(len),
-            Command::Op(Op::Fill(len)) => fill(rpc, len),
+            Command::Op(Op::Fill(len)) => Ok(rpc.reply(fill(len)?)),
             Command::Op(Op::State) => self.state(cx, scope, rpc),
             Command::Op(Op::Zeros(len)) => Ok(rpc.reply(Reply::zeroed(len)?)),
         }
@@ -191,14 +202,14 @@ fn copy(rpc: Rpc<'_>) -> Result<Response<'_>> {
     Ok(rpc.reply(reply))
 }
 
-/// Replies with `len` bytes of a pattern.
-fn fill(rpc: Rpc<'_>, len: usize) -> Result<Response<'_>> {
+/// Returns `len` bytes of a pattern.
+fn fill(len: usize) -> Result<Reply> {
     let mut bytes = Reply::zeroed(len)?;
 
     for (byte, value) in bytes.iter_mut().zip((0..251).cycle()) {
         *byte = value;
     }
-    Ok(rpc.reply(bytes))
+    Ok(bytes)
 }
 
 #[pin_data]
@@ -229,6 +240,10 @@ module! {
         devices: u32 {
             default: 2,
             description: "Number of devices, up to 64 (default 2)",
+        },
+        asynchronous: u8 {
+            default: 0,
+            description: "1: answer asynchronously (default 0)",
         },
     },
 }

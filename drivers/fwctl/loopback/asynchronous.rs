@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The asynchronous loopback driver: a firmware that answers by an interrupt, which is a timer.
+//!
+//! It handles the same requests as the other one. [`Op::Sleep`] is answered by the timer, all
+//! others immediately.
+
+use fwctl::{
+    Context,
+    DeviceType,
+    Info,
+    Operations,
+    PendingRpc,
+    Reply,
+    RpcScope, //
+};
+use kernel::{
+    auxiliary,
+    device::{
+        Bound,
+        DeviceContext, //
+    },
+    impl_has_hr_timer,
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        ArcBorrow,
+        Mutex,
+        TryLock, //
+    },
+    time::{
+        hrtimer::{
+            ArcHrTimerHandle,
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerPointer,
+            HrTimerRestart,
+            RelativeMode, //
+        },
+        Delta,
+        Monotonic, //
+    }, //
+};
+
+use crate::{
+    command::{
+        self,
+        Command,
+        Op,
+        State, //
+    },
+    fill, //
+};
+
+/// An RPC that a timer answers.
+#[pin_data]
+struct Delayed {
+    #[pin]
+    timer: HrTimer<Self>,
+    /// Taken by the timer, and only by it.
+    rpc: TryLock<Option<PendingRpc>>,
+    has_expired: Atomic<bool>,
+}
+
+impl_has_hr_timer! {
+    impl HasHrTimer<Self> for Delayed {
+        mode: RelativeMode<Monotonic>, field: self.timer
+    }
+}
+
+impl HrTimerCallback for Delayed {
+    type Pointer<'a> = Arc<Self>;
+
+    /// Replies with the request, in interrupt context.
+    fn run(this: ArcBorrow<'_, Self>, _: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+        if let Some(rpc) = this.rpc.try_lock().and_then(|mut rpc| rpc.take()) {
+            let len = rpc.request().len();
+
+            rpc.in_place(len);
+        }
+        this.has_expired.store(true, Release);
+        HrTimerRestart::NoRestart
+    }
+}
+
+/// A timer that was started. Stops it on drop, which fails an RPC that it has not answered.
+struct Started {
+    delayed: Arc<Delayed>,
+    _timer: ArcHrTimerHandle<Delayed>,
+}
+
+impl Started {
+    fn new(rpc: PendingRpc, time: Delta) -> Result<Self> {
+        let delayed = Arc::pin_init(
+            pin_init!(Delayed {
+                timer <- HrTimer::new(),
+                rpc: TryLock::new(Some(rpc)),
+                has_expired: Atomic::new(false),
+            }),
+            GFP_KERNEL,
+        )?;
+
+        Ok(Self {
+            _timer: delayed.clone().start(time),
+            delayed,
+        })
+    }
+
+    fn has_expired(&self) -> bool {
+        self.delayed.has_expired.load(Acquire)
+    }
+}
+
+/// Per-device data.
+#[pin_data]
+pub(crate) struct Firmware {
+    open_uctx: Atomic<u32>,
+    last_uid: Atomic<u32>,
+    /// Dropped when the registration ends, which stops the timers.
+    #[pin]
+    started: Mutex<KVec<Started>>,
+}
+
+/// Per-open-file data.
+pub(crate) struct Uctx {
+    uid: u32,
+}
+
+#[vtable]
+impl Operations for Uctx {
+    const DEVICE_TYPE: DeviceType = DeviceType::NONE;
+
+    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
+    type Args = ();
+    type Data<'bound> = Firmware;
+
+    fn bind<'bound>(
+        _host: &'bound auxiliary::Device<Bound>,
+        _args: (),
+    ) -> impl PinInit<Firmware, Error> + 'bound {
+        try_pin_init!(Firmware {
+            open_uctx: Atomic::new(0),
+            last_uid: Atomic::new(0),
+            started <- new_mutex!(KVec::new()),
+        })
+    }
+
+    fn open(cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
+        let firmware = cx.data();
+
+        firmware.open_uctx.fetch_add(1, Relaxed);
+        Ok(Self {
+            uid: firmware.last_uid.fetch_add(1, Relaxed) + 1,
+        })
+    }
+
+    fn close(self: Pin<&mut Self>, cx: Context<'_, '_, Self>) {
+        cx.data().open_uctx.fetch_sub(1, Relaxed);
+    }
+
+    fn info(self: Pin<&Self>, _cx: Context<'_, '_, Self>, info: &mut Info) -> Result {
+        info.write(&self.uid.to_ne_bytes())?;
+        info.write(&command::MAGIC.to_ne_bytes())
+    }
+
+    fn submit(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        scope: RpcScope,
+        rpc: PendingRpc,
+    ) -> Result {
+        match Command::parse(rpc.request())? {
+            Command::Echo => {
+                let len = rpc.request().len();
+
+                rpc.in_place(len);
+            }
+            Command::Op(Op::Copy) => {
+                let reply = Reply::copy_of(rpc.request())?;
+
+                rpc.reply(reply);
+            }
+            Command::Op(Op::Sleep(time)) => cx.data().answer_after(rpc, time)?,
+            Command::Op(Op::Fail(error)) => rpc.fail(error),
+            Command::Op(Op::InPlace(len)) => rpc.in_place(len),
+            Command::Op(Op::Fill(len)) => rpc.reply(fill(len)?),
+            Command::Op(Op::State) => self.state(cx, scope, rpc)?,
+            Command::Op(Op::Zeros(len)) => rpc.reply(Reply::zeroed(len)?),
+        }
+        Ok(())
+    }
+}
+
+impl Uctx {
+    /// Replies with [`State`].
+    fn state(&self, cx: Context<'_, '_, Self>, scope: RpcScope, mut rpc: PendingRpc) -> Result {
+        let state = State {
+            open_uctx: cx.data().open_uctx.load(Relaxed),
+            scope: scope as u32,
+            // CAST: At most `fwctl::MAX_RPC_LEN`.
+            out_len: rpc.out_len() as u32,
+            uid: self.uid,
+        };
+
+        state
+            .write_to_prefix(rpc.request_mut())
+            .map_err(|_| EINVAL)?;
+        rpc.in_place(size_of::<State>());
+        Ok(())
+    }
+}
+
+impl Firmware {
+    /// Replies with the request after `time` milliseconds.
+    fn answer_after(&self, rpc: PendingRpc, time: i64) -> Result {
+        let mut started = self.started.lock();
+
+        started.retain(|started| !started.has_expired());
+        started.reserve(1, GFP_KERNEL)?;
+        started.push(Started::new(rpc, Delta::from_millis(time))?, GFP_KERNEL)?;
+        Ok(())
+    }
+}

@@ -6,9 +6,12 @@
 //! [`include/linux/mlx5/driver.h`](srctree/include/linux/mlx5/driver.h), and those of `shim.c`,
 //! which also has static assertions that compare the C declarations with those below.
 
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    marker::PhantomData,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 
 use kernel::{
@@ -21,7 +24,8 @@ use kernel::{
         code::EREMOTEIO,
         to_result, //
     },
-    prelude::*, //
+    prelude::*,
+    task::Pid, //
 };
 use zerocopy::FromZeros;
 
@@ -34,6 +38,12 @@ use crate::cmd::{
 /// `struct mlx5_core_dev`, used only behind pointers.
 #[repr(C)]
 struct Mlx5CoreDev {
+    _opaque: [u8; 0],
+}
+
+/// `struct mlx5_async_ctx`, used only behind pointers.
+#[repr(C)]
+struct Mlx5AsyncCtx {
     _opaque: [u8; 0],
 }
 
@@ -108,13 +118,52 @@ extern "C" {
     /// `dev` must be a device that `mlx5_core` has started, and must stay one while this runs.
     fn mlx5_fwctl_shim_stalled(dev: *mut Mlx5CoreDev) -> u32;
 
-    /// Logs a debug message about a command, if dynamic debug enables it.
+    /// Allocates the state of commands that are answered later. Returns null on failure.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be a device that `mlx5_core` has started, and must stay one until the state is
+    /// freed.
+    fn mlx5_fwctl_shim_async_ctx(dev: *mut Mlx5CoreDev) -> *mut Mlx5AsyncCtx;
+
+    /// Waits until all commands are answered or have timed out, then frees their state.
+    ///
+    /// # Safety
+    ///
+    /// `ctx` must be from `mlx5_fwctl_shim_async_ctx()`, and must not be used during or after this.
+    fn mlx5_fwctl_shim_async_ctx_free(ctx: *mut Mlx5AsyncCtx);
+
+    /// Begins the command in `input`. Allocates memory, and does not wait for the firmware.
+    ///
+    /// If it returns 0, `done` is called once with `data` and the result as of [`mlx5_cmd_do`],
+    /// from an interrupt or a thread, possibly before this returns. Returns `-EBUSY` if `mlx5_core`
+    /// lets no more commands of this kind be in flight, or another negative errno.
+    ///
+    /// # Safety
+    ///
+    /// - `ctx` must be from `mlx5_fwctl_shim_async_ctx()`, and not freed.
+    /// - `input` must be valid for reading `in_size` bytes, at least an [`InHeader`].
+    /// - `output` must be valid for writing `out_size` bytes, at least an [`OutHeader`], and these
+    ///   must be initialised, until `done` is called.
+    /// - `done` must be sound to call with `data`.
+    fn mlx5_fwctl_shim_exec_cb(
+        ctx: *mut Mlx5AsyncCtx,
+        input: *mut c_void,
+        in_size: c_int,
+        output: *mut c_void,
+        out_size: c_int,
+        done: unsafe extern "C" fn(ret: c_int, data: *mut c_void),
+        data: *mut c_void,
+    ) -> c_int;
+
+    /// Logs a debug message about a command of the task `pid`, if dynamic debug enables it.
     ///
     /// # Safety
     ///
     /// `dev` must be a valid `struct device`.
     fn mlx5_fwctl_shim_debug(
         dev: *const c_void,
+        pid: c_int,
         uid: u16,
         opcode: u16,
         ret: c_int,
@@ -260,52 +309,117 @@ impl<'bound> CoreDev<'bound> {
             (Err(error), Err(_)) => Err(Failure::NotExecuted(error)),
         }
     }
+}
 
-    /// Executes the command in `request` and writes its output to `reply`.
+/// A command that is answered later, with the memory for its output.
+pub(crate) trait AsyncCommand: Send + 'static {
+    /// Returns the command.
+    fn request(&mut self) -> &mut [u8];
+
+    /// Returns the memory for the output, which may be that of the command.
+    fn output(&mut self) -> &mut [u8];
+
+    /// Takes the result. Fails if the firmware did not answer; a refusal is an output.
     ///
-    /// Fails with [`EMSGSIZE`] if `request` is shorter than an [`InHeader`], or `reply` than an
-    /// [`OutHeader`]. Fails if the firmware does not answer, but not if it refuses the command: the
-    /// reply has the status. May sleep.
-    pub(crate) fn execute(&self, request: &mut [u8], reply: &mut [u8]) -> Result {
-        let in_size = size_with::<InHeader>(request.len())?;
-        let out_size = size_with::<OutHeader>(reply.len())?;
+    /// May be called in interrupt context.
+    fn done(this: KBox<Self>, result: Result);
+}
 
-        // SAFETY:
-        // - `mdev` is started and stays so, by the type invariant.
-        // - `request` is valid for reading `in_size` bytes, which is at least a header.
-        // - `reply` is valid for writing `out_size` bytes, which is at least a header, and
-        //   initialised, since it is a slice.
-        answered(unsafe {
-            mlx5_cmd_do(
-                self.mdev.as_ptr(),
-                request.as_mut_ptr().cast(),
-                in_size,
-                reply.as_mut_ptr().cast(),
-                out_size,
-            )
+/// The commands of a device that are answered later.
+///
+/// Waits on drop until all of them are answered or have timed out.
+///
+/// # Invariants
+///
+/// `ctx` is from `mlx5_fwctl_shim_async_ctx()`, and not freed.
+pub(crate) struct AsyncCommands<'bound> {
+    ctx: NonNull<Mlx5AsyncCtx>,
+    _core_dev: PhantomData<CoreDev<'bound>>,
+}
+
+// SAFETY: The functions that take `ctx` may be called from any thread.
+unsafe impl Send for AsyncCommands<'_> {}
+// SAFETY: Commands may be begun concurrently. The state is only freed on drop.
+unsafe impl Sync for AsyncCommands<'_> {}
+
+impl<'bound> AsyncCommands<'bound> {
+    /// Fails with [`ENOMEM`].
+    pub(crate) fn new(core_dev: &CoreDev<'bound>) -> Result<Self> {
+        // SAFETY: By the type invariant of `CoreDev`, the device is started, and stays so for
+        // `'bound`, which is longer than `Self` lives.
+        let ctx = unsafe { mlx5_fwctl_shim_async_ctx(core_dev.mdev.as_ptr()) };
+
+        // INVARIANT: It was allocated just now.
+        Ok(Self {
+            ctx: NonNull::new(ctx).ok_or(ENOMEM)?,
+            _core_dev: PhantomData,
         })
     }
 
-    /// Executes the command in `buffer` and writes `reply_len` bytes of its output to the front.
+    /// Begins a command, which [`AsyncCommand::done`] ends.
     ///
-    /// Fails like [`CoreDev::execute`], and with [`EMSGSIZE`] if `buffer` is shorter than
-    /// `reply_len`. `buffer` is unchanged on failure. May sleep.
-    pub(crate) fn execute_in_place(&self, buffer: &mut [u8], reply_len: usize) -> Result {
-        let in_size = size_with::<InHeader>(buffer.len())?;
-        let out_size = size_with::<OutHeader>(reply_len)?;
-        if reply_len > buffer.len() {
-            return Err(EMSGSIZE);
-        }
+    /// Returns the command on failure: with [`EMSGSIZE`] if request or output are too short, with
+    /// [`EBUSY`] if `mlx5_core` lets no more commands of its kind be in flight, and with its other
+    /// errors. May sleep, but does not wait for the firmware.
+    pub(crate) fn begin<T: AsyncCommand>(
+        &self,
+        mut command: KBox<T>,
+    ) -> Result<(), (Error, KBox<T>)> {
+        let input = command.request();
+        let in_size = size_with::<InHeader>(input.len());
+        let input = input.as_mut_ptr().cast();
+        let output = command.output();
+        let out_size = size_with::<OutHeader>(output.len());
+        let output = output.as_mut_ptr().cast();
+        let (in_size, out_size) = match (in_size, out_size) {
+            (Ok(in_size), Ok(out_size)) => (in_size, out_size),
+            (Err(error), _) | (_, Err(error)) => return Err((error, command)),
+        };
 
-        let buffer = buffer.as_mut_ptr().cast();
+        let data = KBox::into_raw(command);
         // SAFETY:
-        // - `mdev` is started and stays so, by the type invariant.
-        // - `buffer` is valid for reading `in_size` bytes, which is at least a header.
-        // - It is valid for writing `out_size` bytes, which is at least a header and at most its
-        //   length, and initialised, since it is a slice.
-        // - Input and output may be the same memory.
-        answered(unsafe { mlx5_cmd_do(self.mdev.as_ptr(), buffer, in_size, buffer, out_size) })
+        // - By the type invariant, `ctx` is valid.
+        // - `input` is valid for reading `in_size` bytes, which is at least a header: it is a slice
+        //   of the command, which is not used below.
+        // - `output` is valid for writing `out_size` bytes, which is at least a header, and
+        //   initialised. It is a slice of the command too, which nothing uses until `done()` takes
+        //   it.
+        // - `done::<T>()` takes the pointer of a box of `T` once, from any thread: `T` is `Send`.
+        let begun = to_result(unsafe {
+            mlx5_fwctl_shim_exec_cb(
+                self.ctx.as_ptr(),
+                input,
+                in_size,
+                output,
+                out_size,
+                done::<T>,
+                data.cast(),
+            )
+        });
+
+        // SAFETY: The command was not begun, so `done()` is not called, and the box is still ours.
+        begun.map_err(|error| (error, unsafe { KBox::from_raw(data) }))
     }
+}
+
+impl Drop for AsyncCommands<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, the state is valid. It is not used again, and `&mut self`
+        // shows that no command is being begun.
+        unsafe { mlx5_fwctl_shim_async_ctx_free(self.ctx.as_ptr()) };
+    }
+}
+
+/// Ends a command.
+///
+/// # Safety
+///
+/// `data` must be the pointer of a `KBox<T>`, and must not be used again.
+unsafe extern "C" fn done<T: AsyncCommand>(ret: c_int, data: *mut c_void) {
+    // SAFETY: The caller promises both.
+    let command = unsafe { KBox::<T>::from_raw(data.cast()) };
+
+    T::done(command, answered(ret));
 }
 
 /// Interprets the result of [`mlx5_cmd_do`]: fails if the firmware did not answer.
@@ -326,10 +440,17 @@ fn size_with<Header>(len: usize) -> Result<c_int> {
     c_int::try_from(len).map_err(|_| EMSGSIZE)
 }
 
-/// Logs the result of a command as a debug message: status and syndrome, or the errno.
+/// Logs the result of a command of the task `pid` as a debug message: status and syndrome, or the
+/// errno.
 ///
 /// Uses C, since `dev_dbg!` does not support dynamic debug.
-pub(crate) fn debug(device: &device::Device, uid: u16, opcode: u16, result: Result<(u8, u32)>) {
+pub(crate) fn debug(
+    device: &device::Device,
+    pid: Pid,
+    uid: u16,
+    opcode: u16,
+    result: Result<(u8, u32)>,
+) {
     // CAST: `Device` is a transparent wrapper of `struct device`.
     let device = ptr::from_ref(device).cast();
     let (ret, (status, syndrome)) = match result {
@@ -338,5 +459,5 @@ pub(crate) fn debug(device: &device::Device, uid: u16, opcode: u16, result: Resu
     };
 
     // SAFETY: `device` is valid, since it was made from a reference.
-    unsafe { mlx5_fwctl_shim_debug(device, uid, opcode, ret, status, syndrome) };
+    unsafe { mlx5_fwctl_shim_debug(device, pid, uid, opcode, ret, status, syndrome) };
 }

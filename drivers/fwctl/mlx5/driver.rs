@@ -20,19 +20,30 @@ use fwctl::{
     DeviceType,
     Info,
     Operations,
+    PendingRpc,
     Registration,
-    Response,
-    Rpc,
+    Reply,
     RpcScope, //
 };
 use kernel::{
     auxiliary,
     device::{
+        self,
         Bound,
         Core,
         DeviceContext, //
     },
-    prelude::*, //
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+    task::Pid,
+    time::Delta, //
 };
 
 mod cmd;
@@ -48,12 +59,18 @@ use crate::{
     },
     core_dev::{
         debug,
+        AsyncCommand,
+        AsyncCommands,
         CoreDev, //
     },
-    slots::Share,
+    slots::{
+        Share,
+        Slot, //
+    },
     uctx::{
         Contexts,
-        Uctx, //
+        Uctx,
+        UidInUse, //
     },
 };
 
@@ -91,14 +108,22 @@ kernel::module_auxiliary_driver! {
     imports_ns: ["FWCTL"],
 }
 
+/// Delay between attempts to begin a command.
+const PAUSE: Delta = Delta::from_millis(10);
+
+/// Number of attempts to begin a command for which there is no memory.
+const MAX_ATTEMPTS: u32 = 100;
+
 /// State of a device.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Function<'bound> {
     core_dev: CoreDev<'bound>,
-    #[pin]
-    rpcs: Share,
-    #[pin]
-    opens: Share,
+    /// Always there, except during the drop.
+    commands: Option<AsyncCommands<'bound>>,
+    rpcs: Arc<Share>,
+    opens: Arc<Share>,
+    /// Whether the firmware has answered an RPC since contexts that are left were tried.
+    has_answered: Arc<Atomic<bool>>,
     #[pin]
     contexts: Contexts,
 }
@@ -110,20 +135,109 @@ impl<'bound> Function<'bound> {
             let slots = core_dev.slots();
 
             Ok(try_pin_init!(Self {
+                commands: Some(AsyncCommands::new(&core_dev)?),
                 core_dev,
-                rpcs <- Share::of_rpcs(slots),
-                opens <- Share::of_opens(slots),
+                rpcs: Arc::new(Share::of_rpcs(slots), GFP_KERNEL)?,
+                opens: Arc::new(Share::of_opens(slots), GFP_KERNEL)?,
+                has_answered: Arc::new(Atomic::new(false), GFP_KERNEL)?,
                 contexts <- Contexts::new(),
             }? Error))
         })
+    }
+
+    /// Destroys contexts that are left, if the firmware has answered since the last time.
+    ///
+    /// Fails with [`EAGAIN`] if the caller may not wait and there is something to do.
+    fn destroy_contexts(&self, cx: &Context<'_, '_, Uctx>, may_wait: bool) -> Result {
+        if !self.contexts.are_left() || !self.has_answered.load(Relaxed) {
+            return Ok(());
+        }
+        if !may_wait {
+            return Err(EAGAIN);
+        }
+
+        self.has_answered.store(false, Relaxed);
+        self.contexts.answered(&self.core_dev, cx.device());
+        Ok(())
     }
 }
 
 #[pinned_drop]
 impl PinnedDrop for Function<'_> {
     fn drop(self: Pin<&mut Self>) {
+        let this = self.project();
+
+        // Wait for the commands whose callers do not wait any longer.
+        *this.commands = None;
         // All files are closed: their contexts are destroyed or queued.
-        self.contexts.finish(&self.core_dev);
+        this.contexts.finish(this.core_dev);
+    }
+}
+
+/// An RPC whose command is in flight.
+struct RpcCommand {
+    // Dropped after the answer, so a slot is free when a caller sees it.
+    rpc: Option<PendingRpc>,
+    /// The memory for the output, unless it fits that of the request.
+    reply: Option<Reply>,
+    out_len: usize,
+    opcode: u16,
+    uid: UidInUse,
+    pid: Pid,
+    device: ARef<device::Device>,
+    has_answered: Arc<Atomic<bool>>,
+    _slot: Slot,
+}
+
+impl RpcCommand {
+    /// Logs the result as a debug message.
+    fn debug(&mut self, result: Result) {
+        let answer = result
+            .and_then(|()| OutHeader::of(self.output()))
+            .map(|header| (header.status, header.syndrome.get()));
+
+        debug(
+            &self.device,
+            self.pid,
+            self.uid.number(),
+            self.opcode,
+            answer,
+        );
+    }
+}
+
+impl AsyncCommand for RpcCommand {
+    fn request(&mut self) -> &mut [u8] {
+        self.rpc.as_mut().map_or(&mut [], |rpc| rpc.request_mut())
+    }
+
+    fn output(&mut self) -> &mut [u8] {
+        let output = match (&mut self.reply, &mut self.rpc) {
+            (Some(reply), _) => reply,
+            (None, Some(rpc)) => rpc.request_mut(),
+            (None, None) => &mut [],
+        };
+
+        output.get_mut(..self.out_len).unwrap_or_default()
+    }
+
+    fn done(mut this: KBox<Self>, result: Result) {
+        this.debug(result);
+        let Some(rpc) = this.rpc.take() else { return };
+        let reply = this.reply.take();
+        let out_len = this.out_len;
+
+        if result.is_ok() {
+            this.has_answered.store(true, Relaxed);
+        }
+        // Release the slot and the uid first: the caller may use them at once.
+        drop(this);
+        match (result, reply) {
+            (Ok(()), Some(reply)) => rpc.reply(reply),
+            (Ok(()), None) => rpc.in_place(out_len),
+            (Err(error), Some(reply)) => rpc.fail_with(error, reply),
+            (Err(error), None) => rpc.fail(error),
+        }
     }
 }
 
@@ -150,6 +264,7 @@ impl Operations for Uctx {
         let function = cx.data();
         let is_unregistering = cx.check() == Err(ENODEV);
 
+        let _ = function.destroy_contexts(&cx, true);
         function
             .contexts
             .close(&self, &function.core_dev, cx.device(), is_unregistering);
@@ -160,21 +275,87 @@ impl Operations for Uctx {
     }
 
     /// Fails with [`EMSGSIZE`] if the request or the reply is shorter than a header. Fails with
-    /// [`EBADMSG`] if the policy does not allow the command, like [`Share::run`] if there is no
+    /// [`EBADMSG`] if the policy does not allow the command, like [`Share::take`] if there is no
     /// slot for it, and with the error of `mlx5_core` if the firmware does not answer. A refusal by
     /// the firmware is a reply.
-    fn fw_rpc<'rpc>(
+    fn submit(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
         scope: RpcScope,
-        mut rpc: Rpc<'rpc>,
-    ) -> Result<Response<'rpc>> {
+        mut rpc: PendingRpc,
+    ) -> Result {
+        let function = cx.data();
+        let may_wait = rpc.may_wait();
+        let out_len = rpc.out_len();
+        let uid = self.uid_for_command();
+        let opcode = Self::check(rpc.request_mut(), out_len, scope, uid.number())?;
+
+        function.destroy_contexts(&cx, may_wait)?;
+        let slot = function.rpcs.take(&cx, &function.core_dev, may_wait)?;
+
+        // Use the same memory for request and reply if the reply fits.
+        let reply = if out_len <= rpc.request().len() {
+            None
+        } else {
+            Some(Reply::zeroed(out_len)?)
+        };
+        let command = KBox::new(
+            RpcCommand {
+                rpc: Some(rpc),
+                reply,
+                out_len,
+                opcode,
+                uid,
+                pid: current!().pid(),
+                device: cx.device().into(),
+                has_answered: function.has_answered.clone(),
+                _slot: slot,
+            },
+            GFP_KERNEL,
+        )?;
+
+        let commands = function.commands.as_ref().ok_or(ENODEV)?;
+        let mut attempt = commands.begin(command);
+        let mut attempts = 1;
+        while let Err((error, mut command)) = attempt {
+            match error {
+                // `mlx5_core` bounds the commands of some kinds, and takes memory for commands that
+                // are answered later from reserves. Neither reports when there is some again.
+                EBUSY | ENOMEM if !may_wait => return Err(EAGAIN),
+                EBUSY | ENOMEM if error == EBUSY || attempts < MAX_ATTEMPTS => {
+                    cx.wait_timeout(PAUSE, || false)?;
+                    attempts += 1;
+                    attempt = commands.begin(command);
+                }
+                error => {
+                    command.debug(Err(error));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Uctx {
+    /// Creates the user context of a file that is being opened.
+    ///
+    /// Fails like [`Share::take`] and [`Uctx::create`].
+    fn create_for(cx: &Context<'_, '_, Self>) -> Result<Self> {
         let function = cx.data();
         let core_dev = &function.core_dev;
-        let in_len = rpc.request().len();
-        let out_len = rpc.out_len();
+        let slot = function.opens.take(cx, core_dev, true)?;
+        let uctx = Self::create(&function.contexts, core_dev, cx.device())?;
 
-        let header = InHeader::of(rpc.request_mut())?;
+        drop(slot);
+        function.contexts.answered(core_dev, cx.device());
+        Ok(uctx)
+    }
+
+    /// Checks a request and makes it run in the user context `uid`. Returns its opcode.
+    fn check(request: &mut [u8], out_len: usize, scope: RpcScope, uid: u16) -> Result<u16> {
+        let header = InHeader::of(request)?;
+
         if out_len < size_of::<OutHeader>() {
             return Err(EMSGSIZE);
         }
@@ -183,55 +364,10 @@ impl Operations for Uctx {
             return Err(EBADMSG);
         }
         // Never trust the uid in the request: commands must run in this file's own user context.
-        header.uid.set(self.uid());
-        if policy::names_host_memory(rpc.request()) {
+        header.uid.set(uid);
+        if policy::names_host_memory(request) {
             return Err(EBADMSG);
         }
-
-        // Use the same memory for request and reply if the reply fits.
-        let response = if out_len <= in_len {
-            let delivered = function.rpcs.run(&cx, core_dev, || {
-                core_dev.execute_in_place(rpc.request_mut(), out_len)
-            });
-            self.debug_rpc(&cx, opcode, delivered, rpc.request());
-            delivered?;
-            rpc.in_place(out_len)?
-        } else {
-            let mut reply = fwctl::Reply::zeroed(out_len)?;
-            let delivered = function.rpcs.run(&cx, core_dev, || {
-                core_dev.execute(rpc.request_mut(), &mut reply)
-            });
-            self.debug_rpc(&cx, opcode, delivered, &reply);
-            delivered?;
-            rpc.reply(reply)
-        };
-
-        function.contexts.answered(core_dev, cx.device());
-        Ok(response)
-    }
-}
-
-impl Uctx {
-    /// Creates the user context of a file that is being opened.
-    ///
-    /// Fails like [`Share::run`] and [`Uctx::create`].
-    fn create_for(cx: &Context<'_, '_, Self>) -> Result<Self> {
-        let function = cx.data();
-        let core_dev = &function.core_dev;
-        let uctx = function.opens.run(cx, core_dev, || {
-            Self::create(&function.contexts, core_dev, cx.device())
-        })?;
-
-        function.contexts.answered(core_dev, cx.device());
-        Ok(uctx)
-    }
-
-    /// Logs the result of an RPC as a debug message.
-    fn debug_rpc(&self, cx: &Context<'_, '_, Self>, opcode: u16, delivered: Result, reply: &[u8]) {
-        let answer = delivered
-            .and_then(|()| OutHeader::of(reply))
-            .map(|header| (header.status, header.syndrome.get()));
-
-        debug(cx.device(), self.uid(), opcode, answer);
+        Ok(opcode)
     }
 }

@@ -16,7 +16,7 @@
 #include <linux/mlx5/device.h>
 #include <linux/mlx5/driver.h>
 #include <linux/mlx5/mlx5_ifc.h>
-#include <linux/sched.h>
+#include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <uapi/fwctl/mlx5.h>
 
@@ -55,11 +55,57 @@ u32 mlx5_fwctl_shim_stalled(struct mlx5_core_dev *dev)
 	return stalled;
 }
 
-void mlx5_fwctl_shim_debug(const struct device *dev, u16 uid, u16 opcode, int ret, u8 status,
-			   u32 syndrome)
+struct mlx5_async_ctx *mlx5_fwctl_shim_async_ctx(struct mlx5_core_dev *dev)
+{
+	struct mlx5_async_ctx *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
+
+	if (ctx)
+		mlx5_cmd_init_async_ctx(dev, ctx);
+	return ctx;
+}
+
+void mlx5_fwctl_shim_async_ctx_free(struct mlx5_async_ctx *ctx)
+{
+	mlx5_cmd_cleanup_async_ctx(ctx);
+	kfree(ctx);
+}
+
+struct async_command {
+	struct mlx5_async_work work;
+	void (*done)(int ret, void *data);
+	void *data;
+};
+
+static void async_command_done(int ret, struct mlx5_async_work *work)
+{
+	struct async_command *command = container_of(work, struct async_command, work);
+
+	command->done(ret, command->data);
+	kfree(command);
+}
+
+int mlx5_fwctl_shim_exec_cb(struct mlx5_async_ctx *ctx, void *in, int in_size, void *out,
+			    int out_size, void (*done)(int ret, void *data), void *data)
+{
+	struct async_command *command = kzalloc(sizeof(*command), GFP_KERNEL);
+	int ret;
+
+	if (!command)
+		return -ENOMEM;
+	command->done = done;
+	command->data = data;
+	ret = mlx5_cmd_exec_cb(ctx, in, in_size, out, out_size, async_command_done,
+			       &command->work);
+	if (ret)
+		kfree(command);
+	return ret;
+}
+
+void mlx5_fwctl_shim_debug(const struct device *dev, int pid, u16 uid, u16 opcode, int ret,
+			   u8 status, u32 syndrome)
 {
 	dev_dbg(dev, "PID %d: uid %u: opcode %#x: %pe, status %#x, syndrome %#x\n",
-		current->pid, uid, opcode, ERR_PTR(ret), status, syndrome);
+		pid, uid, opcode, ERR_PTR(ret), status, syndrome);
 }
 
 /* core_dev.rs */

@@ -14,17 +14,21 @@
 //! Callers wait for a slot until they are killed or the device is removed. They do not wait for
 //! stalled commands: if these occupy the whole share, callers fail immediately.
 
-use fwctl::Context;
+use fwctl::{
+    Context,
+    Device, //
+};
 use kernel::{
-    new_spinlock,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
+            Acquire,
             Atomic,
             Full,
             Relaxed, //
         },
-        SpinLock, //
+        Arc, //
     },
 };
 
@@ -34,18 +38,31 @@ use crate::{
 };
 
 /// A share of the command slots.
-#[pin_data]
 pub(crate) struct Share {
-    /// Number of commands in flight. A command that times out is counted as stalled before it is
-    /// removed here, so it is counted twice for a moment.
-    #[pin]
-    in_flight: SpinLock<u32>,
+    /// Number of commands in flight in the low half, and of changes of it in the high half. A
+    /// command that times out is counted as stalled before it is removed here, so it is counted
+    /// twice for a moment.
+    in_flight: Atomic<u64>,
     /// Number of callers that wait for a slot.
     waiting: Atomic<u32>,
     /// Maximum number of commands in flight.
     limit: u32,
     /// Maximum number of commands in flight and stalled commands together.
     limit_with_stalled: u32,
+}
+
+/// A slot that was taken, released on drop, in any context.
+pub(crate) struct Slot {
+    share: Arc<Share>,
+    device: ARef<Device>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.share.give_back() {
+            self.device.notify();
+        }
+    }
 }
 
 /// Result of an attempt to take a slot.
@@ -60,41 +77,41 @@ enum Attempt {
 
 impl Share {
     /// Returns the share of RPCs for a device with `slots` slots.
-    pub(crate) fn of_rpcs(slots: u32) -> impl PinInit<Self> {
+    pub(crate) fn of_rpcs(slots: u32) -> Self {
         let half = at_least_one(slots / 2);
 
         Self::new(half, half)
     }
 
     /// Returns the share of commands that open files.
-    pub(crate) fn of_opens(slots: u32) -> impl PinInit<Self> {
+    pub(crate) fn of_opens(slots: u32) -> Self {
         // At least one more than RPCs can take.
         Self::new(at_least_one(slots / 4), slots / 2 + at_least_one(slots / 4))
     }
 
-    fn new(limit: u32, limit_with_stalled: u32) -> impl PinInit<Self> {
-        pin_init!(Self {
-            in_flight <- new_spinlock!(0),
+    fn new(limit: u32, limit_with_stalled: u32) -> Self {
+        Self {
+            in_flight: Atomic::new(0),
             waiting: Atomic::new(0),
             limit,
             limit_with_stalled,
-        })
+        }
     }
 
-    /// Runs `command` with a slot for it.
+    /// Takes a slot. Waits for one if none is free and the caller `may_wait`.
     ///
-    /// Waits for a slot if none is free. Fails without running `command`, with [`EAGAIN`] if
-    /// stalled commands occupy the whole share, with [`EINTR`] if the caller is killed, and with
-    /// [`ENODEV`] if the device is being unregistered.
-    pub(crate) fn run<R>(
-        &self,
+    /// Fails with [`EAGAIN`] if stalled commands occupy the whole share, or if the caller may not
+    /// wait, with [`EINTR`] if the caller is killed, and with [`ENODEV`] if the device is being
+    /// unregistered.
+    pub(crate) fn take(
+        self: &Arc<Self>,
         cx: &Context<'_, '_, Uctx>,
         core_dev: &CoreDev<'_>,
-        command: impl FnOnce() -> Result<R>,
-    ) -> Result<R> {
+        may_wait: bool,
+    ) -> Result<Slot> {
         let mut attempt = self.attempt(|| core_dev.stalled());
 
-        if attempt == Attempt::Full {
+        if attempt == Attempt::Full && may_wait {
             self.waiting.fetch_add(1, Full);
             let waited = cx.wait(|| {
                 attempt = self.attempt(|| core_dev.stalled());
@@ -108,39 +125,47 @@ impl Share {
         if attempt != Attempt::Taken {
             return Err(EAGAIN);
         }
-
-        let result = command();
-        if self.give_back() {
-            cx.notify();
-        }
-        result
+        Ok(Slot {
+            share: self.clone(),
+            device: cx.handle(),
+        })
     }
 
     /// Tries to take a slot. `stalled` returns the number of stalled commands.
-    fn attempt(&self, stalled: impl FnOnce() -> u32) -> Attempt {
-        let mut in_flight = self.in_flight.lock();
-        // Must be counted after `in_flight` was read, so it includes commands that timed out and
-        // released their slot before.
-        let stalled = stalled();
+    fn attempt(&self, stalled: impl Fn() -> u32) -> Attempt {
+        let mut before = self.in_flight.load(Acquire);
 
-        if stalled >= self.limit_with_stalled {
-            return Attempt::Stalled;
+        loop {
+            // Must be counted after `in_flight` was read, so it includes commands that timed out
+            // and released their slot before. If another one does meanwhile, the exchange fails.
+            let stalled = stalled();
+            if stalled >= self.limit_with_stalled {
+                return Attempt::Stalled;
+            }
+            // CAST: The low half.
+            if before as u32 >= self.limit.min(self.limit_with_stalled - stalled) {
+                return Attempt::Full;
+            }
+            match self
+                .in_flight
+                .cmpxchg(before, before.wrapping_add(ONE_CHANGE + 1), Full)
+            {
+                Ok(_) => return Attempt::Taken,
+                Err(now) => before = now,
+            }
         }
-        if *in_flight >= self.limit.min(self.limit_with_stalled - stalled) {
-            return Attempt::Full;
-        }
-        *in_flight += 1;
-        Attempt::Taken
     }
 
     /// Releases a slot. Returns whether callers may be waiting for it.
     fn give_back(&self) -> bool {
-        *self.in_flight.lock() -= 1;
-        // A caller that found no slot before this has incremented `waiting` before it took the
-        // lock.
+        self.in_flight.fetch_add(ONE_CHANGE - 1, Full);
+        // A caller that found no slot before this has incremented `waiting` before.
         self.waiting.load(Relaxed) != 0
     }
 }
+
+/// One change of [`Share::in_flight`], which may overflow.
+const ONE_CHANGE: u64 = 1 << 32;
 
 const fn at_least_one(slots: u32) -> u32 {
     if slots == 0 {
@@ -167,39 +192,37 @@ mod tests {
     }
 
     #[test]
-    fn rpcs_take_half() -> Result {
+    fn rpcs_take_half() {
         for (slots, half) in [(1, 1), (3, 1), (7, 3), (15, 7), (31, 15)] {
             for stalled in 0..half {
-                let share = KBox::pin_init(Share::of_rpcs(slots), GFP_KERNEL)?;
+                let share = Share::of_rpcs(slots);
                 assert_eq!(take_all(&share, stalled), (half - stalled, Attempt::Full));
             }
             for stalled in half..=slots {
-                let share = KBox::pin_init(Share::of_rpcs(slots), GFP_KERNEL)?;
+                let share = Share::of_rpcs(slots);
                 assert_eq!(take_all(&share, stalled), (0, Attempt::Stalled));
             }
         }
-        Ok(())
     }
 
     #[test]
-    fn opens_work_while_rpcs_cannot() -> Result {
+    fn opens_work_while_rpcs_cannot() {
         for (slots, half, quarter) in [(1, 0, 1), (3, 1, 1), (7, 3, 1), (15, 7, 3), (31, 15, 7)] {
-            let share = KBox::pin_init(Share::of_opens(slots), GFP_KERNEL)?;
+            let share = Share::of_opens(slots);
             assert_eq!(take_all(&share, half), (quarter, Attempt::Full));
             for stalled in 0..quarter {
-                let share = KBox::pin_init(Share::of_opens(slots), GFP_KERNEL)?;
+                let share = Share::of_opens(slots);
                 let taken = take_all(&share, half + stalled);
                 assert_eq!(taken, (quarter - stalled, Attempt::Full));
             }
-            let share = KBox::pin_init(Share::of_opens(slots), GFP_KERNEL)?;
+            let share = Share::of_opens(slots);
             assert_eq!(take_all(&share, half + quarter), (0, Attempt::Stalled));
         }
-        Ok(())
     }
 
     #[test]
-    fn a_released_slot_can_be_taken() -> Result {
-        let share = KBox::pin_init(Share::of_rpcs(7), GFP_KERNEL)?;
+    fn a_released_slot_can_be_taken() {
+        let share = Share::of_rpcs(7);
 
         assert_eq!(take_all(&share, 0), (3, Attempt::Full));
         assert!(!share.give_back());
@@ -210,24 +233,26 @@ mod tests {
         assert!(share.give_back());
         assert_eq!(share.attempt(|| 1), Attempt::Full);
         assert_eq!(share.attempt(|| 0), Attempt::Taken);
-        Ok(())
     }
 
     /// A command that times out during an attempt is counted at least once.
     #[test]
-    fn a_timeout_during_an_attempt_frees_no_slot() -> Result {
-        let share = KBox::pin_init(Share::of_rpcs(7), GFP_KERNEL)?;
+    fn a_timeout_during_an_attempt_frees_no_slot() {
+        let share = Share::of_rpcs(7);
+        let stalled = Atomic::new(0u32);
 
         assert_eq!(take_all(&share, 0), (3, Attempt::Full));
-        // Times out before the attempt counts stalled commands.
-        assert_eq!(share.attempt(|| 1), Attempt::Full);
-        // Releases its slot, which is impossible between the two counts.
         share.give_back();
+        // The last slot is taken, and another command times out, after stalled ones were counted.
         let attempt = share.attempt(|| {
-            assert!(share.in_flight.try_lock().is_none());
-            1
+            let before = stalled.load(Relaxed);
+            if before == 0 {
+                assert_eq!(share.attempt(|| 0), Attempt::Taken);
+                stalled.store(1, Relaxed);
+                share.give_back();
+            }
+            before
         });
         assert_eq!(attempt, Attempt::Full);
-        Ok(())
     }
 }

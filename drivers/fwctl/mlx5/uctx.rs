@@ -11,6 +11,9 @@
 //! the number of contexts is limited. A context that could not be destroyed when its file was
 //! closed is kept in [`Contexts`], and destroyed once the firmware answers again.
 //!
+//! So is a context whose file was closed while commands of it were in flight, which their callers
+//! had given up: until these have ended, its uid must not become that of another context.
+//!
 //! Two kinds of contexts are lost until `mlx5_core` tears the device down:
 //!
 //! - A context whose `CREATE_UCTX` timed out. If the firmware has executed the command, the uid is
@@ -24,9 +27,12 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
+        Arc,
         Mutex, //
     },
     time::{
@@ -58,8 +64,44 @@ const PAUSE: Delta = Delta::from_secs(1);
 
 /// One open file.
 pub(crate) struct Uctx {
-    uid: u16,
+    uid: Uid,
     caps: u32,
+}
+
+/// The uid of a user context, which counts its commands in flight.
+#[derive(Clone)]
+pub(crate) struct Uid {
+    number: u16,
+    in_flight: Arc<Atomic<u32>>,
+}
+
+impl Uid {
+    fn is_in_use(&self) -> bool {
+        // Pairs with the end of the last command.
+        self.in_flight.load(Acquire) != 0
+    }
+
+    /// Counts a command until the returned value is dropped, in any context.
+    fn begin_use(&self) -> UidInUse {
+        self.in_flight.fetch_add(1, Relaxed);
+        UidInUse(self.clone())
+    }
+}
+
+/// A uid that a command in flight uses.
+pub(crate) struct UidInUse(Uid);
+
+impl UidInUse {
+    /// Returns the uid.
+    pub(crate) fn number(&self) -> u16 {
+        self.0.number
+    }
+}
+
+impl Drop for UidInUse {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Release);
+    }
 }
 
 impl Uctx {
@@ -74,6 +116,7 @@ impl Uctx {
         device: &device::Device,
     ) -> Result<Self> {
         let caps = core_dev.uctx_cap() & UCTX_CAP_TOOLS_RESOURCES;
+        let in_flight = Arc::new(Atomic::new(0), GFP_KERNEL)?;
 
         contexts.expect_one()?;
         let created = core_dev
@@ -82,6 +125,7 @@ impl Uctx {
             .map_err(Error::from);
         debug(
             device,
+            current!().pid(),
             created.unwrap_or(UID_OF_KERNEL),
             CreateUctxIn::OPCODE,
             created.map(|_| (0, 0)),
@@ -92,7 +136,10 @@ impl Uctx {
                 contexts.expect_one_less();
                 Err(EIO)
             }
-            Ok(uid) => Ok(Self { uid, caps }),
+            Ok(number) => Ok(Self {
+                uid: Uid { number, in_flight },
+                caps,
+            }),
             Err(error) => {
                 contexts.expect_one_less();
                 Err(error)
@@ -100,15 +147,15 @@ impl Uctx {
         }
     }
 
-    /// Returns the uid of the user context.
-    pub(crate) fn uid(&self) -> u16 {
-        self.uid
+    /// Returns the uid for a command, which counts as in flight until it is dropped.
+    pub(crate) fn uid_for_command(&self) -> UidInUse {
+        self.uid.begin_use()
     }
 
     /// Returns the device data for `FWCTL_INFO`.
     pub(crate) fn describe(&self) -> Description {
         Description {
-            uid: self.uid.into(),
+            uid: self.uid.number.into(),
             uctx_caps: self.caps,
         }
     }
@@ -131,7 +178,7 @@ pub(crate) struct Contexts {
 /// `closed` has spare capacity for `expected` elements.
 struct State {
     /// uids of the contexts to destroy.
-    closed: KVVec<u16>,
+    closed: KVVec<Uid>,
     /// Number of contexts that may be added: those of open files, and the one being destroyed.
     expected: usize,
     /// Whether a caller is destroying contexts.
@@ -199,20 +246,21 @@ impl State {
     }
 
     /// Adds a context that was expected.
-    fn add(&mut self, uid: u16) {
+    fn add(&mut self, uid: Uid) {
         // Cannot fail: the type invariant guarantees the capacity.
         let _ = self.closed.push_within_capacity(uid);
         self.expect_one_less();
     }
 
-    /// Takes the next context to destroy, if there is one and a command may be sent. The caller may
-    /// add it again.
-    fn take(&mut self) -> Option<u16> {
+    /// Takes the next context to destroy, if there is one without commands in flight, and a command
+    /// may be sent. The caller may add it again.
+    fn take(&mut self) -> Option<Uid> {
         if !self.silence.allows_command() {
             return None;
         }
-        let uid = self.closed.pop()?;
-        // INVARIANT: `pop()` has freed the capacity for one element.
+        let index = self.closed.iter().rposition(|uid| !uid.is_in_use())?;
+        let uid = self.closed.remove(index).ok()?;
+        // INVARIANT: `remove()` has freed the capacity for one element.
         self.expected += 1;
         Some(uid)
     }
@@ -220,7 +268,7 @@ impl State {
     /// Records the result of destroying `uid`. Returns whether to continue with other contexts.
     fn attempted(
         &mut self,
-        uid: u16,
+        uid: Uid,
         result: &Result<(), Failure>,
         is_unregistering: bool,
     ) -> bool {
@@ -282,11 +330,16 @@ impl Contexts {
         device: &device::Device,
         is_unregistering: bool,
     ) {
-        self.state.lock().add(uctx.uid);
+        self.state.lock().add(uctx.uid.clone());
         self.destroy_closed(core_dev, device, is_unregistering);
     }
 
-    /// Destroys contexts that are left. Must be called when the firmware has answered another
+    /// Returns whether contexts are left to be destroyed.
+    pub(crate) fn are_left(&self) -> bool {
+        self.has_work.load(Relaxed)
+    }
+
+    /// Destroys contexts that are left. Must be called after the firmware has answered another
     /// command.
     ///
     /// May sleep if there are any.
@@ -317,7 +370,7 @@ impl Contexts {
             state.is_busy = true;
             while let Some(uid) = state.take() {
                 drop(state);
-                let result = destroy(uid, core_dev, device);
+                let result = destroy(uid.number, core_dev, device);
                 state = self.state.lock();
                 if !state.attempted(uid, &result, is_unregistering) {
                     break;
@@ -340,13 +393,24 @@ fn destroy(uid: u16, core_dev: &CoreDev<'_>, device: &device::Device) -> Result<
         Err(failure) => Err(failure.error()),
     };
 
-    debug(device, uid, DestroyUctxIn::OPCODE, result);
+    debug(device, current!().pid(), uid, DestroyUctxIn::OPCODE, result);
     destroyed.map(|_| ())
 }
 
 #[kunit_tests(mlx5_fwctl_uctx)]
 mod tests {
     use super::*;
+
+    fn uid(number: u16) -> Result<Uid> {
+        Ok(Uid {
+            number,
+            in_flight: Arc::new(Atomic::new(0), GFP_KERNEL)?,
+        })
+    }
+
+    fn number(uid: Option<Uid>) -> Option<u16> {
+        uid.map(|uid| uid.number)
+    }
 
     /// Returns the state after files with these contexts were opened and closed.
     fn closed(uids: &[u16]) -> Result<State> {
@@ -355,8 +419,8 @@ mod tests {
         for _ in uids {
             state.expect_one()?;
         }
-        for &uid in uids {
-            state.add(uid);
+        for &number in uids {
+            state.add(uid(number)?);
         }
         assert_eq!(state.expected, 0);
         Ok(state)
@@ -366,11 +430,11 @@ mod tests {
     fn all_are_destroyed() -> Result {
         let mut state = closed(&[1, 2, 3])?;
 
-        for uid in [3, 2, 1] {
-            assert_eq!(state.take(), Some(uid));
-            assert!(state.attempted(uid, &Ok(()), false));
+        for expected in [3, 2, 1] {
+            assert_eq!(number(state.take()), Some(expected));
+            assert!(state.attempted(uid(expected)?, &Ok(()), false));
         }
-        assert_eq!(state.take(), None);
+        assert_eq!(number(state.take()), None);
         assert_eq!(state.expected, 0);
         assert!(!state.has_work());
         Ok(())
@@ -380,18 +444,18 @@ mod tests {
     fn not_executed_is_repeated() -> Result {
         let mut state = closed(&[1, 2])?;
 
-        assert_eq!(state.take(), Some(2));
-        assert!(!state.attempted(2, &Err(Failure::NotExecuted(EAGAIN)), false));
+        assert_eq!(number(state.take()), Some(2));
+        assert!(!state.attempted(uid(2)?, &Err(Failure::NotExecuted(EAGAIN)), false));
         assert!(state.has_work());
         // The command did not wait, so the next one may be sent.
-        assert_eq!(state.take(), Some(2));
-        assert!(!state.attempted(2, &Err(Failure::NoSlot(EBUSY)), false));
+        assert_eq!(number(state.take()), Some(2));
+        assert!(!state.attempted(uid(2)?, &Err(Failure::NoSlot(EBUSY)), false));
         // The command waited for a slot, so the next one may not.
-        assert_eq!(state.take(), None);
+        assert_eq!(number(state.take()), None);
         state.silence = Silence::None;
-        assert_eq!(state.take(), Some(2));
-        assert!(state.attempted(2, &Ok(()), false));
-        assert_eq!(state.take(), Some(1));
+        assert_eq!(number(state.take()), Some(2));
+        assert!(state.attempted(uid(2)?, &Ok(()), false));
+        assert_eq!(number(state.take()), Some(1));
         Ok(())
     }
 
@@ -399,15 +463,15 @@ mod tests {
     fn possibly_executed_is_not_repeated() -> Result {
         let mut state = closed(&[1, 2, 3])?;
 
-        assert_eq!(state.take(), Some(3));
-        assert!(!state.attempted(3, &Err(Failure::NoAnswer(ETIMEDOUT)), true));
-        assert_eq!(state.take(), None);
+        assert_eq!(number(state.take()), Some(3));
+        assert!(!state.attempted(uid(3)?, &Err(Failure::NoAnswer(ETIMEDOUT)), true));
+        assert_eq!(number(state.take()), None);
         state.silence = Silence::None;
-        assert_eq!(state.take(), Some(2));
-        assert!(state.attempted(2, &Err(Failure::Refused(EINVAL)), true));
-        assert_eq!(state.take(), Some(1));
-        assert!(state.attempted(1, &Ok(()), true));
-        assert_eq!(state.take(), None);
+        assert_eq!(number(state.take()), Some(2));
+        assert!(state.attempted(uid(2)?, &Err(Failure::Refused(EINVAL)), true));
+        assert_eq!(number(state.take()), Some(1));
+        assert!(state.attempted(uid(1)?, &Ok(()), true));
+        assert_eq!(number(state.take()), None);
         assert!(!state.has_work());
         Ok(())
     }
@@ -420,21 +484,43 @@ mod tests {
             state.expect_one()?;
         }
         let capacity = state.closed.capacity();
-        for uid in 0..500 {
-            state.add(uid);
+        for number in 0..500 {
+            state.add(uid(number)?);
         }
         // One is being destroyed while more files are opened.
-        assert_eq!(state.take(), Some(499));
+        assert_eq!(number(state.take()), Some(499));
         for _ in 0..100 {
             state.expect_one()?;
         }
         assert!(state.closed.capacity() - state.closed.len() >= state.expected);
-        state.add(499);
-        for uid in 500..1100 {
-            state.add(uid);
+        state.add(uid(499)?);
+        for number in 500..1100 {
+            state.add(uid(number)?);
         }
         assert_eq!((state.closed.len(), state.expected), (1100, 0));
         assert!(capacity >= 1000);
+        Ok(())
+    }
+
+    #[test]
+    fn commands_in_flight_delay_the_end() -> Result {
+        let mut state = State::new();
+        let busy = uid(2)?;
+        let command = busy.begin_use();
+        let other = busy.begin_use();
+
+        for uid in [uid(1)?, busy, uid(3)?] {
+            state.expect_one()?;
+            state.add(uid);
+        }
+        assert_eq!(number(state.take()), Some(3));
+        assert_eq!(number(state.take()), Some(1));
+        assert_eq!(number(state.take()), None);
+        drop(command);
+        assert_eq!(number(state.take()), None);
+        assert!(state.has_work());
+        drop(other);
+        assert_eq!(number(state.take()), Some(2));
         Ok(())
     }
 }

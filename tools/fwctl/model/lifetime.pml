@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The lifetime protocol of drivers/fwctl/registration.rs and binding.rs, which decides when the
- * core may call into a driver, as a model for spin. spin tries every order of its steps.
+ * core may call into a driver, and that of async_rpc.rs and uring.rs, which decides how an RPC
+ * ends, as a model for spin. spin tries every order of its steps.
  *
  * Four threads of user space repeatedly open two files, use them (two threads share one file), poll
  * and close them. Meanwhile a driver is probed, which may fail, and unbound, another task may drop
@@ -93,6 +94,66 @@ bool has_fd[FILES];
 bool asks_to_end[TASKS];
 bool has_returned_true[TASKS];
 
+#ifdef WITH_ASYNC
+/*
+ * async_rpc.rs: a driver that answers later. Each of these is a struct InFlight, used for one RPC:
+ * the second RPC can be in flight while the answer to the first, which was given up, is late.
+ */
+#define FLIGHTS 2
+#define NO_FLIGHT FLIGHTS
+#ifdef WITH_URING
+#define RPCS 1
+#else
+#define RPCS FLIGHTS
+#endif
+mtype:phase = { Unused, Submitting, Pending, Answered, Cancelled, Removed };
+mtype:phase phase[FLIGHTS] = Unused;
+#define has_ended_rpc(f) (phase[f] != Submitting && phase[f] != Pending)
+/* The references: the submitter, Device::flights, the driver or RCU, and the command of io_uring. */
+byte flight_refs[FLIGHTS];
+/* The answer is stored: memory that must not be freed in an interrupt. */
+bool has_answer[FLIGHTS];
+/* It is in Device::flights, and the mutex around that. */
+bool is_in_flight[FLIGHTS];
+bool flights_are_locked = false;
+/* The caller sleeps in ioctl(2). */
+bool caller_sleeps[FLIGHTS];
+/* RCU has the reference of a late answer. */
+bool waits_for_rcu[FLIGHTS];
+/* The driver has the PendingRpc, for a handler of an interrupt; one is running; none runs any more. */
+bool is_held[FLIGHTS];
+bool handler_runs = false;
+bool handlers_have_ended = false;
+byte next_flight = 0;
+
+/* io_uring: one command at a time, of user 0. */
+#define is_issued (cmd_state != NoCmd)
+mtype:cmd = { NoCmd, Issued, Complete };
+mtype:cmd cmd_state = NoCmd;
+/* The owner in its private data, and whether cancellation finds it. */
+byte cmd_flight = NO_FLIGHT;
+bool cmd_is_listed = false;
+/* Its task work is queued. */
+bool cmd_has_work = false;
+/* InFlight::cmd, and QueuedCmd::is_claimed */
+bool cmd_is_set[FLIGHTS];
+bool cmd_is_claimed[FLIGHTS];
+/* The command was cancelled, once. */
+bool cancel_is_over = false;
+bool has_opened = false;
+bool is_exiting = false;
+/* The lock of the ring, and the worker: the command that it executes, and a signal to it. */
+bool ring_is_locked = false;
+bool worker_runs = false;
+bool worker_is_signalled = false;
+
+/* A linked timeout cancels once: no command may wait after that. */
+#define no_cancel_is_lost \
+	(!cancel_is_over || cmd_state != Issued || cmd_flight == NO_FLIGHT || phase[cmd_flight] != Pending)
+
+#define flight_is_there(f) assert(has_core && flight_refs[f] > 0)
+#endif
+
 /* State for the properties only. */
 bool is_unregistering = false;
 bool is_unregistered = false;
@@ -118,6 +179,9 @@ inline put_device() {
 			assert(!is_listed[0] && !is_listed[1]);
 			assert(count == INACTIVE && !drainer_sleeps && !poller_sleeps);
 			assert(!contexts_are_locked && !is_mapped && !is_cached && !is_entered);
+#ifdef WITH_ASYNC
+			assert(!flights_are_locked && !is_in_flight[0] && !is_in_flight[1]);
+#endif
 			device_is_freed = true
 		:: else
 		fi
@@ -156,9 +220,11 @@ inline cdev_device_add(failed) {
 	/* device_add() */
 	if
 	:: failed = false
+#ifndef WITH_WORKER
 	:: failed = true;
 		is_mapped = false;
 		put_cdev(is_last)
+#endif
 	fi
 }
 
@@ -284,7 +350,9 @@ inline driver_open(file, failed) {
 	d_step { driver_is_there; assert(uctx[file] == Allocated); running[file]++ }
 	if
 	:: d_step { driver_is_there; uctx[file] = Open; failed = false; running[file]-- }
+#ifndef WITH_WORKER
 	:: d_step { driver_is_there; failed = true; running[file]-- }
+#endif
 	fi
 }
 
@@ -365,8 +433,14 @@ inline shut_down() {
 	close_all();
 	unlock_contexts();
 #endif
+#if defined(WITH_ASYNC) && defined(REMOVE_BEFORE_DRAIN)
+	remove_all();
+#endif
 #ifndef DO_NOT_DRAIN
 	drain();
+#endif
+#if defined(WITH_ASYNC) && !defined(REMOVE_BEFORE_DRAIN) && !defined(REMOVE_NOTHING)
+	remove_all();
 #endif
 #endif
 #endif
@@ -413,6 +487,9 @@ inline unregister() {
 inline nothing_runs() {
 	assert(running[0] == 0 && running[1] == 0);
 	assert(uctx[0] != Open && uctx[1] != Open);
+#ifdef WITH_ASYNC
+	assert(!(is_in_flight[0] && !has_ended_rpc(0)) && !(is_in_flight[1] && !has_ended_rpc(1)));
+#endif
 }
 
 /* The mutex protects the list, so all changes of it under one hold of the mutex are one step. */
@@ -552,6 +629,9 @@ inline ask_to_end(me, ended) {
 
 /* The data may own the guard, which is then dropped within end() of the same task. */
 inline drop_data(me) {
+#ifdef WITH_ASYNC
+	end_handlers();
+#endif
 	d_step {
 #ifndef DATA_BEFORE_DRAIN
 		assert(has_data && has_driver && running[0] == 0 && running[1] == 0);
@@ -612,7 +692,9 @@ inline register_for_host(me, failed) {
 		/*
 		 * It fails and calls the action, which returns immediately, as this task is busy.
 		 */
+#ifndef WITH_WORKER
 		:: failed = true
+#endif
 		fi;
 		if
 		:: failed ->
@@ -669,6 +751,477 @@ inline bus_notifier(me, ended) {
 	:: else
 	fi
 }
+
+#ifdef WITH_ASYNC
+/*
+ * async_rpc.rs and uring.rs
+ */
+
+inline put_flight(f, in_interrupt) {
+	d_step {
+		flight_is_there(f);
+		flight_refs[f]--;
+		if
+		:: flight_refs[f] == 0 ->
+			assert(!in_interrupt || !has_answer[f]);
+			assert(!is_in_flight[f] && !waits_for_rcu[f] && !is_held[f] && !caller_sleeps[f]);
+			assert(cmd_flight != f || cmd_state != Issued);
+			has_answer[f] = false
+		:: else
+		fi
+	}
+}
+
+/* InFlight::end(); was: the phase it has ended, or Unused */
+inline end_rpc(f, to) {
+	d_step {
+		flight_is_there(f);
+		was = Unused;
+		if
+		:: !has_ended_rpc(f) -> was = phase[f]; phase[f] = to
+		:: else
+		fi
+	}
+}
+
+/* QueuedCmd::claim() */
+inline claim(f) {
+	d_step {
+		flight_is_there(f);
+		has_claim = !cmd_is_claimed[f];
+#ifdef CLAIM_TWICE
+		has_claim = true;
+#endif
+		cmd_is_claimed[f] = true
+	}
+}
+
+inline tell(f) {
+	if
+	:: cmd_is_set[f] ->
+		claim(f);
+		if
+		:: has_claim ->
+			/* io_uring_cmd_complete_in_task() */
+			d_step {
+				assert(cmd_state == Issued && cmd_flight == f && !cmd_has_work);
+				cmd_has_work = true;
+				has_claim = false
+			}
+		:: else
+		fi
+	:: else -> d_step { flight_is_there(f); caller_sleeps[f] = false }
+	fi
+}
+
+/* InFlight::answer(), with the reference that the PendingRpc has */
+inline answer(f, in_interrupt) {
+	d_step { flight_is_there(f); assert(!has_answer[f]); has_answer[f] = true }
+#ifdef ANSWER_WITHOUT_COMPARING
+	d_step { was = Pending; phase[f] = Answered }
+#else
+	end_rpc(f, Answered);
+#endif
+	if
+	:: was == Pending ->
+#ifndef ANSWER_DOES_NOT_TELL
+		tell(f);
+#endif
+		put_flight(f, in_interrupt)
+	:: was == Submitting -> put_flight(f, in_interrupt)
+#ifdef LATE_ANSWER_DROPPED_AT_ONCE
+	:: else -> put_flight(f, in_interrupt)
+#else
+	/* RcuHead::drop_later() */
+	:: else -> d_step { assert(!waits_for_rcu[f]); waits_for_rcu[f] = true }
+#endif
+	fi;
+	was = Unused
+}
+
+inline lock_flights() { atomic { !flights_are_locked -> device_is_there; flights_are_locked = true } }
+inline unlock_flights() { d_step { device_is_there; flights_are_locked = false } }
+
+inline remove_all() {
+	lock_flights();
+	do
+	:: one < FLIGHTS ->
+		if
+		:: is_in_flight[one] ->
+			end_rpc(one, Removed);
+			if
+#ifndef REMOVE_DOES_NOT_TELL
+			:: was == Pending -> tell(one)
+#endif
+			:: else
+			fi;
+			was = Unused
+		:: else
+		fi;
+		one++
+	:: else -> break
+	od;
+	one = 0;
+	unlock_flights()
+}
+
+/* InFlight::finish(): Flights::remove(), and take_answer(). The phase does not change any more. */
+inline finish_rpc(f) {
+	atomic {
+		!flights_are_locked ->
+		device_is_there;
+		flight_is_there(f);
+		assert(has_ended_rpc(f));
+#ifdef CANCELLED_STAYS_LISTED
+		if
+		:: phase[f] == Cancelled
+		:: else -> if :: is_in_flight[f] -> is_in_flight[f] = false; flight_refs[f]-- :: else fi
+		fi
+#else
+		if
+		:: is_in_flight[f] -> is_in_flight[f] = false; flight_refs[f]--
+		:: else
+		fi
+#endif
+	}
+	d_step {
+		flight_is_there(f);
+		if
+		:: phase[f] == Answered -> assert(has_answer[f]); has_answer[f] = false
+		:: else
+		fi
+	}
+}
+
+/* The driver: submit(). It answers at once, or keeps the PendingRpc, and may fail in both cases. */
+inline driver_submit(file, f) {
+	d_step { driver_is_there; assert(uctx[file] == Open); running[file]++; flight_refs[f]++ }
+	if
+	:: is_held[f] = true
+	:: answer(f, false)
+#ifndef WITH_WORKER
+	:: d_step { is_held[f] = true; failed = true }
+	:: answer(f, false); failed = true
+#endif
+	fi;
+	d_step { driver_is_there; assert(uctx[file] == Open); running[file]-- }
+}
+
+/* submit(): leaves NO_FLIGHT if it fails */
+inline submit(who, file) {
+	d_step {
+		assert(flight == NO_FLIGHT);
+		if
+		:: next_flight < RPCS ->
+			flight = next_flight;
+			next_flight++;
+			phase[flight] = Submitting;
+			flight_refs[flight] = 1
+		:: else
+		fi
+	}
+	if
+	:: flight != NO_FLIGHT ->
+		enter(who, may_call);
+		if
+		:: may_call ->
+			/* Flights::add() */
+			atomic { !flights_are_locked -> device_is_there; is_in_flight[flight] = true; flight_refs[flight]++ }
+			driver_submit(file, flight);
+			leave();
+			if
+			:: failed ->
+				end_rpc(flight, Cancelled);
+				was = Unused;
+#ifndef FAILED_STAYS_LISTED
+				finish_rpc(flight);
+#endif
+				put_flight(flight, false);
+				d_step { flight = NO_FLIGHT; failed = false }
+			:: else
+			fi
+		:: else -> put_flight(flight, false); flight = NO_FLIGHT
+		fi
+	:: else
+	fi;
+	may_call = false
+}
+
+/* InFlight::wait() */
+inline wait_for_answer(f) {
+	if
+#ifdef PENDING_WITHOUT_COMPARING
+	:: true -> phase[f] = Pending;
+#else
+	:: d_step { phase[f] == Submitting -> phase[f] = Pending }
+#endif
+		do
+#ifdef LOOK_BEFORE_CALLER_SLEEPS
+		:: if
+		   :: has_ended_rpc(f) -> break
+		   :: else -> caller_sleeps[f] = true;
+			!caller_sleeps[f]
+		   fi
+#else
+		:: d_step { flight_is_there(f); caller_sleeps[f] = true }
+		   if
+		   :: d_step { has_ended_rpc(f) -> caller_sleeps[f] = false }; break
+		   :: else ->
+			if
+			:: !caller_sleeps[f]
+#ifdef WITH_KILLS
+			:: caller_sleeps[f] = false;
+				end_rpc(f, Cancelled);
+				was = Unused;
+				break
+#endif
+			fi
+		   fi
+#endif
+		od
+#ifndef PENDING_WITHOUT_COMPARING
+	:: else
+#endif
+	fi;
+	skip
+}
+
+/* FWCTL_RPC by ioctl(2), after the check that the device is live */
+inline rpc_by_ioctl(who, file) {
+	submit(who, file);
+	if
+	:: flight != NO_FLIGHT ->
+		wait_for_answer(flight);
+		finish_rpc(flight);
+		put_flight(flight, false);
+		flight = NO_FLIGHT
+	:: else
+	fi
+}
+
+#ifdef WITH_URING
+inline lock_ring() { atomic { !ring_is_locked -> ring_is_locked = true } }
+inline unlock_ring() { ring_is_locked = false }
+
+/* io_uring_cmd_done(): a CQE. Otherwise the command ends with what ->uring_cmd() returns. */
+inline complete() {
+	d_step {
+		in_core;
+		assert(cmd_state == Issued && !cmd_has_work);
+		cmd_is_listed = false;
+		cmd_state = Complete
+	}
+}
+
+/* Claim::complete(), for a worker or with the lock held */
+inline complete_queued(f, is_worker) {
+#ifdef OWNER_DROPPED_FIRST
+	put_flight(f, false);
+#endif
+	if
+	:: is_worker -> lock_ring()
+	:: else
+	fi;
+	assert(cmd_flight == f);
+	complete();
+	if
+	:: is_worker -> unlock_ring()
+	:: else
+	fi;
+	d_step { has_claim = false }
+#ifndef OWNER_DROPPED_FIRST
+	put_flight(f, false)
+#endif
+}
+
+/* io_uring_cmd_mark_cancelable() */
+inline mark_cancelable(is_worker) {
+	if
+	:: is_worker -> lock_ring()
+	:: else
+	fi;
+	cmd_is_listed = true;
+	if
+	:: is_worker -> unlock_ring()
+	:: else
+	fi
+}
+
+/* Submitted::queue() */
+inline queue(is_worker) {
+	if
+	:: has_ended_rpc(flight) -> finish_rpc(flight); complete_at_once(is_worker)
+	:: else ->
+		d_step { flight_is_there(flight); flight_refs[flight]++; cmd_flight = flight }
+		/* A cancellation in between finds no command, but has signalled the worker before. */
+		mark_cancelable(is_worker);
+		cmd_is_set[flight] = true;
+		if
+		:: d_step { phase[flight] == Submitting -> phase[flight] = Pending }
+#ifndef SIGNAL_IGNORED
+			if
+			:: is_worker && worker_is_signalled ->
+				end_rpc(flight, Cancelled);
+				if
+				:: was != Unused -> end_queued(flight, is_worker)
+				:: else
+				fi;
+				was = Unused
+			:: else
+			fi
+#endif
+		:: else -> end_queued(flight, is_worker)
+		fi
+	fi;
+	put_flight(flight, false);
+	flight = NO_FLIGHT
+}
+
+/* Completes a command that has ended, unless another task does. */
+inline end_queued(f, is_worker) {
+	claim(f);
+	if
+	:: has_claim -> finish_rpc(f); complete_queued(f, is_worker)
+	:: else
+	fi
+}
+
+inline complete_at_once(is_worker) {
+	if
+	:: is_worker -> lock_ring()
+	:: else
+	fi;
+	complete();
+	if
+	:: is_worker -> unlock_ring()
+	:: else
+	fi
+}
+
+/* uring_cmd(): execute_queued() */
+inline issue(who, file, is_worker) {
+	d_step { device_is_there; may_call = is_active }
+	if
+	:: may_call -> submit(who, file)
+	:: else
+	fi;
+	if
+	:: flight != NO_FLIGHT -> queue(is_worker)
+	:: else -> complete_at_once(is_worker)
+	fi;
+	may_call = false
+}
+
+/* Completion::complete(), as task work */
+inline task_work() {
+	lock_ring();
+	d_step { assert(cmd_state == Issued && cmd_has_work); flight = cmd_flight; cmd_has_work = false }
+	finish_rpc(flight);
+	complete();
+	put_flight(flight, false);
+	flight = NO_FLIGHT;
+	unlock_ring()
+}
+
+/* io_try_cancel(): interrupts a worker, then asks Completion::cancel() */
+inline cancel() {
+	d_step {
+		if
+		:: worker_runs -> worker_is_signalled = true
+		:: else
+		fi
+	}
+	lock_ring();
+	if
+	:: cmd_state == Issued && cmd_is_listed ->
+		flight = cmd_flight;
+		flight_is_there(flight);
+		if
+		:: cmd_is_set[flight] ->
+			end_rpc(flight, Cancelled);
+			if
+			:: was != Unused -> end_queued(flight, false)
+			:: else
+			fi;
+			was = Unused
+		:: else
+		fi;
+		flight = NO_FLIGHT
+	:: else
+	fi;
+	d_step {
+		ring_is_locked = false;
+		cancel_is_over = true;
+		assert(worker_runs || no_cancel_is_lost)
+	}
+}
+
+/* IOSQE_ASYNC, or a command that was issued again */
+proctype worker() {
+	bool failed = false, may_call = false, wakes = false, has_claim = false;
+	mtype:phase was = Unused;
+	byte flight = NO_FLIGHT;
+
+end_idle:
+	do
+	:: worker_runs ->
+		issue(0, 0, true);
+		d_step { assert(no_cancel_is_lost); worker_runs = false; worker_is_signalled = false }
+	od
+}
+#endif
+
+/* Interrupts: the driver's handlers answer at any time, or never. */
+proctype interrupts() {
+	bool has_claim = false;
+	mtype:phase was = Unused;
+	byte flight = 0;
+
+end_idle:
+	do
+#ifndef WITH_SILENCE
+	:: atomic {
+		!handlers_have_ended && (is_held[0] || is_held[1]) ->
+		if
+		:: is_held[0] -> flight = 0
+		:: is_held[1] -> flight = 1
+		fi;
+		is_held[flight] = false;
+		handler_runs = true
+	   }
+	   assert(has_driver && has_data);
+	   answer(flight, true);
+	   d_step { assert(has_core && has_driver && has_data); handler_runs = false; flight = 0 }
+#endif
+	/* The callbacks of RCU, after a grace period */
+	:: atomic { waits_for_rcu[0] -> in_core; waits_for_rcu[0] = false; put_flight(0, false) }
+	:: atomic { waits_for_rcu[1] -> in_core; waits_for_rcu[1] = false; put_flight(1, false) }
+	od
+}
+
+/* Dropping the data ends the driver's handlers, and drops what they have not answered. */
+inline end_handlers() {
+#ifdef DATA_WAIT_FOR_ANSWERS
+	!is_held[0] && !is_held[1];
+#endif
+#ifndef HANDLERS_OUTLIVE_THE_DATA
+	handlers_have_ended = true;
+	!handler_runs;
+	do
+	:: one < FLIGHTS ->
+		if
+		:: is_held[one] -> is_held[one] = false; answer(one, false)
+		:: else
+		fi;
+		one++
+	:: else -> break
+	od;
+	one = 0
+#else
+	skip
+#endif
+}
+#endif
 
 /*
  * uctx.rs
@@ -804,6 +1357,9 @@ inline ioctl(who, file) {
 #ifndef USER_MEMORY_IN_A_CALL
 		copy_from_user();
 #endif
+#ifdef WITH_ASYNC
+		rpc_by_ioctl(who, file)
+#else
 		enter(who, may_call);
 		if
 		:: may_call ->
@@ -815,6 +1371,7 @@ inline ioctl(who, file) {
 			leave()
 		:: else
 		fi
+#endif
 	:: else
 	fi;
 	d_step { may_call = false; is_late = false }
@@ -854,14 +1411,29 @@ inline poll_for_the_end(file) {
  * The processes
  */
 
+#ifdef WITH_ASYNC
+#define ASYNC_LOCALS byte flight = NO_FLIGHT; mtype:phase was = Unused; bool has_claim = false;
+#define ASYNC_ENDER mtype:phase was = Unused; bool has_claim = false;
+#else
+#define ASYNC_LOCALS
+#define ASYNC_ENDER
+#endif
+
 proctype user(byte me) {
+	ASYNC_LOCALS
 	bool found = false, opened = false, failed = false, may_call = false, was_listed = false;
 	bool is_last = false, goes = false, has_it = false, is_late = false, wakes = false;
 
 	do
 	/* One of the users that share a file opens it. */
+#ifdef WITH_URING
+	/* Opened once: there is one RPC. */
+	:: !is_unregistered && !has_opened && !is_exiting -> has_opened = true; open(me, 0)
+#else
 	:: (me == 0 || me == 2) && !is_unregistered && file_refs[FILE_OF(me)] == 0 && uctx[FILE_OF(me)] == None ->
 		open(me, FILE_OF(me))
+#endif
+#ifndef WITH_URING
 	:: has_fd[FILE_OF(me)] && me != 3 ->
 		fget(FILE_OF(me), has_it);
 		if
@@ -869,6 +1441,7 @@ proctype user(byte me) {
 		:: else
 		fi;
 		has_it = false
+#endif
 	:: has_fd[FILE_OF(me)] && me == 3 ->
 		fget(FILE_OF(me), has_it);
 		if
@@ -876,19 +1449,48 @@ proctype user(byte me) {
 		:: else
 		fi;
 		has_it = false
+#ifdef WITH_URING
+	/* The file is held until the CQE was posted. */
+	:: has_fd[0] && !is_issued && !worker_runs && next_flight < RPCS ->
+		d_step { file_refs[0]++; cmd_state = Issued }
+		if
+#ifdef WITH_WORKER
+		:: worker_runs = true
+#else
+		:: lock_ring(); issue(me, 0, false); unlock_ring()
+#endif
+		fi
+	:: cmd_has_work -> task_work()
+	/* Closing the ring cancels the command until it has ended. */
+	:: cmd_state == Issued && !cmd_has_work && (is_exiting || !cancel_is_over) -> cancel()
+	/* A reference to the file is dropped: by close(2), or with the CQE. */
+	:: has_fd[0] || (cmd_state == Complete && !worker_runs) ->
+		if
+		:: d_step { has_fd[0] -> has_fd[0] = false }
+		:: d_step { cmd_state == Complete && !worker_runs -> cmd_state = NoCmd; cmd_flight = NO_FLIGHT; cancel_is_over = false }
+		fi;
+		fput(me, 0)
+	:: !is_exiting -> is_exiting = true
+	:: is_exiting && !is_issued && !has_fd[0] -> break
+#else
 	:: has_fd[FILE_OF(me)] -> close(me, FILE_OF(me))
 	:: break
+#endif
 	od;
+#ifndef WITH_URING
 	/* An open after the end returns ENODEV or ENXIO. */
 	if
 	:: me == 2 && is_unregistered && uctx[1] == None && !core_is_going -> open(me, 1)
 	:: else
 	fi;
 	close(me, FILE_OF(me))
+#endif
+	skip
 }
 
 /* The body of end(), as a process per task, so the code is in the model once. */
 proctype ending(byte me) {
+	ASYNC_ENDER
 	bool ended = false, won = false, is_last = false;
 	byte one = 0;
 
@@ -948,6 +1550,7 @@ inline probe() {
 #ifndef WITH_HOST_LEFT_BOUND
 		if
 		:: is_bound = true
+#ifndef WITH_WORKER
 		/* The driver's probe fails after the registration. */
 		:: true -> drop_bus_data(BUS, ended);
 #ifndef NO_NOTIFIER_FOR_A_FAILED_PROBE
@@ -956,6 +1559,7 @@ inline probe() {
 			teardown_has_begun = true;
 			devres(BUS, ended);
 			assert(!has_data)
+#endif
 		fi
 #else
 		is_bound = true
@@ -1062,6 +1666,7 @@ proctype bus() {
 #endif
 
 proctype modules() {
+	ASYNC_ENDER
 	bool ended = false, is_last = false, failed = false, is_released = false;
 	byte one = 0;
 
@@ -1088,10 +1693,17 @@ proctype modules() {
 	/* The module of the core, once nothing pins it. */
 	do
 	:: atomic { core_refs == 0 -> core_is_going = true }
+#if defined(WITH_ASYNC) && !defined(NO_BARRIER)
+		/* LateAnswers */
+		!waits_for_rcu[0] && !waits_for_rcu[1];
+#endif
 		atomic { !notifier_runs -> has_notifier = false }
 		has_core = false;
 		/* Everything was released, except by a driver that has forgotten its guard. */
 		assert(device_is_freed || guard == Forgotten);
+#ifdef WITH_ASYNC
+		assert(flight_refs[0] == 0 && flight_refs[1] == 0);
+#endif
 		break
 	:: program_is_stuck -> break
 	od
@@ -1110,6 +1722,12 @@ init {
 #ifdef WITH_GUARDS
 		run guardian();
 		run ending(GUARD);
+#endif
+#ifdef WITH_ASYNC
+		run interrupts();
+#endif
+#ifdef WITH_WORKER
+		run worker();
 #endif
 		run user(0);
 #ifdef WITH_THREADS

@@ -3,7 +3,7 @@
  * Stress: processes use fwctl devices in every way in parallel, while devices are unbound,
  * drivers unloaded and the processes killed.
  *
- *	fwctl_stress [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...
+ *	fwctl_stress [-a] [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...
  *
  * MODULEs are the drivers.  The seed determines the actions of each process, but not their
  * interleaving.  After each round of ten seconds all processes have ended, the counters must match
@@ -16,9 +16,12 @@
  *	refused	completed with the requested errno
  *	void	not delivered, because the device was unregistered
  *	cut	aborted by the lower driver, because the device vanished
+ *	cancelled by the caller, who uses io_uring
+ *	dropped	unknown, because the caller closed the ring
  *	lost	unknown, because the caller was killed
  *
- * The core's trace events must match these numbers.  -p names a PCI function to remove and rescan.
+ * The core's trace events must match these numbers.  -a loads the loopback driver in Rust as one that
+ * answers asynchronously.  -p names a PCI function to remove and rescan.
  * -e names a command that makes an emulated device "vanish" before that, and "return".
  */
 #include <dirent.h>
@@ -30,10 +33,13 @@
 #include "pds_utils.h"
 #include "loopback_utils.h"
 #include "module_utils.h"
+#include "uring.h"
 
 #define WORKERS 5
 #define THREADS 2
 #define FILES 6
+/* RPCs in flight on a ring. */
+#define BATCH 24
 #define ROUND_SECONDS 10
 /* Upper bound for the end of a round, in which nothing is started, in seconds. */
 #define PATIENCE 120
@@ -46,15 +52,18 @@ static struct stress {
 	bool is_over;
 	/* A process has reported a failure. */
 	bool has_failed;
-	uint64_t opened, asked, replied, refused, not_delivered, cut, polled, forked;
+	uint64_t opened, asked, replied, refused, not_delivered, cut, cancelled, dropped;
+	uint64_t polled, forked, rings;
 	uint64_t unbound, unloaded, removed, vanished;
 } *stress;
 
 static char **modules;
 static int module_count;
 static const char *pci_function, *emulator;
+static bool is_asynchronous;
 
-#define count(counter) __atomic_add_fetch(&stress->counter, 1, __ATOMIC_SEQ_CST)
+#define count_all(counter, n) __atomic_add_fetch(&stress->counter, n, __ATOMIC_SEQ_CST)
+#define count(counter) count_all(counter, 1)
 #define counted(counter) __atomic_load_n(&stress->counter, __ATOMIC_SEQ_CST)
 #define is_over() __atomic_load_n(&stress->is_over, __ATOMIC_SEQ_CST)
 
@@ -243,6 +252,164 @@ static void ask_loopback(struct caller *caller, int fd)
 	}
 }
 
+/* An RPC on a ring, the user_data of which is its index. */
+struct ring_rpc {
+	struct fwctl_rpc rpc;
+	struct fwctl_loopback_cmd in;
+	uint8_t out[64];
+	int expected;
+	/* Its answer takes longer than any round. */
+	bool is_silent;
+	bool may_be_cancelled;
+	bool has_ended;
+};
+
+/* The user_data of all else. */
+#define NO_RPC BATCH
+
+struct batch {
+	struct ring_rpc rpcs[BATCH];
+	struct __kernel_timespec timeout;
+	uint32_t len, left;
+};
+
+/* Fills an SQE with an RPC, and possibly one with a timeout for it. */
+static void fill_ring_rpc(struct caller *caller, struct uring *ring, struct batch *batch,
+			  uint32_t index, int fd)
+{
+	struct ring_rpc *rpc = &batch->rpcs[index];
+	uint32_t op = FWCTL_LOOPBACK_ECHO, arg = 0;
+	struct io_uring_sqe *sqe;
+
+	switch (below(&caller->dice, 8)) {
+	case 0:
+		op = FWCTL_LOOPBACK_ERRNO;
+		arg = EL2HLT;
+		rpc->expected = EL2HLT;
+		break;
+	case 1:
+		op = FWCTL_LOOPBACK_COPY;
+		break;
+	case 2 ... 4:
+		op = FWCTL_LOOPBACK_SLEEP;
+		arg = below(&caller->dice, 30);
+		break;
+	case 5:
+		op = FWCTL_LOOPBACK_SLEEP;
+		rpc->is_silent = is_asynchronous;
+		arg = is_asynchronous ? FWCTL_LOOPBACK_MAX_SLEEP_MS : 1;
+		break;
+	}
+	rpc->in = loopback_cmd(op, arg);
+	memset(rpc->out, 0xee, sizeof(rpc->out));
+	rpc->rpc = (struct fwctl_rpc) {
+		.size = sizeof(rpc->rpc),
+		.scope = FWCTL_RPC_CONFIGURATION,
+		.in_len = sizeof(rpc->in),
+		.out_len = sizeof(rpc->out),
+		.in = (uintptr_t)&rpc->in,
+		.out = (uintptr_t)rpc->out,
+	};
+
+	sqe = uring_fwctl(ring, fd, FWCTL_RPC, &rpc->rpc, index);
+	if (below(&caller->dice, 2))
+		sqe->flags = IOSQE_ASYNC;
+	if (!below(&caller->dice, 6)) {
+		sqe->flags |= IOSQE_IO_LINK;
+		sqe = uring_sqe(ring, IORING_OP_LINK_TIMEOUT, -1, NO_RPC);
+		sqe->addr = (uintptr_t)&batch->timeout;
+		sqe->len = 1;
+		rpc->may_be_cancelled = true;
+	}
+}
+
+static void take_cqe(struct batch *batch, const struct io_uring_cqe *cqe)
+{
+	struct ring_rpc *rpc = &batch->rpcs[cqe->user_data];
+	bool is_untouched;
+
+	if (cqe->user_data == NO_RPC)
+		return;
+	if (cqe->user_data > NO_RPC || rpc->has_ended) {
+		wrong("a second CQE, or of nothing: %ju", (uintmax_t)cqe->user_data);
+		return;
+	}
+	rpc->has_ended = true;
+	batch->left--;
+
+	is_untouched = rpc->rpc.out_len == sizeof(rpc->out) &&
+		       all_bytes_are(rpc->out, 0xee, sizeof(rpc->out));
+	if (cqe->res == -ECANCELED && rpc->may_be_cancelled)
+		count(cancelled);
+	else if (is_answered(-cqe->res, rpc->expected)) {
+		if (rpc->rpc.out_len != sizeof(rpc->in) ||
+		    memcmp(rpc->out, &rpc->in, sizeof(rpc->in)))
+			wrong("operation %u on a ring: the reply differs", rpc->in.op);
+		return;
+	}
+	if (!is_untouched)
+		wrong("operation %u on a ring: errno %d, and a reply", rpc->in.op, -cqe->res);
+}
+
+/*
+ * Has many RPCs in flight, cancels some of them, and takes all results, or closes the ring.  Those
+ * that are never answered end by a cancellation, or with the device.
+ */
+static void use_a_ring(struct caller *caller, int fd)
+{
+	unsigned int flags = below(&caller->dice, 3) ? 0 :
+			     IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+	bool is_closed_early = !below(&caller->dice, 6);
+	struct io_uring_cqe cqe;
+	struct batch *batch;
+	struct uring ring;
+	int err;
+
+	if (uring_init(&ring, 4 * BATCH, flags))
+		return;
+	/* Also called in a child of a process with threads, where malloc() may not be. */
+	batch = mmap(NULL, sizeof(*batch), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		     -1, 0);
+	if (batch == MAP_FAILED) {
+		uring_exit(&ring);
+		return;
+	}
+	count(rings);
+	batch->timeout.tv_nsec = below(&caller->dice, 20000000);
+	batch->len = 1 + below(&caller->dice, BATCH);
+	batch->left = batch->len;
+	count_all(asked, batch->len);
+	for (uint32_t i = 0; i < batch->len; i++)
+		fill_ring_rpc(caller, &ring, batch, i, fd);
+	uring_enter(&ring, 0);
+
+	while (batch->left) {
+		uint32_t index = below(&caller->dice, batch->len);
+		struct ring_rpc *rpc;
+
+		while (batch->rpcs[index].has_ended)
+			index = (index + 1) % batch->len;
+		rpc = &batch->rpcs[index];
+		if (is_closed_early && !below(&caller->dice, 4))
+			break;
+		if (rpc->is_silent || !below(&caller->dice, 4)) {
+			rpc->may_be_cancelled = true;
+			uring_cancel(&ring, index, NO_RPC);
+		}
+		err = uring_wait(&ring, &cqe);
+		if (err) {
+			wrong("io_uring_enter: errno %d", err);
+			break;
+		}
+		take_cqe(batch, &cqe);
+	}
+	count_all(dropped, batch->left);
+	uring_exit(&ring);
+	/* Workers may still write to it, until the process ends. */
+	if (!batch->left)
+		munmap(batch, sizeof(*batch));
+}
+
 static void ask_cxl(struct caller *caller, int fd)
 {
 	union {
@@ -311,6 +478,8 @@ static void use(struct caller *caller, int fd)
 	case FWCTL_DEVICE_TYPE_LOOPBACK:
 		for (uint32_t n = below(&caller->dice, 4); n--;)
 			ask_loopback(caller, fd);
+		if (!below(&caller->dice, 3))
+			use_a_ring(caller, fd);
 		break;
 	case DEVICE_TYPE_CXL:
 		ask_cxl(caller, fd);
@@ -453,6 +622,11 @@ static void rebind(struct dice *dice)
 	bond_do(&bond, "bind");
 }
 
+static const char *parameters_of(const char *module)
+{
+	return is_asynchronous && !strcmp(module, "fwctl_loopback") ? "asynchronous=1" : "";
+}
+
 static void reload(struct dice *dice)
 {
 	const char *module = modules[below(dice, module_count)];
@@ -462,7 +636,7 @@ static void reload(struct dice *dice)
 		return;
 	count(unloaded);
 	usleep(below(dice, 20000));
-	if (load_module(module, ""))
+	if (load_module(module, parameters_of(module)))
 		wrong("%s does not load again", module);
 }
 
@@ -672,7 +846,9 @@ static void unload_everything(void)
 	}
 	if (!is_loaded("fwctl"))
 		return;
-	err = unload_module("fwctl");
+	/* Rings of killed processes are closed after the processes have ended. */
+	while ((err = unload_module("fwctl")) == EAGAIN && now() < deadline)
+		usleep(10000);
 	if (err)
 		wrong("fwctl does not unload: errno %d", err);
 	if (!access(CLASS_DIR, F_OK))
@@ -683,7 +859,7 @@ static void load_everything(void)
 {
 	load_module("fwctl", "");
 	for (int i = 0; i < module_count; i++) {
-		if (load_module(modules[i], ""))
+		if (load_module(modules[i], parameters_of(modules[i])))
 			wrong("%s does not load", modules[i]);
 	}
 	settle(now() + 10);
@@ -692,6 +868,8 @@ static void load_everything(void)
 /* All contexts are closed: a loopback driver only has that of the caller. */
 static void check_contexts(void)
 {
+	double deadline = now() + PATIENCE;
+
 	for (int i = 0; i < 64; i++) {
 		struct fwctl_loopback_state state;
 		uint32_t len = 8, type = 0;
@@ -703,9 +881,16 @@ static void check_contexts(void)
 		fd = open(node, O_RDWR);
 		if (fd < 0)
 			continue;
-		if (!_fwctl_info(fd, &data, &len, &type) && type == FWCTL_DEVICE_TYPE_LOOPBACK &&
-		    (_loopback_state(fd, &state) || state.open_uctx != 1))
-			wrong("%s: %u contexts are open", node, state.open_uctx - 1);
+		if (!_fwctl_info(fd, &data, &len, &type) && type == FWCTL_DEVICE_TYPE_LOOPBACK) {
+			bool is_answered;
+
+			/* Rings of killed processes are closed after the processes have ended. */
+			while ((is_answered = !_loopback_state(fd, &state)) &&
+			       state.open_uctx != 1 && now() < deadline)
+				usleep(10000);
+			if (!is_answered || state.open_uctx != 1)
+				wrong("%s: %u contexts are open", node, state.open_uctx - 1);
+		}
 		close(fd);
 	}
 }
@@ -732,31 +917,39 @@ static void check_firmware(void)
 static void check_counters(bool is_traced, uint64_t kills)
 {
 	uint64_t answered = counted(replied) + counted(refused) + counted(not_delivered) +
-			    counted(cut);
+			    counted(cut) + counted(cancelled) + counted(dropped);
 	uint64_t lost = counted(asked) - answered;
 
 	printf("opened %ju; ", counted(opened));
-	printf("asked %ju = replied %ju + refused %ju + void %ju + cut %ju + lost %ju; ",
-	       counted(asked), counted(replied), counted(refused), counted(not_delivered),
-	       counted(cut), lost);
-	printf("polled %ju, forked %ju, killed %ju; ", counted(polled), counted(forked), kills);
+	printf("asked %ju = replied %ju + refused %ju + void %ju + cut %ju + cancelled %ju + "
+	       "dropped %ju + lost %ju; ", counted(asked), counted(replied), counted(refused),
+	       counted(not_delivered), counted(cut), counted(cancelled), counted(dropped), lost);
+	printf("polled %ju, rings %ju, forked %ju, killed %ju; ", counted(polled), counted(rings),
+	       counted(forked), kills);
 	printf("unbound %ju, unloaded %ju, removed %ju, vanished %ju\n", counted(unbound),
 	       counted(unloaded), counted(removed), counted(vanished));
 
-	/* Each thread and its child may have been in an RPC. */
-	if (lost > kills * THREADS * 2)
+	/* Each thread and its child may have had RPCs on a ring. */
+	if (lost > kills * THREADS * 2 * BATCH)
 		wrong("%ju RPCs are lost in %ju killed processes", lost, kills);
 	if (!counted(replied))
 		wrong("no RPC got a reply");
 	if (is_traced) {
-		uint64_t started = read_counter(&counters[0]), done = read_counter(&counters[1]);
-		uint64_t good = read_counter(&counters[2]);
+		uint64_t unknown = lost + counted(dropped), started, done, good;
+		double deadline = now() + PATIENCE;
+
+		/* Rings of killed processes are closed after the processes have ended. */
+		do {
+			done = read_counter(&counters[1]);
+			started = read_counter(&counters[0]);
+			good = read_counter(&counters[2]);
+		} while (started != done && now() < deadline && !usleep(10000));
 
 		printf("traced: %ju started, %ju done, %ju of them successful\n", started, done,
 		       good);
 		if (started != done)
 			wrong("%ju RPCs started and %ju ended", started, done);
-		if (good < counted(replied) || good > counted(replied) + lost)
+		if (good < counted(replied) || good > counted(replied) + unknown)
 			wrong("%ju RPCs succeeded, and %ju got their reply", good,
 			      counted(replied));
 		if (started < counted(replied) + counted(refused) ||
@@ -817,7 +1010,7 @@ static void run_round(uint64_t seed, double seconds)
 }
 
 static const char usage[] =
-	"usage: fwctl_stress [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...\n";
+	"usage: fwctl_stress [-a] [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...\n";
 
 int main(int argc, char **argv)
 {
@@ -825,8 +1018,11 @@ int main(int argc, char **argv)
 	uint64_t seed = 1;
 	int option;
 
-	while ((option = getopt(argc, argv, "s:r:p:e:")) != -1) {
+	while ((option = getopt(argc, argv, "as:r:p:e:")) != -1) {
 		switch (option) {
+		case 'a':
+			is_asynchronous = true;
+			break;
 		case 's':
 			seconds = atof(optarg);
 			break;

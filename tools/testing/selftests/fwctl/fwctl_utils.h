@@ -8,6 +8,9 @@
 #ifndef __SELFTEST_FWCTL_UTILS_H
 #define __SELFTEST_FWCTL_UTILS_H
 
+/* First: <linux/fs.h>, which it includes, defines macros of <sys/mount.h> again. */
+#include "uring.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -82,9 +85,14 @@ static inline uint64_t to_u64(const volatile void *ptr)
 	return (uintptr_t)ptr;
 }
 
-/* Returns 0 or an errno. */
+/*
+ * Returns 0 or an errno.  If FWCTL_TEST_URING is set, the call is a command of io_uring, which has
+ * to behave as the ioctl does.
+ */
 static inline int ioctl_errno(int fd, unsigned long number, void *arg)
 {
+	if (getenv("FWCTL_TEST_URING") && number == (uint32_t)number)
+		return uring_ioctl_errno(fd, number, arg);
 	return ioctl(fd, number, arg) == -1 ? errno : 0;
 }
 
@@ -155,8 +163,8 @@ static inline int _fwctl_rpc(int fd, uint32_t scope, const void *in, uint32_t in
 /* Memory */
 
 /*
- * Maps `pages` pages followed by an unmapped one, and returns the end of the mapping.  Never
- * unmapped: each test is a process.
+ * Maps `pages` pages followed by an inaccessible one, and returns its start.  Never unmapped: each
+ * test is a process.
  */
 static inline void *mapping_end(size_t pages)
 {
@@ -164,7 +172,7 @@ static inline void *mapping_end(size_t pages)
 	uint8_t *area = mmap(NULL, len + page_size(), PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (area == MAP_FAILED || munmap(area + len, page_size())) {
+	if (area == MAP_FAILED || mprotect(area + len, page_size(), PROT_NONE)) {
 		perror("mmap");
 		abort();
 	}
@@ -244,10 +252,13 @@ static inline bool wait_for_state(pid_t tid, char state)
 	return true;
 }
 
-/* Waits until a task is in uninterruptible sleep.  Returns false if it ends first. */
+/*
+ * Waits until a task is in the uninterruptible sleep of an ioctl, or waits for its command of
+ * io_uring.  Returns false if it ends first.
+ */
 static inline bool wait_asleep(pid_t tid)
 {
-	return wait_for_state(tid, 'D');
+	return wait_for_state(tid, getenv("FWCTL_TEST_URING") ? 'S' : 'D');
 }
 
 /* Runs `fn` in a child.  Returns its exit status, or -1 if it did not exit. */

@@ -24,6 +24,16 @@ macro_rules! storm {
 #[rustfmt::skip]
 pub(super) const TESTS: &[Test] = &[
     storm!("storm/loopback", "both loopbacks: all operations while modules are loaded and unloaded", PLAIN, "fwctl_loopback", "fwctl_loopback_c"),
+    Test {
+        name: "storm/async",
+        about: "the asynchronous loopback: the same, with RPCs that are never answered",
+        machine: &machine::PLAIN,
+        script: &["storm.sh", "async", "fwctl_loopback"],
+        needs: &[Selftest("fwctl_stress"), Module("fwctl"), Module("fwctl_loopback")],
+        limit: 300,
+        is_slow: true,
+        ..BASE
+    },
     storm!("storm/cxl", "a memory device: all operations while it and its driver are removed and added", CXL, "cxl_fwctl"),
     storm!("storm/memory", "the same, with surprise removal", CXL_EMULATED, "cxl_fwctl"),
     storm!("storm/pds", "a Pensando card: all operations while it and its driver are removed and added, also by surprise", PDS, "pds_fwctl"),

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# mlx5-selftest.sh rust|c PROGRAM: a selftest on the emulated ConnectX, with our driver or with mainline's
+# mlx5-selftest.sh rust|c[+uring] PROGRAM: a selftest on the emulated ConnectX, with our driver or with mainline's, by io_uring
+# if asked to
 . /usr/lib/fwctl-vm/lib.sh
+
+wanted=${1%+uring}
+case $1 in
+*+uring) export FWCTL_TEST_URING=1 ;;
+esac
 
 load_mlx5
 wait_for "a fwctl device" some_device
 if grep -q '_R.*\[mlx5_fwctl\]' /proc/kallsyms; then driver=rust; else driver=c; fi
-[ $driver = "$1" ] || fail "mlx5_fwctl is in $driver"
-FWCTL_TEST_DRIVER=$1 FWCTL_TEST_MLX5=emulated exec "/selftests/$2"
+[ $driver = "$wanted" ] || fail "mlx5_fwctl is in $driver"
+FWCTL_TEST_DRIVER=$driver FWCTL_TEST_MLX5=emulated exec "/selftests/$2"

@@ -1,23 +1,35 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=busybox
-# selftest.sh rust|c|abstraction PROGRAM [ARGUMENT...]: a selftest on a loopback device
+# selftest.sh rust|async|c|abstraction[+uring] PROGRAM [ARGUMENT...]: a selftest on a loopback device, by io_uring if asked to
 . /usr/lib/fwctl-vm/lib.sh
 
-case $1 in
+driver=${1%+uring}
+parameter=
+case $driver in
 rust) module=fwctl_loopback ;;
+async)
+	module=fwctl_loopback
+	parameter=asynchronous=1
+	driver=rust
+	export FWCTL_TEST_ASYNC=1
+	;;
 c) module=fwctl_loopback_c ;;
 abstraction) module=fwctl_loopback_kernel ;;
 *) fail "no such loopback: $1" ;;
 esac
+case $1 in
+*+uring) export FWCTL_TEST_URING=1 ;;
+esac
 
-export FWCTL_TEST_DRIVER=$1 FWCTL_TEST_SLOW=1
+export FWCTL_TEST_DRIVER=$driver FWCTL_TEST_SLOW=1
 program=/selftests/$2
 shift 2
 case $* in
 # Thousands of devices are removed, and each removal waits for RCU, which the test is not about.
 '-t all_numbers_are_taken') echo 1 >/sys/kernel/rcu_expedited || fail "no /sys/kernel/rcu_expedited" ;;
 esac
-load "$module"
+# shellcheck disable=SC2086 # none or one
+load "$module" $parameter
 wait_for "a device of $module" some_device
 # The program finds the device, as the number changes when it reloads the driver.
 "$program" "$@"

@@ -4,6 +4,8 @@
  *
  *	fwctl_bench cost		cost of each operation, in ticks of the time stamp
  *					counter, or in nanoseconds if the CPU has none
+ *	fwctl_bench reads COUNT		register reads per second of an mlx5 driver, by ioctl and
+ *					with several in flight by io_uring, from one thread
  *	fwctl_bench threads SECONDS	RPCs per second of one and two threads, on one and
  *					two files, for a loopback driver
  *
@@ -260,6 +262,62 @@ static void cost_of_policy(int fd, uint32_t len)
 	print_median(name, MAX_SAMPLES);
 }
 
+/* The most RPCs that a batch has. */
+#define MAX_BATCH 128
+
+/*
+ * Measures RPCs that are submitted together to an io_uring, from filling the ring to taking the
+ * completions.  Prints the cost of one.
+ */
+static void cost_of_batch(int fd, struct uring *ring, unsigned int batch, uint32_t len)
+{
+	static struct fwctl_rpc rpcs[MAX_BATCH];
+	struct io_uring_cqe cqe;
+	char name[32];
+
+	for (unsigned int i = 0; i < batch; i++)
+		rpcs[i] = make_rpc(FWCTL_LOOPBACK_ECHO, len);
+	for (size_t i = 0; i < WARM_UP + MAX_SAMPLES; i++) {
+		uint64_t start = now();
+
+		for (unsigned int j = 0; j < batch; j++)
+			uring_fwctl(ring, fd, FWCTL_RPC, &rpcs[j], j);
+		must(uring_enter(ring, batch) == (int)batch, "io_uring_enter");
+		for (unsigned int j = 0; j < batch; j++) {
+			must(!uring_wait(ring, &cqe) && !cqe.res, "FWCTL_RPC by io_uring");
+			must(rpcs[cqe.user_data].out_len == len, "reply by io_uring");
+		}
+		ticks[i < WARM_UP ? 0 : i - WARM_UP] = (now() - start) / batch;
+	}
+	snprintf(name, sizeof(name), "ring of %u, echo %u", batch, len);
+	print_median(name, MAX_SAMPLES);
+	for (unsigned int i = 0; i < batch; i++) {
+		size_t size = (len + page_size() - 1) / page_size() * page_size();
+
+		munmap((void *)(uintptr_t)rpcs[i].in, size);
+		munmap((void *)(uintptr_t)rpcs[i].out, size);
+	}
+}
+
+/* Does nothing on a core whose files know no commands of io_uring. */
+static void cost_of_batches(int fd)
+{
+	static const unsigned int batches[] = { 1, 8, 32, MAX_BATCH };
+	struct fwctl_info info = { .size = sizeof(info) };
+	struct io_uring_cqe cqe;
+	struct uring ring;
+
+	if (uring_init(&ring, MAX_BATCH, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN))
+		return;
+	uring_fwctl(&ring, fd, FWCTL_INFO, &info, 0);
+	must(!uring_wait(&ring, &cqe), "io_uring_enter");
+	for (size_t i = 0; !cqe.res && i < ARRAY_SIZE(batches); i++) {
+		cost_of_batch(fd, &ring, batches[i], 64);
+		cost_of_batch(fd, &ring, batches[i], 4096);
+	}
+	uring_exit(&ring);
+}
+
 static void cost(const struct device *dev)
 {
 	int fd = open(dev->node, O_RDWR);
@@ -284,6 +342,84 @@ static void cost(const struct device *dev)
 	cost_of_rpcs(fd, "echo", FWCTL_LOOPBACK_ECHO);
 	cost_of_rpcs(fd, "new", FWCTL_LOOPBACK_ZEROS);
 	cost_of_open_close(dev->node);
+	if (getenv("FWCTL_BENCH_URING"))
+		cost_of_batches(fd);
+	close(fd);
+}
+
+static double seconds_since(const struct timespec *start)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	return end.tv_sec - start->tv_sec + (end.tv_nsec - start->tv_nsec) / 1e9;
+}
+
+/* A read of the register MGIR */
+struct read_request {
+	struct fwctl_rpc rpc;
+	struct command in;
+	uint8_t out[sizeof(struct command)];
+};
+
+static void make_read(struct read_request *read)
+{
+	*read = (struct read_request) {
+		.rpc = {
+			.size = sizeof(read->rpc),
+			.scope = FWCTL_RPC_DEBUG_READ_ONLY,
+			.in_len = sizeof(read->in),
+			.out_len = sizeof(read->out),
+			.in = to_u64(&read->in),
+			.out = to_u64(read->out),
+		},
+		.in = read_register(REG_MGIR),
+	};
+}
+
+static void speed_of_reads(int fd, unsigned int depth, unsigned long count)
+{
+	static struct read_request reads[MAX_BATCH];
+	unsigned long begun = 0, ended = 0;
+	struct io_uring_cqe cqe;
+	struct timespec start;
+	struct uring ring;
+
+	must(!uring_init(&ring, MAX_BATCH, 0), "io_uring_setup");
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (; begun < depth; begun++) {
+		make_read(&reads[begun]);
+		uring_fwctl(&ring, fd, FWCTL_RPC, &reads[begun].rpc, begun);
+	}
+	while (ended < count) {
+		must(!uring_wait(&ring, &cqe) && !cqe.res, "register read by io_uring");
+		ended++;
+		if (begun < count) {
+			make_read(&reads[cqe.user_data]);
+			uring_fwctl(&ring, fd, FWCTL_RPC, &reads[cqe.user_data].rpc, cqe.user_data);
+			begun++;
+		}
+	}
+	printf("%u in flight\t%.0f\n", depth, count / seconds_since(&start));
+	uring_exit(&ring);
+}
+
+static void reads(const struct device *dev, unsigned long count)
+{
+	int fd = open(dev->node, O_RDWR);
+	struct read_request read;
+	struct timespec start;
+
+	must(fd >= 0, dev->node);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (unsigned long i = 0; i < count; i++) {
+		make_read(&read);
+		must(!ioctl(fd, FWCTL_RPC, &read.rpc), "register read");
+	}
+	printf("ioctl\t%.0f\n", count / seconds_since(&start));
+	speed_of_reads(fd, 1, count);
+	speed_of_reads(fd, 16, count);
+	speed_of_reads(fd, 32, count);
 	close(fd);
 }
 
@@ -316,9 +452,8 @@ static void *sender_main(void *arg)
 static void speed_of_threads(const char *name, int threads, const int fds[2], double seconds)
 {
 	struct sender senders[2] = {};
-	struct timespec start, end;
+	struct timespec start;
 	unsigned long count = 0;
-	double took;
 
 	__atomic_store_n(&is_over, false, __ATOMIC_RELAXED);
 	clock_gettime(CLOCK_MONOTONIC, &start);
@@ -334,9 +469,7 @@ static void speed_of_threads(const char *name, int threads, const int fds[2], do
 		pthread_join(senders[i].thread, NULL);
 		count += senders[i].count;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	took = end.tv_sec - start.tv_sec + (end.tv_nsec - start.tv_nsec) / 1e9;
-	printf("%s\t%.0f\n", name, count / took);
+	printf("%s\t%.0f\n", name, count / seconds_since(&start));
 }
 
 static void threads(const struct device *dev, double seconds)
@@ -375,11 +508,15 @@ int main(int argc, char **argv)
 		cost(&dev);
 		return 0;
 	}
+	if (argc == 3 && !strcmp(argv[1], "reads") && is_mlx5(&dev)) {
+		reads(&dev, strtoul(argv[2], NULL, 10) ?: 1000);
+		return 0;
+	}
 	if (argc == 3 && !strcmp(argv[1], "threads")) {
 		seconds = atof(argv[2]);
 		threads(&dev, seconds > 0 ? seconds : 1);
 		return 0;
 	}
-	fprintf(stderr, "usage: fwctl_bench cost | threads SECONDS\n");
+	fprintf(stderr, "usage: fwctl_bench cost | reads COUNT | threads SECONDS\n");
 	return 1;
 }

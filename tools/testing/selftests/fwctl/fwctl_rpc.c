@@ -295,7 +295,7 @@ TEST_F(loopback, rpc_errno_of_the_driver)
 {
 	int errnos[] = {
 		EPERM, ENOENT, EINTR, EIO, EAGAIN, ENOMEM, EBUSY, ENODEV, EINVAL, ENOSPC, ENOSYS,
-		EPROTO, ETIMEDOUT, 4095,
+		EPROTO, ETIMEDOUT, 511,
 	};
 	uint8_t out[32];
 

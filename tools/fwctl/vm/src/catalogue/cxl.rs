@@ -136,6 +136,17 @@ pub(super) const TESTS: &[Test] = &[
         ..BASE
     },
     Test {
+        name: "cxl/emulated-uring",
+        about: "the same by io_uring",
+        machine: &machine::CXL_EMULATED,
+        script: &["cxl-selftest.sh", "emulated+uring"],
+        reads: Reads::Tap,
+        needs: &[Selftest("cxl"), Module("cxl_pci"), Module("cxl_fwctl")],
+        limit: 300,
+        wants_fresh: true,
+        ..BASE
+    },
+    Test {
         name: "cxl/features",
         about: "Features of all effects in all scopes; values larger than the mailbox",
         machine: &machine::CXL_EMULATED,

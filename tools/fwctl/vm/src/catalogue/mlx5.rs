@@ -44,6 +44,13 @@ macro_rules! on_connectx {
 pub(super) const TESTS: &[Test] = &[
     on_connectx!("mlx5/selftest", "the mlx5 selftest on the emulated ConnectX", CONNECTX, "rust", "mlx5"),
     on_connectx!("mlx5/selftest-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5"),
+    on_connectx!("mlx5/selftest-uring", "the mlx5 selftest by io_uring", CONNECTX, "rust+uring", "mlx5"),
+    on_connectx!("mlx5/selftest-c-uring", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c+uring", "mlx5"),
+    Test {
+        limit: 600,
+        is_slow: true,
+        ..on_connectx!("mlx5/faults-uring", "failing commands by io_uring", CONNECTX_FAULTS, "rust+uring", "mlx5_faults")
+    },
     Test {
         limit: 600,
         is_slow: true,

@@ -5,6 +5,7 @@
 //! - [`sysfs::Root`] finds devices: by class, name, node, PCI address or memdev.
 //! - [`Device`] is one open node: [`Device::info`] and [`Device::rpc`].
 //! - [`cxl`] and [`mlx5`] speak the language of a device type; other types are reached by raw RPCs.
+//! - [`catalogue`] lists everything that can be read of a device, and reads it, decoded.
 //! - [`Error`] knows what an errno means for the call that failed, and what to do about it
 //!   ([`Error::advice`]).
 //! - [`replay`] answers from a recording, so that users of this crate can test without a device.
@@ -23,6 +24,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+pub mod catalogue;
 pub mod cxl;
 mod device;
 mod device_type;

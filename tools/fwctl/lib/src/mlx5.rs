@@ -26,9 +26,11 @@
 //! # Ok::<(), fwctl::Error>(())
 //! ```
 
+mod decode;
 mod layout;
 mod queries;
 
+pub use decode::decode;
 pub use layout::{
     capabilities, command, commands, register, registers, BadField, Choice, Command, Field, Layout,
     Value,

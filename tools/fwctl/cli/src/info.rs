@@ -20,7 +20,7 @@ pub struct InfoArgs {
     #[command(flatten)]
     device: DeviceArg,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 #[derive(Serialize)]

@@ -10,6 +10,7 @@
 //! | `help.rs` | help about the whole command |
 //! | `common.rs` | shared by verbs: the device argument, input, numbers |
 //! | `probe.rs` | devices asked in parallel, for `list --probe` |
+//! | `fields.rs` | decoded fields, in tables and in JSON |
 //! | `file.rs` | output files, replaced as a whole |
 //! | `output.rs` | the only printer |
 //! | `progress.rs` | progress of long commands, on a terminal |
@@ -20,6 +21,7 @@
 mod common;
 mod cxl;
 mod failure;
+mod fields;
 mod file;
 mod generate;
 mod help;
@@ -34,7 +36,9 @@ mod watch;
 
 use clap::{Parser, Subcommand};
 use common::World;
-use failure::Failure;
+use failure::{ErrorRow, Failure};
+use output::{Block, Format, Report};
+use serde::Serialize;
 use std::process::ExitCode;
 
 /// List fwctl devices, inspect them, and send requests to their firmware
@@ -72,15 +76,47 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    let is_json = cli.verb.format() == Some(Format::Json);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            if let Some(row) = failure.row().filter(|_| is_json) {
+                // The message on stderr is printed in any case.
+                let _ = output::print(Format::Json, &FailedReport { error: row });
+            }
             let (status, text) = failure.outcome();
             if let Some(text) = text {
                 output::say(&text);
             }
             ExitCode::from(status)
         }
+    }
+}
+
+impl Verb {
+    /// How the verb prints its report, if it has one.
+    fn format(&self) -> Option<Format> {
+        Some(match self {
+            Verb::List(args) => args.output.output,
+            Verb::Info(args) => args.output.output,
+            Verb::Rpc(args) => args.output.output,
+            Verb::Cxl(verb) => verb.format(),
+            Verb::Mlx5(verb) => verb.format(),
+            Verb::Watch(args) => args.output,
+            Verb::Completions(_) | Verb::Man(_) => return None,
+        })
+    }
+}
+
+/// A command that failed, in JSON.
+#[derive(Serialize)]
+struct FailedReport {
+    error: ErrorRow,
+}
+
+impl Report for FailedReport {
+    fn blocks(&self) -> Vec<Block> {
+        Vec::new()
     }
 }
 

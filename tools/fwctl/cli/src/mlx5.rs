@@ -6,14 +6,14 @@ mod caps;
 mod query;
 mod reg;
 
-use crate::common::{number, number_text, World};
+use crate::common::{number, World};
 use crate::failure::Failure;
-use crate::output::{hex, Block};
+use crate::fields::Fields;
+use crate::output::{Block, Format};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Error, Subcommand};
-use fwctl::mlx5::{Layout, Value};
-use serde::Serialize;
+use fwctl::mlx5::Layout;
 use std::ffi::OsStr;
 use std::fmt;
 
@@ -23,6 +23,16 @@ pub enum Mlx5Verb {
     Reg(reg::RegArgs),
     Caps(caps::CapsArgs),
     Query(query::QueryArgs),
+}
+
+impl Mlx5Verb {
+    pub fn format(&self) -> Format {
+        match self {
+            Mlx5Verb::Reg(args) => args.output.output,
+            Mlx5Verb::Caps(args) => args.output.output,
+            Mlx5Verb::Query(args) => args.output.output,
+        }
+    }
 }
 
 pub fn run(world: &World, verb: Mlx5Verb) -> Result<(), Failure> {
@@ -146,60 +156,6 @@ fn assign(layout: &Layout, data: &mut [u8], assignments: &[Assignment]) -> Resul
     Ok(())
 }
 
-/// A field and its value, for JSON.
-#[derive(Serialize)]
-struct FieldRow {
-    name: &'static str,
-    value: Option<u64>,
-    /// The value, if it has more than 64 bits.
-    bytes: Option<String>,
-}
-
-impl FieldRow {
-    fn is_zero(&self) -> bool {
-        self.value == Some(0)
-            || self
-                .bytes
-                .as_ref()
-                .is_some_and(|bytes| bytes.bytes().all(|digit| digit == b'0'))
-    }
-
-    fn text(&self) -> String {
-        match (self.value, &self.bytes) {
-            (Some(value), _) => number_text(value),
-            (None, Some(bytes)) if self.is_zero() => format!("0 ({} bytes)", bytes.len() / 2),
-            (None, Some(bytes)) => text_of(bytes).unwrap_or_else(|| bytes.clone()),
-            (None, None) => "-".into(),
-        }
-    }
-}
-
-/// Versions and part numbers are text that ends with zeros.
-fn text_of(digits: &str) -> Option<String> {
-    let byte = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
-    let text = String::from_utf8(bytes?).ok()?;
-    let text = text.trim_end_matches('\0');
-    let is_text = text.bytes().all(|c| c.is_ascii_graphic() || c == b' ');
-    (is_text && !text.is_empty()).then(|| format!("{text:?}"))
-}
-
-/// The fields of a block of bytes.
-fn rows(layout: &Layout, data: &[u8]) -> Vec<FieldRow> {
-    let row = |field: &fwctl::mlx5::Field| {
-        let (value, bytes) = match field.get(data)? {
-            Value::Number(value) => (Some(value), None),
-            Value::Bytes(bytes) => (None, Some(hex(&bytes))),
-        };
-        Some(FieldRow {
-            name: field.name,
-            value,
-            bytes,
-        })
-    };
-    layout.fields_of(data).filter_map(row).collect()
-}
-
 /// What of a block of bytes its fields leave open: all of it if it has a part that is not known,
 /// else what lies behind them.
 fn undescribed<'a>(layout: &Layout, data: &'a [u8]) -> &'a [u8] {
@@ -210,28 +166,10 @@ fn undescribed<'a>(layout: &Layout, data: &'a [u8]) -> &'a [u8] {
 }
 
 /// Fields for people, and the bytes that no field describes as a dump.
-fn blocks(fields: &[FieldRow], rest: &[u8]) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    if !fields.is_empty() {
-        let cells = |field: &FieldRow| vec![field.name.to_owned(), field.text()];
-        let rows = fields.iter().map(cells).collect();
-        blocks.push(Block::Table(&["FIELD", "VALUE"], rows));
-    }
+fn blocks(fields: &Fields, rest: &[u8]) -> Vec<Block> {
+    let mut blocks = Vec::from_iter(fields.block());
     if !rest.is_empty() {
         blocks.push(Block::Dump(rest.to_vec()));
     }
     blocks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_shown_as_such() {
-        assert_eq!(text_of("32382e3435000000").as_deref(), Some("\"28.45\""));
-        for other in ["", "0000", "31003200", "1b5b", "c3a9", "ff", "3"] {
-            assert_eq!(text_of(other), None, "{other}");
-        }
-    }
 }

@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 
 /// Version of the JSON: raised when a key changes its meaning or goes away. New keys do not raise
 /// it.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -20,7 +20,7 @@ pub enum Format {
     /// For people
     #[default]
     Table,
-    /// For programs: one object, with "format": 1
+    /// For programs: one object, with "format": 2
     Json,
     /// Raw bytes, for commands that return bytes
     Raw,

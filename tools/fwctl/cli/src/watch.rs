@@ -39,7 +39,7 @@ pub struct WatchArgs {
     device: Option<String>,
     /// Print a table or JSON
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
-    output: Format,
+    pub output: Format,
 }
 
 #[derive(Serialize)]

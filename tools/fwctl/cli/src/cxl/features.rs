@@ -17,7 +17,7 @@ pub struct FeaturesArgs {
     #[command(flatten)]
     device: DeviceArg,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 #[derive(Serialize)]

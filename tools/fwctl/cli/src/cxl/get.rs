@@ -38,7 +38,7 @@ pub struct GetArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 fn selection() -> impl TypedValueParser<Value = Selection> {

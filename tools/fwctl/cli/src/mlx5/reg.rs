@@ -2,14 +2,15 @@
 
 //! `fwctl mlx5 reg`.
 
-use super::{
-    assign, assignment, blocks, rows, size, undescribed, Assignment, FieldRow, Id, IdParser,
-};
+use super::{assign, assignment, blocks, size, undescribed, Assignment, Id, IdParser};
 use crate::common::{scope_parser, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
+use crate::fields::Fields;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
-use crate::rpc::{Changed, Plan};
-use fwctl::mlx5::{access_register, registers, Layout, Mlx5Device, Value, HEADER, READ_SCOPE};
+use crate::rpc::{Changed, Changes, Plan};
+use fwctl::mlx5::{
+    access_register, decode, registers, Layout, Mlx5Device, Value, HEADER, READ_SCOPE,
+};
 use fwctl::Scope;
 use serde::Serialize;
 
@@ -48,7 +49,7 @@ pub struct RegArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 fn names() -> Vec<&'static str> {
@@ -62,7 +63,7 @@ struct Register {
     id: u16,
     /// It was written before it was read.
     written: bool,
-    fields: Vec<FieldRow>,
+    fields: Fields,
     data: Bytes,
     /// What the fields leave open.
     #[serde(skip)]
@@ -108,7 +109,7 @@ pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
         name: Some(layout.name).filter(|name| !name.is_empty()),
         id: layout.id,
         written: args.scope.is_some(),
-        fields: rows(&layout, &data),
+        fields: Fields::new(decode(&layout, &data)),
         rest: undescribed(&layout, &data).to_vec(),
         data: Bytes(data),
     };
@@ -116,18 +117,19 @@ pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
 }
 
 /// The fields in which two values of a register differ.
-fn changes(layout: &Layout, old: &[u8], new: &[u8]) -> Vec<Changed> {
-    layout
-        .fields_of(new)
-        .filter_map(|field| match (field.get(old)?, field.get(new)?) {
-            (Value::Number(old), Value::Number(new)) if old != new => Some(Changed {
-                name: field.name,
-                old,
-                new,
-            }),
-            _ => None,
-        })
-        .collect()
+fn changes(layout: &Layout, old: &[u8], new: &[u8]) -> Changes {
+    let changed =
+        layout
+            .fields_of(new)
+            .filter_map(|field| match (field.get(old)?, field.get(new)?) {
+                (Value::Number(old), Value::Number(new)) if old != new => Some(Changed {
+                    name: field.name,
+                    old,
+                    new,
+                }),
+                _ => None,
+            });
+    Changes(changed.collect())
 }
 
 /// The register of a name or number, which can be one of which nothing is known but its length.

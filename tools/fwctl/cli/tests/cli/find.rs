@@ -33,7 +33,7 @@ fn the_list_as_json() {
     machine.run(&["list", "-o", "json"]).is(
         0,
         r#"{
-  "format": 1,
+  "format": 2,
   "devices": [
     {
       "name": "fwctl0",
@@ -321,7 +321,7 @@ fn no_devices() {
          found no device (see dmesg)\n",
     );
     let ended = Machine::new().run(&["list", "-o", "json"]);
-    assert_eq!(ended.stdout, "{\n  \"format\": 1,\n  \"devices\": []\n}\n");
+    assert_eq!(ended.stdout, "{\n  \"format\": 2,\n  \"devices\": []\n}\n");
 }
 
 #[test]
@@ -507,7 +507,7 @@ fn info_as_json() {
     machine.run(&["info", "fwctl1", "-o", "json"]).is(
         0,
         r#"{
-  "format": 1,
+  "format": 2,
   "device": "fwctl1",
   "node": "./dev/fwctl/fwctl1",
   "parent": "0000:07:00.0",

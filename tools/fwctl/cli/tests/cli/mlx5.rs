@@ -27,15 +27,14 @@ fn a_register_by_name_and_by_number() {
                 "device:    fwctl0\nregister:  0x900a (mtmp)\n\n\
              FIELD              VALUE\n\
              sensor_index       1\n\
-             temperature        336 (0x150)\n\
+             temperature        42 C (0x150)\n\
              mte                0\n\
              mtr                1\n\
-             max_temperature    352 (0x160)\n\
+             max_temperature    44 C (0x160)\n\
              tee                0\n\
-             temp_threshold_hi  840 (0x348)\n\
-             temp_threshold_lo  0\n\
-             sensor_name_hi     1634953571 (0x61736963)\n\
-             sensor_name_lo     0\n",
+             temp_threshold_hi  105 C (0x348)\n\
+             temp_threshold_lo  0 C (0x0)\n\
+             sensor_name        \"asic\"\n",
                 "",
             );
     }
@@ -108,28 +107,22 @@ fn a_write_keeps_the_other_fields_and_is_read_back() {
         .is(
             0,
             r#"{
-  "format": 1,
+  "format": 2,
   "device": "fwctl0",
   "name": "mpir",
   "id": 36953,
   "written": true,
-  "fields": [
-    {
-      "name": "sdm",
-      "value": 1,
-      "bytes": null
+  "fields": {
+    "sdm": {
+      "value": 1
     },
-    {
-      "name": "host_buses",
-      "value": 7,
-      "bytes": null
+    "host_buses": {
+      "value": 7
     },
-    {
-      "name": "local_port",
-      "value": 2,
-      "bytes": null
+    "local_port": {
+      "value": 2
     }
-  ],
+  },
   "data": "80000007000000000200000000000000"
 }
 "#,
@@ -225,7 +218,7 @@ fn capabilities_that_are_not_0() {
     assert_eq!(words("dtor").as_deref(), Some("dtor 1 1"));
     assert_eq!(words("vhca_id").as_deref(), Some("vhca_id 5 0"));
     assert_eq!(words("abs_native_port_num"), None);
-    let all = machine(&recording).run(&["mlx5", "caps", "fwctl0", "--all"]);
+    let all = machine(&recording).run(&["mlx5", "caps", "fwctl0", "--zeros"]);
     assert!(all.stdout.lines().count() > 300);
     assert_eq!(
         machine("")
@@ -256,7 +249,7 @@ fn a_query_with_an_argument() {
             0,
             "device:   fwctl0\ncommand:  vport-state (0x750)\n\n\
          FIELD         VALUE\n\
-         max_tx_speed  0\n\
+         max_tx_speed  0 Mb/s\n\
          admin_state   1\n\
          state         2\n",
             "",
@@ -298,7 +291,7 @@ fn counters_of_the_group_that_was_asked_for() {
     assert_eq!((physical.status, physical.stderr.as_str()), (0, ""));
     let found = lines(&physical);
     assert!(
-        found.contains(&"counter_set.phys_layer_cntrs.symbol_errors_low 42 (0x2a)".into()),
+        found.contains(&"counter_set.phys_layer_cntrs.symbol_errors 42 (0x2a)".into()),
         "{found:?}"
     );
     assert!(!physical.stdout.contains("802_3"), "{found:?}");
@@ -391,7 +384,9 @@ fn a_dry_run_of_a_write_shows_old_and_new_values() {
     );
     let ended = machine(READ_MTMP).run(&[&args[..], &["-o", "json"]].concat());
     assert!(
-        ended.stdout.contains("\"old\": 840,\n      \"new\": 800\n"),
+        ended.stdout.contains(
+            "  \"changes\": {\n    \"temp_threshold_hi\": {\n      \"old\": 840,\n      \"new\": 800\n    }\n  }\n}"
+        ),
         "{}",
         ended.stdout
     );
@@ -458,4 +453,99 @@ fn other_devices_are_refused() {
         "",
         "fwctl: fwctl0: this is a cxl device, not a mlx5 device\n",
     );
+}
+
+#[test]
+fn capabilities_of_all_types_with_an_error_for_each_that_fails() {
+    // The types in the order of the layouts; the last one, port-selection, is refused.
+    let types = [
+        0x00, 0x01, 0x02, 0x03, 0x04, 0x0c, 0x0d, 0x0f, 0x11, 0x15, 0x1a, 0x1f, 0x20,
+    ];
+    let answer = |id: u16, which: u16| {
+        let op_mod = (id << 1) | which;
+        // dtor of general at bit 0x22.
+        let first = if id == 0 { "00000000 20000000" } else { "00" };
+        format!("rpc configuration 01000000 {op_mod:08x} 00000000 00000000 -> len 4112 {:032x} {first}\n", 0)
+    };
+    let mut recording: String = types
+        .iter()
+        .map(|&id| answer(id, 1) + &answer(id, 0))
+        .collect();
+    recording += "rpc configuration 01000000 0000004b 00000000 00000000 -> 03000000 000e0008";
+    let refused = "fwctl0: QUERY_HCA_CAP: firmware refused with status 0x3 (bad parameter), syndrome 0x000e0008";
+    let names = [
+        "ethernet-offloads (0x1)",
+        "odp (0x2)",
+        "atomic (0x3)",
+        "roce (0x4)",
+        "qos (0xc)",
+        "debug (0xd)",
+        "device-memory (0xf)",
+        "tls (0x11)",
+        "ipsec (0x15)",
+        "crypto (0x1a)",
+        "macsec (0x1f)",
+        "general-2 (0x20)",
+    ];
+    let others = names.map(|name| format!("\ntype:  {name}\n")).concat();
+    machine(&recording).run(&["mlx5", "caps", "fwctl0", "--all"]).is(
+        0,
+        &format!(
+            "device:  fwctl0\ntype:    general (0x0)\n\nCAPABILITY  CURRENT  MAXIMUM\ndtor        1        1\n{others}\n\
+             type:   port-selection (0x25)\nerror:  {refused}\n"
+        ),
+        "",
+    );
+    let json = machine(&recording).run(&["mlx5", "caps", "fwctl0", "--all", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let types = &json["types"];
+    assert_eq!(types[0]["capabilities"]["dtor"]["current"], 1);
+    assert_eq!(types[0]["error"], serde_json::Value::Null);
+    assert_eq!(types[13]["error"]["message"], refused);
+    assert_eq!(types[13]["error"]["syndrome"], 0xe0008);
+    assert_eq!(
+        machine("")
+            .run(&["mlx5", "caps", "fwctl0", "--all", "--type", "roce"])
+            .status,
+        2
+    );
+}
+
+#[test]
+fn errors_are_json_where_the_output_is() {
+    let refused =
+        READ_MPIR.split("->").next().unwrap().to_owned() + "-> 03000000 00a2b3c4 00000000 00000000";
+    let text =
+        "fwctl0: ACCESS_REG: firmware refused with status 0x3 (bad parameter), syndrome 0x00a2b3c4";
+    machine(&refused)
+        .run(&["mlx5", "reg", "fwctl0", "mpir", "-o", "json"])
+        .is(
+            3,
+            &format!(
+                r#"{{
+  "format": 2,
+  "error": {{
+    "message": "{text}",
+    "meaning": null,
+    "remedy": null,
+    "errno": null,
+    "errno_name": null,
+    "firmware_status": 3,
+    "firmware_status_name": "bad parameter",
+    "syndrome": 10662852
+  }}
+}}
+"#
+            ),
+            &format!("fwctl: {text}\n"),
+        );
+    // The kernel refused.
+    let denied = READ_MPIR.split("->").next().unwrap().to_owned() + "-> errno 1";
+    let ended = machine(&denied).run(&["mlx5", "reg", "fwctl0", "mpir", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(
+        (ended.status, &json["error"]["errno_name"]),
+        (1, &serde_json::json!("EPERM"))
+    );
+    assert!(json["error"]["meaning"].is_string());
 }

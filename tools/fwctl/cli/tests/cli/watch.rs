@@ -28,7 +28,7 @@ fn a_saved_trace_as_a_table() {
 #[test]
 fn a_saved_trace_as_json_of_one_device_and_a_limit() {
     let machine = Machine::new();
-    let line = r#"{"format":1,"time":"13.500000","pid":50,"comm":"mstflint","device":"fwctl1","scope":"debug-write-full","request_len":272,"out_len":272,"reply_len":0,"result":-1,"duration_ns":900}"#;
+    let line = r#"{"format":2,"time":"13.500000","pid":50,"comm":"mstflint","device":"fwctl1","scope":"debug-write-full","request_len":272,"out_len":272,"reply_len":0,"result":-1,"duration_ns":900}"#;
     machine
         .run_with_input(
             &["watch", "--from", "-", "-o", "json", "--device", "fwctl1"],

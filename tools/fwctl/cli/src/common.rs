@@ -102,8 +102,17 @@ impl DeviceArg {
     }
 }
 
-/// Reads a file, or stdin for `-`, of at most `max` bytes.
+/// Reads a request of at most `max` bytes from a file, or from stdin for `-`.
 pub fn read_input(name: &str, max: usize) -> Result<Vec<u8>, Failure> {
+    read_limited(name, max, "the maximum for a request")
+}
+
+/// Reads a file, or stdin for `-`, of at most `max` bytes.
+pub fn read_file(name: &str, max: usize) -> Result<Vec<u8>, Failure> {
+    read_limited(name, max, "the most that is read")
+}
+
+fn read_limited(name: &str, max: usize, why: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let limit = max as u64 + 1;
     let result = match name {
@@ -113,7 +122,7 @@ pub fn read_input(name: &str, max: usize) -> Result<Vec<u8>, Failure> {
     result.map_err(|e| Failure::Failed(format!("{name}: {}", errno_text(&e))))?;
     if bytes.len() > max {
         return Err(Failure::Failed(format!(
-            "{name}: longer than {max} bytes, the maximum for a request"
+            "{name}: longer than {max} bytes, {why}"
         )));
     }
     Ok(bytes)

@@ -17,6 +17,8 @@ pub enum Failure {
     Device(Box<ErrorRow>),
     /// The firmware refused, and the report has its status. Exit status 3.
     Reported(String),
+    /// The outcome is a status, and everything has been printed.
+    Status(u8),
     /// The reader of stdout has closed it. Exit status 0.
     ReaderGone,
 }
@@ -79,7 +81,7 @@ impl Failure {
         match self {
             Failure::Failed(text) | Failure::Usage(text) => Some(ErrorRow::of_text(text)),
             Failure::Device(row) => Some(row.as_ref().clone()),
-            Failure::Reported(_) | Failure::ReaderGone => None,
+            Failure::Reported(_) | Failure::Status(_) | Failure::ReaderGone => None,
         }
     }
 
@@ -95,6 +97,7 @@ impl Failure {
                 (status, Some(with_advice(row.message, advice)))
             }
             Failure::Reported(text) => (3, Some(text)),
+            Failure::Status(status) => (status, None),
             Failure::ReaderGone => (0, None),
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::common::number_text;
 use crate::output::{hex, Block};
-use fwctl::catalogue::{Datum, Decoded, Unit};
+use fwctl::catalogue::{Datum, Decoded, Unit, Volatility};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -13,11 +13,20 @@ use std::borrow::Cow;
 #[derive(Default)]
 pub struct Fields {
     fields: Vec<Decoded>,
+    /// Of the whole block; then JSON says which fields are volatile.
+    volatility: Option<Volatility>,
 }
 
 impl Fields {
     pub fn new(fields: Vec<Decoded>) -> Fields {
-        Fields { fields }
+        let volatility = None;
+        Fields { fields, volatility }
+    }
+
+    /// The fields of an item of the catalogue.
+    pub fn of_item(fields: Vec<Decoded>, volatility: Volatility) -> Fields {
+        let volatility = Some(volatility);
+        Fields { fields, volatility }
     }
 
     /// A table of names and values; nothing if there are no fields.
@@ -37,6 +46,8 @@ struct Row<'a> {
     /// The number in the device's own unit, if the value was converted.
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volatile: Option<bool>,
 }
 
 /// A value in JSON. Bytes are hexadecimal digits.
@@ -62,10 +73,12 @@ impl Serialize for Fields {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.fields.len()))?;
         for field in &self.fields {
+            let volatility = self.volatility.map(|all| field.volatility.unwrap_or(all));
             let row = Row {
                 value: json(&field.datum),
                 unit: field.unit.map(Unit::name),
                 raw: field.raw,
+                volatile: volatility.map(Volatility::is_volatile),
             };
             map.serialize_entry(&field.name, &row)?;
         }
@@ -164,13 +177,18 @@ mod tests {
             field(Datum::Decimal(45.0), Some(Unit::Celsius), Some(360)),
             Decoded {
                 name: "y".into(),
+                volatility: Some(Volatility::Identity),
                 ..field(Datum::Bytes(vec![1]), None, None)
             },
         ];
         let json = |fields: &Fields| serde_json::to_string(fields).unwrap();
         assert_eq!(
-            json(&Fields::new(fields)),
+            json(&Fields::new(fields.clone())),
             r#"{"x":{"value":45.0,"unit":"celsius","raw":360},"y":{"value":"01"}}"#
+        );
+        assert_eq!(
+            json(&Fields::of_item(fields, Volatility::State)),
+            r#"{"x":{"value":45.0,"unit":"celsius","raw":360,"volatile":true},"y":{"value":"01","volatile":false}}"#
         );
     }
 }

@@ -68,8 +68,9 @@ struct Row {
     product: Option<String>,
 }
 
+/// The device behind a fwctl device, in JSON.
 #[derive(Serialize)]
-struct ParentRow {
+pub struct ParentRow {
     name: Option<String>,
     bus: Option<String>,
     driver: Option<String>,
@@ -178,7 +179,7 @@ fn row(entry: &Entry) -> Row {
     }
 }
 
-fn parent(parent: &Parent) -> ParentRow {
+pub fn parent(parent: &Parent) -> ParentRow {
     let (pci, memdev) = (parent.pci.as_ref(), parent.memdev.as_ref());
     ParentRow {
         name: Some(parent.name.clone()).filter(|name| !name.is_empty()),

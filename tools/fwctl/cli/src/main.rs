@@ -5,11 +5,13 @@
 //! | file | what |
 //! |---|---|
 //! | `main.rs` | the verbs, and the exit status |
-//! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
+//! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `snapshot.rs` `diff.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
 //! | `generate.rs` | completions and man pages, from the definitions of the verbs |
 //! | `help.rs` | help about the whole command |
 //! | `common.rs` | shared by verbs: the device argument, input, numbers |
-//! | `probe.rs` | devices asked in parallel, for `list --probe` |
+//! | `children.rs` | a verb on several devices at the same time, with a limit |
+//! | `probe.rs` | devices asked for their type, for `list --probe` |
+//! | `clock.rs` | wall-clock time |
 //! | `fields.rs` | decoded fields, in tables and in JSON |
 //! | `file.rs` | output files, replaced as a whole |
 //! | `output.rs` | the only printer |
@@ -18,8 +20,11 @@
 
 #![forbid(unsafe_code)]
 
+mod children;
+mod clock;
 mod common;
 mod cxl;
+mod diff;
 mod failure;
 mod fields;
 mod file;
@@ -32,6 +37,7 @@ mod output;
 mod probe;
 mod progress;
 mod rpc;
+mod snapshot;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -62,6 +68,8 @@ enum Verb {
     Cxl(cxl::CxlVerb),
     #[command(subcommand)]
     Mlx5(mlx5::Mlx5Verb),
+    Snapshot(snapshot::SnapshotArgs),
+    Diff(diff::DiffArgs),
     Watch(watch::WatchArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -102,6 +110,8 @@ impl Verb {
             Verb::Rpc(args) => args.output.output,
             Verb::Cxl(verb) => verb.format(),
             Verb::Mlx5(verb) => verb.format(),
+            Verb::Snapshot(args) => args.output,
+            Verb::Diff(args) => args.output.output,
             Verb::Watch(args) => args.output,
             Verb::Completions(_) | Verb::Man(_) => return None,
         })
@@ -128,6 +138,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Rpc(args) => rpc::rpc(&world, args),
         Verb::Cxl(verb) => cxl::run(&world, verb),
         Verb::Mlx5(verb) => mlx5::run(&world, verb),
+        Verb::Snapshot(args) => snapshot::snapshot(&world, &args),
+        Verb::Diff(args) => diff::diff(args),
         Verb::Watch(args) => watch::watch(&world, args),
         Verb::Completions(args) => generate::completions(args),
         Verb::Man(args) => generate::man(&args),

@@ -138,7 +138,8 @@ pub fn json_line(report: &impl Serialize) -> Result<String, Failure> {
     .map_err(|e| Failure::Failed(e.to_string()))
 }
 
-fn json(report: &impl Serialize) -> Result<String, Failure> {
+/// A report as JSON, with the version in front.
+pub fn json(report: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(&Versioned {
         format: FORMAT,
         report,

@@ -12,10 +12,12 @@
 //! rpc debug-read-only 0105 -> len 4096 0800     # a reply that claims to have 4096 bytes
 //! rpc debug-write 0205 -> errno 22              # the kernel refuses
 //! rpc configuration 03 -> after 500 0800        # the firmware takes half a second; also before len and errno
+//! otherwise 0300 0000                           # answer to every request that is not recorded
 //! ```
 //! `open errno N` and `info errno N` make these calls fail; `open after N` makes opening take N
 //! milliseconds. Requests must come in the order and with the bytes of the recording; any other
-//! request fails, and says so.
+//! request fails, and says so. In a recording with `otherwise` they may come in any order, and any
+//! number of times.
 
 use crate::{DeviceType, InfoReply, Scope, Transport};
 use std::collections::VecDeque;
@@ -32,13 +34,18 @@ pub struct Replay {
     open_delay: Duration,
     info: Result<(DeviceType, Vec<u8>), i32>,
     exchanges: Mutex<VecDeque<Exchange>>,
+    /// The answer to other requests.
+    otherwise: Option<(Answer, Duration)>,
 }
+
+/// Bytes of a reply and the length that it claims, or an errno.
+type Answer = Result<(Vec<u8>, u32), i32>;
 
 #[derive(Debug)]
 struct Exchange {
     scope: Scope,
     request: Vec<u8>,
-    answer: Result<(Vec<u8>, u32), i32>,
+    answer: Answer,
     delay: Duration,
 }
 
@@ -65,6 +72,7 @@ impl Replay {
             open_delay: Duration::ZERO,
             info: Err(libc::ENOTTY),
             exchanges: Mutex::default(),
+            otherwise: None,
         };
         let mut exchanges = VecDeque::new();
         for (line, entry) in entries(text) {
@@ -77,7 +85,8 @@ impl Replay {
                 }),
                 "info" => info(rest).map(|info| replay.info = info),
                 "rpc" => exchange(rest).map(|exchange| exchanges.push_back(exchange)),
-                _ => Err("not one of number, open, info, rpc"),
+                "otherwise" => answer(rest).map(|answer| replay.otherwise = Some(answer)),
+                _ => Err("not one of number, open, info, rpc, otherwise"),
             };
             parsed.map_err(|why| BadRecording { line, why })?;
         }
@@ -120,6 +129,16 @@ impl Transport for Replay {
             .exchanges
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        if let Some((otherwise, delay)) = &self.otherwise {
+            let found = exchanges
+                .iter()
+                .find(|exchange| exchange.scope == scope && exchange.request == request);
+            let (answer, delay) = found.map_or((otherwise, *delay), |exchange| {
+                (&exchange.answer, exchange.delay)
+            });
+            std::thread::sleep(delay);
+            return give(answer, reply);
+        }
         let expected = exchanges
             .pop_front()
             .ok_or_else(|| io::Error::other("the recording is at its end"))?;
@@ -132,10 +151,16 @@ impl Transport for Replay {
             )));
         }
         std::thread::sleep(expected.delay);
-        let (bytes, true_len) = expected.answer.map_err(io::Error::from_raw_os_error)?;
-        copy_prefix(&bytes, reply);
-        Ok(true_len)
+        give(&expected.answer, reply)
     }
+}
+
+fn give(answer: &Answer, reply: &mut [u8]) -> io::Result<u32> {
+    let (bytes, true_len) = answer
+        .as_ref()
+        .map_err(|&errno| io::Error::from_raw_os_error(errno))?;
+    copy_prefix(bytes, reply);
+    Ok(*true_len)
 }
 
 fn copy_prefix(from: &[u8], to: &mut [u8]) {
@@ -183,32 +208,38 @@ fn info(text: &str) -> Result<Result<(DeviceType, Vec<u8>), i32>, &'static str> 
 }
 
 fn exchange(text: &str) -> Result<Exchange, &'static str> {
-    let (request, answer) = text.split_once("->").ok_or("an rpc has no ->")?;
+    let (request, reply) = text.split_once("->").ok_or("an rpc has no ->")?;
     let (scope, request) = request
         .trim()
         .split_once(' ')
         .ok_or("an rpc has no request")?;
     let scope = scope.parse().map_err(|_| "no such scope")?;
-    let (delay, answer) = delay(answer.trim())?;
-    let answer = if let Some(errno) = errno(answer)? {
-        Err(errno)
-    } else if let Some(rest) = answer.strip_prefix("len ") {
-        let (len, bytes) = rest.split_once(' ').unwrap_or((rest, ""));
-        Ok((
-            bytes_of(bytes)?,
-            len.parse().map_err(|_| "a length is not a number")?,
-        ))
-    } else {
-        let bytes = bytes_of(answer)?;
-        let len = bytes.len() as u32;
-        Ok((bytes, len))
-    };
+    let (answer, delay) = answer(reply)?;
     Ok(Exchange {
         scope,
         request: bytes_of(request)?,
         answer,
         delay,
     })
+}
+
+/// An answer, and the delay before it.
+fn answer(text: &str) -> Result<(Answer, Duration), &'static str> {
+    let (delay, text) = delay(text.trim())?;
+    let answer = if let Some(errno) = errno(text)? {
+        Err(errno)
+    } else if let Some(rest) = text.strip_prefix("len ") {
+        let (len, bytes) = rest.split_once(' ').unwrap_or((rest, ""));
+        Ok((
+            bytes_of(bytes)?,
+            len.parse().map_err(|_| "a length is not a number")?,
+        ))
+    } else {
+        let bytes = bytes_of(text)?;
+        let len = bytes.len() as u32;
+        Ok((bytes, len))
+    };
+    Ok((answer, delay))
 }
 
 /// Longest delay of a recording, which bounds the time a test takes.
@@ -341,9 +372,27 @@ rpc configuration 04 -> errno 19
     }
 
     #[test]
+    fn with_otherwise_requests_come_in_any_order() {
+        let recording = "info mlx5\nrpc configuration 01 -> 0a\nrpc configuration 02 -> errno 5\notherwise len 9 0f";
+        let device = Device::with_transport("fwctl0", Replay::parse(recording).unwrap());
+        let ask = |request| device.rpc(Scope::Configuration, &[request], 4);
+        for _ in 0..2 {
+            assert_eq!(ask(1).unwrap().bytes, [0x0a]);
+        }
+        assert!(ask(2).is_err());
+        let other = ask(3).unwrap();
+        assert_eq!((other.true_len, other.bytes[0]), (9, 0x0f));
+        assert!(ask(1).is_ok());
+    }
+
+    #[test]
     fn bad_recordings_name_the_line() {
         for (text, line, why) in [
-            ("\nhello", 2, "not one of number, open, info, rpc"),
+            (
+                "\nhello",
+                2,
+                "not one of number, open, info, rpc, otherwise",
+            ),
             ("info nobody", 1, "no such device type"),
             (
                 "info cxl\n\nrpc configuration 0 -> 00",

@@ -7,7 +7,7 @@ use crate::machine::Machine;
 
 /// Four features: patrol scrub, kept by the kernel, and three of a vendor with effects at once,
 /// after reset, and none.
-const FEATURES: &str = "
+pub const FEATURES: &str = "
 info cxl
 rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 -> 08000000 00000000 0000 0400 00000000
 rpc configuration 00050000 00000000 08000000 00000000 c8000000 0000 0000 -> c8000000 00000000 0400 0400 00000000

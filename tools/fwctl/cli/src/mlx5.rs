@@ -3,6 +3,8 @@
 //! `fwctl mlx5`: registers, capabilities and query commands of a ConnectX.
 
 mod caps;
+mod diag;
+pub mod dump;
 mod query;
 mod reg;
 
@@ -17,12 +19,15 @@ use fwctl::mlx5::Layout;
 use std::ffi::OsStr;
 use std::fmt;
 
-/// Access registers, capabilities and queries of a ConnectX
+/// Access registers, capabilities, queries and dumps of a ConnectX
 #[derive(Subcommand, Debug)]
 pub enum Mlx5Verb {
     Reg(reg::RegArgs),
     Caps(caps::CapsArgs),
     Query(query::QueryArgs),
+    Dump(dump::DumpArgs),
+    #[command(subcommand)]
+    Diag(diag::DiagVerb),
 }
 
 impl Mlx5Verb {
@@ -31,6 +36,8 @@ impl Mlx5Verb {
             Mlx5Verb::Reg(args) => args.output.output,
             Mlx5Verb::Caps(args) => args.output.output,
             Mlx5Verb::Query(args) => args.output.output,
+            Mlx5Verb::Dump(args) => args.output.output,
+            Mlx5Verb::Diag(verb) => verb.format(),
         }
     }
 }
@@ -40,6 +47,8 @@ pub fn run(world: &World, verb: Mlx5Verb) -> Result<(), Failure> {
         Mlx5Verb::Reg(args) => reg::reg(world, args),
         Mlx5Verb::Caps(args) => caps::caps(world, &args),
         Mlx5Verb::Query(args) => query::query(world, args),
+        Mlx5Verb::Dump(args) => dump::dump(world, &args),
+        Mlx5Verb::Diag(verb) => diag::diag(world, &verb),
     }
 }
 

@@ -190,6 +190,16 @@ pub enum Malformed {
         /// Bytes that came.
         got: usize,
     },
+    /// Parts that have numbers came in another order.
+    #[error("{part} {expected} was expected, and {got} came")]
+    Order {
+        /// What is numbered.
+        part: &'static str,
+        /// The next number.
+        expected: u64,
+        /// The number that came.
+        got: u64,
+    },
     /// The device stopped before the number that it announced.
     #[error("the device announced {announced} {part} and returned {got}")]
     Stopped {

@@ -27,10 +27,14 @@
 //! ```
 
 mod decode;
+mod diagnostics;
+mod dump;
 mod layout;
 mod queries;
 
 pub use decode::decode;
+pub use diagnostics::{diagnostic_counter, DiagnosticCaps, DiagnosticParams, DiagnosticSample};
+pub use dump::{segments, Content, DumpRequest, Index, MenuRecord, Message, Segment, MENU};
 pub use layout::{
     capabilities, command, commands, register, registers, BadField, Choice, Command, Field, Layout,
     Value,
@@ -92,10 +96,19 @@ impl Mlx5Device {
     /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length
     /// than its buffer.
     pub fn read_register(&self, id: u16, data: &[u8]) -> Result<Vec<u8>> {
+        self.read_register_with(id, 0, data)
+    }
+
+    /// Reads a register with an argument, which most registers ignore.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mlx5Device::read_register`].
+    pub fn read_register_with(&self, id: u16, argument: u32, data: &[u8]) -> Result<Vec<u8>> {
         let reply = self.command(
             "ACCESS_REG",
             READ_SCOPE,
-            &access_register(id, true, data),
+            &access_register_with(id, true, argument, data),
             HEADER + data.len(),
         )?;
         Ok(reply[HEADER..].to_vec())
@@ -108,10 +121,25 @@ impl Mlx5Device {
     /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length
     /// than its buffer.
     pub fn write_register(&self, scope: Scope, id: u16, data: &[u8]) -> Result<()> {
+        self.write_register_with(scope, id, 0, data)
+    }
+
+    /// Writes a register with an argument, which most registers ignore.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mlx5Device::write_register`].
+    pub fn write_register_with(
+        &self,
+        scope: Scope,
+        id: u16,
+        argument: u32,
+        data: &[u8],
+    ) -> Result<()> {
         self.command(
             "ACCESS_REG",
             scope,
-            &access_register(id, false, data),
+            &access_register_with(id, false, argument, data),
             HEADER + data.len(),
         )?;
         Ok(())
@@ -196,8 +224,14 @@ impl Mlx5Device {
 
 /// An ACCESS_REG command for a register with this data.
 pub fn access_register(id: u16, is_read: bool, data: &[u8]) -> Vec<u8> {
-    let argument = [[0, 0], id.to_be_bytes(), [0, 0], [0, 0]].concat();
-    request(ACCESS_REG, u16::from(is_read), &[&argument, data].concat())
+    access_register_with(id, is_read, 0, data)
+}
+
+/// An ACCESS_REG command with an argument.
+pub fn access_register_with(id: u16, is_read: bool, argument: u32, data: &[u8]) -> Vec<u8> {
+    let [high, low] = id.to_be_bytes();
+    let body = [&[0, 0, high, low][..], &argument.to_be_bytes(), data].concat();
+    request(ACCESS_REG, u16::from(is_read), &body)
 }
 
 /// Header and body of a command; no shorter than a header with its argument.
@@ -221,6 +255,8 @@ mod tests {
             [8, 5, 0, 0, 0, 0, 0, 1, 0, 0, 0x90, 0x0a, 0, 0, 0, 0, 1, 2, 3, 4]
         );
         assert_eq!(access_register(0x900a, false, &[])[4..8], [0, 0, 0, 0]);
+        let with = access_register_with(0x900a, true, 0x0102_0304, &[5]);
+        assert_eq!(with[8..], [0, 0, 0x90, 0x0a, 1, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! `fwctl mlx5 reg`.
 
 use super::{assign, assignment, blocks, size, undescribed, Assignment, Id, IdParser};
-use crate::common::{scope_parser, warn_of_taint, DeviceArg, World};
+use crate::common::{number, scope_parser, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
 use crate::fields::Fields;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
 use crate::rpc::{Changed, Changes, Plan};
 use fwctl::mlx5::{
-    access_register, decode, registers, Layout, Mlx5Device, Value, HEADER, READ_SCOPE,
+    access_register_with, decode, registers, Layout, Mlx5Device, Value, HEADER, READ_SCOPE,
 };
 use fwctl::Scope;
 use serde::Serialize;
@@ -32,6 +32,9 @@ pub struct RegArgs {
     /// Name of the register, or its number
     #[arg(hide_possible_values = true, value_parser = IdParser(names))]
     register: Id,
+    /// Argument of the request beside the register's fields, which few registers have
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number::<u32>)]
+    argument: u32,
     /// Set a field of the request, such as sensor_index, which selects a sensor
     #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
     arg: Vec<Assignment>,
@@ -83,26 +86,26 @@ pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
             &entry,
             READ_SCOPE,
             HEADER + size,
-            access_register(layout.id, true, &select),
+            access_register_with(layout.id, true, args.argument, &select),
         );
         return output::print(args.output.output, &plan);
     }
     let mlx5 = Mlx5Device::new(world.open_entry(&entry)?)?;
-    let mut data = mlx5.read_register(layout.id, &select)?;
+    let mut data = mlx5.read_register_with(layout.id, args.argument, &select)?;
     if let Some(scope) = args.scope {
         let old = data.clone();
         assign(&layout, &mut data, &args.arg)?;
         assign(&layout, &mut data, &args.set)?;
         if args.dry_run {
-            let request = access_register(layout.id, false, &data);
+            let request = access_register_with(layout.id, false, args.argument, &data);
             let mut plan = Plan::new(&entry, scope, request.len(), request);
             plan.changes = changes(&layout, &old, &data);
             let plan = plan.with_values(Some(old), data);
             return output::print(args.output.output, &plan);
         }
         warn_of_taint(scope);
-        mlx5.write_register(scope, layout.id, &data)?;
-        data = mlx5.read_register(layout.id, &select)?;
+        mlx5.write_register_with(scope, layout.id, args.argument, &data)?;
+        data = mlx5.read_register_with(layout.id, args.argument, &select)?;
     }
     let register = Register {
         device: entry.name,

@@ -549,3 +549,163 @@ fn errors_are_json_where_the_output_is() {
     );
     assert!(json["error"]["meaning"].is_string());
 }
+
+#[test]
+fn a_register_with_an_argument() {
+    let read = READ_MPIR.replace("00009059 00000000 00000000", "00009059 0000002a 00000000");
+    let ended = machine(&read).run(&["mlx5", "reg", "fwctl0", "mpir", "--argument", "42"]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+}
+
+/// A step of RESOURCE_DUMP: the request's and the reply's first words, and the data.
+fn step(request: &str, reply: &str, size: usize, data: &str) -> String {
+    format!(
+        "rpc debug-read-only 08050000 00000001 0000c000 00000000 {request:0<96} {:0416x} -> 00000000 00000000 00000000 00000000 {}{:016x}{:016x} {data:0<416}\n",
+        0,
+        &format!("{reply:0<64}"),
+        size,
+        0
+    )
+}
+
+/// The menu in two steps: one record, PRM_QUERY_QP, and the end.
+fn menu() -> String {
+    let name = |text: &str| -> String {
+        let digits = text.bytes().map(|byte| format!("{byte:02x}"));
+        format!("{:0<32}", digits.collect::<Vec<_>>().concat())
+    };
+    let record = format!(
+        "00031234{}{}{}",
+        name("PRM_QUERY_QP"),
+        name("QPN"),
+        name("")
+    );
+    let segment = format!("000fffff00000001{record}");
+    step("4000ffff", "c001ffff", 60, &segment) + &step("c001ffff", "4002ffff", 4, "0001fffb")
+}
+
+#[test]
+fn the_menu_of_dumps() {
+    machine(&menu()).run(&["mlx5", "dump", "fwctl0"]).is(
+        0,
+        "NAME          TYPE    INDEX1          INDEX2\n\
+         PRM_QUERY_QP  0x1234  QPN (required)  -\n",
+        "",
+    );
+}
+
+#[test]
+fn a_dump_by_name_with_its_segments() {
+    // index1 72; a resource with a payload of 8 bytes, then the end.
+    let dump = step(
+        "400012340000000000000048",
+        "400112340000000000000048",
+        28,
+        "0006123400000000000000480000000001020304050607080001fffb",
+    );
+    let args = ["mlx5", "dump", "fwctl0", "prm_query_qp", "--index1", "0x48"];
+    machine(&(menu() + &dump)).run(&args).is(
+        0,
+        "device:  fwctl0\ntype:    0x1234\nsize:    28 bytes\n\n\
+         resource:  index1 72 (0x48), index2 0\ntype:      0x1234\n\n\
+         00000000  01 02 03 04 05 06 07 08                           |........|\n\n\
+         terminate:\n",
+        "",
+    );
+    let raw = machine(&(menu() + &dump)).run(&[&args[..], &["-o", "raw"]].concat());
+    assert_eq!((raw.bytes.len(), raw.bytes[27]), (28, 0xfb));
+    machine(&menu())
+        .run(&["mlx5", "dump", "fwctl0", "magic"])
+        .is(
+            1,
+            "",
+            "fwctl: magic: cannot be dumped: not a number, and not one of PRM_QUERY_QP\n",
+        );
+}
+
+#[test]
+fn a_dump_that_the_firmware_ends_with_an_error() {
+    let text = "6e6f2073756368206f626a656374";
+    let dump = step(
+        "40001234",
+        "40011234",
+        48,
+        &format!("000cfffc00000007{:016x}{text:0<64}", 0),
+    );
+    let ended = machine(&dump).run(&["mlx5", "dump", "fwctl0", "0x1234"]);
+    assert_eq!(
+        (ended.status, ended.stderr.as_str()),
+        (
+            3,
+            "fwctl: fwctl0: the dump has an error: no such object (syndrome 0x7)\n"
+        )
+    );
+}
+
+#[test]
+fn diagnostic_counters_are_listed_chosen_and_read() {
+    let caps = format!(
+        "rpc configuration 01000000 0000001b 00000000 00000000 -> len 4112 {:032x} 00000005 c000000a {:0112x} 80000402 00001001\n",
+        0, 0
+    );
+    machine(&caps).run(&["mlx5", "diag", "caps", "fwctl0"]).is(
+        0,
+        "device:           fwctl0\nsingle:           yes\nrepetitive:       yes\n\
+         most samples:     2^5\nshortest period:  2^10 device clocks\n\n\
+         COUNTER  SYNC  UNIT           ABOUT\n\
+         0x0402   yes   device clocks  outbound stalled writes\n\
+         0x1001   no    packets        packets in receive steering\n",
+        "",
+    );
+    let context = "0001 00 03 44 0000 1b 00000000000000000000000000000000 0000 0402";
+    let query = format!("rpc debug-read-only 0819 0000 0000 0000 0000 0000 0000 0000 -> len 4064 00000000 00000000 {context}\n");
+    let set = format!(
+        "rpc debug-write 0820 0000 0000 0000 {context} -> {:032x}\n",
+        0
+    );
+    let args = [
+        "mlx5",
+        "diag",
+        "set",
+        "fwctl0",
+        "--counter",
+        "0x402",
+        "--repetitive",
+        "--log-samples",
+        "3",
+        "--log-period",
+        "27",
+        "--scope",
+        "debug-write",
+    ];
+    let params = "device:      fwctl0\nenabled:     yes\nsingle:      no\nrepetitive:  yes\n\
+                  on demand:   no\nsync:        no\nclear:       no\nsamples:     2^3\n\
+                  period:      2^27 device clocks\ncounters:    0x0402\n";
+    machine(&(set + &query)).run(&args).is(
+        0,
+        params,
+        "fwctl: warning: a request in scope debug-write taints the kernel (flag J) until the next boot, even if it fails\n",
+    );
+    machine(&query)
+        .run(&["mlx5", "diag", "params", "fwctl0"])
+        .is(0, params, "");
+    let dry = machine("").run(&[&args[..], &["--dry-run", "-o", "raw"]].concat());
+    assert_eq!(dry.bytes[..2], [0x08, 0x20]);
+    let read = "rpc debug-read-only 0821 0000 0000 0000 0001 0000 0000 0000
+        -> 00000000 00000000 00000000 00000000 0402 0007 00000009 00000001 00000002\n";
+    machine(&(query + read))
+        .run(&["mlx5", "diag", "read", "fwctl0"])
+        .is(
+            0,
+            "COUNTER  SAMPLE  TIME STAMP  VALUE       ABOUT\n\
+             0x0402   7       9           4294967298  outbound stalled writes\n",
+            "",
+        );
+    // The scope is the user's to name.
+    assert_eq!(
+        machine("")
+            .run(&["mlx5", "diag", "disable", "fwctl0"])
+            .status,
+        2
+    );
+}

@@ -245,8 +245,7 @@ fn items(
     all: &mut Vec<Difference>,
 ) {
     let (a, b) = (a.unwrap_or(&Value::Null), b.unwrap_or(&Value::Null));
-    let is_volatile_item =
-        |item: &Value| matches!(item["volatility"].as_str(), Some("state" | "counter"));
+    let is_volatile = |volatility: &Value| matches!(volatility.as_str(), Some("state" | "counter"));
     let whole = |a: Value, b: Value, is_volatile| Difference {
         device: device.into(),
         item: Some(path.into()),
@@ -294,7 +293,10 @@ fn items(
         };
         all.push(Difference {
             field: Some(name.into()),
-            is_volatile: of_either("volatile") == Value::Bool(true),
+            is_volatile: is_volatile(match &of_either("volatility") {
+                Value::Null => &a["volatility"],
+                volatility => volatility,
+            }),
             unit: of_either("unit").as_str().map(str::to_owned),
             ..whole(of_a, of_b, false)
         });
@@ -304,7 +306,7 @@ fn items(
         all.push(whole(
             a["raw"].clone(),
             b["raw"].clone(),
-            is_volatile_item(a),
+            is_volatile(&a["volatility"]),
         ));
     }
 }

@@ -13,20 +13,24 @@ use std::borrow::Cow;
 #[derive(Default)]
 pub struct Fields {
     fields: Vec<Decoded>,
-    /// Of the whole block; then JSON says which fields are volatile.
-    volatility: Option<Volatility>,
+    /// JSON says which fields change otherwise than the block.
+    has_volatility: bool,
 }
 
 impl Fields {
     pub fn new(fields: Vec<Decoded>) -> Fields {
-        let volatility = None;
-        Fields { fields, volatility }
+        Fields {
+            fields,
+            has_volatility: false,
+        }
     }
 
     /// The fields of an item of the catalogue.
-    pub fn of_item(fields: Vec<Decoded>, volatility: Volatility) -> Fields {
-        let volatility = Some(volatility);
-        Fields { fields, volatility }
+    pub fn of_item(fields: Vec<Decoded>) -> Fields {
+        Fields {
+            fields,
+            has_volatility: true,
+        }
     }
 
     /// A table of names and values; nothing if there are no fields.
@@ -47,7 +51,7 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    volatile: Option<bool>,
+    volatility: Option<&'static str>,
 }
 
 /// A value in JSON. Bytes are hexadecimal digits.
@@ -73,12 +77,12 @@ impl Serialize for Fields {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.fields.len()))?;
         for field in &self.fields {
-            let volatility = self.volatility.map(|all| field.volatility.unwrap_or(all));
+            let volatility = field.volatility.filter(|_| self.has_volatility);
             let row = Row {
                 value: json(&field.datum),
                 unit: field.unit.map(Unit::name),
                 raw: field.raw,
-                volatile: volatility.map(Volatility::is_volatile),
+                volatility: volatility.map(Volatility::name),
             };
             map.serialize_entry(&field.name, &row)?;
         }
@@ -187,8 +191,8 @@ mod tests {
             r#"{"x":{"value":45.0,"unit":"celsius","raw":360},"y":{"value":"01"}}"#
         );
         assert_eq!(
-            json(&Fields::of_item(fields, Volatility::State)),
-            r#"{"x":{"value":45.0,"unit":"celsius","raw":360,"volatile":true},"y":{"value":"01","volatile":false}}"#
+            json(&Fields::of_item(fields)),
+            r#"{"x":{"value":45.0,"unit":"celsius","raw":360},"y":{"value":"01","volatility":"identity"}}"#
         );
     }
 }

@@ -5,7 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `main.rs` | the verbs, and the exit status |
-//! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `snapshot.rs` `diff.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
+//! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `snapshot.rs` `diff.rs` `apply.rs` `capture.rs` `export.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
 //! | `generate.rs` | completions and man pages, from the definitions of the verbs |
 //! | `help.rs` | help about the whole command |
 //! | `common.rs` | shared by verbs: the device argument, input, numbers |
@@ -20,11 +20,14 @@
 
 #![forbid(unsafe_code)]
 
+mod apply;
+mod capture;
 mod children;
 mod clock;
 mod common;
 mod cxl;
 mod diff;
+mod export;
 mod failure;
 mod fields;
 mod file;
@@ -70,6 +73,9 @@ enum Verb {
     Mlx5(mlx5::Mlx5Verb),
     Snapshot(snapshot::SnapshotArgs),
     Diff(diff::DiffArgs),
+    Apply(apply::ApplyArgs),
+    Capture(capture::CaptureArgs),
+    Export(export::ExportArgs),
     Watch(watch::WatchArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -113,7 +119,10 @@ impl Verb {
             Verb::Snapshot(args) => args.output,
             Verb::Diff(args) => args.output.output,
             Verb::Watch(args) => args.output,
-            Verb::Completions(_) | Verb::Man(_) => return None,
+            Verb::Apply(args) => args.output.output,
+            Verb::Capture(_) | Verb::Export(_) | Verb::Completions(_) | Verb::Man(_) => {
+                return None
+            }
         })
     }
 }
@@ -140,6 +149,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Mlx5(verb) => mlx5::run(&world, verb),
         Verb::Snapshot(args) => snapshot::snapshot(&world, &args),
         Verb::Diff(args) => diff::diff(args),
+        Verb::Apply(args) => apply::apply(&world, &args),
+        Verb::Capture(args) => capture::capture(&world, &args),
+        Verb::Export(args) => export::export(&world, &args),
         Verb::Watch(args) => watch::watch(&world, args),
         Verb::Completions(args) => generate::completions(args),
         Verb::Man(args) => generate::man(&args),

@@ -9,12 +9,14 @@ use crate::failure::{ErrorRow, Failure};
 use crate::fields::Fields;
 use crate::file::Output;
 use crate::list::{parent, ParentRow};
-use crate::output::{self, hex, say, Block, Format, Report};
+use crate::mlx5::dump;
+use crate::output::{self, hex, say, Block, Bytes, Format, Report};
 use crate::progress;
 use clap::value_parser;
-use fwctl::catalogue::{read_all, Reading};
+use fwctl::catalogue::{read_some, Item, Reading, Volatility};
+use fwctl::mlx5::{segments, Content, DumpRequest, Index, MenuRecord, Mlx5Device, MENU};
 use fwctl::sysfs::Entry;
-use fwctl::{Device, DriverInfo};
+use fwctl::{Device, DeviceType, DriverInfo};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -42,6 +44,12 @@ pub struct SnapshotArgs {
     /// All devices
     #[arg(long, conflicts_with = "devices")]
     all: bool,
+    /// Also dump what the firmware of a ConnectX can dump without the number of an object
+    #[arg(long)]
+    dumps: bool,
+    /// Read only what fwctl export needs
+    #[arg(long, hide = true, conflicts_with = "dumps")]
+    metrics: bool,
     /// Time limit for each device, if there are several
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = value_parser!(u64).range(1..=3600))]
     timeout: u64,
@@ -55,6 +63,9 @@ pub struct SnapshotArgs {
 
 /// What kind of document this is, for programs that get several.
 pub const KIND: &str = "snapshot";
+
+/// Name and version of this tool.
+pub const TOOL: &str = concat!("fwctl ", env!("CARGO_PKG_VERSION"));
 
 /// The document. Its devices may come from other processes.
 #[derive(Serialize)]
@@ -80,6 +91,9 @@ struct DeviceRow {
     parent: ParentRow,
     driver_info: Option<InfoRow>,
     items: Items,
+    /// Bytes of each dump, or its error; with --dumps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dumps: Option<Vec<DumpRow>>,
     /// Why the device, or the rest of it, could not be read.
     error: Option<ErrorRow>,
 }
@@ -89,6 +103,25 @@ struct DeviceRow {
 struct InfoRow {
     uctx_caps: Option<u32>,
     uctx_cap_names: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct DumpRow {
+    name: String,
+    segment_type: u16,
+    data: Option<Bytes>,
+    error: Option<ErrorRow>,
+}
+
+/// What to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The catalogue.
+    Catalogue,
+    /// The catalogue, and dumps.
+    Dumps,
+    /// Counters, temperatures and versions.
+    Metrics,
 }
 
 /// In JSON: an object, with the items by their paths in the order of the catalogue.
@@ -135,7 +168,7 @@ impl ItemRow {
                 let end = raw.iter().rposition(|byte| *byte != 0);
                 row.length = Some(raw.len());
                 row.raw = Some(hex(&raw[..end.map_or(0, |last| last + 1)]));
-                row.fields = Some(Fields::of_item(fields, item.volatility));
+                row.fields = Some(Fields::of_item(fields));
             }
             Err(error) => row.error = Some(ErrorRow::from(&error)),
         }
@@ -153,7 +186,12 @@ pub fn snapshot(world: &World, args: &SnapshotArgs) -> Result<(), Failure> {
     // Before anything is sent.
     let file = args.out.as_deref().map(Output::prepare).transpose()?;
     let limit = Duration::from_secs(args.timeout);
-    let snapshot = take(world, &entries, limit)?;
+    let extent = match (args.dumps, args.metrics) {
+        (true, _) => Extent::Dumps,
+        (false, true) => Extent::Metrics,
+        (false, false) => Extent::Catalogue,
+    };
+    let snapshot = take(world, &entries, extent, limit)?;
     for device in &snapshot.devices {
         if let Some(message) = device["error"]["message"].as_str() {
             say(message);
@@ -191,11 +229,21 @@ pub fn entries(world: &World, names: &[String]) -> Result<Vec<Entry>, Failure> {
 }
 
 /// Reads the devices: one in this process, several in a process each.
-pub fn take(world: &World, entries: &[Entry], limit: Duration) -> Result<Snapshot, Failure> {
+pub fn take(
+    world: &World,
+    entries: &[Entry],
+    extent: Extent,
+    limit: Duration,
+) -> Result<Snapshot, Failure> {
     let devices = match entries {
-        [entry] => vec![value(&read(world, entry))?],
+        [entry] => vec![value(&read(world, entry, extent))?],
         _ => {
-            let ends = children::run(entries, &["snapshot", "-o", "json"], limit);
+            let args: &[&str] = match extent {
+                Extent::Catalogue => &["snapshot"],
+                Extent::Dumps => &["snapshot", "--dumps"],
+                Extent::Metrics => &["snapshot", "--metrics"],
+            };
+            let ends = children::run(entries, args, limit);
             let pairs = entries.iter().zip(ends);
             pairs
                 .map(|(entry, end)| match of_child(end, limit) {
@@ -214,7 +262,7 @@ pub fn take(world: &World, entries: &[Entry], limit: Duration) -> Result<Snapsho
     };
     Ok(Snapshot {
         kind: KIND,
-        tool: concat!("fwctl ", env!("CARGO_PKG_VERSION")),
+        tool: TOOL,
         time: clock::now(),
         host: Host {
             name: text("proc/sys/kernel/hostname"),
@@ -243,16 +291,16 @@ fn of_child(end: Ended, limit: Duration) -> Result<Value, String> {
     }
 }
 
-fn read(world: &World, entry: &Entry) -> DeviceRow {
+fn read(world: &World, entry: &Entry, extent: Extent) -> DeviceRow {
     let mut row = DeviceRow::new(entry);
     let result = world
         .open_entry(entry)
-        .and_then(|device| fill(&mut row, &device));
+        .and_then(|device| fill(&mut row, &device, extent));
     row.error = result.err().map(|error| ErrorRow::from(&error));
     row
 }
 
-fn fill(row: &mut DeviceRow, device: &Device) -> Result<(), fwctl::Error> {
+fn fill(row: &mut DeviceRow, device: &Device, extent: Extent) -> Result<(), fwctl::Error> {
     let info = device.info()?;
     row.r#type = Some(info.device_type.to_string());
     row.driver_info = Some(InfoRow {
@@ -270,12 +318,58 @@ fn fill(row: &mut DeviceRow, device: &Device) -> Result<(), fwctl::Error> {
             .collect(),
     });
     let items = &mut row.items.0;
-    let result = read_all(device, |reading| {
+    let is_wanted = |item: &Item| extent != Extent::Metrics || is_metric(item);
+    let result = read_some(device, is_wanted, |reading| {
         items.push((reading.path(), ItemRow::new(reading)));
         progress::count(device.name(), "items read", items.len());
     });
     progress::clear();
-    result
+    result?;
+    if extent == Extent::Dumps {
+        row.dumps = Some(dumps(device)?);
+    }
+    Ok(())
+}
+
+/// What fwctl export needs.
+fn is_metric(item: &Item) -> bool {
+    item.volatility == Volatility::Counter || matches!(item.name, "mtmp" | "adapter" | "mcqi")
+}
+
+/// Most bytes of a dump.
+const MAX_DUMP: usize = 4 << 20;
+
+/// Dumps what the menu of a ConnectX lists and that needs no number.
+fn dumps(device: &Device) -> Result<Vec<DumpRow>, fwctl::Error> {
+    if device.device_type()? != DeviceType::Mlx5 {
+        return Ok(Vec::new());
+    }
+    let mlx5 = Mlx5Device::new(device.clone())?;
+    let row = |name: &str, segment_type, result: Result<Vec<u8>, fwctl::Error>| DumpRow {
+        name: name.to_owned(),
+        segment_type,
+        error: result.as_ref().err().map(ErrorRow::from),
+        data: result.ok().map(Bytes),
+    };
+    let menu = dump::read(&mlx5, &DumpRequest::new(MENU), MAX_DUMP);
+    let bytes = menu.as_ref().map_or(&[][..], |bytes| bytes);
+    let (found, _) = segments(bytes);
+    let mut all = Vec::new();
+    for segment in &found {
+        let Content::Menu(records) = &segment.content else {
+            continue;
+        };
+        let needs_number = |index: &Index| index.is_required || index.requires_count;
+        let is_wanted =
+            |record: &&MenuRecord| !needs_number(&record.index1) && !needs_number(&record.index2);
+        for record in records.iter().filter(is_wanted) {
+            let request = DumpRequest::new(record.segment_type);
+            let bytes = dump::read(&mlx5, &request, MAX_DUMP);
+            all.push(row(&record.name, record.segment_type, bytes));
+        }
+    }
+    all.insert(0, row("menu", MENU, menu));
+    Ok(all)
 }
 
 impl DeviceRow {
@@ -286,6 +380,7 @@ impl DeviceRow {
             parent: parent(&entry.parent),
             driver_info: None,
             items: Items::default(),
+            dumps: None,
             error: None,
         }
     }

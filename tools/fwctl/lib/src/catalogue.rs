@@ -23,7 +23,7 @@ mod connectx;
 mod memory;
 mod read;
 
-pub use read::{read_all, Reading};
+pub use read::{read_all, read_some, Reading};
 
 use crate::{DeviceType, Scope};
 use std::borrow::Cow;

@@ -3,6 +3,7 @@
 //! The command as its users run it, on machines made of files: what it prints is compared whole.
 
 mod cxl;
+mod export;
 mod find;
 mod generate;
 mod machine;

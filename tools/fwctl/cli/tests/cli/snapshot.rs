@@ -24,7 +24,7 @@ otherwise 03000000 000e000f
     )
 }
 
-fn machine(psid: &str, temperature: &str, packets: &str) -> Machine {
+pub fn machine(psid: &str, temperature: &str, packets: &str) -> Machine {
     let machine = Machine::new();
     machine.add_pci(
         0,
@@ -37,7 +37,7 @@ fn machine(psid: &str, temperature: &str, packets: &str) -> Machine {
     machine
 }
 
-fn before() -> Machine {
+pub fn before() -> Machine {
     machine("MT_0000000838", "00000168", "0000000000000005")
 }
 
@@ -71,7 +71,7 @@ fn a_connectx_raw_and_decoded_with_an_error_for_each_item_that_fails() {
     let mtmp = &items["register/mtmp/sensor_index=0"];
     assert_eq!(
         mtmp["fields"]["temperature"],
-        json!({"value": 45.0, "unit": "celsius", "raw": 360, "volatile": true})
+        json!({"value": 45.0, "unit": "celsius", "raw": 360, "volatility": "state"})
     );
     assert_eq!(mtmp["fields"]["sensor_name"]["value"], "asic");
     assert_eq!(

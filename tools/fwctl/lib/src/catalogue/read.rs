@@ -37,10 +37,23 @@ impl Reading {
 ///
 /// The device was removed or does not answer: the rest was not read. Or its type cannot be asked,
 /// as for [`Device::device_type`].
-pub fn read_all(device: &Device, mut each: impl FnMut(Reading)) -> Result<()> {
+pub fn read_all(device: &Device, each: impl FnMut(Reading)) -> Result<()> {
+    read_some(device, |_| true, each)
+}
+
+/// Like [`read_all`], but reads only the items that are wanted.
+///
+/// # Errors
+///
+/// As for [`read_all`].
+pub fn read_some(
+    device: &Device,
+    is_wanted: impl Fn(&Item) -> bool,
+    mut each: impl FnMut(Reading),
+) -> Result<()> {
     match device.device_type()? {
-        DeviceType::Mlx5 => read_connectx(&Mlx5Device::new(device.clone())?, each),
-        DeviceType::Cxl => read_memory(&CxlDevice::new(device.clone())?, &mut each),
+        DeviceType::Mlx5 => read_connectx(&Mlx5Device::new(device.clone())?, is_wanted, each),
+        DeviceType::Cxl => read_memory(&CxlDevice::new(device.clone())?, is_wanted, &mut each),
         _ => Ok(()),
     }
 }
@@ -129,9 +142,13 @@ impl Parts {
     }
 }
 
-fn read_connectx(mlx5: &Mlx5Device, mut each: impl FnMut(Reading)) -> Result<()> {
+fn read_connectx(
+    mlx5: &Mlx5Device,
+    is_wanted: impl Fn(&Item) -> bool,
+    mut each: impl FnMut(Reading),
+) -> Result<()> {
     let parts = Parts::of(mlx5);
-    for item in connectx::items() {
+    for item in connectx::items().iter().filter(|item| is_wanted(item)) {
         for instance in parts.instances(item) {
             let Some(outcome) = read_one(mlx5, item, &instance) else {
                 continue;
@@ -192,17 +209,30 @@ fn read_one(
     }))
 }
 
-fn read_memory(cxl: &CxlDevice, each: &mut impl FnMut(Reading)) -> Result<()> {
+fn read_memory(
+    cxl: &CxlDevice,
+    is_wanted: impl Fn(&Item) -> bool,
+    each: &mut impl FnMut(Reading),
+) -> Result<()> {
+    if !is_wanted(memory::ENTRY) && !is_wanted(memory::VALUE) {
+        return Ok(());
+    }
     for feature in cxl.features()? {
         let name = feature
             .name()
             .map_or_else(|| feature.uuid.to_string(), str::to_owned);
-        each(Reading {
-            item: memory::ENTRY,
-            selection: vec![("uuid", name.clone())],
-            outcome: Ok((Vec::new(), entry(&feature))),
-        });
-        for selection in selections(&feature) {
+        if is_wanted(memory::ENTRY) {
+            each(Reading {
+                item: memory::ENTRY,
+                selection: vec![("uuid", name.clone())],
+                outcome: Ok((Vec::new(), entry(&feature))),
+            });
+        }
+        let values = match is_wanted(memory::VALUE) {
+            true => selections(&feature),
+            false => Vec::new(),
+        };
+        for selection in values {
             let reading = Reading {
                 item: memory::VALUE,
                 selection: vec![

@@ -29,7 +29,7 @@ use tar::{Builder, EntryType, Header};
 #[command(after_help = "Example: fwctl capture --out support.tar.gz")]
 pub struct CaptureArgs {
     /// Devices, by any of their names; without one, all devices
-    #[arg(value_name = "DEV", value_hint = clap::ValueHint::FilePath)]
+    #[arg(value_name = "DEV", add = crate::complete::devices())]
     devices: Vec<String>,
     /// The archive, which is replaced as a whole; by default fwctl-HOST-TIME.tar.gz
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]

@@ -86,7 +86,7 @@ impl Observer for Terminal {
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArg {
     /// fwctl0, a path, a PCI address, a memdev, a netdev, an RDMA device or a devlink handle
-    #[arg(value_name = "DEV", value_hint = clap::ValueHint::FilePath)]
+    #[arg(value_name = "DEV", add = crate::complete::devices())]
     dev: String,
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 #[command(after_help = "Example: fwctl export --out /var/lib/prometheus/node-exporter/fwctl.prom")]
 pub struct ExportArgs {
     /// Devices, by any of their names; without one, all devices
-    #[arg(value_name = "DEV", value_hint = clap::ValueHint::FilePath)]
+    #[arg(value_name = "DEV", add = crate::complete::devices())]
     devices: Vec<String>,
     /// Write to this file, which is replaced as a whole
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]

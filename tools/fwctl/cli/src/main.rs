@@ -8,6 +8,7 @@
 //! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `snapshot.rs` `diff.rs` `apply.rs` `capture.rs` `export.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
 //! | `generate.rs` | completions and man pages, from the definitions of the verbs |
 //! | `help.rs` | help about the whole command |
+//! | `complete.rs` | completion of devices, registers, features and fields |
 //! | `common.rs` | shared by verbs: the device argument, input, numbers |
 //! | `children.rs` | a verb on several devices at the same time, with a limit |
 //! | `probe.rs` | devices asked for their type, for `list --probe` |
@@ -25,6 +26,7 @@ mod capture;
 mod children;
 mod clock;
 mod common;
+mod complete;
 mod cxl;
 mod diff;
 mod export;
@@ -82,6 +84,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    complete::answer::<Cli>();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

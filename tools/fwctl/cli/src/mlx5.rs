@@ -7,6 +7,7 @@ mod diag;
 pub mod dump;
 mod query;
 mod reg;
+mod regs;
 
 use crate::common::{number, World};
 use crate::failure::Failure;
@@ -15,7 +16,7 @@ use crate::output::{Block, Format};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Error, Subcommand};
-use fwctl::mlx5::Layout;
+use fwctl::mlx5::{BadField, Layout};
 use std::ffi::OsStr;
 use std::fmt;
 
@@ -26,6 +27,7 @@ pub enum Mlx5Verb {
     Caps(caps::CapsArgs),
     Query(query::QueryArgs),
     Dump(dump::DumpArgs),
+    Regs(regs::RegsArgs),
     #[command(subcommand)]
     Diag(diag::DiagVerb),
 }
@@ -37,6 +39,7 @@ impl Mlx5Verb {
             Mlx5Verb::Caps(args) => args.output.output,
             Mlx5Verb::Query(args) => args.output.output,
             Mlx5Verb::Dump(args) => args.output.output,
+            Mlx5Verb::Regs(args) => args.output.output,
             Mlx5Verb::Diag(verb) => verb.format(),
         }
     }
@@ -48,6 +51,7 @@ pub fn run(world: &World, verb: Mlx5Verb) -> Result<(), Failure> {
         Mlx5Verb::Caps(args) => caps::caps(world, &args),
         Mlx5Verb::Query(args) => query::query(world, args),
         Mlx5Verb::Dump(args) => dump::dump(world, &args),
+        Mlx5Verb::Regs(args) => regs::regs(&args),
         Mlx5Verb::Diag(verb) => diag::diag(world, &verb),
     }
 }
@@ -107,9 +111,14 @@ impl TypedValueParser for IdParser {
         }
         number(&text).map(Id::Number).map_err(|_| {
             let name = arg.map(ToString::to_string).unwrap_or_default();
+            let names = (self.0)();
+            let hint = match nearest(&text, names.iter().copied()) {
+                Some(name) => format!("a similar one is '{name}'"),
+                None if names.len() <= MANY => format!("it is none of {}", names.join(", ")),
+                None => "fwctl mlx5 regs lists them".into(),
+            };
             let text = format!(
-                "invalid value '{text}' for '{name}': not a number from 0 to 65535, and not one of {}\n",
-                (self.0)().join(", ")
+                "invalid value '{text}' for '{name}': not a number from 0 to 65535, and no such name: {hint}\n"
             );
             Error::raw(ErrorKind::ValueValidation, text).with_cmd(command)
         })
@@ -118,6 +127,20 @@ impl TypedValueParser for IdParser {
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         Some(Box::new((self.0)().into_iter().map(PossibleValue::new)))
     }
+}
+
+/// More names than this are not listed in an error.
+const MANY: usize = 16;
+
+/// The name that is most like a word, if one is.
+fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const ALIKE: f64 = 0.8;
+    let word = word.to_ascii_lowercase();
+    let rated = names.map(|name| (strsim::jaro_winkler(&word, name), name));
+    rated
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
 }
 
 /// Longest register or reply that is asked for, in bytes.
@@ -151,15 +174,14 @@ fn assign(layout: &Layout, data: &mut [u8], assignments: &[Assignment]) -> Resul
     for Assignment { field, value } in assignments {
         layout.set(data, field, *value).map_err(|why| {
             let known: Vec<&str> = layout.fields.iter().map(|field| field.name).collect();
-            let known = if known.is_empty() {
-                "none that are known".into()
-            } else {
-                known.join(", ")
+            let near = nearest(field, known.iter().copied()).filter(|near| near != field);
+            let hint = match (near, known.as_slice()) {
+                (_, []) => "its fields are none that are known".into(),
+                (Some(near), _) if why == BadField::Unknown => format!("a similar one is {near}"),
+                (_, known) if known.len() <= MANY => format!("its fields are {}", known.join(", ")),
+                _ => format!("fwctl mlx5 regs {} lists its fields", layout.name),
             };
-            Failure::Usage(format!(
-                "{}: {field}={value}: {why}; its fields are {known}",
-                layout.name
-            ))
+            Failure::Usage(format!("{}: {field}={value}: {why}; {hint}", layout.name))
         })?;
     }
     Ok(())

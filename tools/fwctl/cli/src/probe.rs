@@ -8,8 +8,17 @@ use std::time::Duration;
 
 /// What came of asking a device.
 pub enum Answer {
-    /// Its type.
-    Type(String),
+    /// It answered.
+    Info {
+        /// Its type.
+        device_type: String,
+        /// Version of its firmware.
+        firmware_version: Option<String>,
+        /// Serial number.
+        serial: Option<String>,
+        /// Identifier of the board of a ConnectX.
+        psid: Option<String>,
+    },
     /// The call failed.
     Failed {
         /// The error, on one line.
@@ -35,8 +44,14 @@ pub fn probe(entries: &[Entry], limit: Duration) -> Vec<Answer> {
 
 fn answer(stdout: &str, stderr: &str) -> Answer {
     let info: Option<serde_json::Value> = serde_json::from_str(stdout).ok();
-    if let Some(device_type) = info.as_ref().and_then(|info| info["type"].as_str()) {
-        return Answer::Type(device_type.into());
+    let text = |key: &str| Some(info.as_ref()?[key].as_str()?.to_owned());
+    if let Some(device_type) = text("type") {
+        return Answer::Info {
+            device_type,
+            firmware_version: text("firmware_version"),
+            serial: text("serial"),
+            psid: text("psid"),
+        };
     }
     failed(stderr.trim_end())
 }

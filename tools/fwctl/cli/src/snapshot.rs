@@ -39,7 +39,7 @@ use std::time::Duration;
 )]
 pub struct SnapshotArgs {
     /// Devices, by any of their names
-    #[arg(value_name = "DEV", required_unless_present = "all", value_hint = clap::ValueHint::FilePath)]
+    #[arg(value_name = "DEV", required_unless_present = "all", add = crate::complete::devices())]
     devices: Vec<String>,
     /// All devices
     #[arg(long, conflicts_with = "devices")]

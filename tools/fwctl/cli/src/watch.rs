@@ -35,7 +35,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     from: Option<String>,
     /// Print only requests to this device. A removed device can be given by its name
-    #[arg(long, value_name = "DEV")]
+    #[arg(long, value_name = "DEV", add = crate::complete::devices())]
     device: Option<String>,
     /// Print a table or JSON
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]

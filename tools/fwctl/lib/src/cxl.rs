@@ -26,7 +26,7 @@ mod feature;
 mod message;
 
 pub use effects::{effect_names, Effect};
-pub use feature::{known_feature, Feature, SetPolicy, Verdict};
+pub use feature::{known_feature, known_features, Feature, SetPolicy, Verdict};
 pub use message::{GetFeature, Selection, SetFeature};
 
 use crate::{Device, DeviceType, Error, Malformed, Result, Scope};

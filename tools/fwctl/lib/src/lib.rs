@@ -41,6 +41,7 @@ pub mod sysfs;
 pub mod trace;
 mod transport;
 mod uuid;
+mod vpd;
 
 pub use device::{Device, Exchange, Info, Observer, Reply};
 pub use device_type::DeviceType;

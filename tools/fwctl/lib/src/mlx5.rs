@@ -29,12 +29,14 @@
 mod decode;
 mod diagnostics;
 mod dump;
+mod identity;
 mod layout;
 mod queries;
 
 pub use decode::decode;
 pub use diagnostics::{diagnostic_counter, DiagnosticCaps, DiagnosticParams, DiagnosticSample};
 pub use dump::{segments, Content, DumpRequest, Index, MenuRecord, Message, Segment, MENU};
+pub use identity::Identity;
 pub use layout::{
     capabilities, command, commands, register, registers, BadField, Choice, Command, Field, Layout,
     Value,

@@ -3,7 +3,7 @@
 //! Lists fwctl devices and looks them up, from sysfs alone: no device is opened.
 
 use crate::replay::Replay;
-use crate::{pci_ids, Device, DeviceType, Error, Operation, Result};
+use crate::{pci_ids, vpd, Device, DeviceType, Error, Operation, Result};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -87,6 +87,18 @@ pub struct PciFunction {
     pub device: u16,
     /// Name of the product, if the system has a database that knows it.
     pub product: Option<String>,
+}
+
+impl Root {
+    /// Serial number of a PCI function, from its vital product data. Reading that may take a while,
+    /// and only root may.
+    pub fn serial_of(&self, function: &PciFunction) -> Option<String> {
+        let path = self
+            .join("sys/bus/pci/devices")
+            .join(&function.address)
+            .join("vpd");
+        vpd::keyword(&fs::read(path).ok()?, *b"SN")
+    }
 }
 
 impl PciFunction {

@@ -31,10 +31,10 @@ pub struct QueryArgs {
     #[command(flatten)]
     device: DeviceArg,
     /// Name or number of a query command
-    #[arg(value_parser = IdParser(names))]
+    #[arg(value_parser = IdParser(names), add = crate::complete::commands())]
     command: Id,
     /// Set a field of the request
-    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment, add = crate::complete::fields())]
     arg: Vec<Assignment>,
     /// Length of the reply with its header, for a command without a known layout
     #[arg(long, value_name = "N", value_parser = size)]

@@ -30,16 +30,16 @@ pub struct RegArgs {
     #[command(flatten)]
     device: DeviceArg,
     /// Name of the register, or its number
-    #[arg(hide_possible_values = true, value_parser = IdParser(names))]
+    #[arg(value_parser = IdParser(names), add = crate::complete::registers())]
     register: Id,
     /// Argument of the request beside the register's fields, which few registers have
     #[arg(long, value_name = "N", default_value = "0", value_parser = number::<u32>)]
     argument: u32,
     /// Set a field of the request, such as sensor_index, which selects a sensor
-    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment, add = crate::complete::fields())]
     arg: Vec<Assignment>,
     /// Change a field of the register
-    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment, requires = "scope")]
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment, requires = "scope", add = crate::complete::fields())]
     set: Vec<Assignment>,
     /// Scope of the write
     #[arg(long, value_parser = scope_parser(), requires = "set")]

@@ -159,7 +159,7 @@ fn fields_that_do_not_fit() {
     set("hosts=1").is(
         2,
         "",
-        "fwctl: mpir: hosts=1: no field of this name; its fields are sdm, host_buses, local_port\n",
+        "fwctl: mpir: hosts=1: no field of this name; a similar one is host_buses\n",
     );
     for absurd in [
         "host_buses",
@@ -439,7 +439,7 @@ fn names_that_there_are_not() {
     }
     let ended = machine("").run(&["mlx5", "reg", "fwctl0", "magic"]);
     assert!(
-        ended.stderr.starts_with("error: invalid value 'magic' for '<REGISTER>': not a number from 0 to 65535, and not one of pcap, "),
+        ended.stderr.starts_with("error: invalid value 'magic' for '<REGISTER>': not a number from 0 to 65535, and no such name: fwctl mlx5 regs lists them\n"),
         "{}",
         ended.stderr
     );
@@ -708,4 +708,73 @@ fn diagnostic_counters_are_listed_chosen_and_read() {
             .status,
         2
     );
+}
+
+#[test]
+fn names_and_fields_are_listed_without_a_device() {
+    let machine = Machine::without_fwctl();
+    machine.run(&["mlx5", "regs", "temperature"]).is(
+        0,
+        "NAME   NUMBER  BYTES  ABOUT\n\
+         mtcap  0x9009  16     temperature sensors\n\
+         mtmp   0x900a  32     temperature of a sensor\n",
+        "",
+    );
+    machine.run(&["mlx5", "regs", "mpir"]).is(
+        0,
+        "name:    mpir\nnumber:  0x9059\nsize:    16 bytes\n\n\
+         FIELD       FIRST BIT  BITS\nsdm         0          1\nhost_buses  28         4\nlocal_port  64         8\n",
+        "",
+    );
+    let left_out = machine.run(&["mlx5", "regs", "mcda"]);
+    assert_eq!(left_out.status, 0);
+    let queries = machine.run(&["mlx5", "regs", "--group", "queries", "-o", "json"]);
+    let queries: serde_json::Value = serde_json::from_str(&queries.stdout).unwrap();
+    let qp = queries["names"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["name"] == "qp");
+    assert_eq!(qp.unwrap()["left_out"], "needs the number of an object");
+    machine.run(&["mlx5", "regs", "tempreature"]).is(
+        2,
+        "",
+        "fwctl: tempreature: nothing has that in its name or description\n",
+    );
+    machine.run(&["mlx5", "regs", "ppcmt"]).is(
+        2,
+        "",
+        "fwctl: ppcmt: nothing has that in its name or description; a similar one is ppcnt\n",
+    );
+}
+
+#[test]
+fn a_name_with_a_typing_error_gets_a_hint() {
+    let machine = machine("");
+    for (args, hint) in [
+        (
+            &["mlx5", "reg", "fwctl0", "mtmpp"][..],
+            "a similar one is 'mtmp'",
+        ),
+        (
+            &["mlx5", "query", "fwctl0", "adaptor"],
+            "a similar one is 'adapter'",
+        ),
+        (
+            &["mlx5", "caps", "fwctl0", "--type", "genral"],
+            "a similar one is 'general'",
+        ),
+        (
+            &["mlx5", "reg", "fwctl0", "mtmp", "--arg", "sensor=1"],
+            "no field of this name; a similar one is sensor_index",
+        ),
+        (
+            &["mlx5", "reg", "fwctl0", "ppcnt", "--arg", "qqq=1"],
+            "no field of this name; fwctl mlx5 regs ppcnt lists its fields",
+        ),
+    ] {
+        let ended = machine.run(args);
+        assert_eq!(ended.status, 2);
+        assert!(ended.stderr.contains(hint), "{}", ended.stderr);
+    }
 }

@@ -132,6 +132,11 @@ pub fn known_feature(name: &str) -> Option<Uuid> {
         .map(|(_, uuid)| uuid)
 }
 
+/// Every feature with a short name.
+pub fn known_features() -> impl Iterator<Item = (&'static str, Uuid)> {
+    KNOWN.into_iter()
+}
+
 impl Feature {
     /// Its short name, where it has one.
     pub fn name(&self) -> Option<&'static str> {

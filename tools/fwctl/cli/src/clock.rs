@@ -10,6 +10,20 @@ pub fn now() -> String {
     format!("{}Z", seconds(since.unwrap_or_default()))
 }
 
+/// When the kernel's clock that counts from boot was 0, since 1970.
+pub fn boot() -> Option<Duration> {
+    use rustix::time::{clock_gettime, ClockId};
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let since = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(since.tv_sec).ok()?;
+    now.checked_sub(Duration::new(seconds, u32::try_from(since.tv_nsec).ok()?))
+}
+
+/// A time since 1970, to the microsecond.
+pub fn microseconds(since: Duration) -> String {
+    format!("{}.{:06}Z", seconds(since), since.subsec_micros())
+}
+
 fn seconds(since: Duration) -> String {
     let seconds = since.as_secs();
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
@@ -44,5 +58,7 @@ mod tests {
         ] {
             assert_eq!(seconds(Duration::from_secs(since)), text);
         }
+        let since = Duration::new(1, 5_000);
+        assert_eq!(microseconds(since), "1970-01-01T00:00:01.000005Z");
     }
 }

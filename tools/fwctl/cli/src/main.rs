@@ -14,6 +14,7 @@
 //! | `probe.rs` | devices asked for their type, for `list --probe` |
 //! | `clock.rs` | wall-clock time |
 //! | `fields.rs` | decoded fields, in tables and in JSON |
+//! | `process.rs` | the sender of a request, for `watch` |
 //! | `file.rs` | output files, replaced as a whole |
 //! | `output.rs` | the only printer |
 //! | `progress.rs` | progress of long commands, on a terminal |
@@ -40,6 +41,7 @@ mod list;
 mod mlx5;
 mod output;
 mod probe;
+mod process;
 mod progress;
 mod rpc;
 mod snapshot;

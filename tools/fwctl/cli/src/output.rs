@@ -69,14 +69,9 @@ impl Serialize for Bytes {
 pub fn print(format: Format, report: &impl Report) -> Result<(), Failure> {
     match format {
         Format::Table => {
-            let is_terminal = io::stdout().is_terminal();
-            let width = if is_terminal {
-                terminal_size::terminal_size().map(|(width, _)| width.0)
-            } else {
-                None
-            };
-            let is_coloured =
-                is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let width = width();
+            let is_coloured = io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             print_bytes(render(&report.blocks(), width, is_coloured).as_bytes())
         }
         Format::Json => print_bytes((json(report)? + "\n").as_bytes()),
@@ -87,6 +82,12 @@ pub fn print(format: Format, report: &impl Report) -> Result<(), Failure> {
             )),
         },
     }
+}
+
+/// Columns of the terminal that stdout is, if it is one.
+pub fn width() -> Option<u16> {
+    let size = || terminal_size::terminal_size().map(|(width, _)| width.0);
+    io::stdout().is_terminal().then(size).flatten()
 }
 
 /// Prints bytes to stdout.

@@ -5,7 +5,10 @@
 use crate::mlx5::check_query;
 use crate::sysfs::{device_number, Root};
 use crate::transport::Node;
-use crate::{DeviceType, DriverInfo, Error, InfoReply, Operation, Result, Scope, Transport};
+use crate::{
+    DeviceType, DriverInfo, Error, InfoReply, Operation, Queue, QueueOptions, Result, Rpc, Scope,
+    Transport,
+};
 use fwctl_uapi::{bnxt, MAX_RPC_LEN};
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -13,6 +16,7 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 /// One open fwctl device. Clones share the open file, and with it the firmware context that some
 /// drivers make for it.
@@ -24,10 +28,13 @@ pub struct Device {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     name: String,
-    transport: Box<dyn Transport>,
+    transport: Arc<dyn Transport>,
     device_type: OnceLock<DeviceType>,
+    observers: Vec<Arc<dyn Observer>>,
+    deadline: Option<Instant>,
 }
 
 /// Answer to FWCTL_INFO.
@@ -73,44 +80,16 @@ pub struct Exchange<'a> {
 /// Observes the requests of a device, for [`Device::observed`]. Any function of an [`Exchange`] is
 /// an observer.
 pub trait Observer: Send + Sync {
-    /// A request is about to be sent. The call blocks until the firmware has answered.
+    /// A request is about to be sent. Several can be in flight: each ends once.
     fn sent(&self) {}
 
-    /// The request has completed.
+    /// A request has completed, or was given up: then the outcome is `ECANCELED` or `ETIMEDOUT`.
     fn ended(&self, exchange: &Exchange<'_>);
 }
 
 impl<F: Fn(&Exchange<'_>) + Send + Sync> Observer for F {
     fn ended(&self, exchange: &Exchange<'_>) {
         self(exchange);
-    }
-}
-
-struct Observed {
-    device: Device,
-    observer: Box<dyn Observer>,
-}
-
-impl Transport for Observed {
-    fn info(&self, data: &mut [u8]) -> io::Result<InfoReply> {
-        self.device.inner.transport.info(data)
-    }
-
-    fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
-        self.observer.sent();
-        let result = self.device.inner.transport.rpc(scope, request, reply);
-        let outcome = result.as_ref().map(|&true_len| {
-            (
-                &reply[..reply.len().min(true_len as usize)],
-                true_len as usize,
-            )
-        });
-        self.observer.ended(&Exchange {
-            scope,
-            request,
-            outcome,
-        });
-        result
     }
 }
 
@@ -167,8 +146,10 @@ impl Device {
     pub fn with_transport(name: impl Into<String>, transport: impl Transport + 'static) -> Device {
         let inner = Inner {
             name: name.into(),
-            transport: Box::new(transport),
+            transport: Arc::new(transport),
             device_type: OnceLock::new(),
+            observers: Vec::new(),
+            deadline: None,
         };
         Device {
             inner: Arc::new(inner),
@@ -248,6 +229,87 @@ impl Device {
     /// [`Error::TooLong`] and [`Error::CarriesAddresses`] before anything is sent; [`Error::Call`]
     /// if the kernel does not deliver the request.
     pub fn rpc(&self, scope: Scope, request: &[u8], reply_len: usize) -> Result<Reply> {
+        let operation = self.check(scope, request, reply_len)?;
+        if self.inner.deadline.is_some() {
+            return self.rpc_by_deadline(Rpc::new(scope, request, reply_len));
+        }
+        let mut bytes = vec![0; reply_len];
+        let true_len = self.call(operation, scope, request, &mut bytes)?;
+        bytes.truncate(true_len);
+        Ok(Reply { bytes, true_len })
+    }
+
+    /// Like [`Device::rpc`], with the caller's buffer for the reply. Returns the length of the
+    /// whole reply, which can be more than the buffer holds.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::rpc`].
+    pub fn rpc_into(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> Result<usize> {
+        let operation = self.check(scope, request, reply.len())?;
+        if self.inner.deadline.is_none() {
+            return self.call(operation, scope, request, reply);
+        }
+        // A late answer must not go to a buffer that the caller has back.
+        let answer = self.rpc_by_deadline(Rpc::new(scope, request, reply.len()))?;
+        reply[..answer.bytes.len()].copy_from_slice(&answer.bytes);
+        Ok(answer.true_len)
+    }
+
+    /// Sends several RPCs, with many of them in flight where the kernel or the device permits, and
+    /// returns their replies in the same order. An RPC that fails does not stop the others.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queue::begin_all`](crate::Queue::begin_all), before anything is sent.
+    pub fn rpc_all(&self, rpcs: Vec<Rpc>) -> Result<Vec<Result<Reply>>> {
+        let mut queue = Queue::new(self);
+        queue.begin_all(rpcs)?;
+        let all = queue.wait_all().into_iter();
+        Ok(all.map(|completion| completion.reply).collect())
+    }
+
+    fn rpc_by_deadline(&self, rpc: Rpc) -> Result<Reply> {
+        let mut queue = QueueOptions::new().depth(1).create(self)?;
+        let ticket = queue.begin(rpc)?;
+        let completion = queue.wait(ticket).expect("it has not been returned yet");
+        completion.reply
+    }
+
+    fn call(
+        &self,
+        operation: Operation,
+        scope: Scope,
+        request: &[u8],
+        reply: &mut [u8],
+    ) -> Result<usize> {
+        self.observe_start();
+        let result = self.inner.transport.rpc(scope, request, reply);
+        let outcome = result.as_ref().map(|&true_len| {
+            let true_len = true_len as usize;
+            (&reply[..reply.len().min(true_len)], true_len)
+        });
+        self.observe_end(&Exchange {
+            scope,
+            request,
+            outcome,
+        });
+        result
+            .map(|true_len| true_len as usize)
+            .map_err(|source| Error::Call {
+                device: self.name().into(),
+                operation,
+                source,
+            })
+    }
+
+    /// Checks that an RPC may be sent.
+    pub(crate) fn check(
+        &self,
+        scope: Scope,
+        request: &[u8],
+        reply_len: usize,
+    ) -> Result<Operation> {
         for (what, len) in [("request", request.len()), ("reply buffer", reply_len)] {
             if len > MAX_RPC_LEN as usize {
                 return Err(Error::TooLong {
@@ -265,28 +327,11 @@ impl Device {
                 device_type,
             });
         }
-        let mut bytes = vec![0; reply_len];
-        let true_len = self
-            .inner
-            .transport
-            .rpc(scope, request, &mut bytes)
-            .map_err(|source| {
-                let operation = Operation::Rpc {
-                    scope,
-                    request_len: request.len(),
-                    reply_len,
-                    device_type,
-                };
-                Error::Call {
-                    device: self.name().into(),
-                    operation,
-                    source,
-                }
-            })?;
-        bytes.truncate(true_len as usize);
-        Ok(Reply {
-            bytes,
-            true_len: true_len as usize,
+        Ok(Operation::Rpc {
+            scope,
+            request_len: request.len(),
+            reply_len,
+            device_type,
         })
     }
 
@@ -327,16 +372,48 @@ impl Device {
         })
     }
 
-    /// Returns the device with an observer of every request.
+    /// Returns the device with an observer of every request, besides those that it has.
     pub fn observed(self, observer: impl Observer + 'static) -> Device {
-        let name = self.name().to_owned();
-        Device::with_transport(
-            name,
-            Observed {
-                device: self,
-                observer: Box::new(observer),
-            },
-        )
+        let mut inner = Inner::clone(&self.inner);
+        inner.observers.push(Arc::new(observer));
+        Device {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Returns the device with a deadline for the answers to all its requests: at that time a
+    /// request that has no answer ends with [`Error::TimedOut`], as described for
+    /// [`Queue`](crate::Queue). Without one, a request takes as long as the driver waits.
+    pub fn with_deadline(self, deadline: Instant) -> Device {
+        let mut inner = Inner::clone(&self.inner);
+        inner.deadline = Some(deadline);
+        Device {
+            inner: Arc::new(inner),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.inner.deadline
+    }
+
+    pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.inner.transport
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.inner.observers.is_empty()
+    }
+
+    pub(crate) fn observe_start(&self) {
+        for observer in &self.inner.observers {
+            observer.sent();
+        }
+    }
+
+    pub(crate) fn observe_end(&self, exchange: &Exchange<'_>) {
+        for observer in &self.inner.observers {
+            observer.ended(exchange);
+        }
     }
 
     fn info_call(&self, data: &mut [u8]) -> Result<InfoReply> {

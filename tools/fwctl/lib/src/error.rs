@@ -4,7 +4,7 @@
 
 use crate::mlx5::NotAQuery;
 use crate::sysfs::Absence;
-use crate::{DeviceType, FirmwareStatus, Scope};
+use crate::{DeviceType, FirmwareStatus, NoRing, Scope};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -78,6 +78,37 @@ pub enum Error {
         operation: Operation,
         /// Its errno.
         source: io::Error,
+    },
+
+    /// There was no answer by the deadline. The firmware may still carry out what was sent.
+    #[error("{device}: {operation}: no answer by the deadline{}", unsent(*was_sent))]
+    TimedOut {
+        /// Name of the device.
+        device: String,
+        /// The call.
+        operation: Operation,
+        /// Whether it may have reached the driver.
+        was_sent: bool,
+    },
+
+    /// The request was cancelled. The firmware may still carry out what was sent.
+    #[error("{device}: {operation}: cancelled{}", unsent(*was_sent))]
+    Cancelled {
+        /// Name of the device.
+        device: String,
+        /// The call.
+        operation: Operation,
+        /// Whether it may have reached the driver.
+        was_sent: bool,
+    },
+
+    /// A queue was to use io_uring only, which is not possible.
+    #[error("{device}: no io_uring: {why}")]
+    NoRing {
+        /// Name of the device.
+        device: String,
+        /// Why not.
+        why: NoRing,
     },
 
     /// The firmware refused the request.
@@ -255,13 +286,19 @@ impl Error {
     /// What the errno of a failed call means for that call, where there is more to say than its
     /// text.
     pub fn advice(&self) -> Option<Advice> {
-        let Error::Call {
-            device,
-            operation,
-            source,
-        } = self
-        else {
-            return None;
+        let (device, operation, source) = match self {
+            Error::Call {
+                device,
+                operation,
+                source,
+            } => (device, operation, source),
+            Error::TimedOut { was_sent: true, .. } => {
+                return Some(Advice {
+                    meaning: "the firmware did not answer in the time that you set; it may still carry out the request",
+                    remedy: "allow more time; if it stays so, the firmware hangs: see the kernel log with dmesg, the device may need a reset",
+                })
+            }
+            _ => return None,
         };
         let errno = source.raw_os_error()?;
         let (meaning, remedy) = match operation {
@@ -278,12 +315,36 @@ impl Error {
         Some(Advice { meaning, remedy })
     }
 
+    /// The errno of a call that failed. `ETIMEDOUT` and `ECANCELED` for requests that were given
+    /// up, which the kernel may also return: then it is an [`Error::Call`].
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Error::Call { source, .. } | Error::File { source, .. } => source.raw_os_error(),
+            Error::TimedOut { .. } => Some(libc::ETIMEDOUT),
+            Error::Cancelled { .. } => Some(libc::ECANCELED),
+            Error::TooLong { .. } => Some(libc::EMSGSIZE),
+            Error::NoRing {
+                why: NoRing::Setup(source) | NoRing::Refused(source),
+                ..
+            } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+
     /// The firmware's own refusal.
     pub fn firmware_status(&self) -> Option<FirmwareStatus> {
         match self {
             Error::Refused { status, .. } => Some(*status),
             _ => None,
         }
+    }
+}
+
+fn unsent(was_sent: bool) -> &'static str {
+    if was_sent {
+        ""
+    } else {
+        "; it was not sent"
     }
 }
 

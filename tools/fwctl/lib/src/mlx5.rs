@@ -35,7 +35,7 @@ pub use layout::{
 };
 pub use queries::{check_query, NotAQuery};
 
-use crate::{Device, DeviceType, Error, FirmwareStatus, Malformed, Result, Scope};
+use crate::{Device, DeviceType, Error, FirmwareStatus, Malformed, Reply, Result, Rpc, Scope};
 
 /// Scope of register reads and query commands. It admits configuration commands as well, so it does
 /// not make a command harmless: see [`check_query`].
@@ -122,15 +122,49 @@ impl Mlx5Device {
     /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length
     /// than its buffer.
     pub fn capability(&self, id: u16, which: Capability) -> Result<Vec<u8>> {
-        let op_mod = (id << 1) | u16::from(which == Capability::Current);
-        let request = request(QUERY_HCA_CAP, op_mod, &[]);
         let reply = self.command(
             "QUERY_HCA_CAP",
             Scope::Configuration,
-            &request,
+            &query_capability(id, which),
             HEADER + CAPABILITY,
         )?;
         Ok(reply[HEADER..].to_vec())
+    }
+
+    /// Reads several registers, with many requests in flight where that is possible: number and
+    /// data of each, as for [`Mlx5Device::read_register`]. One that fails does not stop the others.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::rpc_all`]; for each register, as for [`Mlx5Device::read_register`].
+    pub fn read_registers(&self, registers: &[(u16, Vec<u8>)]) -> Result<Vec<Result<Vec<u8>>>> {
+        let rpc = |(id, data): &(u16, Vec<u8>)| {
+            let len = HEADER + data.len();
+            Rpc::new(READ_SCOPE, access_register(*id, true, data), len)
+        };
+        let replies = self.device.rpc_all(registers.iter().map(rpc).collect())?;
+        let all = registers.iter().zip(replies);
+        Ok(all
+            .map(|((_, data), reply)| self.body("ACCESS_REG", HEADER + data.len(), reply))
+            .collect())
+    }
+
+    /// Reads several capabilities, with many requests in flight where that is possible. One that
+    /// fails does not stop the others.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::rpc_all`]; for each capability, as for [`Mlx5Device::capability`].
+    pub fn capabilities(&self, wanted: &[(u16, Capability)]) -> Result<Vec<Result<Vec<u8>>>> {
+        let rpc = |&(id, which): &(u16, Capability)| {
+            let len = HEADER + CAPABILITY;
+            Rpc::new(Scope::Configuration, query_capability(id, which), len)
+        };
+        let replies = self.device.rpc_all(wanted.iter().map(rpc).collect())?;
+        Ok(replies
+            .into_iter()
+            .map(|reply| self.body("QUERY_HCA_CAP", HEADER + CAPABILITY, reply))
+            .collect())
     }
 
     /// Sends a query command, whose request has the fields of its input set, and returns the whole
@@ -159,6 +193,17 @@ impl Mlx5Device {
         reply_len: usize,
     ) -> Result<Vec<u8>> {
         let reply = self.device.rpc(scope, request, reply_len)?;
+        self.accepted(what, reply_len, reply)
+    }
+
+    /// What follows the header of a reply.
+    fn body(&self, what: &str, reply_len: usize, reply: Result<Reply>) -> Result<Vec<u8>> {
+        let mut bytes = self.accepted(what, reply_len, reply?)?;
+        Ok(bytes.split_off(HEADER))
+    }
+
+    /// Fails if the firmware refused, or if the reply has another length than its buffer.
+    fn accepted(&self, what: &str, reply_len: usize, reply: Reply) -> Result<Vec<u8>> {
         let device = || self.device.name().to_owned();
         if let Some(status) = FirmwareStatus::of_reply(DeviceType::Mlx5, &reply.bytes) {
             return Err(Error::Refused {
@@ -196,6 +241,12 @@ impl Mlx5Device {
 pub fn access_register(id: u16, is_read: bool, data: &[u8]) -> Vec<u8> {
     let argument = [[0, 0], id.to_be_bytes(), [0, 0], [0, 0]].concat();
     request(ACCESS_REG, u16::from(is_read), &[&argument, data].concat())
+}
+
+/// A QUERY_HCA_CAP command.
+fn query_capability(id: u16, which: Capability) -> Vec<u8> {
+    let op_mod = (id << 1) | u16::from(which == Capability::Current);
+    request(QUERY_HCA_CAP, op_mod, &[])
 }
 
 /// Header and body of a command; no shorter than a header with its argument.

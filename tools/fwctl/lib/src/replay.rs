@@ -13,9 +13,10 @@
 //! rpc debug-write 0205 -> errno 22              # the kernel refuses
 //! rpc configuration 03 -> after 500 0800        # the firmware takes half a second; also before len and errno
 //! ```
-//! `open errno N` and `info errno N` make these calls fail; `open after N` makes opening take N
-//! milliseconds. Requests must come in the order and with the bytes of the recording; any other
-//! request fails, and says so.
+//! A line `unordered` lets requests come in any order, and several at the same time; of equal ones,
+//! the first is answered first. `open errno N` and `info errno N` make these calls fail; `open after N` makes opening take N
+//! milliseconds. Otherwise requests must come in the order and with the bytes of the recording; any
+//! other request fails, and says so.
 
 use crate::{DeviceType, InfoReply, Scope, Transport};
 use std::collections::VecDeque;
@@ -32,6 +33,7 @@ pub struct Replay {
     open_delay: Duration,
     info: Result<(DeviceType, Vec<u8>), i32>,
     exchanges: Mutex<VecDeque<Exchange>>,
+    is_unordered: bool,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,7 @@ impl Replay {
             open_delay: Duration::ZERO,
             info: Err(libc::ENOTTY),
             exchanges: Mutex::default(),
+            is_unordered: false,
         };
         let mut exchanges = VecDeque::new();
         for (line, entry) in entries(text) {
@@ -77,7 +80,11 @@ impl Replay {
                 }),
                 "info" => info(rest).map(|info| replay.info = info),
                 "rpc" => exchange(rest).map(|exchange| exchanges.push_back(exchange)),
-                _ => Err("not one of number, open, info, rpc"),
+                "unordered" => {
+                    replay.is_unordered = true;
+                    Ok(())
+                }
+                _ => Err("not one of number, open, info, rpc, unordered"),
             };
             parsed.map_err(|why| BadRecording { line, why })?;
         }
@@ -116,25 +123,47 @@ impl Transport for Replay {
     }
 
     fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
-        let mut exchanges = self
-            .exchanges
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let expected = exchanges
-            .pop_front()
-            .ok_or_else(|| io::Error::other("the recording is at its end"))?;
-        if expected.scope != scope || expected.request != request {
-            return Err(io::Error::other(format!(
-                "the recording has another request next: {} {}, this one is {scope} {}",
-                expected.scope,
-                hex(&expected.request),
-                hex(request)
-            )));
-        }
+        let expected = self.next(scope, request)?;
         std::thread::sleep(expected.delay);
         let (bytes, true_len) = expected.answer.map_err(io::Error::from_raw_os_error)?;
         copy_prefix(&bytes, reply);
         Ok(true_len)
+    }
+
+    fn concurrency(&self) -> usize {
+        if self.is_unordered {
+            usize::MAX
+        } else {
+            1
+        }
+    }
+}
+
+impl Replay {
+    /// Takes the exchange that answers a request.
+    fn next(&self, scope: Scope, request: &[u8]) -> io::Result<Exchange> {
+        let mut exchanges = self
+            .exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let fits = |next: &Exchange| next.scope == scope && next.request == request;
+        let place = if self.is_unordered {
+            exchanges.iter().position(fits).unwrap_or(0)
+        } else {
+            0
+        };
+        let expected = exchanges
+            .remove(place)
+            .ok_or_else(|| io::Error::other("the recording is at its end"))?;
+        if fits(&expected) {
+            return Ok(expected);
+        }
+        Err(io::Error::other(format!(
+            "the recording has another request next: {} {}, this one is {scope} {}",
+            expected.scope,
+            hex(&expected.request),
+            hex(request)
+        )))
     }
 }
 
@@ -299,6 +328,19 @@ rpc configuration 04 -> errno 19
     }
 
     #[test]
+    fn unordered_requests_are_answered_at_the_same_time() {
+        let replay = Replay::parse(
+            "unordered\ninfo none\nrpc configuration 01 -> after 200 aa\nrpc configuration 02 -> bb",
+        );
+        let device = Device::with_transport("fwctl0", replay.unwrap());
+        let mut queue = crate::Queue::new(&device);
+        let rpc = |byte| crate::Rpc::new(Scope::Configuration, [byte], 2);
+        let tickets = queue.begin_all([rpc(1), rpc(2)]).unwrap();
+        assert_eq!(queue.wait_any().unwrap().ticket, tickets[1]);
+        assert_eq!(queue.wait_any().unwrap().reply.unwrap().bytes, [0xaa]);
+    }
+
+    #[test]
     fn a_request_that_was_not_recorded_fails() {
         let replay = Replay::parse("info cxl\nrpc configuration 01 -> 02").unwrap();
         let device = Device::with_transport("fwctl0", replay);
@@ -343,7 +385,11 @@ rpc configuration 04 -> errno 19
     #[test]
     fn bad_recordings_name_the_line() {
         for (text, line, why) in [
-            ("\nhello", 2, "not one of number, open, info, rpc"),
+            (
+                "\nhello",
+                2,
+                "not one of number, open, info, rpc, unordered",
+            ),
             ("info nobody", 1, "no such device type"),
             (
                 "info cxl\n\nrpc configuration 0 -> 00",

@@ -9,6 +9,9 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
 
 /// Root directory of the system: `/`, or a directory with a copy of a system in it.
 ///
@@ -524,6 +527,34 @@ impl Entry {
             return Err(failed(io::Error::from_raw_os_error(errno)));
         }
         Ok(Device::with_transport(self.name.clone(), replay))
+    }
+
+    /// Opens the device, and gives it a deadline: see [`Device::with_deadline`]. Drivers may ask the
+    /// firmware to open a device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if it is not open by then: the device is closed as soon as it is. Else as
+    /// for [`Entry::open`].
+    pub fn open_by(&self, deadline: Instant) -> Result<Device> {
+        let (sender, receiver) = mpsc::channel();
+        let entry = self.clone();
+        thread::Builder::new()
+            .spawn(move || {
+                let _ = sender.send(entry.open());
+            })
+            .map_err(|source| Error::Call {
+                device: self.name.clone(),
+                operation: Operation::Open,
+                source,
+            })?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let opened = receiver.recv_timeout(left).map_err(|_| Error::TimedOut {
+            device: self.name.clone(),
+            operation: Operation::Open,
+            was_sent: true,
+        })?;
+        Ok(opened?.with_deadline(deadline))
     }
 
     /// Type of the device as sysfs tells it: by its attribute `type`, or else by the driver of the

@@ -5,18 +5,22 @@
 use crate::failure::Failure;
 use crate::output::{hex, say};
 use crate::progress::Waiting;
+use crate::timeout::{self, Limit};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::Args;
 use fwctl::sysfs::{Entry, Root};
 use fwctl::{errno_text, Device, Exchange, Observer, Scope};
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The machine that a command works on.
 pub struct World {
     pub root: Root,
     is_verbose: bool,
+    limit: OnceCell<Limit>,
 }
 
 impl World {
@@ -26,12 +30,19 @@ impl World {
             Some(path) if !path.is_empty() => Root::copy(path),
             _ => Root::default(),
         };
-        World { root, is_verbose }
+        World {
+            root,
+            is_verbose,
+            limit: OnceCell::new(),
+        }
     }
 
     /// Opens the device of an entry.
     pub fn open_entry(&self, entry: &Entry) -> Result<Device, fwctl::Error> {
-        let device = entry.open()?;
+        let device = match self.limit.get() {
+            Some(limit) => entry.open_by(limit.end)?,
+            None => entry.open()?,
+        };
         let terminal = Terminal {
             device: device.name().to_owned(),
             is_verbose: self.is_verbose,
@@ -45,25 +56,32 @@ impl World {
 struct Terminal {
     device: String,
     is_verbose: bool,
-    waiting: Mutex<Option<Waiting>>,
+    /// Number of requests in flight, and the line that says so.
+    waiting: Mutex<(usize, Option<Waiting>)>,
 }
 
 impl Terminal {
-    fn set(&self, waiting: Option<Waiting>) {
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+    fn waiting(&self) -> MutexGuard<'_, (usize, Option<Waiting>)> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Observer for Terminal {
     fn sent(&self) {
-        self.set(Waiting::start(format!(
-            "{}: waiting for the firmware",
-            self.device
-        )));
+        let mut waiting = self.waiting();
+        waiting.0 += 1;
+        if waiting.1.is_none() {
+            waiting.1 = Waiting::start(format!("{}: waiting for the firmware", self.device));
+        }
     }
 
     fn ended(&self, exchange: &Exchange<'_>) {
-        self.set(None);
+        let mut waiting = self.waiting();
+        waiting.0 -= 1;
+        if waiting.0 == 0 || self.is_verbose {
+            waiting.1 = None;
+        }
+        drop(waiting);
         if !self.is_verbose {
             return;
         }
@@ -88,11 +106,20 @@ pub struct DeviceArg {
     /// fwctl0, a path, a PCI address, a memdev, a netdev, an RDMA device or a devlink handle
     #[arg(value_name = "DEV", value_hint = clap::ValueHint::FilePath)]
     dev: String,
+    /// Give up if the firmware has not answered all requests by then
+    ///
+    /// The firmware may still carry out what was sent.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    timeout: Option<u64>,
 }
 
 impl DeviceArg {
-    /// Looks the device up in sysfs.
+    /// Looks the device up in sysfs. The time limit starts here.
     pub fn entry(&self, world: &World) -> Result<Entry, Failure> {
+        if let Some(seconds) = self.timeout {
+            let limit = timeout::start(Duration::from_secs(seconds))?;
+            world.limit.get_or_init(|| limit);
+        }
         Ok(world.root.resolve(&self.dev)?)
     }
 

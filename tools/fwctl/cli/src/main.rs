@@ -10,6 +10,7 @@
 //! | `help.rs` | help about the whole command |
 //! | `common.rs` | shared by verbs: the device argument, input, numbers |
 //! | `probe.rs` | devices asked in parallel, for `list --probe` |
+//! | `timeout.rs` | the time limit of a command |
 //! | `file.rs` | output files, replaced as a whole |
 //! | `output.rs` | the only printer |
 //! | `progress.rs` | progress of long commands, on a terminal |
@@ -30,6 +31,7 @@ mod output;
 mod probe;
 mod progress;
 mod rpc;
+mod timeout;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -72,7 +74,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    match run(cli) {
+    let status = match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let (status, text) = failure.outcome();
@@ -81,7 +83,9 @@ fn main() -> ExitCode {
             }
             ExitCode::from(status)
         }
-    }
+    };
+    timeout::close_output();
+    status
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {

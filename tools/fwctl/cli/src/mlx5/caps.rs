@@ -57,8 +57,10 @@ pub fn caps(world: &World, args: &CapsArgs) -> Result<(), Failure> {
         None => args.kind.unknown(Some(0))?,
     };
     let mlx5 = Mlx5Device::new(args.device.open(world)?)?;
-    let current_bytes = mlx5.capability(layout.id, Capability::Current)?;
-    let maximum_bytes = mlx5.capability(layout.id, Capability::Maximum)?;
+    let which = [Capability::Current, Capability::Maximum].map(|which| (layout.id, which));
+    let mut both = mlx5.capabilities(&which)?.into_iter();
+    let mut next = || both.next().expect("one for each that was asked for");
+    let (current_bytes, maximum_bytes) = (next()?, next()?);
     let (current, maximum) = (rows(&layout, &current_bytes), rows(&layout, &maximum_bytes));
     let unless_known = |bytes| Some(Bytes(bytes)).filter(|_| known.is_none());
     let row = |(current, maximum): (FieldRow, FieldRow)| Row {

@@ -8,4 +8,5 @@ mod generate;
 mod machine;
 mod mlx5;
 mod raw;
+mod timeout;
 mod watch;

@@ -63,7 +63,7 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
     let (uid, uctx_caps) = match info.driver {
         DriverInfo::Mlx5 { uid, uctx_caps } => (Some(uid), Some(uctx_caps)),
         DriverInfo::Pds { uctx_caps } | DriverInfo::Bnxt { uctx_caps } => (None, Some(uctx_caps)),
-        DriverInfo::Cxl | DriverInfo::Bytes => (None, None),
+        _ => (None, None),
     };
     let Parent {
         name: parent,
@@ -73,6 +73,7 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
         memdev,
         netdevs,
         rdma_devices,
+        ..
     } = entry.parent;
     let (serial, firmware_version) = memdev.map_or((None, None), |memdev| {
         (memdev.serial, memdev.firmware_version)

@@ -13,8 +13,9 @@ use fwctl_uapi::{bnxt, MAX_RPC_LEN};
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -35,10 +36,14 @@ struct Inner {
     device_type: OnceLock<DeviceType>,
     observers: Vec<Arc<dyn Observer>>,
     deadline: Option<Instant>,
+    /// The caller vouches for the messages of an unknown type.
+    is_trusted: bool,
 }
 
 /// Answer to FWCTL_INFO.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Info {
     /// Type of the device.
     pub device_type: DeviceType,
@@ -52,6 +57,7 @@ pub struct Info {
 
 /// Answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reply {
     /// The reply, up to the size of the buffer.
     pub bytes: Vec<u8>,
@@ -68,6 +74,7 @@ impl Reply {
 
 /// A request and its outcome, for [`Device::observed`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Exchange<'a> {
     /// Scope of the request.
     pub scope: Scope,
@@ -112,6 +119,28 @@ impl Device {
         Root::default().resolve_path(node)?.open()
     }
 
+    /// Takes an open node, which another program may have opened and passed on. The device is
+    /// looked up in sysfs by its number, and has the kernel's name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotADevice`] or [`Error::Absent`] if the descriptor is not that of a fwctl device.
+    pub fn from_fd(fd: OwnedFd) -> Result<Device> {
+        let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        let node = File::from(fd);
+        let metadata = node.metadata().map_err(|source| Error::File {
+            path: path.clone(),
+            source,
+        })?;
+        let name = Root::default().name_of(&metadata, &path)?;
+        Ok(Device::with_transport(name, Node(node)))
+    }
+
+    /// The descriptor of the node, unless another transport is used. It must not be closed.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.inner.transport.node()?.as_fd())
+    }
+
     /// Opens the node of a device, which must have this number.
     pub(crate) fn open_node(node: &Path, name: &str, number: Option<(u32, u32)>) -> Result<Device> {
         let failed = |source| Error::Call {
@@ -150,6 +179,7 @@ impl Device {
             device_type: OnceLock::new(),
             observers: Vec::new(),
             deadline: None,
+            is_trusted: false,
         };
         Device {
             inner: Arc::new(inner),
@@ -321,6 +351,12 @@ impl Device {
             }
         }
         let device_type = self.device_type()?;
+        if let (DeviceType::Other(_), false) = (device_type, self.inner.is_trusted) {
+            return Err(Error::UnknownMessages {
+                device: self.name().into(),
+                device_type,
+            });
+        }
         if carries_addresses(device_type, request) {
             return Err(Error::CarriesAddresses {
                 device: self.name().into(),
@@ -392,6 +428,22 @@ impl Device {
         }
     }
 
+    /// Returns the device with RPCs permitted although its type is unknown to this crate, which
+    /// otherwise refuses them with [`Error::UnknownMessages`].
+    ///
+    /// # Safety
+    ///
+    /// No message that is sent to the device holds an address at which its driver reads or writes
+    /// memory of this process.
+    #[allow(unsafe_code)]
+    pub unsafe fn trust_messages(self) -> Device {
+        let mut inner = Inner::clone(&self.inner);
+        inner.is_trusted = true;
+        Device {
+            inner: Arc::new(inner),
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.inner.deadline
     }
@@ -453,6 +505,8 @@ fn carries_addresses(device_type: DeviceType, request: &[u8]) -> bool {
             [low, high, ..] => bnxt::DMA_REQUEST_TYPES.contains(&u16::from_le_bytes([*low, *high])),
             _ => false,
         },
-        DeviceType::Mlx5 | DeviceType::Cxl | DeviceType::None | DeviceType::Other(_) => false,
+        DeviceType::Mlx5 | DeviceType::Cxl | DeviceType::None => false,
+        // `Device::check` refuses it, or the caller vouches for it.
+        DeviceType::Other(_) => false,
     }
 }

@@ -175,6 +175,18 @@ pub enum Error {
         device_type: DeviceType,
     },
 
+    /// The type of the device is unknown to this crate, so its messages may hold addresses of the
+    /// sender's memory, which plain bytes cannot. See [`Device::trust_messages`].
+    ///
+    /// [`Device::trust_messages`]: crate::Device::trust_messages
+    #[error("{device}: the messages of {device_type} devices are unknown and may carry memory addresses, so plain bytes are not sent")]
+    UnknownMessages {
+        /// Name of the device.
+        device: String,
+        /// Its type.
+        device_type: DeviceType,
+    },
+
     /// The kernel would refuse to do this to a feature, or it makes no sense for the feature.
     #[error("{device}: {feature}: {why}")]
     Feature {
@@ -235,6 +247,7 @@ pub enum Malformed {
 
 /// A call on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Operation {
     /// Opening the node.
     Open,
@@ -275,6 +288,7 @@ impl std::fmt::Display for Operation {
 
 /// What an error means for the call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Advice {
     /// What happened, in terms of fwctl.
     pub meaning: &'static str,

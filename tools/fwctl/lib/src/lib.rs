@@ -37,6 +37,8 @@ mod pci_ids;
 mod queue;
 pub mod replay;
 mod scope;
+#[cfg(feature = "serde")]
+mod serde;
 pub mod status;
 pub mod sysfs;
 pub mod trace;
@@ -44,7 +46,7 @@ mod transport;
 mod uuid;
 
 pub use device::{Device, Exchange, Info, Observer, Reply};
-pub use device_type::DeviceType;
+pub use device_type::{DeviceType, UnknownType};
 pub use error::{errno_name, errno_text, Advice, Error, Malformed, Operation};
 pub use info::{Capability, DriverInfo};
 pub use queue::{Backend, Completion, NoRing, Queue, QueueOptions, Rpc, Ticket, DEFAULT_DEPTH};

@@ -109,6 +109,7 @@ impl Ticket {
 
 /// The end of an RPC.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Completion {
     /// Which RPC.
     pub ticket: Ticket,

@@ -204,10 +204,7 @@ fn info(text: &str) -> Result<Result<(DeviceType, Vec<u8>), i32>, &'static str> 
         return Ok(Err(errno));
     }
     let (name, bytes) = text.split_once(' ').unwrap_or((text, ""));
-    let device_type = (0..256)
-        .map(DeviceType::from_number)
-        .find(|device_type| device_type.to_string() == name)
-        .ok_or("no such device type")?;
+    let device_type: DeviceType = name.parse().map_err(|_| "no such device type")?;
     Ok(Ok((device_type, bytes_of(bytes)?)))
 }
 
@@ -363,6 +360,19 @@ rpc configuration 04 -> errno 19
             pds.rpc(Scope::Configuration, &[0; 48], 48),
             Err(Error::CarriesAddresses { .. })
         ));
+        let unknown = Replay::parse("info type-77\nrpc configuration 01 -> 02").unwrap();
+        let unknown = Device::with_transport("fwctl0", unknown);
+        assert!(matches!(
+            unknown.rpc(Scope::Configuration, &[1], 1),
+            Err(Error::UnknownMessages {
+                device_type: DeviceType::Other(77),
+                ..
+            })
+        ));
+        #[allow(unsafe_code)]
+        // SAFETY: A recording accesses no memory.
+        let trusted = unsafe { unknown.trust_messages() };
+        assert!(trusted.rpc(Scope::Configuration, &[1], 1).is_ok());
         let bnxt = Device::with_transport(
             "fwctl0",
             Replay::parse("info bnxt\nrpc configuration 1100 -> 00").unwrap(),

@@ -33,6 +33,8 @@ impl Default for Root {
 
 /// A fwctl device as sysfs describes it.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Entry {
     /// Its name: `fwctl0`.
     pub name: String,
@@ -46,11 +48,13 @@ pub struct Entry {
     pub device_type: Option<DeviceType>,
     /// The device that it controls.
     pub parent: Parent,
+    #[cfg_attr(feature = "serde", serde(skip))]
     is_copy: bool,
 }
 
 /// Owner and mode of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Access {
     /// Permission bits.
     pub mode: u32,
@@ -62,6 +66,8 @@ pub struct Access {
 
 /// The device behind a fwctl device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Parent {
     /// Its name: a PCI address, `mem0`, or another bus's name.
     pub name: String,
@@ -81,6 +87,8 @@ pub struct Parent {
 
 /// A PCI function.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct PciFunction {
     /// Domain, bus, device and function: `0000:0d:00.0`.
     pub address: String,
@@ -103,6 +111,8 @@ impl PciFunction {
 
 /// A CXL memory device.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Memdev {
     /// Its name: `mem0`.
     pub name: String,
@@ -114,6 +124,7 @@ pub struct Memdev {
 
 /// Why there is no device. Its text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Absence {
     /// sysfs is not mounted.
     NoSysfs,
@@ -315,6 +326,28 @@ impl Root {
             entry.node = path.to_owned();
         }
         Ok(entry)
+    }
+
+    /// The name of the device that an open node is of.
+    pub(crate) fn name_of(&self, metadata: &fs::Metadata, path: &Path) -> Result<String> {
+        let entries = self.entries()?;
+        let number = metadata
+            .file_type()
+            .is_char_device()
+            .then(|| device_number(metadata));
+        let fitting = entries
+            .iter()
+            .find(|entry| number.is_some() && entry.number == number);
+        fitting
+            .map(|entry| entry.name.clone())
+            .ok_or_else(|| Error::NotADevice {
+                path: path.to_owned(),
+                what: match number {
+                    Some((major, minor)) => format!("device {major}:{minor}"),
+                    None => "a file".into(),
+                },
+                known: listing(&entries),
+            })
     }
 
     /// The device number of a node. In a copy of a system, recordings may state it.

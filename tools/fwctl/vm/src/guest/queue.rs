@@ -6,7 +6,7 @@ use fwctl::{
     Backend, Completion, Device, Error, NoRing, Queue, QueueOptions, Rpc, Scope, Ticket,
     MAX_RPC_LEN,
 };
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -83,10 +83,12 @@ pub fn main() -> i32 {
             return 2;
         }
     };
-    let device = match Device::open(Path::new(node)) {
-        Ok(device) => device,
-        Err(error) => {
-            println!("Bail out! {error}");
+    // As a program gets it that is passed an open node.
+    let device = match File::open(node).map(|file| Device::from_fd(file.into())) {
+        Ok(Ok(device)) if device.fd().is_some() => device,
+        error => {
+            let error = error.map(|device| device.map(|_| "no descriptor"));
+            println!("Bail out! {error:?}");
             return 1;
         }
     };

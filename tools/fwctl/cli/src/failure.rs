@@ -51,7 +51,9 @@ impl From<Error> for Failure {
 /// Appends the meaning and the remedy of an error to its text.
 pub fn with_advice(text: String, advice: Option<Advice>) -> String {
     match advice {
-        Some(Advice { meaning, remedy, .. }) => {
+        Some(Advice {
+            meaning, remedy, ..
+        }) => {
             format!("{text}\n  meaning: {meaning}\n  remedy:  {remedy}")
         }
         None => text,

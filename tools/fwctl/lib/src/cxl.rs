@@ -27,7 +27,7 @@ mod message;
 
 pub use effects::{effect_names, Effect};
 pub use feature::{known_feature, Feature, SetPolicy, Verdict};
-pub use message::{GetFeature, Selection, SetFeature};
+pub use message::{GetFeature, Selection, SetFeature, UnknownSelection};
 
 use crate::{Device, DeviceType, Error, Malformed, Reply, Result, Rpc, Scope};
 use message::Payload;

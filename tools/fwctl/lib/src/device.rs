@@ -419,7 +419,7 @@ impl Device {
 
     /// Returns the device with a deadline for the answers to all its requests: at that time a
     /// request that has no answer ends with [`Error::TimedOut`], as described for
-    /// [`Queue`](crate::Queue). Without one, a request takes as long as the driver waits.
+    /// [`Queue`](crate::Queue). Without one, only the driver limits the wait.
     pub fn with_deadline(self, deadline: Instant) -> Device {
         let mut inner = Inner::clone(&self.inner);
         inner.deadline = Some(deadline);

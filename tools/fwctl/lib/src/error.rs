@@ -312,6 +312,12 @@ impl Error {
                     remedy: "allow more time; if it stays so, the firmware hangs: see the kernel log with dmesg, the device may need a reset",
                 })
             }
+            Error::TimedOut { .. } => {
+                return Some(Advice {
+                    meaning: "the time that you set was over before there was a turn for the request",
+                    remedy: "allow more time; earlier requests may not have been answered either",
+                })
+            }
             _ => return None,
         };
         let errno = source.raw_os_error()?;
@@ -343,6 +349,22 @@ impl Error {
             } => source.raw_os_error(),
             _ => None,
         }
+    }
+
+    /// An errno for every error, for interfaces that have nothing else: [`Error::errno`], or the one
+    /// that says most.
+    pub fn nearest_errno(&self) -> i32 {
+        self.errno().unwrap_or(match self {
+            Error::Absent(_) | Error::NotFound { .. } | Error::NotADevice { .. } => libc::ENODEV,
+            Error::OtherDevice { .. } => libc::ESTALE,
+            Error::Ambiguous { .. } => libc::ENOTUNIQ,
+            Error::CarriesAddresses { .. } | Error::UnknownMessages { .. } => libc::EPERM,
+            Error::Malformed { .. } => libc::EBADMSG,
+            Error::NoRing { .. } => libc::EOPNOTSUPP,
+            Error::Refused { .. } => libc::EREMOTEIO,
+            Error::Call { .. } | Error::File { .. } => libc::EIO,
+            _ => libc::EINVAL,
+        })
     }
 
     /// The firmware's own refusal.
@@ -653,6 +675,27 @@ mod tests {
             rpc(Scope::Configuration, DeviceType::Cxl, libc::EINVAL).to_string(),
             "fwctl0: FWCTL_RPC (scope configuration, request 24 bytes, reply buffer 64): Invalid argument (EINVAL)"
         );
+    }
+
+    #[test]
+    fn requests_that_are_given_up_say_whether_they_were_sent() {
+        let error = |was_sent| Error::TimedOut {
+            device: "fwctl0".into(),
+            operation: Operation::Info,
+            was_sent,
+        };
+        let text = "fwctl0: FWCTL_INFO: no answer by the deadline";
+        assert_eq!(error(true).to_string(), text);
+        assert_eq!(error(false).to_string(), format!("{text}; it was not sent"));
+        assert!(error(true).advice().unwrap().meaning.contains("may still"));
+        assert!(error(false).advice().is_some());
+        let cancelled = Error::Cancelled {
+            device: "fwctl0".into(),
+            operation: Operation::Info,
+            was_sent: false,
+        };
+        let errnos = [error(true).errno(), cancelled.errno()];
+        assert_eq!(errnos, [Some(libc::ETIMEDOUT), Some(libc::ECANCELED)]);
     }
 
     #[test]

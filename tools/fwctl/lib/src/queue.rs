@@ -465,15 +465,12 @@ impl Queue {
     /// Waits for one RPC; the completions of others are kept. None if its completion has been
     /// returned, or the ticket is of another queue.
     pub fn wait(&mut self, ticket: Ticket) -> Option<Completion> {
-        loop {
-            if let Some(index) = self.done.iter().position(|done| done.ticket == ticket) {
-                return self.done.remove(index);
-            }
-            if !self.is_outstanding(ticket) {
-                return None;
-            }
-            self.turn(Until::Ever);
-        }
+        self.wait_within(ticket, Until::Ever)
+    }
+
+    /// As [`Queue::wait`], until a time. The RPC goes on.
+    pub fn wait_until(&mut self, ticket: Ticket, time: Instant) -> Option<Completion> {
+        self.wait_within(ticket, Until::Time(time))
     }
 
     /// Waits for all RPCs; the completions are in the order in which the RPCs were begun.
@@ -551,6 +548,19 @@ impl Queue {
         }
         if let Err(error) = self.engine.submit() {
             self.fail_all(&error);
+        }
+    }
+
+    fn wait_within(&mut self, ticket: Ticket, until: Until) -> Option<Completion> {
+        self.collect(Until::Now);
+        loop {
+            if let Some(index) = self.done.iter().position(|done| done.ticket == ticket) {
+                return self.done.remove(index);
+            }
+            if !self.is_outstanding(ticket) || until.is_over() {
+                return None;
+            }
+            self.turn(until);
         }
     }
 

@@ -97,7 +97,7 @@ impl Ring {
     }
 
     fn on(fd: RawFd, depth: usize, make_entry: MakeEntry) -> Result<Ring, NoRing> {
-        // Room for a cancellation of each.
+        // Enough for a cancellation of each.
         let entries = 2 * depth.next_power_of_two() as u32;
         let ring = IoUring::new(entries).map_err(NoRing::Setup)?;
         if !ring.params().is_feature_nodrop() {

@@ -217,19 +217,20 @@ fn as_by_ioctl(trial: &Trial) -> Outcome {
 
 fn cancelled(trial: &Trial) -> Outcome {
     let mut queue = trial.queue(2);
-    let slow = begin(queue.begin(rpc(SLEEP, 2000, &[1])))?;
-    let other = begin(queue.begin(rpc(SLEEP, 200, &[2])))?;
+    let slow = begin(queue.begin(rpc(SLEEP, 10_000, &[1])))?;
+    let other = begin(queue.begin(rpc(SLEEP, 0, &[2])))?;
+    // Requests are sent in order, so the slow one has been sent as well.
+    bytes(queue.wait(other).ok_or("no completion")?)?;
     is(queue.cancel(slow), true, "cancelled")?;
     let completion = queue
         .try_any()
         .ok_or("the cancelled RPC did not complete at once")?;
-    is(completion.ticket, slow, "the first to complete")?;
+    is(completion.ticket, slow, "the next to complete")?;
     match completion.reply {
         Err(Error::Cancelled { was_sent: true, .. }) => {}
         reply => return Err(format!("not cancelled: {reply:?}")),
     }
     is(queue.cancel(slow), false, "cancelled twice")?;
-    bytes(queue.wait(other).ok_or("no completion")?)?;
     is(
         queue.wait_any().map(|late| late.ticket),
         None,
@@ -243,9 +244,12 @@ fn deadline(trial: &Trial) -> Outcome {
     let limit = Duration::from_millis(50);
     let stuck = begin(queue.begin(rpc(SLEEP, 1000, &[1]).timeout(limit)))?;
     let behind = begin(queue.begin(rpc(SLEEP, 0, &[2]).timeout(limit)))?;
-    for (ticket, expected) in [(stuck, true), (behind, false)] {
+    for ticket in [stuck, behind] {
         match queue.wait(ticket).ok_or("no completion")?.reply {
-            Err(Error::TimedOut { was_sent, .. }) => is(was_sent, expected, "sent")?,
+            // On a busy machine no thread may have had its turn.
+            Err(Error::TimedOut { was_sent, .. }) => {
+                is(was_sent && ticket == behind, false, "sent")?;
+            }
             reply => return Err(format!("no deadline: {reply:?}")),
         }
     }

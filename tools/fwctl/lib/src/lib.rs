@@ -50,12 +50,17 @@ pub use device_type::{DeviceType, UnknownType};
 pub use error::{errno_name, errno_text, Advice, Error, Malformed, Operation};
 pub use info::{Capability, DriverInfo};
 pub use queue::{Backend, Completion, NoRing, Queue, QueueOptions, Rpc, Ticket, DEFAULT_DEPTH};
-pub use scope::Scope;
+pub use scope::{Scope, UnknownScope};
 pub use status::FirmwareStatus;
 pub use transport::{InfoReply, Node, Transport};
-pub use uuid::Uuid;
+pub use uuid::{BadUuid, Uuid};
 
 pub use fwctl_uapi::MAX_RPC_LEN;
 
 /// Result of this crate's calls.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -19,7 +19,7 @@ use io_uring::{opcode, types, IoUring};
 use std::collections::HashMap;
 use std::io;
 use std::mem::{size_of, ManuallyDrop};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::{addr_of_mut, NonNull};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -82,21 +82,21 @@ struct Inner {
     // Declared before the ring: nothing of it is touched when it is dropped.
     ops: Ops,
     ring: IoUring,
-    fd: RawFd,
+    /// Open while an SQE that names it may be submitted.
+    fd: OwnedFd,
     make_entry: MakeEntry,
 }
 
 impl Ring {
     /// Creates a ring, and tries it on the node with FWCTL_INFO.
-    ///
-    /// The node must stay open while requests are started: a [`super::Queue`] keeps its device.
     pub(super) fn new(node: &Node, depth: usize) -> Result<Ring, NoRing> {
-        let mut ring = Ring::on(node.as_fd().as_raw_fd(), depth, command)?;
+        let mut ring = Ring::on(node.as_fd(), depth, command)?;
         ring.inner.try_info().map_err(NoRing::Refused)?;
         Ok(ring)
     }
 
-    fn on(fd: RawFd, depth: usize, make_entry: MakeEntry) -> Result<Ring, NoRing> {
+    fn on(fd: BorrowedFd<'_>, depth: usize, make_entry: MakeEntry) -> Result<Ring, NoRing> {
+        let fd = fd.try_clone_to_owned().map_err(NoRing::Setup)?;
         // Enough for a cancellation of each.
         let entries = 2 * depth.next_power_of_two() as u32;
         let ring = IoUring::new(entries).map_err(NoRing::Setup)?;
@@ -169,7 +169,7 @@ impl Inner {
             (*at).rpc.out_len = length((*at).reply.len());
             (*at).rpc.out = (*at).reply.as_mut_ptr() as u64;
         }
-        let entry = (self.make_entry)(self.fd, number, op).user_data(id);
+        let entry = (self.make_entry)(self.fd.as_raw_fd(), number, op).user_data(id);
         if let Err(error) = self.push(&entry) {
             // SAFETY: It was not pushed.
             drop(unsafe { self.ops.take(id) });
@@ -354,7 +354,7 @@ mod tests {
     }
 
     fn pipe() -> (File, File) {
-        use std::os::fd::{FromRawFd, OwnedFd};
+        use std::os::fd::FromRawFd;
         let mut fds = [0; 2];
         // SAFETY: pipe2() writes two descriptors, which are owned here.
         let (read, write) = unsafe {
@@ -366,7 +366,7 @@ mod tests {
 
     /// A ring on a pipe; none where io_uring is forbidden, as in many containers.
     fn ring(on: &File) -> Option<Ring> {
-        match Ring::on(on.as_raw_fd(), 4, read) {
+        match Ring::on(on.as_fd(), 4, read) {
             Ok(ring) => Some(ring),
             Err(why) => {
                 eprintln!("skipped: {why}");

@@ -2,7 +2,7 @@
 
 //! `fwctl apply`.
 
-use crate::common::{number_text, read_file, scope_parser, warn_of_taint, World};
+use crate::common::{number_text, read_file, scope_parser, warn_of_taint, LimitArg, World};
 use crate::failure::Failure;
 use crate::output::{self, Block, OutputArgs, Report};
 use fwctl::mlx5::{register, Layout, Mlx5Device, Value as FieldValue};
@@ -32,6 +32,8 @@ pub struct ApplyArgs {
     /// Write nothing; print the old and new values
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    limit: LimitArg,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -64,6 +66,7 @@ struct Write {
 const MAX_DOCUMENT: usize = 16 << 20;
 
 pub fn apply(world: &World, args: &ApplyArgs) -> Result<(), Failure> {
+    args.limit.start(world)?;
     let bytes = read_file(&args.file, MAX_DOCUMENT)?;
     let bad = |why: String| Failure::Usage(format!("{}: {why}", args.file));
     let document: Value = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;

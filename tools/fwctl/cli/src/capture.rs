@@ -7,7 +7,7 @@ use crate::common::World;
 use crate::failure::Failure;
 use crate::file::Output;
 use crate::output::{self, json_line, say};
-use crate::snapshot::{self, Extent};
+use crate::snapshot::{self, limit, Extent};
 use clap::value_parser;
 use flate2::{write::GzEncoder, Compression};
 use fwctl::trace::Session;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::fs;
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tar::{Builder, EntryType, Header};
 
 /// Collect what a vendor's support needs in one archive
@@ -34,9 +34,9 @@ pub struct CaptureArgs {
     /// The archive, which is replaced as a whole; by default fwctl-HOST-TIME.tar.gz
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     out: Option<String>,
-    /// Time limit for each device, if there are several
-    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = value_parser!(u64).range(1..=3600))]
-    timeout: u64,
+    /// Time limit for each device; 120 if there are several
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=3600))]
+    timeout: Option<u64>,
 }
 
 /// Modules whose versions matter.
@@ -108,6 +108,7 @@ pub fn capture(world: &World, args: &CaptureArgs) -> Result<(), Failure> {
         .clone()
         .unwrap_or_else(|| format!("{directory}.tar.gz"));
     let entries = snapshot::entries(world, &args.devices)?;
+    let limit = limit(args.timeout, &entries, 120);
     let file = Output::prepare_private(&name)?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let mut archive = Archive {
@@ -118,7 +119,6 @@ pub fn capture(world: &World, args: &CaptureArgs) -> Result<(), Failure> {
         errors: Vec::new(),
     };
     let session = Session::start(&world.root);
-    let limit = Duration::from_secs(args.timeout);
     let mut snapshot = snapshot::take(world, &entries, Extent::Dumps, limit)?;
     match session.and_then(|session| {
         trace(session).map_err(|source| fwctl::Error::File {

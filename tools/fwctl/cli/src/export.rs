@@ -6,13 +6,12 @@ use crate::common::World;
 use crate::failure::Failure;
 use crate::file::Output;
 use crate::output::{self, say};
-use crate::snapshot::{self, Extent, Snapshot};
+use crate::snapshot::{self, limit, Extent, Snapshot};
 use clap::value_parser;
 use fwctl::Error;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::Duration;
 
 /// Print temperatures and counters for Prometheus
 ///
@@ -34,9 +33,9 @@ pub struct ExportArgs {
     /// Print OpenMetrics 1.0
     #[arg(long)]
     openmetrics: bool,
-    /// Time limit for each device, if there are several
-    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = value_parser!(u64).range(1..=3600))]
-    timeout: u64,
+    /// Time limit for each device; 20 if there are several
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=3600))]
+    timeout: Option<u64>,
 }
 
 /// Type of a metric.
@@ -62,14 +61,14 @@ type Labels = Vec<(String, String)>;
 struct Metrics(BTreeMap<String, Family>);
 
 pub fn export(world: &World, args: &ExportArgs) -> Result<(), Failure> {
-    let file = args.out.as_deref().map(Output::prepare).transpose()?;
     let entries = match snapshot::entries(world, &args.devices) {
         Ok(entries) => entries,
         // A timer runs on machines without a device, too.
         Err(_) if args.devices.is_empty() && is_absent(world) => Vec::new(),
         Err(failure) => return Err(failure),
     };
-    let limit = Duration::from_secs(args.timeout);
+    let limit = limit(args.timeout, &entries, 20);
+    let file = args.out.as_deref().map(Output::prepare).transpose()?;
     let snapshot = snapshot::take(world, &entries, Extent::Metrics, limit)?;
     for device in &snapshot.devices {
         if let Some(message) = device["error"]["message"].as_str() {

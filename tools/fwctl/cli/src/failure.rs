@@ -2,7 +2,7 @@
 
 //! Failures of commands, and their exit statuses.
 
-use fwctl::{errno_name, errno_text, Advice, Error};
+use fwctl::{errno_name, errno_text, Error};
 use serde::Serialize;
 use std::io;
 
@@ -93,7 +93,6 @@ impl Failure {
             Failure::Device(row) => {
                 let status = if row.firmware_status.is_some() { 3 } else { 1 };
                 let advice = row.meaning.zip(row.remedy);
-                let advice = advice.map(|(meaning, remedy)| Advice { meaning, remedy });
                 (status, Some(with_advice(row.message, advice)))
             }
             Failure::Reported(text) => (3, Some(text)),
@@ -110,9 +109,9 @@ impl From<Error> for Failure {
 }
 
 /// Appends the meaning and the remedy of an error to its text.
-pub fn with_advice(text: String, advice: Option<Advice>) -> String {
+fn with_advice(text: String, advice: Option<(&str, &str)>) -> String {
     match advice {
-        Some(Advice { meaning, remedy }) => {
+        Some((meaning, remedy)) => {
             format!("{text}\n  meaning: {meaning}\n  remedy:  {remedy}")
         }
         None => text,

@@ -70,7 +70,7 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
     let (uid, uctx_caps) = match info.driver {
         DriverInfo::Mlx5 { uid, uctx_caps } => (Some(uid), Some(uctx_caps)),
         DriverInfo::Pds { uctx_caps } | DriverInfo::Bnxt { uctx_caps } => (None, Some(uctx_caps)),
-        DriverInfo::Cxl | DriverInfo::Bytes => (None, None),
+        _ => (None, None),
     };
     let Parent {
         name: parent,
@@ -80,6 +80,7 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
         memdev,
         netdevs,
         rdma_devices,
+        ..
     } = entry.parent;
     let (serial, firmware_version) = match memdev {
         Some(memdev) => (memdev.serial, memdev.firmware_version),

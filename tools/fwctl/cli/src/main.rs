@@ -11,6 +11,7 @@
 //! | `complete.rs` | completion of devices, registers, features and fields |
 //! | `common.rs` | shared by verbs: the device argument, input, numbers |
 //! | `children.rs` | a verb on several devices at the same time, with a limit |
+//! | `timeout.rs` | the time limit of a command |
 //! | `probe.rs` | devices asked for their type, for `list --probe` |
 //! | `clock.rs` | wall-clock time |
 //! | `fields.rs` | decoded fields, in tables and in JSON |
@@ -45,6 +46,7 @@ mod process;
 mod progress;
 mod rpc;
 mod snapshot;
+mod timeout;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -96,7 +98,7 @@ fn main() -> ExitCode {
         }
     };
     let is_json = cli.verb.format() == Some(Format::Json);
-    match run(cli) {
+    let status = match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(row) = failure.row().filter(|_| is_json) {
@@ -109,7 +111,9 @@ fn main() -> ExitCode {
             }
             ExitCode::from(status)
         }
-    }
+    };
+    timeout::close_output();
+    status
 }
 
 impl Verb {

@@ -50,9 +50,9 @@ pub struct SnapshotArgs {
     /// Read only what fwctl export needs
     #[arg(long, hide = true, conflicts_with = "dumps")]
     metrics: bool,
-    /// Time limit for each device, if there are several
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = value_parser!(u64).range(1..=3600))]
-    timeout: u64,
+    /// Time limit for each device; 60 if there are several
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=3600))]
+    timeout: Option<u64>,
     /// Write the document to this file, which is replaced as a whole
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     out: Option<String>,
@@ -183,14 +183,19 @@ pub fn snapshot(world: &World, args: &SnapshotArgs) -> Result<(), Failure> {
         ));
     }
     let entries = entries(world, &args.devices)?;
+    let limit = Duration::from_secs(args.timeout.unwrap_or(60));
+    if args.timeout.is_some() && entries.len() == 1 {
+        // What was read by then is printed.
+        world.limit(limit)?;
+    }
     // Before anything is sent.
     let file = args.out.as_deref().map(Output::prepare).transpose()?;
-    let limit = Duration::from_secs(args.timeout);
     let extent = match (args.dumps, args.metrics) {
         (true, _) => Extent::Dumps,
         (false, true) => Extent::Metrics,
         (false, false) => Extent::Catalogue,
     };
+    let limit = Some(limit).filter(|_| entries.len() != 1);
     let snapshot = take(world, &entries, extent, limit)?;
     for device in &snapshot.devices {
         if let Some(message) = device["error"]["message"].as_str() {
@@ -228,16 +233,28 @@ pub fn entries(world: &World, names: &[String]) -> Result<Vec<Entry>, Failure> {
     Ok(entries)
 }
 
-/// Reads the devices: one in this process, several in a process each.
+/// The time limit of a verb that does more than read devices: none for a single device, unless it
+/// was asked for.
+pub fn limit(asked: Option<u64>, entries: &[Entry], default: u64) -> Option<Duration> {
+    match (asked, entries) {
+        (None, [_]) => None,
+        _ => Some(Duration::from_secs(asked.unwrap_or(default))),
+    }
+}
+
+/// Reads the devices, each in a separate process with this time limit; or a single device in this
+/// process, without one.
 pub fn take(
     world: &World,
     entries: &[Entry],
     extent: Extent,
-    limit: Duration,
+    limit: Option<Duration>,
 ) -> Result<Snapshot, Failure> {
-    let devices = match entries {
-        [entry] => vec![value(&read(world, entry, extent))?],
+    let devices = match (entries, limit) {
+        ([entry], None) => vec![value(&read(world, entry, extent))?],
         _ => {
+            // Only one device is read without a limit.
+            let limit = limit.unwrap_or_default();
             let args: &[&str] = match extent {
                 Extent::Catalogue => &["snapshot"],
                 Extent::Dumps => &["snapshot", "--dumps"],
@@ -308,7 +325,7 @@ fn fill(row: &mut DeviceRow, device: &Device, extent: Extent) -> Result<(), fwct
             DriverInfo::Mlx5 { uctx_caps, .. }
             | DriverInfo::Pds { uctx_caps }
             | DriverInfo::Bnxt { uctx_caps } => Some(uctx_caps),
-            DriverInfo::Cxl | DriverInfo::Bytes => None,
+            _ => None,
         },
         uctx_cap_names: info
             .driver

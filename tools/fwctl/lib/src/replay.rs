@@ -14,10 +14,11 @@
 //! rpc configuration 03 -> after 500 0800        # the firmware takes half a second; also before len and errno
 //! otherwise 0300 0000                           # answer to every request that is not recorded
 //! ```
-//! `open errno N` and `info errno N` make these calls fail; `open after N` makes opening take N
-//! milliseconds. Requests must come in the order and with the bytes of the recording; any other
-//! request fails, and says so. In a recording with `otherwise` they may come in any order, and any
-//! number of times.
+//! A line `unordered` lets requests come in any order, and several at the same time; of equal ones,
+//! the first is answered first. With `otherwise`, they may come in any order, one at a time unless
+//! `unordered` is there too, and any number of times. `open errno N` and `info errno N` make these
+//! calls fail; `open after N` makes opening take N milliseconds. In other recordings requests must
+//! come in the order and with the bytes of the recording; any other request fails, and says so.
 
 use crate::{DeviceType, InfoReply, Scope, Transport};
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ pub struct Replay {
     open_delay: Duration,
     info: Result<(DeviceType, Vec<u8>), i32>,
     exchanges: Mutex<VecDeque<Exchange>>,
+    is_unordered: bool,
     /// The answer to other requests.
     otherwise: Option<(Answer, Duration)>,
 }
@@ -72,6 +74,7 @@ impl Replay {
             open_delay: Duration::ZERO,
             info: Err(libc::ENOTTY),
             exchanges: Mutex::default(),
+            is_unordered: false,
             otherwise: None,
         };
         let mut exchanges = VecDeque::new();
@@ -85,8 +88,12 @@ impl Replay {
                 }),
                 "info" => info(rest).map(|info| replay.info = info),
                 "rpc" => exchange(rest).map(|exchange| exchanges.push_back(exchange)),
+                "unordered" => {
+                    replay.is_unordered = true;
+                    Ok(())
+                }
                 "otherwise" => answer(rest).map(|answer| replay.otherwise = Some(answer)),
-                _ => Err("not one of number, open, info, rpc, otherwise"),
+                _ => Err("not one of number, open, info, rpc, unordered, otherwise"),
             };
             parsed.map_err(|why| BadRecording { line, why })?;
         }
@@ -125,33 +132,64 @@ impl Transport for Replay {
     }
 
     fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
+        if let Some((answer, delay)) = self.repeated(scope, request) {
+            std::thread::sleep(delay);
+            return give(&answer, reply);
+        }
+        let expected = self.next(scope, request)?;
+        std::thread::sleep(expected.delay);
+        give(&expected.answer, reply)
+    }
+
+    fn concurrency(&self) -> usize {
+        if self.is_unordered {
+            usize::MAX
+        } else {
+            1
+        }
+    }
+}
+
+impl Replay {
+    /// The answer to a request of a recording with `otherwise`.
+    fn repeated(&self, scope: Scope, request: &[u8]) -> Option<(Answer, Duration)> {
+        let otherwise = self.otherwise.as_ref()?;
+        let exchanges = self
+            .exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let found = exchanges
+            .iter()
+            .find(|exchange| exchange.scope == scope && exchange.request == request);
+        Some(found.map_or(otherwise.clone(), |exchange| {
+            (exchange.answer.clone(), exchange.delay)
+        }))
+    }
+
+    /// Takes the exchange that answers a request.
+    fn next(&self, scope: Scope, request: &[u8]) -> io::Result<Exchange> {
         let mut exchanges = self
             .exchanges
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some((otherwise, delay)) = &self.otherwise {
-            let found = exchanges
-                .iter()
-                .find(|exchange| exchange.scope == scope && exchange.request == request);
-            let (answer, delay) = found.map_or((otherwise, *delay), |exchange| {
-                (&exchange.answer, exchange.delay)
-            });
-            std::thread::sleep(delay);
-            return give(answer, reply);
-        }
+        let fits = |next: &Exchange| next.scope == scope && next.request == request;
+        let place = if self.is_unordered {
+            exchanges.iter().position(fits).unwrap_or(0)
+        } else {
+            0
+        };
         let expected = exchanges
-            .pop_front()
+            .remove(place)
             .ok_or_else(|| io::Error::other("the recording is at its end"))?;
-        if expected.scope != scope || expected.request != request {
-            return Err(io::Error::other(format!(
-                "the recording has another request next: {} {}, this one is {scope} {}",
-                expected.scope,
-                hex(&expected.request),
-                hex(request)
-            )));
+        if fits(&expected) {
+            return Ok(expected);
         }
-        std::thread::sleep(expected.delay);
-        give(&expected.answer, reply)
+        Err(io::Error::other(format!(
+            "the recording has another request next: {} {}, this one is {scope} {}",
+            expected.scope,
+            hex(&expected.request),
+            hex(request)
+        )))
     }
 }
 
@@ -200,10 +238,7 @@ fn info(text: &str) -> Result<Result<(DeviceType, Vec<u8>), i32>, &'static str> 
         return Ok(Err(errno));
     }
     let (name, bytes) = text.split_once(' ').unwrap_or((text, ""));
-    let device_type = (0..256)
-        .map(DeviceType::from_number)
-        .find(|device_type| device_type.to_string() == name)
-        .ok_or("no such device type")?;
+    let device_type: DeviceType = name.parse().map_err(|_| "no such device type")?;
     Ok(Ok((device_type, bytes_of(bytes)?)))
 }
 
@@ -330,6 +365,19 @@ rpc configuration 04 -> errno 19
     }
 
     #[test]
+    fn unordered_requests_are_answered_at_the_same_time() {
+        let replay = Replay::parse(
+            "unordered\ninfo none\nrpc configuration 01 -> after 200 aa\nrpc configuration 02 -> bb",
+        );
+        let device = Device::with_transport("fwctl0", replay.unwrap());
+        let mut queue = crate::Queue::new(&device);
+        let rpc = |byte| crate::Rpc::new(Scope::Configuration, [byte], 2);
+        let tickets = queue.begin_all([rpc(1), rpc(2)]).unwrap();
+        assert_eq!(queue.wait_any().unwrap().ticket, tickets[1]);
+        assert_eq!(queue.wait_any().unwrap().reply.unwrap().bytes, [0xaa]);
+    }
+
+    #[test]
     fn a_request_that_was_not_recorded_fails() {
         let replay = Replay::parse("info cxl\nrpc configuration 01 -> 02").unwrap();
         let device = Device::with_transport("fwctl0", replay);
@@ -352,6 +400,19 @@ rpc configuration 04 -> errno 19
             pds.rpc(Scope::Configuration, &[0; 48], 48),
             Err(Error::CarriesAddresses { .. })
         ));
+        let unknown = Replay::parse("info type-77\nrpc configuration 01 -> 02").unwrap();
+        let unknown = Device::with_transport("fwctl0", unknown);
+        assert!(matches!(
+            unknown.rpc(Scope::Configuration, &[1], 1),
+            Err(Error::UnknownMessages {
+                device_type: DeviceType::Other(77),
+                ..
+            })
+        ));
+        #[allow(unsafe_code)]
+        // SAFETY: A recording accesses no memory.
+        let trusted = unsafe { unknown.trust_messages() };
+        assert!(trusted.rpc(Scope::Configuration, &[1], 1).is_ok());
         let bnxt = Device::with_transport(
             "fwctl0",
             Replay::parse("info bnxt\nrpc configuration 1100 -> 00").unwrap(),
@@ -391,7 +452,7 @@ rpc configuration 04 -> errno 19
             (
                 "\nhello",
                 2,
-                "not one of number, open, info, rpc, otherwise",
+                "not one of number, open, info, rpc, unordered, otherwise",
             ),
             ("info nobody", 1, "no such device type"),
             (

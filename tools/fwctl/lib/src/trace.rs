@@ -18,6 +18,7 @@ const EVENTS: [&str; 2] = ["fwctl_rpc_start", "fwctl_rpc_done"];
 
 /// A request and its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Rpc {
     /// When it ended, by the kernel's trace clock: seconds since boot.
     pub time: String,
@@ -45,6 +46,7 @@ pub struct Rpc {
 
 /// One line of a trace: a request starts or ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Event {
     is_start: bool,
     time: String,

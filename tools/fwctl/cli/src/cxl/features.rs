@@ -126,6 +126,7 @@ fn changeable(feature: &Feature) -> String {
         SetPolicy::Never(Verdict::ReservedEffects) => "no (unknown effects)".into(),
         SetPolicy::Never(Verdict::Background) => "no (background)".into(),
         SetPolicy::Never(Verdict::NoEffects) => "no (effects not said)".into(),
+        SetPolicy::Never(_) => "no".into(),
     }
 }
 

@@ -83,6 +83,9 @@ impl Serialize for Rows {
     }
 }
 
+/// The values of a type that are read.
+const VALUES: [Capability; 2] = [Capability::Current, Capability::Maximum];
+
 pub fn caps(world: &World, args: &CapsArgs) -> Result<(), Failure> {
     let layouts = if args.all {
         capabilities().to_vec()
@@ -93,10 +96,17 @@ pub fn caps(world: &World, args: &CapsArgs) -> Result<(), Failure> {
         }
     };
     let mlx5 = Mlx5Device::new(args.device.open(world)?)?;
+    let wanted: Vec<(u16, Capability)> = layouts
+        .iter()
+        .flat_map(|layout| VALUES.map(|which| (layout.id, which)))
+        .collect();
+    let mut replies = mlx5.capabilities(&wanted)?.into_iter();
     let mut types = Vec::new();
     for layout in layouts {
-        match read(&mlx5, &layout, args.zeros) {
-            Ok(found) => types.push(found),
+        let mut next = || replies.next().expect("one for each that was asked for");
+        let (current, maximum) = (next(), next());
+        match current.and_then(|current| Ok((current, maximum?))) {
+            Ok((current, maximum)) => types.push(found(&layout, current, maximum, args.zeros)),
             // The kernel's errors, such as that the device was removed, are not about the type.
             Err(error) if args.all && error.firmware_status().is_some() => types.push(Type {
                 error: Some(ErrorRow::from(&error)),
@@ -109,9 +119,7 @@ pub fn caps(world: &World, args: &CapsArgs) -> Result<(), Failure> {
     output::print(args.output.output, &Caps { device, types })
 }
 
-fn read(mlx5: &Mlx5Device, layout: &Layout, zeros: bool) -> Result<Type, fwctl::Error> {
-    let current = mlx5.capability(layout.id, Capability::Current)?;
-    let maximum = mlx5.capability(layout.id, Capability::Maximum)?;
+fn found(layout: &Layout, current: Vec<u8>, maximum: Vec<u8>, zeros: bool) -> Type {
     let pairs = decode(layout, &current)
         .into_iter()
         .zip(decode(layout, &maximum));
@@ -119,12 +127,12 @@ fn read(mlx5: &Mlx5Device, layout: &Layout, zeros: bool) -> Result<Type, fwctl::
         zeros || !is_zero(&current.datum) || !is_zero(&maximum.datum)
     };
     let unless_known = |bytes| Some(Bytes(bytes)).filter(|_| layout.name.is_empty());
-    Ok(Type {
+    Type {
         capabilities: Rows(pairs.filter(is_wanted).collect()),
         current_bytes: unless_known(current),
         maximum_bytes: unless_known(maximum),
         ..Type::new(layout)
-    })
+    }
 }
 
 impl Type {

@@ -10,4 +10,5 @@ mod machine;
 mod mlx5;
 mod raw;
 mod snapshot;
+mod timeout;
 mod watch;

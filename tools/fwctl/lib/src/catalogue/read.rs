@@ -4,8 +4,8 @@
 
 use super::{connectx, memory, Datum, Decoded, Item, Kind, Range};
 use crate::cxl::{CxlDevice, Feature, GetFeature, Selection};
-use crate::mlx5::{capabilities, command, decode, register, Capability, Layout, Mlx5Device};
-use crate::{Device, DeviceType, Error, Result, Uuid};
+use crate::mlx5::{capabilities, command, decode, register, Capability, Layout, Mlx5Device, Read};
+use crate::{Device, DeviceType, Error, Result, Uuid, DEFAULT_DEPTH};
 use std::borrow::Cow;
 
 /// An instance of an item, and what reading it returned.
@@ -60,13 +60,14 @@ pub fn read_some(
 
 /// Returns whether no further request makes sense after this error.
 fn is_final(error: &Error) -> bool {
-    let Error::Call { source, .. } = error else {
-        return false;
-    };
-    matches!(
-        source.raw_os_error(),
-        Some(libc::ENODEV | libc::ETIMEDOUT | libc::ENXIO)
-    )
+    match error {
+        Error::Call { source, .. } => matches!(
+            source.raw_os_error(),
+            Some(libc::ENODEV | libc::ETIMEDOUT | libc::ENXIO)
+        ),
+        Error::TimedOut { .. } => true,
+        _ => false,
+    }
 }
 
 /// Hands out a reading, unless its error is the end.
@@ -148,16 +149,26 @@ fn read_connectx(
     mut each: impl FnMut(Reading),
 ) -> Result<()> {
     let parts = Parts::of(mlx5);
+    let mut wanted = Vec::new();
     for item in connectx::items().iter().filter(|item| is_wanted(item)) {
         for instance in parts.instances(item) {
-            let Some(outcome) = read_one(mlx5, item, &instance) else {
-                continue;
-            };
+            if let Some((read, layout)) = request(item, &instance) {
+                wanted.push((item, instance, read, layout));
+            }
+        }
+    }
+    // No more at a time than can be in flight: after a batch that failed, no other is sent.
+    for batch in wanted.chunks(DEFAULT_DEPTH) {
+        let reads: Vec<Read> = batch.iter().map(|(_, _, read, _)| read.clone()).collect();
+        for ((item, instance, _, layout), raw) in batch.iter().zip(mlx5.read_all(&reads)?) {
             let text = |(name, value): &(&'static str, u64)| (*name, value.to_string());
             let reading = Reading {
                 item,
                 selection: instance.iter().map(text).collect(),
-                outcome,
+                outcome: raw.map(|raw| {
+                    let fields = decode(layout, &raw);
+                    (raw, fields)
+                }),
             };
             hand_out(&mut each, reading)?;
         }
@@ -165,13 +176,9 @@ fn read_connectx(
     Ok(())
 }
 
-/// Reads an instance of an item of a ConnectX; nothing if the item has no layout, which a test of
-/// the catalogue excludes.
-fn read_one(
-    mlx5: &Mlx5Device,
-    item: &Item,
-    instance: &[(&'static str, u64)],
-) -> Option<Result<(Vec<u8>, Vec<Decoded>)>> {
+/// How an instance of an item of a ConnectX is read, and the layout of what comes; nothing if the
+/// item has no layout, which a test of the catalogue excludes.
+fn request(item: &Item, instance: &[(&'static str, u64)]) -> Option<(Read, &'static Layout)> {
     let set = |layout: &Layout, data: &mut [u8]| {
         for (field, value) in instance.iter().chain(item.fixed) {
             // The catalogue's tests hold that fields exist; a value that the device named and that
@@ -179,18 +186,18 @@ fn read_one(
             let _ = layout.set(data, field, *value);
         }
     };
-    let (raw, layout) = match item.kind {
+    Some(match item.kind {
         Kind::Register => {
             let layout = register(item.name)?;
             let mut data = vec![0; layout.size];
             set(layout, &mut data);
-            (mlx5.read_register(layout.id, &data), layout)
+            (Read::Register(layout.id, data), layout)
         }
         Kind::Query => {
             let command = command(item.name)?;
             let mut request = command.request();
             set(&command.input, &mut request);
-            (mlx5.query(command, &request), &command.output)
+            (Read::Query(command, request), &command.output)
         }
         Kind::Capability | Kind::Feature => {
             let layout = capabilities()
@@ -200,13 +207,9 @@ fn read_one(
                 true => Capability::Maximum,
                 false => Capability::Current,
             };
-            (mlx5.capability(layout.id, which), layout)
+            (Read::Capability(layout.id, which), layout)
         }
-    };
-    Some(raw.map(|raw| {
-        let fields = decode(layout, &raw);
-        (raw, fields)
-    }))
+    })
 }
 
 fn read_memory(
@@ -310,6 +313,7 @@ mod tests {
     /// A ConnectX with two ports and sensors 0 and 5, which answers everything with zeros.
     struct Card {
         errno: Option<i32>,
+        concurrency: usize,
     }
 
     impl Transport for Card {
@@ -340,11 +344,19 @@ mod tests {
             }
             Ok(reply.len() as u32)
         }
+
+        fn concurrency(&self) -> usize {
+            self.concurrency
+        }
     }
 
     fn read(errno: Option<i32>) -> (Vec<Reading>, Result<()>) {
+        read_with(errno, 1)
+    }
+
+    fn read_with(errno: Option<i32>, concurrency: usize) -> (Vec<Reading>, Result<()>) {
         let mut all = Vec::new();
-        let device = Device::with_transport("fwctl0", Card { errno });
+        let device = Device::with_transport("fwctl0", Card { errno, concurrency });
         let end = read_all(&device, |reading| all.push(reading));
         (all, end)
     }
@@ -389,6 +401,18 @@ mod tests {
         assert_eq!(all.last().unwrap().item.name, "fpga-ctrl");
         // An errno of one request is an error of one item.
         assert_eq!(read(Some(libc::ENOMEM)).0.len(), whole.len());
+    }
+
+    #[test]
+    fn many_requests_in_flight_make_no_difference() {
+        for errno in [None, Some(libc::ENODEV)] {
+            let [(one, end), (many, end_many)] = [1, 16].map(|most| read_with(errno, most));
+            assert_eq!(end.is_ok(), end_many.is_ok());
+            let paths = |all: &[Reading]| all.iter().map(Reading::path).collect::<Vec<_>>();
+            assert_eq!(paths(&one), paths(&many));
+            let bytes = |reading: &Reading| Some(reading.outcome.as_ref().ok()?.0.clone());
+            assert!(one.iter().map(bytes).eq(many.iter().map(bytes)));
+        }
     }
 
     #[test]

@@ -553,6 +553,7 @@ impl Queue {
 
     fn wait_within(&mut self, ticket: Ticket, until: Until) -> Option<Completion> {
         self.collect(Until::Now);
+        self.send();
         loop {
             if let Some(index) = self.done.iter().position(|done| done.ticket == ticket) {
                 return self.done.remove(index);
@@ -582,6 +583,9 @@ impl Queue {
 
     /// Waits until something happens: an RPC ends, a deadline passes, or the time is over.
     fn turn(&mut self, until: Until) {
+        // A call that was reaped without waiting has left its place to one that waits. Without this,
+        // nothing may be in flight, and the wait would never end.
+        self.send();
         let first = self
             .flight
             .values()

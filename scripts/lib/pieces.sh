@@ -54,7 +54,7 @@ key_of() {
 	local paths path
 	case $1 in
 	tools)
-		paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli,ioctl-fuzz} tools/fwctl/vm/{Cargo.toml,build.rs,src,guest,tests})
+		paths=(tools/fwctl/{Cargo.toml,uapi,lib,capi,cli,ioctl-fuzz} tools/fwctl/vm/{Cargo.toml,build.rs,src,guest,tests})
 		paths+=(scripts/inside/tools)
 		;;
 	emu) paths=(tools/fwctl/emu scripts/inside/emu) ;;

@@ -126,7 +126,8 @@ def section(kind, name, number, struct, skip=0):
             print(f"{bit} {bits} {field}")
 
 
-print("# SPDX-License-Identifier: MIT OR Apache-2.0")
+print("# SPDX-License-Identifier: GPL-2.0-only OR Linux-OpenIB")
+print("# Copyright (c) 2013-2015, 2017, Mellanox Technologies, Ltd.  All rights reserved. See LICENSE-mlx5-layouts.")
 print("# Made by mlx5-layouts.py from include/linux/mlx5 of Linux 7.3; do not edit.")
 print("# A section: kind, name, number that the device knows it by, bytes. A field: first bit, width in bits, name, and the field whose")
 print("# value says that it is there, if one does.")

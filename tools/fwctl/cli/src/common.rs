@@ -5,18 +5,22 @@
 use crate::failure::Failure;
 use crate::output::{hex, say};
 use crate::progress::Waiting;
+use crate::timeout::{self, Limit};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::Args;
 use fwctl::sysfs::{Entry, Root};
 use fwctl::{errno_text, Device, Exchange, Observer, Scope};
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The machine that a command works on.
 pub struct World {
     pub root: Root,
     is_verbose: bool,
+    limit: OnceCell<Limit>,
 }
 
 impl World {
@@ -26,12 +30,27 @@ impl World {
             Some(path) if !path.is_empty() => Root::copy(path),
             _ => Root::default(),
         };
-        World { root, is_verbose }
+        World {
+            root,
+            is_verbose,
+            limit: OnceCell::new(),
+        }
+    }
+
+    /// Starts a time limit for all requests of this command, as [`timeout::start`] does: nothing
+    /// must have been read or printed before.
+    pub fn limit(&self, limit: Duration) -> Result<(), Failure> {
+        let limit = timeout::start(limit)?;
+        self.limit.get_or_init(|| limit);
+        Ok(())
     }
 
     /// Opens the device of an entry.
     pub fn open_entry(&self, entry: &Entry) -> Result<Device, fwctl::Error> {
-        let device = entry.open()?;
+        let device = match self.limit.get() {
+            Some(limit) => entry.open_by(limit.end)?,
+            None => entry.open()?,
+        };
         let terminal = Terminal {
             device: device.name().to_owned(),
             is_verbose: self.is_verbose,
@@ -45,25 +64,32 @@ impl World {
 struct Terminal {
     device: String,
     is_verbose: bool,
-    waiting: Mutex<Option<Waiting>>,
+    /// Number of requests in flight, and the line that says so.
+    waiting: Mutex<(usize, Option<Waiting>)>,
 }
 
 impl Terminal {
-    fn set(&self, waiting: Option<Waiting>) {
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+    fn waiting(&self) -> MutexGuard<'_, (usize, Option<Waiting>)> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Observer for Terminal {
     fn sent(&self) {
-        self.set(Waiting::start(format!(
-            "{}: waiting for the firmware",
-            self.device
-        )));
+        let mut waiting = self.waiting();
+        waiting.0 += 1;
+        if waiting.1.is_none() {
+            waiting.1 = Waiting::start(format!("{}: waiting for the firmware", self.device));
+        }
     }
 
     fn ended(&self, exchange: &Exchange<'_>) {
-        self.set(None);
+        let mut waiting = self.waiting();
+        waiting.0 -= 1;
+        if waiting.0 == 0 || self.is_verbose {
+            waiting.1 = None;
+        }
+        drop(waiting);
         if !self.is_verbose {
             return;
         }
@@ -86,13 +112,36 @@ impl Observer for Terminal {
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArg {
     /// fwctl0, a path, a PCI address, a memdev, a netdev, an RDMA device or a devlink handle
-    #[arg(value_name = "DEV", value_hint = clap::ValueHint::FilePath)]
+    #[arg(value_name = "DEV", add = crate::complete::devices())]
     dev: String,
+    #[command(flatten)]
+    limit: LimitArg,
+}
+
+/// The time limit of a verb that sends RPCs.
+#[derive(Args, Clone, Debug)]
+pub struct LimitArg {
+    /// Give up if the firmware has not answered all requests by then
+    ///
+    /// The firmware may still carry out what was sent.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    timeout: Option<u64>,
+}
+
+impl LimitArg {
+    /// Starts the time limit: see [`World::limit`].
+    pub fn start(&self, world: &World) -> Result<(), Failure> {
+        match self.timeout {
+            Some(seconds) => world.limit(Duration::from_secs(seconds)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl DeviceArg {
-    /// Looks the device up in sysfs.
+    /// Looks the device up in sysfs. The time limit starts here.
     pub fn entry(&self, world: &World) -> Result<Entry, Failure> {
+        self.limit.start(world)?;
         Ok(world.root.resolve(&self.dev)?)
     }
 
@@ -102,8 +151,17 @@ impl DeviceArg {
     }
 }
 
-/// Reads a file, or stdin for `-`, of at most `max` bytes.
+/// Reads a request of at most `max` bytes from a file, or from stdin for `-`.
 pub fn read_input(name: &str, max: usize) -> Result<Vec<u8>, Failure> {
+    read_limited(name, max, "the maximum for a request")
+}
+
+/// Reads a file, or stdin for `-`, of at most `max` bytes.
+pub fn read_file(name: &str, max: usize) -> Result<Vec<u8>, Failure> {
+    read_limited(name, max, "the most that is read")
+}
+
+fn read_limited(name: &str, max: usize, why: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let limit = max as u64 + 1;
     let result = match name {
@@ -113,7 +171,7 @@ pub fn read_input(name: &str, max: usize) -> Result<Vec<u8>, Failure> {
     result.map_err(|e| Failure::Failed(format!("{name}: {}", errno_text(&e))))?;
     if bytes.len() > max {
         return Err(Failure::Failed(format!(
-            "{name}: longer than {max} bytes, the maximum for a request"
+            "{name}: longer than {max} bytes, {why}"
         )));
     }
     Ok(bytes)

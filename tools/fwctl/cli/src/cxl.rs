@@ -8,7 +8,7 @@ mod set;
 
 use crate::common::World;
 use crate::failure::Failure;
-use crate::output::bytes;
+use crate::output::{bytes, Format};
 use crate::progress::counted;
 use clap::Subcommand;
 use fwctl::cxl::{known_feature, CxlDevice, Feature};
@@ -20,6 +20,16 @@ pub enum CxlVerb {
     Features(features::FeaturesArgs),
     Get(get::GetArgs),
     Set(set::SetArgs),
+}
+
+impl CxlVerb {
+    pub fn format(&self) -> Format {
+        match self {
+            CxlVerb::Features(args) => args.output.output,
+            CxlVerb::Get(args) => args.output.output,
+            CxlVerb::Set(args) => args.output.output,
+        }
+    }
 }
 
 pub fn run(world: &World, verb: CxlVerb) -> Result<(), Failure> {

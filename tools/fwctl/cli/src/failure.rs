@@ -2,7 +2,8 @@
 
 //! Failures of commands, and their exit statuses.
 
-use fwctl::{errno_text, Advice, Error};
+use fwctl::{errno_name, errno_text, Error};
+use serde::Serialize;
 use std::io;
 
 /// Why a command did not succeed.
@@ -12,10 +13,58 @@ pub enum Failure {
     Failed(String),
     /// The command line is wrong. Exit status 2.
     Usage(String),
-    /// The firmware refused. Exit status 3.
-    Refused(String),
+    /// A call of the library failed. Exit status 3 if the firmware refused, else 1.
+    Device(Box<ErrorRow>),
+    /// The firmware refused, and the report has its status. Exit status 3.
+    Reported(String),
+    /// The outcome is a status, and everything has been printed.
+    Status(u8),
     /// The reader of stdout has closed it. Exit status 0.
     ReaderGone,
+}
+
+/// An error in JSON, of a command or of one of many things that a command did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ErrorRow {
+    pub message: String,
+    pub meaning: Option<&'static str>,
+    pub remedy: Option<&'static str>,
+    /// Of the kernel's call.
+    pub errno: Option<i32>,
+    pub errno_name: Option<&'static str>,
+    pub firmware_status: Option<u32>,
+    pub firmware_status_name: Option<&'static str>,
+    pub syndrome: Option<u32>,
+}
+
+impl ErrorRow {
+    /// An error of which there is only a text.
+    pub fn of_text(message: impl Into<String>) -> ErrorRow {
+        ErrorRow {
+            message: message.into(),
+            ..ErrorRow::default()
+        }
+    }
+}
+
+impl From<&Error> for ErrorRow {
+    fn from(error: &Error) -> ErrorRow {
+        let errno = match error {
+            Error::Call { source, .. } | Error::File { source, .. } => source.raw_os_error(),
+            _ => None,
+        };
+        let (advice, status) = (error.advice(), error.firmware_status());
+        ErrorRow {
+            message: error.to_string(),
+            meaning: advice.map(|advice| advice.meaning),
+            remedy: advice.map(|advice| advice.remedy),
+            errno,
+            errno_name: errno.and_then(errno_name),
+            firmware_status: status.map(|status| status.code),
+            firmware_status_name: status.map(|status| status.name),
+            syndrome: status.and_then(|status| status.syndrome),
+        }
+    }
 }
 
 impl Failure {
@@ -27,12 +76,27 @@ impl Failure {
         Failure::Failed(format!("{name}: {}", errno_text(error)))
     }
 
+    /// The error in JSON, unless a report on stdout has it already.
+    pub fn row(&self) -> Option<ErrorRow> {
+        match self {
+            Failure::Failed(text) | Failure::Usage(text) => Some(ErrorRow::of_text(text)),
+            Failure::Device(row) => Some(row.as_ref().clone()),
+            Failure::Reported(_) | Failure::Status(_) | Failure::ReaderGone => None,
+        }
+    }
+
     /// Returns the exit status, and the message for stderr.
     pub fn outcome(self) -> (u8, Option<String>) {
         match self {
             Failure::Failed(text) => (1, Some(text)),
             Failure::Usage(text) => (2, Some(text)),
-            Failure::Refused(text) => (3, Some(text)),
+            Failure::Device(row) => {
+                let status = if row.firmware_status.is_some() { 3 } else { 1 };
+                let advice = row.meaning.zip(row.remedy);
+                (status, Some(with_advice(row.message, advice)))
+            }
+            Failure::Reported(text) => (3, Some(text)),
+            Failure::Status(status) => (status, None),
             Failure::ReaderGone => (0, None),
         }
     }
@@ -40,18 +104,14 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        let text = with_advice(error.to_string(), error.advice());
-        match error.firmware_status() {
-            Some(_) => Failure::Refused(text),
-            None => Failure::Failed(text),
-        }
+        Failure::Device(Box::new(ErrorRow::from(&error)))
     }
 }
 
 /// Appends the meaning and the remedy of an error to its text.
-pub fn with_advice(text: String, advice: Option<Advice>) -> String {
+fn with_advice(text: String, advice: Option<(&str, &str)>) -> String {
     match advice {
-        Some(Advice { meaning, remedy }) => {
+        Some((meaning, remedy)) => {
             format!("{text}\n  meaning: {meaning}\n  remedy:  {remedy}")
         }
         None => text,

@@ -27,7 +27,16 @@ impl Output {
     /// Prepares to write a file. Fails if it could not be written, so that this is known before a
     /// request is sent.
     pub fn prepare(name: &str) -> Result<Output, Failure> {
-        let target = target(Path::new(name)).map_err(|e| Failure::file(name, &e))?;
+        Output::with_mode(name, 0o666)
+    }
+
+    /// Like [`Output::prepare`]; a file that is new is for its owner alone.
+    pub fn prepare_private(name: &str) -> Result<Output, Failure> {
+        Output::with_mode(name, 0o600)
+    }
+
+    fn with_mode(name: &str, mode: u32) -> Result<Output, Failure> {
+        let target = target(Path::new(name), mode).map_err(|e| Failure::file(name, &e))?;
         Ok(Output {
             name: name.to_owned(),
             target,
@@ -48,8 +57,7 @@ impl Output {
     }
 }
 
-fn target(path: &Path) -> std::io::Result<Target> {
-    let mut mode = 0o666;
+fn target(path: &Path, mut mode: u32) -> std::io::Result<Target> {
     let mut path = path.to_owned();
     if let Ok(metadata) = fs::metadata(&path) {
         let file = File::options().write(true).open(&path)?;

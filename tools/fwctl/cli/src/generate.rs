@@ -3,7 +3,7 @@
 //! Completions and man pages, generated from the definitions of the command line.
 
 use crate::failure::Failure;
-use crate::{help, output, Cli};
+use crate::{complete, help, output, Cli};
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::roff::{bold, roman, Roff};
@@ -32,8 +32,12 @@ pub struct ManArgs {
 }
 
 pub fn completions(args: CompletionsArgs) -> Result<(), Failure> {
-    let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "fwctl", &mut text);
+    // The engine does not know every shell that the generator knows.
+    let text = complete::registration(&args.shell.to_string()).unwrap_or_else(|| {
+        let mut text = Vec::new();
+        clap_complete::generate(args.shell, &mut Cli::command(), "fwctl", &mut text);
+        text
+    });
     output::print_bytes(&text)
 }
 

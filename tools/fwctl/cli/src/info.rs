@@ -5,13 +5,14 @@
 use crate::common::{DeviceArg, World};
 use crate::failure::Failure;
 use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
+use fwctl::mlx5::{Identity, Mlx5Device};
 use fwctl::sysfs::{Parent, PciFunction};
-use fwctl::DriverInfo;
+use fwctl::{DeviceType, DriverInfo};
 use serde::Serialize;
 
 /// Show what the kernel and the device's driver report about a device
 ///
-/// Raw output is the driver's data.
+/// A ConnectX is also asked for its firmware's version and its PSID. Raw output is the driver's data.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl info fwctl0\n  fwctl info 0000:07:00.0 -o json | jq .uctx_cap_names"
@@ -20,7 +21,7 @@ pub struct InfoArgs {
     #[command(flatten)]
     device: DeviceArg,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 #[derive(Serialize)]
@@ -36,6 +37,7 @@ struct Info {
     rdma_devices: Vec<String>,
     serial: Option<String>,
     firmware_version: Option<String>,
+    psid: Option<String>,
     r#type: String,
     type_number: u32,
     /// Length of the driver's data.
@@ -51,7 +53,12 @@ struct Info {
 
 pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
     let entry = args.device.entry(world)?;
-    let info = world.open_entry(&entry)?.info()?;
+    let device = world.open_entry(&entry)?;
+    let info = device.info()?;
+    let identity = match info.device_type {
+        DeviceType::Mlx5 => Mlx5Device::new(device)?.identity(),
+        _ => Identity::default(),
+    };
     if info.data.len() < info.data_len {
         say(&format!(
             "{}: the driver's data has {} bytes, {} of them were read",
@@ -63,7 +70,7 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
     let (uid, uctx_caps) = match info.driver {
         DriverInfo::Mlx5 { uid, uctx_caps } => (Some(uid), Some(uctx_caps)),
         DriverInfo::Pds { uctx_caps } | DriverInfo::Bnxt { uctx_caps } => (None, Some(uctx_caps)),
-        DriverInfo::Cxl | DriverInfo::Bytes => (None, None),
+        _ => (None, None),
     };
     let Parent {
         name: parent,
@@ -73,10 +80,15 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
         memdev,
         netdevs,
         rdma_devices,
+        ..
     } = entry.parent;
-    let (serial, firmware_version) = memdev.map_or((None, None), |memdev| {
-        (memdev.serial, memdev.firmware_version)
-    });
+    let (serial, firmware_version) = match memdev {
+        Some(memdev) => (memdev.serial, memdev.firmware_version),
+        None => (
+            pci.as_ref().and_then(|pci| world.root.serial_of(pci)),
+            identity.firmware_version,
+        ),
+    };
     let report = Info {
         device: entry.name,
         node: entry.node.display().to_string(),
@@ -89,6 +101,7 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
         rdma_devices,
         serial,
         firmware_version,
+        psid: identity.psid,
         r#type: info.device_type.to_string(),
         type_number: info.device_type.number(),
         data_len: info.data_len,
@@ -126,6 +139,7 @@ impl Report for Info {
             ("RDMA devices", rdma_devices.as_ref()),
             ("serial", self.serial.as_ref()),
             ("firmware", self.firmware_version.as_ref()),
+            ("PSID", self.psid.as_ref()),
             ("driver", self.driver.as_ref()),
         ];
         fields.extend(

@@ -17,9 +17,8 @@ use std::time::Duration;
 /// Reads sysfs only: no device is opened, and no firmware receives a command. TYPE is the device
 /// type that the kernel states, or what the driver of the parent implies.
 ///
-/// With --probe, each device is opened and asked for its type, all of them at the same time, and a
-/// device that does not answer within
-/// --timeout gets a row that says so. Opening a ConnectX sends its firmware a command.
+/// With --probe, each device is opened and asked for its type and its firmware's version, all of
+/// them at the same time, and a device that does not answer within --timeout gets a row that says so. Opening a ConnectX sends its firmware a command.
 ///
 /// OPEN TO is who may open the node. It should be root alone: scope debug-write needs no
 /// capability, so anyone who can open a node can write to the firmware and taint the kernel. A
@@ -36,7 +35,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = value_parser!(u64).range(1..=3600), requires = "probe")]
     timeout: u64,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 #[derive(Serialize)]
@@ -68,8 +67,9 @@ struct Row {
     product: Option<String>,
 }
 
+/// The device behind a fwctl device, in JSON.
 #[derive(Serialize)]
-struct ParentRow {
+pub struct ParentRow {
     name: Option<String>,
     bus: Option<String>,
     driver: Option<String>,
@@ -82,6 +82,8 @@ struct ParentRow {
     memdev: Option<String>,
     serial: Option<String>,
     firmware_version: Option<String>,
+    /// With --probe.
+    psid: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -178,7 +180,7 @@ fn row(entry: &Entry) -> Row {
     }
 }
 
-fn parent(parent: &Parent) -> ParentRow {
+pub fn parent(parent: &Parent) -> ParentRow {
     let (pci, memdev) = (parent.pci.as_ref(), parent.memdev.as_ref());
     ParentRow {
         name: Some(parent.name.clone()).filter(|name| !name.is_empty()),
@@ -193,13 +195,16 @@ fn parent(parent: &Parent) -> ParentRow {
         memdev: memdev.map(|memdev| memdev.name.clone()),
         serial: memdev.and_then(|memdev| memdev.serial.clone()),
         firmware_version: memdev.and_then(|memdev| memdev.firmware_version.clone()),
+        psid: None,
     }
 }
 
 impl Report for List {
     fn blocks(&self) -> Vec<Block> {
         const HEAD: &[&str] = &["NAME", "TYPE", "PARENT", "DRIVER", "OPEN TO", "PRODUCT"];
-        const PROBED: &[&str] = &["NAME", "TYPE", "PARENT", "PROBE", "OPEN TO", "PRODUCT"];
+        const PROBED: &[&str] = &[
+            "NAME", "TYPE", "PARENT", "PROBE", "OPEN TO", "FIRMWARE", "PRODUCT",
+        ];
         if self.devices.is_empty() {
             return Vec::new();
         }
@@ -214,8 +219,16 @@ impl Row {
     /// Enters the answer of a device.
     fn take(&mut self, answer: Answer, limit: Duration, problems: &mut Problems) {
         let (outcome, error) = match answer {
-            Answer::Type(device_type) => {
+            Answer::Info {
+                device_type,
+                firmware_version,
+                serial,
+                psid,
+            } => {
                 self.r#type = Some(device_type);
+                self.parent.firmware_version = firmware_version;
+                self.parent.serial = serial;
+                self.parent.psid = psid;
                 self.type_is_certain = true;
                 ("ok", None)
             }
@@ -244,7 +257,7 @@ impl Row {
             (Some(name), Some(address)) if name != address => format!("{name} ({address})"),
             (name, _) => or_none(name),
         };
-        vec![
+        let mut cells = vec![
             self.name.clone(),
             or_none(&self.r#type),
             parent_text,
@@ -256,7 +269,11 @@ impl Row {
                 .as_ref()
                 .map_or_else(|| "nobody (no node)".into(), open_to),
             or_none(&self.product),
-        ]
+        ];
+        if self.probe.is_some() {
+            cells.insert(5, or_none(&parent.firmware_version));
+        }
+        cells
     }
 }
 

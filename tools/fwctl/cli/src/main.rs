@@ -5,11 +5,17 @@
 //! | file | what |
 //! |---|---|
 //! | `main.rs` | the verbs, and the exit status |
-//! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
+//! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `snapshot.rs` `diff.rs` `apply.rs` `capture.rs` `export.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
 //! | `generate.rs` | completions and man pages, from the definitions of the verbs |
 //! | `help.rs` | help about the whole command |
+//! | `complete.rs` | completion of devices, registers, features and fields |
 //! | `common.rs` | shared by verbs: the device argument, input, numbers |
-//! | `probe.rs` | devices asked in parallel, for `list --probe` |
+//! | `children.rs` | a verb on several devices at the same time, with a limit |
+//! | `timeout.rs` | the time limit of a command |
+//! | `probe.rs` | devices asked for their type, for `list --probe` |
+//! | `clock.rs` | wall-clock time |
+//! | `fields.rs` | decoded fields, in tables and in JSON |
+//! | `process.rs` | the sender of a request, for `watch` |
 //! | `file.rs` | output files, replaced as a whole |
 //! | `output.rs` | the only printer |
 //! | `progress.rs` | progress of long commands, on a terminal |
@@ -17,9 +23,17 @@
 
 #![forbid(unsafe_code)]
 
+mod apply;
+mod capture;
+mod children;
+mod clock;
 mod common;
+mod complete;
 mod cxl;
+mod diff;
+mod export;
 mod failure;
+mod fields;
 mod file;
 mod generate;
 mod help;
@@ -28,13 +42,18 @@ mod list;
 mod mlx5;
 mod output;
 mod probe;
+mod process;
 mod progress;
 mod rpc;
+mod snapshot;
+mod timeout;
 mod watch;
 
 use clap::{Parser, Subcommand};
 use common::World;
-use failure::Failure;
+use failure::{ErrorRow, Failure};
+use output::{Block, Format, Report};
+use serde::Serialize;
 use std::process::ExitCode;
 
 /// List fwctl devices, inspect them, and send requests to their firmware
@@ -58,12 +77,18 @@ enum Verb {
     Cxl(cxl::CxlVerb),
     #[command(subcommand)]
     Mlx5(mlx5::Mlx5Verb),
+    Snapshot(snapshot::SnapshotArgs),
+    Diff(diff::DiffArgs),
+    Apply(apply::ApplyArgs),
+    Capture(capture::CaptureArgs),
+    Export(export::ExportArgs),
     Watch(watch::WatchArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }
 
 fn main() -> ExitCode {
+    complete::answer::<Cli>();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -72,15 +97,54 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    match run(cli) {
+    let is_json = cli.verb.format() == Some(Format::Json);
+    let status = match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            if let Some(row) = failure.row().filter(|_| is_json) {
+                // The message on stderr is printed in any case.
+                let _ = output::print(Format::Json, &FailedReport { error: row });
+            }
             let (status, text) = failure.outcome();
             if let Some(text) = text {
                 output::say(&text);
             }
             ExitCode::from(status)
         }
+    };
+    timeout::close_output();
+    status
+}
+
+impl Verb {
+    /// How the verb prints its report, if it has one.
+    fn format(&self) -> Option<Format> {
+        Some(match self {
+            Verb::List(args) => args.output.output,
+            Verb::Info(args) => args.output.output,
+            Verb::Rpc(args) => args.output.output,
+            Verb::Cxl(verb) => verb.format(),
+            Verb::Mlx5(verb) => verb.format(),
+            Verb::Snapshot(args) => args.output,
+            Verb::Diff(args) => args.output.output,
+            Verb::Watch(args) => args.output,
+            Verb::Apply(args) => args.output.output,
+            Verb::Capture(_) | Verb::Export(_) | Verb::Completions(_) | Verb::Man(_) => {
+                return None
+            }
+        })
+    }
+}
+
+/// A command that failed, in JSON.
+#[derive(Serialize)]
+struct FailedReport {
+    error: ErrorRow,
+}
+
+impl Report for FailedReport {
+    fn blocks(&self) -> Vec<Block> {
+        Vec::new()
     }
 }
 
@@ -92,6 +156,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Rpc(args) => rpc::rpc(&world, args),
         Verb::Cxl(verb) => cxl::run(&world, verb),
         Verb::Mlx5(verb) => mlx5::run(&world, verb),
+        Verb::Snapshot(args) => snapshot::snapshot(&world, &args),
+        Verb::Diff(args) => diff::diff(args),
+        Verb::Apply(args) => apply::apply(&world, &args),
+        Verb::Capture(args) => capture::capture(&world, &args),
+        Verb::Export(args) => export::export(&world, &args),
         Verb::Watch(args) => watch::watch(&world, args),
         Verb::Completions(args) => generate::completions(args),
         Verb::Man(args) => generate::man(&args),

@@ -3,26 +3,46 @@
 //! `fwctl mlx5`: registers, capabilities and query commands of a ConnectX.
 
 mod caps;
+mod diag;
+pub mod dump;
 mod query;
 mod reg;
+mod regs;
 
-use crate::common::{number, number_text, World};
+use crate::common::{number, World};
 use crate::failure::Failure;
-use crate::output::{hex, Block};
+use crate::fields::Fields;
+use crate::output::{Block, Format};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Error, Subcommand};
-use fwctl::mlx5::{Layout, Value};
-use serde::Serialize;
+use fwctl::mlx5::{BadField, Layout};
 use std::ffi::OsStr;
 use std::fmt;
 
-/// Access registers, capabilities and queries of a ConnectX
+/// Access registers, capabilities, queries and dumps of a ConnectX
 #[derive(Subcommand, Debug)]
 pub enum Mlx5Verb {
     Reg(reg::RegArgs),
     Caps(caps::CapsArgs),
     Query(query::QueryArgs),
+    Dump(dump::DumpArgs),
+    Regs(regs::RegsArgs),
+    #[command(subcommand)]
+    Diag(diag::DiagVerb),
+}
+
+impl Mlx5Verb {
+    pub fn format(&self) -> Format {
+        match self {
+            Mlx5Verb::Reg(args) => args.output.output,
+            Mlx5Verb::Caps(args) => args.output.output,
+            Mlx5Verb::Query(args) => args.output.output,
+            Mlx5Verb::Dump(args) => args.output.output,
+            Mlx5Verb::Regs(args) => args.output.output,
+            Mlx5Verb::Diag(verb) => verb.format(),
+        }
+    }
 }
 
 pub fn run(world: &World, verb: Mlx5Verb) -> Result<(), Failure> {
@@ -30,6 +50,9 @@ pub fn run(world: &World, verb: Mlx5Verb) -> Result<(), Failure> {
         Mlx5Verb::Reg(args) => reg::reg(world, args),
         Mlx5Verb::Caps(args) => caps::caps(world, &args),
         Mlx5Verb::Query(args) => query::query(world, args),
+        Mlx5Verb::Dump(args) => dump::dump(world, &args),
+        Mlx5Verb::Regs(args) => regs::regs(&args),
+        Mlx5Verb::Diag(verb) => diag::diag(world, &verb),
     }
 }
 
@@ -88,9 +111,14 @@ impl TypedValueParser for IdParser {
         }
         number(&text).map(Id::Number).map_err(|_| {
             let name = arg.map(ToString::to_string).unwrap_or_default();
+            let names = (self.0)();
+            let hint = match nearest(&text, names.iter().copied()) {
+                Some(name) => format!("a similar one is '{name}'"),
+                None if names.len() <= MANY => format!("it is none of {}", names.join(", ")),
+                None => "fwctl mlx5 regs lists them".into(),
+            };
             let text = format!(
-                "invalid value '{text}' for '{name}': not a number from 0 to 65535, and not one of {}\n",
-                (self.0)().join(", ")
+                "invalid value '{text}' for '{name}': not a number from 0 to 65535, and no such name: {hint}\n"
             );
             Error::raw(ErrorKind::ValueValidation, text).with_cmd(command)
         })
@@ -99,6 +127,20 @@ impl TypedValueParser for IdParser {
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         Some(Box::new((self.0)().into_iter().map(PossibleValue::new)))
     }
+}
+
+/// More names than this are not listed in an error.
+const MANY: usize = 16;
+
+/// The name that is most like a word, if one is.
+fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const ALIKE: f64 = 0.8;
+    let word = word.to_ascii_lowercase();
+    let rated = names.map(|name| (strsim::jaro_winkler(&word, name), name));
+    rated
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
 }
 
 /// Longest register or reply that is asked for, in bytes.
@@ -132,72 +174,17 @@ fn assign(layout: &Layout, data: &mut [u8], assignments: &[Assignment]) -> Resul
     for Assignment { field, value } in assignments {
         layout.set(data, field, *value).map_err(|why| {
             let known: Vec<&str> = layout.fields.iter().map(|field| field.name).collect();
-            let known = if known.is_empty() {
-                "none that are known".into()
-            } else {
-                known.join(", ")
+            let near = nearest(field, known.iter().copied()).filter(|near| near != field);
+            let hint = match (near, known.as_slice()) {
+                (_, []) => "its fields are none that are known".into(),
+                (Some(near), _) if why == BadField::Unknown => format!("a similar one is {near}"),
+                (_, known) if known.len() <= MANY => format!("its fields are {}", known.join(", ")),
+                _ => format!("fwctl mlx5 regs {} lists its fields", layout.name),
             };
-            Failure::Usage(format!(
-                "{}: {field}={value}: {why}; its fields are {known}",
-                layout.name
-            ))
+            Failure::Usage(format!("{}: {field}={value}: {why}; {hint}", layout.name))
         })?;
     }
     Ok(())
-}
-
-/// A field and its value, for JSON.
-#[derive(Serialize)]
-struct FieldRow {
-    name: &'static str,
-    value: Option<u64>,
-    /// The value, if it has more than 64 bits.
-    bytes: Option<String>,
-}
-
-impl FieldRow {
-    fn is_zero(&self) -> bool {
-        self.value == Some(0)
-            || self
-                .bytes
-                .as_ref()
-                .is_some_and(|bytes| bytes.bytes().all(|digit| digit == b'0'))
-    }
-
-    fn text(&self) -> String {
-        match (self.value, &self.bytes) {
-            (Some(value), _) => number_text(value),
-            (None, Some(bytes)) if self.is_zero() => format!("0 ({} bytes)", bytes.len() / 2),
-            (None, Some(bytes)) => text_of(bytes).unwrap_or_else(|| bytes.clone()),
-            (None, None) => "-".into(),
-        }
-    }
-}
-
-/// Versions and part numbers are text that ends with zeros.
-fn text_of(digits: &str) -> Option<String> {
-    let byte = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
-    let text = String::from_utf8(bytes?).ok()?;
-    let text = text.trim_end_matches('\0');
-    let is_text = text.bytes().all(|c| c.is_ascii_graphic() || c == b' ');
-    (is_text && !text.is_empty()).then(|| format!("{text:?}"))
-}
-
-/// The fields of a block of bytes.
-fn rows(layout: &Layout, data: &[u8]) -> Vec<FieldRow> {
-    let row = |field: &fwctl::mlx5::Field| {
-        let (value, bytes) = match field.get(data)? {
-            Value::Number(value) => (Some(value), None),
-            Value::Bytes(bytes) => (None, Some(hex(&bytes))),
-        };
-        Some(FieldRow {
-            name: field.name,
-            value,
-            bytes,
-        })
-    };
-    layout.fields_of(data).filter_map(row).collect()
 }
 
 /// What of a block of bytes its fields leave open: all of it if it has a part that is not known,
@@ -210,28 +197,10 @@ fn undescribed<'a>(layout: &Layout, data: &'a [u8]) -> &'a [u8] {
 }
 
 /// Fields for people, and the bytes that no field describes as a dump.
-fn blocks(fields: &[FieldRow], rest: &[u8]) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    if !fields.is_empty() {
-        let cells = |field: &FieldRow| vec![field.name.to_owned(), field.text()];
-        let rows = fields.iter().map(cells).collect();
-        blocks.push(Block::Table(&["FIELD", "VALUE"], rows));
-    }
+fn blocks(fields: &Fields, rest: &[u8]) -> Vec<Block> {
+    let mut blocks = Vec::from_iter(fields.block());
     if !rest.is_empty() {
         blocks.push(Block::Dump(rest.to_vec()));
     }
     blocks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_shown_as_such() {
-        assert_eq!(text_of("32382e3435000000").as_deref(), Some("\"28.45\""));
-        for other in ["", "0000", "31003200", "1b5b", "c3a9", "ff", "3"] {
-            assert_eq!(text_of(other), None, "{other}");
-        }
-    }
 }

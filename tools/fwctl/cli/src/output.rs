@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 
 /// Version of the JSON: raised when a key changes its meaning or goes away. New keys do not raise
 /// it.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -20,7 +20,7 @@ pub enum Format {
     /// For people
     #[default]
     Table,
-    /// For programs: one object, with "format": 1
+    /// For programs: one object, with "format": 2
     Json,
     /// Raw bytes, for commands that return bytes
     Raw,
@@ -69,14 +69,9 @@ impl Serialize for Bytes {
 pub fn print(format: Format, report: &impl Report) -> Result<(), Failure> {
     match format {
         Format::Table => {
-            let is_terminal = io::stdout().is_terminal();
-            let width = if is_terminal {
-                terminal_size::terminal_size().map(|(width, _)| width.0)
-            } else {
-                None
-            };
-            let is_coloured =
-                is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let width = width();
+            let is_coloured = io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             print_bytes(render(&report.blocks(), width, is_coloured).as_bytes())
         }
         Format::Json => print_bytes((json(report)? + "\n").as_bytes()),
@@ -87,6 +82,12 @@ pub fn print(format: Format, report: &impl Report) -> Result<(), Failure> {
             )),
         },
     }
+}
+
+/// Columns of the terminal that stdout is, if it is one.
+pub fn width() -> Option<u16> {
+    let size = || terminal_size::terminal_size().map(|(width, _)| width.0);
+    io::stdout().is_terminal().then(size).flatten()
 }
 
 /// Prints bytes to stdout.
@@ -138,7 +139,8 @@ pub fn json_line(report: &impl Serialize) -> Result<String, Failure> {
     .map_err(|e| Failure::Failed(e.to_string()))
 }
 
-fn json(report: &impl Serialize) -> Result<String, Failure> {
+/// A report as JSON, with the version in front.
+pub fn json(report: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(&Versioned {
         format: FORMAT,
         report,

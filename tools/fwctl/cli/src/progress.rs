@@ -23,6 +23,13 @@ pub fn counted(what: &str, done: usize, all: usize) {
     }
 }
 
+/// Shows how many are done, of a number that is not known.
+pub fn count(name: &str, what: &str, done: usize) {
+    if done > MANY && done % MANY == 0 && io::stderr().is_terminal() {
+        show(&format!("{name}: {what}: {done}"));
+    }
+}
+
 /// Shows that something takes long, from its second second until this is dropped.
 pub struct Waiting {
     end: Option<Sender<()>>,
@@ -69,6 +76,10 @@ fn show(text: &str) {
     let _ = write!(io::stderr(), "\r{text}\x1b[K");
 }
 
-fn clear() {
+/// Removes the line.
+pub fn clear() {
+    if !io::stderr().is_terminal() {
+        return;
+    }
     let _ = write!(io::stderr(), "\r\x1b[K");
 }

@@ -8,7 +8,7 @@ use crate::file::Output;
 use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
 use fwctl::sysfs::Entry;
 use fwctl::{FirmwareStatus, Scope, MAX_RPC_LEN};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Send bytes to the firmware and print its reply
 ///
@@ -50,7 +50,7 @@ pub struct RpcArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 fn length(text: &str) -> Result<u32, String> {
@@ -76,15 +76,26 @@ pub struct Plan {
     /// For a write: the value that would be written.
     pub new: Option<Bytes>,
     /// For a write: the fields whose values would change.
-    pub changes: Vec<Changed>,
+    pub changes: Changes,
 }
+
+/// Fields whose values would change. In JSON: an object of names.
+#[derive(Default)]
+pub struct Changes(pub Vec<Changed>);
 
 /// A field whose value would change.
 #[derive(Serialize)]
 pub struct Changed {
+    #[serde(skip)]
     pub name: &'static str,
     pub old: u64,
     pub new: u64,
+}
+
+impl Serialize for Changes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|change| (change.name, change)))
+    }
 }
 
 #[derive(Serialize)]
@@ -158,7 +169,7 @@ pub fn rpc(world: &World, args: RpcArgs) -> Result<(), Failure> {
     }
     match status {
         None => Ok(()),
-        Some(status) => Err(Failure::Refused(format!(
+        Some(status) => Err(Failure::Reported(format!(
             "{}: firmware refused with {status}",
             entry.name
         ))),
@@ -178,7 +189,7 @@ impl Plan {
             request: Bytes(request),
             old: None,
             new: None,
-            changes: Vec::new(),
+            changes: Changes::default(),
         }
     }
 
@@ -202,7 +213,7 @@ impl Report for Plan {
             fields.insert(2, ("note", taint(scope)));
         }
         let mut blocks = vec![Block::Fields(fields), Block::Dump(self.request.0.clone())];
-        if !self.changes.is_empty() {
+        if !self.changes.0.is_empty() {
             let cells = |change: &Changed| {
                 vec![
                     change.name.to_owned(),
@@ -210,7 +221,7 @@ impl Report for Plan {
                     number_text(change.new),
                 ]
             };
-            let rows = self.changes.iter().map(cells).collect();
+            let rows = self.changes.0.iter().map(cells).collect();
             blocks.push(Block::Table(&["FIELD", "OLD", "NEW"], rows));
             return blocks;
         }

@@ -26,10 +26,10 @@ mod feature;
 mod message;
 
 pub use effects::{effect_names, Effect};
-pub use feature::{known_feature, Feature, SetPolicy, Verdict};
-pub use message::{GetFeature, Selection, SetFeature};
+pub use feature::{known_feature, known_features, Feature, SetPolicy, Verdict};
+pub use message::{GetFeature, Selection, SetFeature, UnknownSelection};
 
-use crate::{Device, DeviceType, Error, Malformed, Result, Scope};
+use crate::{Device, DeviceType, Error, Malformed, Reply, Result, Rpc, Scope};
 use message::Payload;
 
 /// Scope of the commands that read.
@@ -88,14 +88,21 @@ impl CxlDevice {
         let (announced, _) =
             message::supported(&first, 0).map_err(|why| self.malformed(WHAT, why))?;
         let mut features = Vec::new();
+        // All batches at once, if there are several.
+        let starts = (0..announced).step_by(BATCH.into());
+        let mut batches = self.batches(starts, announced)?.into_iter();
         while features.len() < usize::from(announced) {
             let start = features.len() as u16;
             let count = BATCH.min(announced - start);
-            let reply = self.ask(
-                WHAT,
-                &message::get_supported(start, count),
-                message::supported_room(count),
-            )?;
+            // After a short batch, those that were asked for begin elsewhere.
+            let reply = match batches.next().filter(|(from, _)| *from == start) {
+                Some((_, reply)) => self.payload(WHAT, &reply?.bytes)?,
+                None => self.ask(
+                    WHAT,
+                    &message::get_supported(start, count),
+                    message::supported_room(count),
+                )?,
+            };
             let (_, batch) =
                 message::supported(&reply, count).map_err(|why| self.malformed(WHAT, why))?;
             if batch.is_empty() {
@@ -115,6 +122,24 @@ impl CxlDevice {
         Ok(features)
     }
 
+    /// Asks for the features from each start on; for none if one request gets them all.
+    fn batches(
+        &self,
+        starts: impl ExactSizeIterator<Item = u16> + Clone,
+        announced: u16,
+    ) -> Result<Vec<(u16, Result<Reply>)>> {
+        if starts.len() < 2 {
+            return Ok(Vec::new());
+        }
+        let rpc = |start| {
+            let count = BATCH.min(announced - start);
+            let room = message::supported_room(count);
+            Rpc::new(READ_SCOPE, message::get_supported(start, count), room)
+        };
+        let replies = self.device.rpc_all(starts.clone().map(rpc).collect())?;
+        Ok(starts.zip(replies).collect())
+    }
+
     /// Part of a feature's value: exactly `get.size` bytes.
     ///
     /// # Errors
@@ -122,11 +147,31 @@ impl CxlDevice {
     /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if more or fewer bytes came than
     /// were asked for.
     pub fn get(&self, get: &GetFeature) -> Result<Vec<u8>> {
+        let room = message::REPLY_HEADER + usize::from(get.size);
+        self.value(get, self.device.rpc(READ_SCOPE, &get.request(), room))
+    }
+
+    /// Parts of features' values, with many requests in flight where that is possible. One that
+    /// fails does not stop the others.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::rpc_all`]; for each value, as for [`CxlDevice::get`].
+    pub fn get_all(&self, gets: &[GetFeature]) -> Result<Vec<Result<Vec<u8>>>> {
+        let rpc = |get: &GetFeature| {
+            let room = message::REPLY_HEADER + usize::from(get.size);
+            Rpc::new(READ_SCOPE, get.request(), room)
+        };
+        let replies = self.device.rpc_all(gets.iter().map(rpc).collect())?;
+        let values = gets.iter().zip(replies);
+        Ok(values.map(|(get, reply)| self.value(get, reply)).collect())
+    }
+
+    /// The value in the reply to a Get Feature.
+    fn value(&self, get: &GetFeature, reply: Result<Reply>) -> Result<Vec<u8>> {
         const WHAT: &str = "Get Feature";
         let size = usize::from(get.size);
-        let payload = self
-            .ask(WHAT, &get.request(), message::REPLY_HEADER + size)?
-            .0;
+        let payload = self.payload(WHAT, &reply?.bytes)?.0;
         if payload.len() != size {
             let (part, got) = ("the feature", payload.len());
             let why = if got > size {
@@ -185,6 +230,57 @@ impl CxlDevice {
             device: self.device.name().into(),
             what: what.into(),
             why,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{InfoReply, Transport};
+    use std::io;
+
+    /// A device with this many features, of which a reply has at most so many.
+    struct Lists(u16, u16);
+
+    impl Transport for Lists {
+        fn info(&self, _: &mut [u8]) -> io::Result<InfoReply> {
+            Ok(InfoReply {
+                device_type: DeviceType::Cxl.number(),
+                data_len: 0,
+            })
+        }
+
+        // CXL 3.2, section 8.2.10.6.1: count in bytes and first index, after 16 bytes of envelope.
+        fn rpc(&self, _: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
+            let bytes = u32::from_le_bytes(request[16..20].try_into().unwrap());
+            let start = u16::from_le_bytes(request[20..22].try_into().unwrap());
+            let count = (((bytes - 8) / 48) as u16).min(self.1).min(self.0 - start);
+            let mut payload = [count, self.0, 0, 0].map(u16::to_le_bytes).concat();
+            for id in start..start + count {
+                let mut entry = [0; 48];
+                entry[16..18].copy_from_slice(&id.to_le_bytes());
+                payload.extend(entry);
+            }
+            let all = [&(payload.len() as u32).to_ne_bytes()[..], &[0; 4], &payload].concat();
+            reply[..all.len()].copy_from_slice(&all);
+            Ok(all.len() as u32)
+        }
+
+        fn concurrency(&self) -> usize {
+            4
+        }
+    }
+
+    #[test]
+    fn all_features_in_order_whatever_a_reply_holds() {
+        for total in [0, 1, 64, 65, 200, 1000] {
+            for most in [1, 32, 60, 64] {
+                let device = Device::with_transport("fwctl0", Lists(total, most));
+                let features = CxlDevice::new(device).unwrap().features().unwrap();
+                let ids: Vec<u16> = features.iter().map(|feature| feature.id).collect();
+                assert_eq!(ids, (0..total).collect::<Vec<_>>(), "{most}");
+            }
         }
     }
 }

@@ -5,14 +5,19 @@
 use crate::mlx5::check_query;
 use crate::sysfs::{device_number, Root};
 use crate::transport::Node;
-use crate::{DeviceType, DriverInfo, Error, InfoReply, Operation, Result, Scope, Transport};
+use crate::{
+    DeviceType, DriverInfo, Error, InfoReply, Operation, Queue, QueueOptions, Result, Rpc, Scope,
+    Transport,
+};
 use fwctl_uapi::{bnxt, MAX_RPC_LEN};
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 /// One open fwctl device. Clones share the open file, and with it the firmware context that some
 /// drivers make for it.
@@ -24,14 +29,21 @@ pub struct Device {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     name: String,
-    transport: Box<dyn Transport>,
+    transport: Arc<dyn Transport>,
     device_type: OnceLock<DeviceType>,
+    observers: Vec<Arc<dyn Observer>>,
+    deadline: Option<Instant>,
+    /// The caller vouches for the messages of an unknown type.
+    is_trusted: bool,
 }
 
 /// Answer to FWCTL_INFO.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Info {
     /// Type of the device.
     pub device_type: DeviceType,
@@ -45,6 +57,7 @@ pub struct Info {
 
 /// Answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Reply {
     /// The reply, up to the size of the buffer.
     pub bytes: Vec<u8>,
@@ -61,6 +74,7 @@ impl Reply {
 
 /// A request and its outcome, for [`Device::observed`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Exchange<'a> {
     /// Scope of the request.
     pub scope: Scope,
@@ -73,44 +87,16 @@ pub struct Exchange<'a> {
 /// Observes the requests of a device, for [`Device::observed`]. Any function of an [`Exchange`] is
 /// an observer.
 pub trait Observer: Send + Sync {
-    /// A request is about to be sent. The call blocks until the firmware has answered.
+    /// A request is about to be sent. Several can be in flight: each ends once.
     fn sent(&self) {}
 
-    /// The request has completed.
+    /// A request has completed, or was given up: then the outcome is `ECANCELED` or `ETIMEDOUT`.
     fn ended(&self, exchange: &Exchange<'_>);
 }
 
 impl<F: Fn(&Exchange<'_>) + Send + Sync> Observer for F {
     fn ended(&self, exchange: &Exchange<'_>) {
         self(exchange);
-    }
-}
-
-struct Observed {
-    device: Device,
-    observer: Box<dyn Observer>,
-}
-
-impl Transport for Observed {
-    fn info(&self, data: &mut [u8]) -> io::Result<InfoReply> {
-        self.device.inner.transport.info(data)
-    }
-
-    fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
-        self.observer.sent();
-        let result = self.device.inner.transport.rpc(scope, request, reply);
-        let outcome = result.as_ref().map(|&true_len| {
-            (
-                &reply[..reply.len().min(true_len as usize)],
-                true_len as usize,
-            )
-        });
-        self.observer.ended(&Exchange {
-            scope,
-            request,
-            outcome,
-        });
-        result
     }
 }
 
@@ -131,6 +117,28 @@ impl Device {
     /// errno of opening it.
     pub fn open(node: &Path) -> Result<Device> {
         Root::default().resolve_path(node)?.open()
+    }
+
+    /// Takes an open node, which another program may have opened and passed on. The device is
+    /// looked up in sysfs by its number, and has the kernel's name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotADevice`] or [`Error::Absent`] if the descriptor is not that of a fwctl device.
+    pub fn from_fd(fd: OwnedFd) -> Result<Device> {
+        let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        let node = File::from(fd);
+        let metadata = node.metadata().map_err(|source| Error::File {
+            path: path.clone(),
+            source,
+        })?;
+        let name = Root::default().name_of(&metadata, &path)?;
+        Ok(Device::with_transport(name, Node(node)))
+    }
+
+    /// The descriptor of the node, unless another transport is used. It must not be closed.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.inner.transport.node()?.as_fd())
     }
 
     /// Opens the node of a device, which must have this number.
@@ -167,8 +175,11 @@ impl Device {
     pub fn with_transport(name: impl Into<String>, transport: impl Transport + 'static) -> Device {
         let inner = Inner {
             name: name.into(),
-            transport: Box::new(transport),
+            transport: Arc::new(transport),
             device_type: OnceLock::new(),
+            observers: Vec::new(),
+            deadline: None,
+            is_trusted: false,
         };
         Device {
             inner: Arc::new(inner),
@@ -248,6 +259,87 @@ impl Device {
     /// [`Error::TooLong`] and [`Error::CarriesAddresses`] before anything is sent; [`Error::Call`]
     /// if the kernel does not deliver the request.
     pub fn rpc(&self, scope: Scope, request: &[u8], reply_len: usize) -> Result<Reply> {
+        let operation = self.check(scope, request, reply_len)?;
+        if self.inner.deadline.is_some() {
+            return self.rpc_by_deadline(Rpc::new(scope, request, reply_len));
+        }
+        let mut bytes = vec![0; reply_len];
+        let true_len = self.call(operation, scope, request, &mut bytes)?;
+        bytes.truncate(true_len);
+        Ok(Reply { bytes, true_len })
+    }
+
+    /// Like [`Device::rpc`], with the caller's buffer for the reply. Returns the length of the
+    /// whole reply, which can be more than the buffer holds.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::rpc`].
+    pub fn rpc_into(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> Result<usize> {
+        let operation = self.check(scope, request, reply.len())?;
+        if self.inner.deadline.is_none() {
+            return self.call(operation, scope, request, reply);
+        }
+        // A late answer must not go to a buffer that the caller has back.
+        let answer = self.rpc_by_deadline(Rpc::new(scope, request, reply.len()))?;
+        reply[..answer.bytes.len()].copy_from_slice(&answer.bytes);
+        Ok(answer.true_len)
+    }
+
+    /// Sends several RPCs, with many of them in flight where the kernel or the device permits, and
+    /// returns their replies in the same order. An RPC that fails does not stop the others.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queue::begin_all`](crate::Queue::begin_all), before anything is sent.
+    pub fn rpc_all(&self, rpcs: Vec<Rpc>) -> Result<Vec<Result<Reply>>> {
+        let mut queue = Queue::new(self);
+        queue.begin_all(rpcs)?;
+        let all = queue.wait_all().into_iter();
+        Ok(all.map(|completion| completion.reply).collect())
+    }
+
+    fn rpc_by_deadline(&self, rpc: Rpc) -> Result<Reply> {
+        let mut queue = QueueOptions::new().depth(1).create(self)?;
+        let ticket = queue.begin(rpc)?;
+        let completion = queue.wait(ticket).expect("it has not been returned yet");
+        completion.reply
+    }
+
+    fn call(
+        &self,
+        operation: Operation,
+        scope: Scope,
+        request: &[u8],
+        reply: &mut [u8],
+    ) -> Result<usize> {
+        self.observe_start();
+        let result = self.inner.transport.rpc(scope, request, reply);
+        let outcome = result.as_ref().map(|&true_len| {
+            let true_len = true_len as usize;
+            (&reply[..reply.len().min(true_len)], true_len)
+        });
+        self.observe_end(&Exchange {
+            scope,
+            request,
+            outcome,
+        });
+        result
+            .map(|true_len| true_len as usize)
+            .map_err(|source| Error::Call {
+                device: self.name().into(),
+                operation,
+                source,
+            })
+    }
+
+    /// Checks that an RPC may be sent.
+    pub(crate) fn check(
+        &self,
+        scope: Scope,
+        request: &[u8],
+        reply_len: usize,
+    ) -> Result<Operation> {
         for (what, len) in [("request", request.len()), ("reply buffer", reply_len)] {
             if len > MAX_RPC_LEN as usize {
                 return Err(Error::TooLong {
@@ -259,34 +351,23 @@ impl Device {
             }
         }
         let device_type = self.device_type()?;
+        if let (DeviceType::Other(_), false) = (device_type, self.inner.is_trusted) {
+            return Err(Error::UnknownMessages {
+                device: self.name().into(),
+                device_type,
+            });
+        }
         if carries_addresses(device_type, request) {
             return Err(Error::CarriesAddresses {
                 device: self.name().into(),
                 device_type,
             });
         }
-        let mut bytes = vec![0; reply_len];
-        let true_len = self
-            .inner
-            .transport
-            .rpc(scope, request, &mut bytes)
-            .map_err(|source| {
-                let operation = Operation::Rpc {
-                    scope,
-                    request_len: request.len(),
-                    reply_len,
-                    device_type,
-                };
-                Error::Call {
-                    device: self.name().into(),
-                    operation,
-                    source,
-                }
-            })?;
-        bytes.truncate(true_len as usize);
-        Ok(Reply {
-            bytes,
-            true_len: true_len as usize,
+        Ok(Operation::Rpc {
+            scope,
+            request_len: request.len(),
+            reply_len,
+            device_type,
         })
     }
 
@@ -327,16 +408,64 @@ impl Device {
         })
     }
 
-    /// Returns the device with an observer of every request.
+    /// Returns the device with an observer of every request, besides those that it has.
     pub fn observed(self, observer: impl Observer + 'static) -> Device {
-        let name = self.name().to_owned();
-        Device::with_transport(
-            name,
-            Observed {
-                device: self,
-                observer: Box::new(observer),
-            },
-        )
+        let mut inner = Inner::clone(&self.inner);
+        inner.observers.push(Arc::new(observer));
+        Device {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Returns the device with a deadline for the answers to all its requests: at that time a
+    /// request that has no answer ends with [`Error::TimedOut`], as described for
+    /// [`Queue`](crate::Queue). Without one, only the driver limits the wait.
+    pub fn with_deadline(self, deadline: Instant) -> Device {
+        let mut inner = Inner::clone(&self.inner);
+        inner.deadline = Some(deadline);
+        Device {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Returns the device with RPCs permitted although its type is unknown to this crate, which
+    /// otherwise refuses them with [`Error::UnknownMessages`].
+    ///
+    /// # Safety
+    ///
+    /// No message that is sent to the device holds an address at which its driver reads or writes
+    /// memory of this process.
+    #[allow(unsafe_code)]
+    pub unsafe fn trust_messages(self) -> Device {
+        let mut inner = Inner::clone(&self.inner);
+        inner.is_trusted = true;
+        Device {
+            inner: Arc::new(inner),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.inner.deadline
+    }
+
+    pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.inner.transport
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.inner.observers.is_empty()
+    }
+
+    pub(crate) fn observe_start(&self) {
+        for observer in &self.inner.observers {
+            observer.sent();
+        }
+    }
+
+    pub(crate) fn observe_end(&self, exchange: &Exchange<'_>) {
+        for observer in &self.inner.observers {
+            observer.ended(exchange);
+        }
     }
 
     fn info_call(&self, data: &mut [u8]) -> Result<InfoReply> {
@@ -376,6 +505,8 @@ fn carries_addresses(device_type: DeviceType, request: &[u8]) -> bool {
             [low, high, ..] => bnxt::DMA_REQUEST_TYPES.contains(&u16::from_le_bytes([*low, *high])),
             _ => false,
         },
-        DeviceType::Mlx5 | DeviceType::Cxl | DeviceType::None | DeviceType::Other(_) => false,
+        DeviceType::Mlx5 | DeviceType::Cxl | DeviceType::None => false,
+        // `Device::check` refuses it, or the caller vouches for it.
+        DeviceType::Other(_) => false,
     }
 }

@@ -4,9 +4,11 @@
 
 use fwctl_uapi::device_type;
 use std::fmt;
+use std::str::FromStr;
 
 /// Whose messages a device speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DeviceType {
     /// None: the device of a sample or a test, whose messages are no interface.
     None,
@@ -63,6 +65,34 @@ impl fmt::Display for DeviceType {
     }
 }
 
+impl FromStr for DeviceType {
+    type Err = UnknownType;
+
+    /// Reads what [`DeviceType`] is displayed as.
+    fn from_str(name: &str) -> Result<DeviceType, UnknownType> {
+        Ok(match name {
+            "none" => DeviceType::None,
+            "mlx5" => DeviceType::Mlx5,
+            "cxl" => DeviceType::Cxl,
+            "bnxt" => DeviceType::Bnxt,
+            "pds" => DeviceType::Pds,
+            _ => {
+                let number = name.strip_prefix("type-").ok_or(UnknownType)?;
+                let number = match number.strip_prefix("0x") {
+                    Some(digits) => u32::from_str_radix(digits, 16),
+                    None => number.parse(),
+                };
+                DeviceType::from_number(number.map_err(|_| UnknownType)?)
+            }
+        })
+    }
+}
+
+/// No device type has this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a device type: use none, mlx5, cxl, bnxt, pds or type-NUMBER")]
+pub struct UnknownType;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +108,13 @@ mod tests {
             DeviceType::Other(0x8000_0001).to_string(),
             "type-0x80000001"
         );
-        assert!((0..=9).all(|n| DeviceType::from_number(n).number() == n));
+        for number in (0..=9).chain([0xffff, 0x1_0000, u32::MAX]) {
+            let device_type = DeviceType::from_number(number);
+            assert_eq!(device_type.number(), number);
+            assert_eq!(device_type.to_string().parse(), Ok(device_type));
+        }
+        for name in ["", "type-", "type-0x", "type--1", "type-4294967296", "MLX5"] {
+            assert_eq!(name.parse::<DeviceType>(), Err(UnknownType), "{name}");
+        }
     }
 }

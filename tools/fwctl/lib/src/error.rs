@@ -4,7 +4,7 @@
 
 use crate::mlx5::NotAQuery;
 use crate::sysfs::Absence;
-use crate::{DeviceType, FirmwareStatus, Scope};
+use crate::{DeviceType, FirmwareStatus, NoRing, Scope};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -80,6 +80,37 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// There was no answer by the deadline. The firmware may still carry out what was sent.
+    #[error("{device}: {operation}: no answer by the deadline{}", unsent(*was_sent))]
+    TimedOut {
+        /// Name of the device.
+        device: String,
+        /// The call.
+        operation: Operation,
+        /// Whether it may have reached the driver.
+        was_sent: bool,
+    },
+
+    /// The request was cancelled. The firmware may still carry out what was sent.
+    #[error("{device}: {operation}: cancelled{}", unsent(*was_sent))]
+    Cancelled {
+        /// Name of the device.
+        device: String,
+        /// The call.
+        operation: Operation,
+        /// Whether it may have reached the driver.
+        was_sent: bool,
+    },
+
+    /// A queue was to use io_uring only, which is not possible.
+    #[error("{device}: no io_uring: {why}")]
+    NoRing {
+        /// Name of the device.
+        device: String,
+        /// Why not.
+        why: NoRing,
+    },
+
     /// The firmware refused the request.
     #[error("{device}: {what}: firmware refused with {status}")]
     Refused {
@@ -144,6 +175,18 @@ pub enum Error {
         device_type: DeviceType,
     },
 
+    /// The type of the device is unknown to this crate, so its messages may hold addresses of the
+    /// sender's memory, which plain bytes cannot. See [`Device::trust_messages`].
+    ///
+    /// [`Device::trust_messages`]: crate::Device::trust_messages
+    #[error("{device}: the messages of {device_type} devices are unknown and may carry memory addresses, so plain bytes are not sent")]
+    UnknownMessages {
+        /// Name of the device.
+        device: String,
+        /// Its type.
+        device_type: DeviceType,
+    },
+
     /// The kernel would refuse to do this to a feature, or it makes no sense for the feature.
     #[error("{device}: {feature}: {why}")]
     Feature {
@@ -190,6 +233,16 @@ pub enum Malformed {
         /// Bytes that came.
         got: usize,
     },
+    /// Parts that have numbers came in another order.
+    #[error("{part} {expected} was expected, and {got} came")]
+    Order {
+        /// What is numbered.
+        part: &'static str,
+        /// The next number.
+        expected: u64,
+        /// The number that came.
+        got: u64,
+    },
     /// The device stopped before the number that it announced.
     #[error("the device announced {announced} {part} and returned {got}")]
     Stopped {
@@ -204,6 +257,7 @@ pub enum Malformed {
 
 /// A call on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Operation {
     /// Opening the node.
     Open,
@@ -244,6 +298,7 @@ impl std::fmt::Display for Operation {
 
 /// What an error means for the call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Advice {
     /// What happened, in terms of fwctl.
     pub meaning: &'static str,
@@ -255,13 +310,25 @@ impl Error {
     /// What the errno of a failed call means for that call, where there is more to say than its
     /// text.
     pub fn advice(&self) -> Option<Advice> {
-        let Error::Call {
-            device,
-            operation,
-            source,
-        } = self
-        else {
-            return None;
+        let (device, operation, source) = match self {
+            Error::Call {
+                device,
+                operation,
+                source,
+            } => (device, operation, source),
+            Error::TimedOut { was_sent: true, .. } => {
+                return Some(Advice {
+                    meaning: "the firmware did not answer in the time that you set; it may still carry out the request",
+                    remedy: "allow more time; if it stays so, the firmware hangs: see the kernel log with dmesg, the device may need a reset",
+                })
+            }
+            Error::TimedOut { .. } => {
+                return Some(Advice {
+                    meaning: "the time that you set was over before there was a turn for the request",
+                    remedy: "allow more time; earlier requests may not have been answered either",
+                })
+            }
+            _ => return None,
         };
         let errno = source.raw_os_error()?;
         let (meaning, remedy) = match operation {
@@ -278,12 +345,52 @@ impl Error {
         Some(Advice { meaning, remedy })
     }
 
+    /// The errno of a call that failed. `ETIMEDOUT` and `ECANCELED` for requests that were given
+    /// up, which the kernel may also return: then it is an [`Error::Call`].
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Error::Call { source, .. } | Error::File { source, .. } => source.raw_os_error(),
+            Error::TimedOut { .. } => Some(libc::ETIMEDOUT),
+            Error::Cancelled { .. } => Some(libc::ECANCELED),
+            Error::TooLong { .. } => Some(libc::EMSGSIZE),
+            Error::NoRing {
+                why: NoRing::Setup(source) | NoRing::Refused(source),
+                ..
+            } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+
+    /// An errno for every error, for interfaces that have nothing else: [`Error::errno`], or the one
+    /// that says most.
+    pub fn nearest_errno(&self) -> i32 {
+        self.errno().unwrap_or(match self {
+            Error::Absent(_) | Error::NotFound { .. } | Error::NotADevice { .. } => libc::ENODEV,
+            Error::OtherDevice { .. } => libc::ESTALE,
+            Error::Ambiguous { .. } => libc::ENOTUNIQ,
+            Error::CarriesAddresses { .. } | Error::UnknownMessages { .. } => libc::EPERM,
+            Error::Malformed { .. } => libc::EBADMSG,
+            Error::NoRing { .. } => libc::EOPNOTSUPP,
+            Error::Refused { .. } => libc::EREMOTEIO,
+            Error::Call { .. } | Error::File { .. } => libc::EIO,
+            _ => libc::EINVAL,
+        })
+    }
+
     /// The firmware's own refusal.
     pub fn firmware_status(&self) -> Option<FirmwareStatus> {
         match self {
             Error::Refused { status, .. } => Some(*status),
             _ => None,
         }
+    }
+}
+
+fn unsent(was_sent: bool) -> &'static str {
+    if was_sent {
+        ""
+    } else {
+        "; it was not sent"
     }
 }
 
@@ -578,6 +685,27 @@ mod tests {
             rpc(Scope::Configuration, DeviceType::Cxl, libc::EINVAL).to_string(),
             "fwctl0: FWCTL_RPC (scope configuration, request 24 bytes, reply buffer 64): Invalid argument (EINVAL)"
         );
+    }
+
+    #[test]
+    fn requests_that_are_given_up_say_whether_they_were_sent() {
+        let error = |was_sent| Error::TimedOut {
+            device: "fwctl0".into(),
+            operation: Operation::Info,
+            was_sent,
+        };
+        let text = "fwctl0: FWCTL_INFO: no answer by the deadline";
+        assert_eq!(error(true).to_string(), text);
+        assert_eq!(error(false).to_string(), format!("{text}; it was not sent"));
+        assert!(error(true).advice().unwrap().meaning.contains("may still"));
+        assert!(error(false).advice().is_some());
+        let cancelled = Error::Cancelled {
+            device: "fwctl0".into(),
+            operation: Operation::Info,
+            was_sent: false,
+        };
+        let errnos = [error(true).errno(), cancelled.errno()];
+        assert_eq!(errnos, [Some(libc::ETIMEDOUT), Some(libc::ECANCELED)]);
     }
 
     #[test]

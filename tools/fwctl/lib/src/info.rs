@@ -15,13 +15,14 @@
 
 use crate::DeviceType;
 use fwctl_uapi::{bnxt, mlx5, pds};
-use zerocopy::FromBytes;
 
 /// One bit of a capability word: its mask, and its name where the bit has one.
 pub type Capability = (u32, Option<&'static str>);
 
 /// What a driver says about a device, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum DriverInfo {
     /// ConnectX: the firmware user context of this open file, and its capabilities.
     Mlx5 {
@@ -51,7 +52,7 @@ impl DriverInfo {
     pub fn decode(device_type: DeviceType, data: &[u8]) -> DriverInfo {
         match device_type {
             DeviceType::Mlx5 => {
-                mlx5::InfoMlx5::read_from_prefix(data).map_or(DriverInfo::Bytes, |info| {
+                mlx5::InfoMlx5::split_from(data).map_or(DriverInfo::Bytes, |(info, _)| {
                     DriverInfo::Mlx5 {
                         uid: info.uid,
                         uctx_caps: info.uctx_caps,
@@ -59,14 +60,14 @@ impl DriverInfo {
                 })
             }
             DeviceType::Pds => {
-                pds::InfoPds::read_from_prefix(data).map_or(DriverInfo::Bytes, |info| {
+                pds::InfoPds::split_from(data).map_or(DriverInfo::Bytes, |(info, _)| {
                     DriverInfo::Pds {
                         uctx_caps: info.uctx_caps,
                     }
                 })
             }
             DeviceType::Bnxt => {
-                bnxt::InfoBnxt::read_from_prefix(data).map_or(DriverInfo::Bytes, |info| {
+                bnxt::InfoBnxt::split_from(data).map_or(DriverInfo::Bytes, |(info, _)| {
                     DriverInfo::Bnxt {
                         uctx_caps: info.uctx_caps,
                     }

@@ -5,12 +5,15 @@
 //! - [`sysfs::Root`] finds devices: by class, name, node, PCI address or memdev.
 //! - [`Device`] is one open node: [`Device::info`] and [`Device::rpc`].
 //! - [`cxl`] and [`mlx5`] speak the language of a device type; other types are reached by raw RPCs.
+//! - [`catalogue`] lists everything that can be read of a device, and reads it, decoded.
 //! - [`Error`] knows what an errno means for the call that failed, and what to do about it
 //!   ([`Error::advice`]).
 //! - [`replay`] answers from a recording, so that users of this crate can test without a device.
 //!
-//! Every call blocks until the firmware has answered; firmware sets no limit to that. What another
-//! party wrote (a reply, a file in sysfs) is data to be checked: lengths are compared with what
+//! - [`Queue`] has many RPCs in flight from one thread, by io_uring where that is allowed.
+//!
+//! [`Device::rpc`] blocks until the firmware has answered; only the driver sets a limit to that,
+//! unless [`Device::with_deadline`] does. What another party wrote (a reply, a file in sysfs) is data to be checked: lengths are compared with what
 //! arrived before anything is read or allocated.
 //!
 //! ```no_run
@@ -23,6 +26,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+pub mod catalogue;
 pub mod cxl;
 mod device;
 mod device_type;
@@ -32,24 +36,34 @@ mod info;
 mod ioctl;
 pub mod mlx5;
 mod pci_ids;
+mod queue;
 pub mod replay;
 mod scope;
+#[cfg(feature = "serde")]
+mod serde;
 pub mod status;
 pub mod sysfs;
 pub mod trace;
 mod transport;
 mod uuid;
+mod vpd;
 
 pub use device::{Device, Exchange, Info, Observer, Reply};
-pub use device_type::DeviceType;
+pub use device_type::{DeviceType, UnknownType};
 pub use error::{errno_name, errno_text, Advice, Error, Malformed, Operation};
 pub use info::{Capability, DriverInfo};
-pub use scope::Scope;
+pub use queue::{Backend, Completion, NoRing, Queue, QueueOptions, Rpc, Ticket, DEFAULT_DEPTH};
+pub use scope::{Scope, UnknownScope};
 pub use status::FirmwareStatus;
-pub use transport::{InfoReply, Transport};
-pub use uuid::Uuid;
+pub use transport::{InfoReply, Node, Transport};
+pub use uuid::{BadUuid, Uuid};
 
 pub use fwctl_uapi::MAX_RPC_LEN;
 
 /// Result of this crate's calls.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -26,16 +26,24 @@
 //! # Ok::<(), fwctl::Error>(())
 //! ```
 
+mod decode;
+mod diagnostics;
+mod dump;
+mod identity;
 mod layout;
 mod queries;
 
+pub use decode::decode;
+pub use diagnostics::{diagnostic_counter, DiagnosticCaps, DiagnosticParams, DiagnosticSample};
+pub use dump::{segments, Content, DumpRequest, Index, MenuRecord, Message, Segment, MENU};
+pub use identity::Identity;
 pub use layout::{
     capabilities, command, commands, register, registers, BadField, Choice, Command, Field, Layout,
     Value,
 };
 pub use queries::{check_query, NotAQuery};
 
-use crate::{Device, DeviceType, Error, FirmwareStatus, Malformed, Result, Scope};
+use crate::{Device, DeviceType, Error, FirmwareStatus, Malformed, Reply, Result, Rpc, Scope};
 
 /// Scope of register reads and query commands. It admits configuration commands as well, so it does
 /// not make a command harmless: see [`check_query`].
@@ -58,6 +66,17 @@ pub enum Capability {
     Maximum,
     /// The current value.
     Current,
+}
+
+/// One of many things to read with [`Mlx5Device::read_all`].
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// A register, as for [`Mlx5Device::read_register`].
+    Register(u16, Vec<u8>),
+    /// A capability, as for [`Mlx5Device::capability`].
+    Capability(u16, Capability),
+    /// A query command and its request, as for [`Mlx5Device::query`].
+    Query(&'static Command, Vec<u8>),
 }
 
 /// A fwctl device that is a ConnectX.
@@ -90,10 +109,19 @@ impl Mlx5Device {
     /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length
     /// than its buffer.
     pub fn read_register(&self, id: u16, data: &[u8]) -> Result<Vec<u8>> {
+        self.read_register_with(id, 0, data)
+    }
+
+    /// Reads a register with an argument, which most registers ignore.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mlx5Device::read_register`].
+    pub fn read_register_with(&self, id: u16, argument: u32, data: &[u8]) -> Result<Vec<u8>> {
         let reply = self.command(
             "ACCESS_REG",
             READ_SCOPE,
-            &access_register(id, true, data),
+            &access_register_with(id, true, argument, data),
             HEADER + data.len(),
         )?;
         Ok(reply[HEADER..].to_vec())
@@ -106,10 +134,25 @@ impl Mlx5Device {
     /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length
     /// than its buffer.
     pub fn write_register(&self, scope: Scope, id: u16, data: &[u8]) -> Result<()> {
+        self.write_register_with(scope, id, 0, data)
+    }
+
+    /// Writes a register with an argument, which most registers ignore.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mlx5Device::write_register`].
+    pub fn write_register_with(
+        &self,
+        scope: Scope,
+        id: u16,
+        argument: u32,
+        data: &[u8],
+    ) -> Result<()> {
         self.command(
             "ACCESS_REG",
             scope,
-            &access_register(id, false, data),
+            &access_register_with(id, false, argument, data),
             HEADER + data.len(),
         )?;
         Ok(())
@@ -122,15 +165,72 @@ impl Mlx5Device {
     /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the reply has another length
     /// than its buffer.
     pub fn capability(&self, id: u16, which: Capability) -> Result<Vec<u8>> {
-        let op_mod = (id << 1) | u16::from(which == Capability::Current);
-        let request = request(QUERY_HCA_CAP, op_mod, &[]);
         let reply = self.command(
             "QUERY_HCA_CAP",
             Scope::Configuration,
-            &request,
+            &query_capability(id, which),
             HEADER + CAPABILITY,
         )?;
         Ok(reply[HEADER..].to_vec())
+    }
+
+    /// Reads several registers, with many requests in flight where that is possible: number and
+    /// data of each, as for [`Mlx5Device::read_register`]. One that fails does not stop the others.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::rpc_all`]; for each register, as for [`Mlx5Device::read_register`].
+    pub fn read_registers(&self, registers: &[(u16, Vec<u8>)]) -> Result<Vec<Result<Vec<u8>>>> {
+        let read = |(id, data): &(u16, Vec<u8>)| Read::Register(*id, data.clone());
+        self.read_all(&registers.iter().map(read).collect::<Vec<_>>())
+    }
+
+    /// Reads several capabilities, with many requests in flight where that is possible. One that
+    /// fails does not stop the others.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::rpc_all`]; for each capability, as for [`Mlx5Device::capability`].
+    pub fn capabilities(&self, wanted: &[(u16, Capability)]) -> Result<Vec<Result<Vec<u8>>>> {
+        let read = |&(id, which): &(u16, Capability)| Read::Capability(id, which);
+        self.read_all(&wanted.iter().map(read).collect::<Vec<_>>())
+    }
+
+    /// Reads registers, capabilities and query commands, with many requests in flight where that is
+    /// possible. One that fails does not stop the others.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::rpc_all`], and [`Error::NotAQuery`], both before anything is sent; for each
+    /// of them, as for the method that reads one.
+    pub fn read_all(&self, reads: &[Read]) -> Result<Vec<Result<Vec<u8>>>> {
+        let rpc = |read: &Read| {
+            Ok(match read {
+                Read::Register(id, data) => {
+                    let request = access_register(*id, true, data);
+                    Rpc::new(READ_SCOPE, request, HEADER + data.len())
+                }
+                Read::Capability(id, which) => {
+                    let request = query_capability(*id, *which);
+                    Rpc::new(Scope::Configuration, request, HEADER + CAPABILITY)
+                }
+                Read::Query(command, request) => {
+                    self.expect_query(request)?;
+                    Rpc::new(READ_SCOPE, request.clone(), command.output.size)
+                }
+            })
+        };
+        let rpcs = reads.iter().map(rpc).collect::<Result<_>>()?;
+        let replies = reads.iter().zip(self.device.rpc_all(rpcs)?);
+        Ok(replies
+            .map(|(read, reply)| match read {
+                Read::Register(_, data) => self.body("ACCESS_REG", HEADER + data.len(), reply),
+                Read::Capability(..) => self.body("QUERY_HCA_CAP", HEADER + CAPABILITY, reply),
+                Read::Query(command, _) => {
+                    self.accepted(command.input.name, command.output.size, reply?)
+                }
+            })
+            .collect())
     }
 
     /// Sends a query command, whose request has the fields of its input set, and returns the whole
@@ -142,11 +242,15 @@ impl Mlx5Device {
     /// accepts; [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if the length of the
     /// reply is not that of the command's output.
     pub fn query(&self, command: &Command, request: &[u8]) -> Result<Vec<u8>> {
+        self.expect_query(request)?;
+        self.command(command.input.name, READ_SCOPE, request, command.output.size)
+    }
+
+    fn expect_query(&self, request: &[u8]) -> Result<()> {
         check_query(request).map_err(|why| Error::NotAQuery {
             device: self.device.name().into(),
             why,
-        })?;
-        self.command(command.input.name, READ_SCOPE, request, command.output.size)
+        })
     }
 
     /// Sends a command; fails if the firmware refuses, or if the reply has another length than its
@@ -159,6 +263,17 @@ impl Mlx5Device {
         reply_len: usize,
     ) -> Result<Vec<u8>> {
         let reply = self.device.rpc(scope, request, reply_len)?;
+        self.accepted(what, reply_len, reply)
+    }
+
+    /// What follows the header of a reply.
+    fn body(&self, what: &str, reply_len: usize, reply: Result<Reply>) -> Result<Vec<u8>> {
+        let mut bytes = self.accepted(what, reply_len, reply?)?;
+        Ok(bytes.split_off(HEADER))
+    }
+
+    /// Fails if the firmware refused, or if the reply has another length than its buffer.
+    fn accepted(&self, what: &str, reply_len: usize, reply: Reply) -> Result<Vec<u8>> {
         let device = || self.device.name().to_owned();
         if let Some(status) = FirmwareStatus::of_reply(DeviceType::Mlx5, &reply.bytes) {
             return Err(Error::Refused {
@@ -194,8 +309,20 @@ impl Mlx5Device {
 
 /// An ACCESS_REG command for a register with this data.
 pub fn access_register(id: u16, is_read: bool, data: &[u8]) -> Vec<u8> {
-    let argument = [[0, 0], id.to_be_bytes(), [0, 0], [0, 0]].concat();
-    request(ACCESS_REG, u16::from(is_read), &[&argument, data].concat())
+    access_register_with(id, is_read, 0, data)
+}
+
+/// An ACCESS_REG command with an argument.
+pub fn access_register_with(id: u16, is_read: bool, argument: u32, data: &[u8]) -> Vec<u8> {
+    let [high, low] = id.to_be_bytes();
+    let body = [&[0, 0, high, low][..], &argument.to_be_bytes(), data].concat();
+    request(ACCESS_REG, u16::from(is_read), &body)
+}
+
+/// A QUERY_HCA_CAP command.
+fn query_capability(id: u16, which: Capability) -> Vec<u8> {
+    let op_mod = (id << 1) | u16::from(which == Capability::Current);
+    request(QUERY_HCA_CAP, op_mod, &[])
 }
 
 /// Header and body of a command; no shorter than a header with its argument.
@@ -219,6 +346,8 @@ mod tests {
             [8, 5, 0, 0, 0, 0, 0, 1, 0, 0, 0x90, 0x0a, 0, 0, 0, 0, 1, 2, 3, 4]
         );
         assert_eq!(access_register(0x900a, false, &[])[4..8], [0, 0, 0, 0]);
+        let with = access_register_with(0x900a, true, 0x0102_0304, &[5]);
+        assert_eq!(with[8..], [0, 0, 0x90, 0x0a, 1, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -12,10 +12,13 @@
 //! rpc debug-read-only 0105 -> len 4096 0800     # a reply that claims to have 4096 bytes
 //! rpc debug-write 0205 -> errno 22              # the kernel refuses
 //! rpc configuration 03 -> after 500 0800        # the firmware takes half a second; also before len and errno
+//! otherwise 0300 0000                           # answer to every request that is not recorded
 //! ```
-//! `open errno N` and `info errno N` make these calls fail; `open after N` makes opening take N
-//! milliseconds. Requests must come in the order and with the bytes of the recording; any other
-//! request fails, and says so.
+//! A line `unordered` lets requests come in any order, and several at the same time; of equal ones,
+//! the first is answered first. With `otherwise`, they may come in any order, one at a time unless
+//! `unordered` is there too, and any number of times. `open errno N` and `info errno N` make these
+//! calls fail; `open after N` makes opening take N milliseconds. In other recordings requests must
+//! come in the order and with the bytes of the recording; any other request fails, and says so.
 
 use crate::{DeviceType, InfoReply, Scope, Transport};
 use std::collections::VecDeque;
@@ -32,13 +35,19 @@ pub struct Replay {
     open_delay: Duration,
     info: Result<(DeviceType, Vec<u8>), i32>,
     exchanges: Mutex<VecDeque<Exchange>>,
+    is_unordered: bool,
+    /// The answer to other requests.
+    otherwise: Option<(Answer, Duration)>,
 }
+
+/// Bytes of a reply and the length that it claims, or an errno.
+type Answer = Result<(Vec<u8>, u32), i32>;
 
 #[derive(Debug)]
 struct Exchange {
     scope: Scope,
     request: Vec<u8>,
-    answer: Result<(Vec<u8>, u32), i32>,
+    answer: Answer,
     delay: Duration,
 }
 
@@ -65,6 +74,8 @@ impl Replay {
             open_delay: Duration::ZERO,
             info: Err(libc::ENOTTY),
             exchanges: Mutex::default(),
+            is_unordered: false,
+            otherwise: None,
         };
         let mut exchanges = VecDeque::new();
         for (line, entry) in entries(text) {
@@ -77,7 +88,12 @@ impl Replay {
                 }),
                 "info" => info(rest).map(|info| replay.info = info),
                 "rpc" => exchange(rest).map(|exchange| exchanges.push_back(exchange)),
-                _ => Err("not one of number, open, info, rpc"),
+                "unordered" => {
+                    replay.is_unordered = true;
+                    Ok(())
+                }
+                "otherwise" => answer(rest).map(|answer| replay.otherwise = Some(answer)),
+                _ => Err("not one of number, open, info, rpc, unordered, otherwise"),
             };
             parsed.map_err(|why| BadRecording { line, why })?;
         }
@@ -116,26 +132,73 @@ impl Transport for Replay {
     }
 
     fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
+        if let Some((answer, delay)) = self.repeated(scope, request) {
+            std::thread::sleep(delay);
+            return give(&answer, reply);
+        }
+        let expected = self.next(scope, request)?;
+        std::thread::sleep(expected.delay);
+        give(&expected.answer, reply)
+    }
+
+    fn concurrency(&self) -> usize {
+        if self.is_unordered {
+            usize::MAX
+        } else {
+            1
+        }
+    }
+}
+
+impl Replay {
+    /// The answer to a request of a recording with `otherwise`.
+    fn repeated(&self, scope: Scope, request: &[u8]) -> Option<(Answer, Duration)> {
+        let otherwise = self.otherwise.as_ref()?;
+        let exchanges = self
+            .exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let found = exchanges
+            .iter()
+            .find(|exchange| exchange.scope == scope && exchange.request == request);
+        Some(found.map_or(otherwise.clone(), |exchange| {
+            (exchange.answer.clone(), exchange.delay)
+        }))
+    }
+
+    /// Takes the exchange that answers a request.
+    fn next(&self, scope: Scope, request: &[u8]) -> io::Result<Exchange> {
         let mut exchanges = self
             .exchanges
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let fits = |next: &Exchange| next.scope == scope && next.request == request;
+        let place = if self.is_unordered {
+            exchanges.iter().position(fits).unwrap_or(0)
+        } else {
+            0
+        };
         let expected = exchanges
-            .pop_front()
+            .remove(place)
             .ok_or_else(|| io::Error::other("the recording is at its end"))?;
-        if expected.scope != scope || expected.request != request {
-            return Err(io::Error::other(format!(
-                "the recording has another request next: {} {}, this one is {scope} {}",
-                expected.scope,
-                hex(&expected.request),
-                hex(request)
-            )));
+        if fits(&expected) {
+            return Ok(expected);
         }
-        std::thread::sleep(expected.delay);
-        let (bytes, true_len) = expected.answer.map_err(io::Error::from_raw_os_error)?;
-        copy_prefix(&bytes, reply);
-        Ok(true_len)
+        Err(io::Error::other(format!(
+            "the recording has another request next: {} {}, this one is {scope} {}",
+            expected.scope,
+            hex(&expected.request),
+            hex(request)
+        )))
     }
+}
+
+fn give(answer: &Answer, reply: &mut [u8]) -> io::Result<u32> {
+    let (bytes, true_len) = answer
+        .as_ref()
+        .map_err(|&errno| io::Error::from_raw_os_error(errno))?;
+    copy_prefix(bytes, reply);
+    Ok(*true_len)
 }
 
 fn copy_prefix(from: &[u8], to: &mut [u8]) {
@@ -175,40 +238,43 @@ fn info(text: &str) -> Result<Result<(DeviceType, Vec<u8>), i32>, &'static str> 
         return Ok(Err(errno));
     }
     let (name, bytes) = text.split_once(' ').unwrap_or((text, ""));
-    let device_type = (0..256)
-        .map(DeviceType::from_number)
-        .find(|device_type| device_type.to_string() == name)
-        .ok_or("no such device type")?;
+    let device_type: DeviceType = name.parse().map_err(|_| "no such device type")?;
     Ok(Ok((device_type, bytes_of(bytes)?)))
 }
 
 fn exchange(text: &str) -> Result<Exchange, &'static str> {
-    let (request, answer) = text.split_once("->").ok_or("an rpc has no ->")?;
+    let (request, reply) = text.split_once("->").ok_or("an rpc has no ->")?;
     let (scope, request) = request
         .trim()
         .split_once(' ')
         .ok_or("an rpc has no request")?;
     let scope = scope.parse().map_err(|_| "no such scope")?;
-    let (delay, answer) = delay(answer.trim())?;
-    let answer = if let Some(errno) = errno(answer)? {
-        Err(errno)
-    } else if let Some(rest) = answer.strip_prefix("len ") {
-        let (len, bytes) = rest.split_once(' ').unwrap_or((rest, ""));
-        Ok((
-            bytes_of(bytes)?,
-            len.parse().map_err(|_| "a length is not a number")?,
-        ))
-    } else {
-        let bytes = bytes_of(answer)?;
-        let len = bytes.len() as u32;
-        Ok((bytes, len))
-    };
+    let (answer, delay) = answer(reply)?;
     Ok(Exchange {
         scope,
         request: bytes_of(request)?,
         answer,
         delay,
     })
+}
+
+/// An answer, and the delay before it.
+fn answer(text: &str) -> Result<(Answer, Duration), &'static str> {
+    let (delay, text) = delay(text.trim())?;
+    let answer = if let Some(errno) = errno(text)? {
+        Err(errno)
+    } else if let Some(rest) = text.strip_prefix("len ") {
+        let (len, bytes) = rest.split_once(' ').unwrap_or((rest, ""));
+        Ok((
+            bytes_of(bytes)?,
+            len.parse().map_err(|_| "a length is not a number")?,
+        ))
+    } else {
+        let bytes = bytes_of(text)?;
+        let len = bytes.len() as u32;
+        Ok((bytes, len))
+    };
+    Ok((answer, delay))
 }
 
 /// Longest delay of a recording, which bounds the time a test takes.
@@ -299,6 +365,19 @@ rpc configuration 04 -> errno 19
     }
 
     #[test]
+    fn unordered_requests_are_answered_at_the_same_time() {
+        let replay = Replay::parse(
+            "unordered\ninfo none\nrpc configuration 01 -> after 200 aa\nrpc configuration 02 -> bb",
+        );
+        let device = Device::with_transport("fwctl0", replay.unwrap());
+        let mut queue = crate::Queue::new(&device);
+        let rpc = |byte| crate::Rpc::new(Scope::Configuration, [byte], 2);
+        let tickets = queue.begin_all([rpc(1), rpc(2)]).unwrap();
+        assert_eq!(queue.wait_any().unwrap().ticket, tickets[1]);
+        assert_eq!(queue.wait_any().unwrap().reply.unwrap().bytes, [0xaa]);
+    }
+
+    #[test]
     fn a_request_that_was_not_recorded_fails() {
         let replay = Replay::parse("info cxl\nrpc configuration 01 -> 02").unwrap();
         let device = Device::with_transport("fwctl0", replay);
@@ -321,6 +400,19 @@ rpc configuration 04 -> errno 19
             pds.rpc(Scope::Configuration, &[0; 48], 48),
             Err(Error::CarriesAddresses { .. })
         ));
+        let unknown = Replay::parse("info type-77\nrpc configuration 01 -> 02").unwrap();
+        let unknown = Device::with_transport("fwctl0", unknown);
+        assert!(matches!(
+            unknown.rpc(Scope::Configuration, &[1], 1),
+            Err(Error::UnknownMessages {
+                device_type: DeviceType::Other(77),
+                ..
+            })
+        ));
+        #[allow(unsafe_code)]
+        // SAFETY: A recording accesses no memory.
+        let trusted = unsafe { unknown.trust_messages() };
+        assert!(trusted.rpc(Scope::Configuration, &[1], 1).is_ok());
         let bnxt = Device::with_transport(
             "fwctl0",
             Replay::parse("info bnxt\nrpc configuration 1100 -> 00").unwrap(),
@@ -341,9 +433,27 @@ rpc configuration 04 -> errno 19
     }
 
     #[test]
+    fn with_otherwise_requests_come_in_any_order() {
+        let recording = "info mlx5\nrpc configuration 01 -> 0a\nrpc configuration 02 -> errno 5\notherwise len 9 0f";
+        let device = Device::with_transport("fwctl0", Replay::parse(recording).unwrap());
+        let ask = |request| device.rpc(Scope::Configuration, &[request], 4);
+        for _ in 0..2 {
+            assert_eq!(ask(1).unwrap().bytes, [0x0a]);
+        }
+        assert!(ask(2).is_err());
+        let other = ask(3).unwrap();
+        assert_eq!((other.true_len, other.bytes[0]), (9, 0x0f));
+        assert!(ask(1).is_ok());
+    }
+
+    #[test]
     fn bad_recordings_name_the_line() {
         for (text, line, why) in [
-            ("\nhello", 2, "not one of number, open, info, rpc"),
+            (
+                "\nhello",
+                2,
+                "not one of number, open, info, rpc, unordered, otherwise",
+            ),
             ("info nobody", 1, "no such device type"),
             (
                 "info cxl\n\nrpc configuration 0 -> 00",

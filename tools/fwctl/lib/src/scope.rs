@@ -10,6 +10,7 @@ use std::str::FromStr;
 /// before it admit, so a request in [`Scope::DebugReadOnly`] may still change configuration. What a
 /// request does depends on its command: [`Device::only_reads`](crate::Device::only_reads).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Scope {
     /// Read and write configuration; the device stays in a supported state.
     Configuration,

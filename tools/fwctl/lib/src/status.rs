@@ -10,6 +10,8 @@ use std::fmt;
 
 /// Status of a firmware that refused a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct FirmwareStatus {
     /// Number in the reply.
     pub code: u32,

@@ -3,12 +3,15 @@
 //! Lists fwctl devices and looks them up, from sysfs alone: no device is opened.
 
 use crate::replay::Replay;
-use crate::{pci_ids, Device, DeviceType, Error, Operation, Result};
+use crate::{pci_ids, vpd, Device, DeviceType, Error, Operation, Result};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
 
 /// Root directory of the system: `/`, or a directory with a copy of a system in it.
 ///
@@ -30,6 +33,8 @@ impl Default for Root {
 
 /// A fwctl device as sysfs describes it.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Entry {
     /// Its name: `fwctl0`.
     pub name: String,
@@ -43,11 +48,13 @@ pub struct Entry {
     pub device_type: Option<DeviceType>,
     /// The device that it controls.
     pub parent: Parent,
+    #[cfg_attr(feature = "serde", serde(skip))]
     is_copy: bool,
 }
 
 /// Owner and mode of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Access {
     /// Permission bits.
     pub mode: u32,
@@ -59,6 +66,8 @@ pub struct Access {
 
 /// The device behind a fwctl device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Parent {
     /// Its name: a PCI address, `mem0`, or another bus's name.
     pub name: String,
@@ -78,6 +87,8 @@ pub struct Parent {
 
 /// A PCI function.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct PciFunction {
     /// Domain, bus, device and function: `0000:0d:00.0`.
     pub address: String,
@@ -87,6 +98,18 @@ pub struct PciFunction {
     pub device: u16,
     /// Name of the product, if the system has a database that knows it.
     pub product: Option<String>,
+}
+
+impl Root {
+    /// Serial number of a PCI function, from its vital product data. Reading that may take a while,
+    /// and only root may.
+    pub fn serial_of(&self, function: &PciFunction) -> Option<String> {
+        let path = self
+            .join("sys/bus/pci/devices")
+            .join(&function.address)
+            .join("vpd");
+        vpd::keyword(&fs::read(path).ok()?, *b"SN")
+    }
 }
 
 impl PciFunction {
@@ -100,6 +123,8 @@ impl PciFunction {
 
 /// A CXL memory device.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Memdev {
     /// Its name: `mem0`.
     pub name: String,
@@ -111,6 +136,7 @@ pub struct Memdev {
 
 /// Why there is no device. Its text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Absence {
     /// sysfs is not mounted.
     NoSysfs,
@@ -312,6 +338,28 @@ impl Root {
             entry.node = path.to_owned();
         }
         Ok(entry)
+    }
+
+    /// The name of the device that an open node is of.
+    pub(crate) fn name_of(&self, metadata: &fs::Metadata, path: &Path) -> Result<String> {
+        let entries = self.entries()?;
+        let number = metadata
+            .file_type()
+            .is_char_device()
+            .then(|| device_number(metadata));
+        let fitting = entries
+            .iter()
+            .find(|entry| number.is_some() && entry.number == number);
+        fitting
+            .map(|entry| entry.name.clone())
+            .ok_or_else(|| Error::NotADevice {
+                path: path.to_owned(),
+                what: match number {
+                    Some((major, minor)) => format!("device {major}:{minor}"),
+                    None => "a file".into(),
+                },
+                known: listing(&entries),
+            })
     }
 
     /// The device number of a node. In a copy of a system, recordings may state it.
@@ -524,6 +572,34 @@ impl Entry {
             return Err(failed(io::Error::from_raw_os_error(errno)));
         }
         Ok(Device::with_transport(self.name.clone(), replay))
+    }
+
+    /// Opens the device, and gives it a deadline: see [`Device::with_deadline`]. Drivers may ask the
+    /// firmware to open a device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if it is not open by then: the device is closed as soon as it is. Else as
+    /// for [`Entry::open`].
+    pub fn open_by(&self, deadline: Instant) -> Result<Device> {
+        let (sender, receiver) = mpsc::channel();
+        let entry = self.clone();
+        thread::Builder::new()
+            .spawn(move || {
+                let _ = sender.send(entry.open());
+            })
+            .map_err(|source| Error::Call {
+                device: self.name.clone(),
+                operation: Operation::Open,
+                source,
+            })?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let opened = receiver.recv_timeout(left).map_err(|_| Error::TimedOut {
+            device: self.name.clone(),
+            operation: Operation::Open,
+            was_sent: true,
+        })?;
+        Ok(opened?.with_deadline(deadline))
     }
 
     /// Type of the device as sysfs tells it: by its attribute `type`, or else by the driver of the

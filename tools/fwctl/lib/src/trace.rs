@@ -18,6 +18,7 @@ const EVENTS: [&str; 2] = ["fwctl_rpc_start", "fwctl_rpc_done"];
 
 /// A request and its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Rpc {
     /// When it ended, by the kernel's trace clock: seconds since boot.
     pub time: String,
@@ -39,10 +40,13 @@ pub struct Rpc {
     pub reply_len: u64,
     /// Time between start and end, in nanoseconds.
     pub duration_ns: u64,
+    /// Opcode of the request, from kernels whose events have it.
+    pub opcode: Option<u64>,
 }
 
 /// One line of a trace: a request starts or ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Event {
     is_start: bool,
     time: String,
@@ -100,6 +104,45 @@ impl Event {
     }
 }
 
+/// The number of events that the kernel could not keep, if a line of a trace says so: that of a pipe,
+/// such as `CPU:1 [LOST 4 EVENTS]`, or the head of a saved trace.
+pub fn lost(line: &str) -> Option<u64> {
+    if let Some((_, rest)) = line.split_once(" [LOST ") {
+        return rest
+            .split(' ')
+            .next()?
+            .parse()
+            .ok()
+            .filter(|_| line.starts_with("CPU:"));
+    }
+    let (kept, written) = line
+        .strip_prefix("# entries-in-buffer/entries-written:")?
+        .trim()
+        .split_once('/')?;
+    let written: u64 = written.split_whitespace().next()?.parse().ok()?;
+    let lost = written.checked_sub(kept.parse().ok()?)?;
+    (lost > 0).then_some(lost)
+}
+
+/// Removes the trace buffer of a process that has ended, if it left one behind.
+///
+/// # Errors
+///
+/// The buffer cannot be removed while somebody reads it.
+pub fn remove_instance(root: &Root, pid: u32) -> io::Result<()> {
+    for tracing in TRACING {
+        let instance = root.join(tracing).join(format!("instances/fwctl-{pid}"));
+        match fs::remove_dir(instance) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where tracefs can be.
+const TRACING: [&str; 2] = ["sys/kernel/tracing", "sys/kernel/debug/tracing"];
+
 /// Pairs starts with ends. A thread has at most one request in flight.
 #[derive(Debug, Default)]
 pub struct Pairing {
@@ -142,6 +185,7 @@ impl Pairing {
                 .unsigned("pid")
                 .and_then(|pid| u32::try_from(pid).ok())
                 .unwrap_or(event.tid),
+            opcode: event.unsigned("opcode").or_else(|| from_start("opcode")),
             time: event.time,
             comm: event.comm,
         })
@@ -172,8 +216,7 @@ impl Session {
     ///
     /// [`Error::File`]: tracefs is not mounted, has no events of fwctl, or may not be written.
     pub fn start(root: &Root) -> Result<Session> {
-        let tracing =
-            ["sys/kernel/tracing", "sys/kernel/debug/tracing"].map(|path| root.join(path));
+        let tracing = TRACING.map(|path| root.join(path));
         let failed = |path: &Path, source| Error::File {
             path: path.to_owned(),
             source,
@@ -202,6 +245,7 @@ impl Session {
                 "the kernel has no fwctl trace events: load the fwctl module; the C core has none";
             return Err(failed(&events, io::Error::other(why)));
         }
+        remove_stale(root, &tracing.join("instances"));
         let instance = tracing.join(format!("instances/fwctl-{}", std::process::id()));
         fs::create_dir(&instance).map_err(|source| failed(&instance, source))?;
         let mut session = Session {
@@ -209,6 +253,8 @@ impl Session {
             pipe: None,
             unfinished: Vec::new(),
         };
+        // A kernel that does not have it keeps its own clock: see has_boot_clock().
+        let _ = fs::write(session.instance.join("trace_clock"), "boot");
         for event in EVENTS {
             let enable = session
                 .instance
@@ -224,6 +270,12 @@ impl Session {
             .open(&pipe);
         session.pipe = Some(file.map_err(|source| failed(&pipe, source))?);
         Ok(session)
+    }
+
+    /// Returns whether the times of the events are those of CLOCK_BOOTTIME.
+    pub fn has_boot_clock(&self) -> bool {
+        fs::read_to_string(self.instance.join("trace_clock"))
+            .is_ok_and(|clocks| clocks.contains("[boot]"))
     }
 
     /// Lines that came since the last call; does not wait for any.
@@ -254,6 +306,19 @@ impl Session {
             .lines()
             .map(str::to_owned)
             .collect())
+    }
+}
+
+/// Removes the buffers of processes that were killed.
+fn remove_stale(root: &Root, instances: &Path) {
+    let names = fs::read_dir(instances).into_iter().flatten();
+    for name in names.filter_map(|name| name.ok()?.file_name().into_string().ok()) {
+        let pid = name
+            .strip_prefix("fwctl-")
+            .and_then(|pid| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !root.join(format!("proc/{pid}")).exists()) {
+            let _ = fs::remove_dir(instances.join(name));
+        }
     }
 }
 
@@ -300,6 +365,7 @@ mod tests {
                 result: 0,
                 reply_len: 344,
                 duration_ns: 322000,
+                opcode: None,
             }
         );
         assert_eq!(
@@ -332,6 +398,24 @@ mod tests {
             (rpcs[0].device.as_str(), rpcs[0].request_len, rpcs[0].room),
             ("fwctl1", None, None)
         );
+    }
+
+    #[test]
+    fn lost_events_are_counted() {
+        assert_eq!(lost("CPU:1 [LOST 4 EVENTS]"), Some(4));
+        assert_eq!(
+            lost("# entries-in-buffer/entries-written: 205/300   #P:2"),
+            Some(95)
+        );
+        for line in [
+            "",
+            "# entries-in-buffer/entries-written: 205/205   #P:2",
+            "# entries-in-buffer/entries-written: 9/2",
+            "CPU:1 [LOST EVENTS]",
+            "my [LOST 4 EVENTS]-42 [000] ..... 1.5: fwctl_rpc_done: dev=x",
+        ] {
+            assert_eq!(lost(line), None, "{line}");
+        }
     }
 
     #[test]

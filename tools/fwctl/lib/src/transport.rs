@@ -5,6 +5,7 @@
 use crate::{ioctl, Scope};
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Answer to FWCTL_INFO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +32,28 @@ pub trait Transport: Send + Sync {
     ///
     /// An errno of FWCTL_RPC: the request was not delivered.
     fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32>;
+
+    /// Number of RPCs that a [`Queue`](crate::Queue) may send at the same time. With the default of
+    /// 1, they arrive in the order in which they were begun.
+    fn concurrency(&self) -> usize {
+        1
+    }
+
+    /// The node, if requests go to one: a [`Queue`](crate::Queue) may reach it by io_uring.
+    fn node(&self) -> Option<&Node> {
+        None
+    }
 }
 
-/// A device node of the running kernel.
-pub(crate) struct Node(pub(crate) File);
+/// An open node of a fwctl device of the running kernel.
+#[derive(Debug)]
+pub struct Node(pub(crate) File);
+
+impl AsFd for Node {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Transport for Node {
     fn info(&self, data: &mut [u8]) -> io::Result<InfoReply> {
@@ -47,5 +66,13 @@ impl Transport for Node {
 
     fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
         ioctl::rpc(&self.0, scope.number(), request, reply)
+    }
+
+    fn concurrency(&self) -> usize {
+        usize::MAX
+    }
+
+    fn node(&self) -> Option<&Node> {
+        Some(self)
     }
 }

@@ -2,15 +2,15 @@
 
 //! The driver's part of FWCTL_INFO for NetXtreme devices: `include/uapi/fwctl/bnxt.h`.
 
-use core::mem::size_of;
-use zerocopy::{AsBytes, FromBytes, FromZeroes};
+use crate::message::message;
 
-/// `struct fwctl_info_bnxt`, in the machine's byte order.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes)]
-pub struct InfoBnxt {
-    /// Kinds of command that the driver takes: bit numbers [`INLINE_COMMANDS`] to [`DMA_COMMANDS`].
-    pub uctx_caps: u32,
+message! {
+    Native, 4,
+    /// `struct fwctl_info_bnxt`, in the machine's byte order.
+    pub struct InfoBnxt {
+        /// Kinds of command that the driver takes: bit numbers [`INLINE_COMMANDS`] to [`DMA_COMMANDS`].
+        pub uctx_caps: u32,
+    }
 }
 
 /// Bit number in [`InfoBnxt::uctx_caps`]: commands whose data is in the message.
@@ -24,8 +24,6 @@ pub const DMA_COMMANDS: u32 = 3;
 
 /// Most bytes in one DMA buffer.
 pub const MAX_DMABUF: u32 = 0x10000;
-
-const _: () = assert!(size_of::<InfoBnxt>() == 4);
 
 /// Request types (first 16 bits of a message) whose messages hold addresses of the sender's memory,
 /// for the driver of Linux 7.3: `drivers/fwctl/bnxt/main.c`, numbers from

@@ -7,9 +7,7 @@
 //! byte order; payloads are CXL's and little-endian. Section and table numbers are those of CXL
 //! revision 3.2.
 
-use core::mem::size_of;
-use zerocopy::little_endian::{U16, U32};
-use zerocopy::{AsBytes, FromBytes, FromZeroes, Unaligned};
+use crate::message::message;
 
 /// Mailbox opcode of Get Supported Features (section 8.2.10.6.1).
 pub const OPCODE_GET_SUPPORTED_FEATURES: u32 = 0x0500;
@@ -18,107 +16,114 @@ pub const OPCODE_GET_FEATURE: u32 = 0x0501;
 /// Mailbox opcode of Set Feature (section 8.2.10.6.3).
 pub const OPCODE_SET_FEATURE: u32 = 0x0502;
 
-/// Start of every request: `struct fwctl_rpc_cxl` without its union.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes)]
-pub struct RpcHeader {
-    /// Mailbox opcode.
-    pub opcode: u32,
-    /// Must be 0: no flag is defined.
-    pub flags: u32,
-    /// Bytes of payload behind this header.
-    pub op_size: u32,
-    /// Must be 0.
-    pub reserved1: u32,
+message! {
+    Native, 16,
+    /// Start of every request: `struct fwctl_rpc_cxl` without its union.
+    pub struct RpcHeader {
+        /// Mailbox opcode.
+        pub opcode: u32,
+        /// Must be 0: no flag is defined.
+        pub flags: u32,
+        /// Bytes of payload behind this header.
+        pub op_size: u32,
+        /// Must be 0.
+        pub reserved1: u32,
+    }
 }
 
-/// Start of every reply: `struct fwctl_rpc_cxl_out` without its union.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes)]
-pub struct ReplyHeader {
-    /// Bytes of payload behind this header.
-    pub size: u32,
-    /// The mailbox's return code (section 8.2.9.4.5.1, table 8-46); 0 is success.
-    pub retval: u32,
+message! {
+    Native, 8,
+    /// Start of every reply: `struct fwctl_rpc_cxl_out` without its union.
+    pub struct ReplyHeader {
+        /// Bytes of payload behind this header.
+        pub size: u32,
+        /// The mailbox's return code (section 8.2.9.4.5.1, table 8-46); 0 is success.
+        pub retval: u32,
+    }
 }
 
-/// Payload of a Get Supported Features request.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
-pub struct GetSupportedFeaturesIn {
-    /// Bytes that the reply's payload may have.
-    pub count: U32,
-    /// Index of the first entry wanted.
-    pub start_idx: U16,
-    /// Must be 0.
-    pub reserved: [u8; 2],
+message! {
+    Little, 8,
+    /// Payload of a Get Supported Features request.
+    pub struct GetSupportedFeaturesIn {
+        /// Bytes that the reply's payload may have.
+        pub count: u32,
+        /// Index of the first entry wanted.
+        pub start_idx: u16,
+        /// Must be 0.
+        pub reserved: [u8; 2],
+    }
 }
 
-/// Start of a Get Supported Features reply's payload (table 8-108); [`FeatureEntry`]s follow.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
-pub struct GetSupportedFeaturesOut {
-    /// Entries in this reply.
-    pub num_entries: U16,
-    /// Entries that the device has in all.
-    pub supported_feats: U16,
-    /// 0.
-    pub reserved: [u8; 4],
+message! {
+    Little, 8,
+    /// Start of a Get Supported Features reply's payload (table 8-108); [`FeatureEntry`]s follow.
+    pub struct GetSupportedFeaturesOut {
+        /// Entries in this reply.
+        pub num_entries: u16,
+        /// Entries that the device has in all.
+        pub supported_feats: u16,
+        /// 0.
+        pub reserved: [u8; 4],
+    }
 }
 
-/// One Supported Feature Entry (table 8-109).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
-pub struct FeatureEntry {
-    /// Identifier of the feature, most significant byte first.
-    pub uuid: [u8; 16],
-    /// Index of the feature on this device.
-    pub id: U16,
-    /// Most bytes that Get Feature returns.
-    pub get_feat_size: U16,
-    /// Most bytes that Set Feature takes.
-    pub set_feat_size: U16,
-    /// Attributes: [`feature_flags`].
-    pub flags: U32,
-    /// Version of the Get Feature layout.
-    pub get_feat_ver: u8,
-    /// Version of the Set Feature layout.
-    pub set_feat_ver: u8,
-    /// What setting the feature does: [`effects`].
-    pub effects: U16,
-    /// 0.
-    pub reserved: [u8; 18],
+message! {
+    Little, 48,
+    /// One Supported Feature Entry (table 8-109).
+    pub struct FeatureEntry {
+        /// Identifier of the feature, most significant byte first.
+        pub uuid: [u8; 16],
+        /// Index of the feature on this device.
+        pub id: u16,
+        /// Most bytes that Get Feature returns.
+        pub get_feat_size: u16,
+        /// Most bytes that Set Feature takes.
+        pub set_feat_size: u16,
+        /// Attributes: [`feature_flags`].
+        pub flags: u32,
+        /// Version of the Get Feature layout.
+        pub get_feat_ver: u8,
+        /// Version of the Set Feature layout.
+        pub set_feat_ver: u8,
+        /// What setting the feature does: [`effects`].
+        pub effects: u16,
+        /// 0.
+        pub reserved: [u8; 18],
+    }
 }
 
-/// Payload of a Get Feature request (table 8-111).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
-pub struct GetFeatureIn {
-    /// The feature.
-    pub uuid: [u8; 16],
-    /// First byte wanted.
-    pub offset: U16,
-    /// Number of bytes wanted.
-    pub count: U16,
-    /// Which of the feature's values: [`selection`].
-    pub selection: u8,
+message! {
+    Little, 21,
+    /// Payload of a Get Feature request (table 8-111).
+    pub struct GetFeatureIn {
+        /// The feature.
+        pub uuid: [u8; 16],
+        /// First byte wanted.
+        pub offset: u16,
+        /// Number of bytes wanted.
+        pub count: u16,
+        /// Which of the feature's values: [`selection`].
+        pub selection: u8,
+    }
 }
 
-/// Start of a Set Feature request's payload (table 8-113); the feature's data follows.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes, Unaligned)]
-pub struct SetFeatureIn {
-    /// The feature.
-    pub uuid: [u8; 16],
-    /// Bits 2:0 are the transfer action, which must be 0 (full) because the kernel splits; bit 3 is
-    /// [`SET_SAVED_ACROSS_RESET`].
-    pub flags: U32,
-    /// First byte of the feature that the data replaces.
-    pub offset: U16,
-    /// Layout version of the data, from [`FeatureEntry::set_feat_ver`].
-    pub version: u8,
-    /// Must be 0.
-    pub rsvd: [u8; 9],
+message! {
+    Little, 32,
+    /// Start of a Set Feature request's payload (table 8-113); the feature's data follows.
+    pub struct SetFeatureIn {
+        /// The feature.
+        pub uuid: [u8; 16],
+        /// Bits 2:0 are the transfer action, which must be 0 (full) because the kernel splits; bit 3 is
+        /// [`SET_SAVED_ACROSS_RESET`].
+        pub flags: u32,
+        /// First byte of the feature that the data replaces.
+        pub offset: u16,
+        /// Layout version of the data, from [`FeatureEntry::set_feat_ver`].
+        pub version: u8,
+        /// Must be 0.
+        pub rsvd: [u8; 9],
+    }
 }
 
 /// Bit of [`SetFeatureIn::flags`]: keep the value across resets.
@@ -176,10 +181,3 @@ pub mod effects {
     /// Bits without meaning; the kernel sets no feature that has one.
     pub const RESERVED: u16 = 0xf000;
 }
-
-const _: () = {
-    assert!(size_of::<RpcHeader>() == 16 && size_of::<ReplyHeader>() == 8);
-    assert!(size_of::<GetSupportedFeaturesIn>() == 8 && size_of::<GetSupportedFeaturesOut>() == 8);
-    assert!(size_of::<FeatureEntry>() == 48);
-    assert!(size_of::<GetFeatureIn>() == 21 && size_of::<SetFeatureIn>() == 32);
-};

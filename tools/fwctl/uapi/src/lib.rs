@@ -7,8 +7,9 @@
 //! bytes.
 //!
 //! Two kinds of struct live here. [`FwctlInfo`] and [`FwctlRpc`] are ioctl arguments in the
-//! machine's own byte order. Everything in the driver modules that carries an endianness in its
-//! field types is a message for the firmware and has alignment 1.
+//! machine's own byte order, with the layout of C. The structs of the driver modules are values:
+//! their `to_bytes()` and `split_from()` convert them to and from the bytes of a message, in the
+//! byte order that the message has.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@
 
 pub mod bnxt;
 pub mod cxl;
+mod message;
 pub mod mlx5;
 pub mod pds;
 

@@ -3,17 +3,17 @@
 //! The driver's part of FWCTL_INFO for ConnectX devices: `include/uapi/fwctl/mlx5.h`; capability
 //! bits: `include/linux/mlx5/mlx5_ifc.h`.
 
-use core::mem::size_of;
-use zerocopy::{AsBytes, FromBytes, FromZeroes};
+use crate::message::message;
 
-/// `struct fwctl_info_mlx5`, in the machine's byte order.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsBytes, FromBytes, FromZeroes)]
-pub struct InfoMlx5 {
-    /// Firmware user context of this open file; the driver writes it into every command header.
-    pub uid: u32,
-    /// What the firmware lets that context do: [`uctx_caps`].
-    pub uctx_caps: u32,
+message! {
+    Native, 8,
+    /// `struct fwctl_info_mlx5`, in the machine's byte order.
+    pub struct InfoMlx5 {
+        /// Firmware user context of this open file; the driver writes it into every command header.
+        pub uid: u32,
+        /// What the firmware lets that context do: [`uctx_caps`].
+        pub uctx_caps: u32,
+    }
 }
 
 /// Bits of [`InfoMlx5::uctx_caps`].
@@ -29,5 +29,3 @@ pub mod uctx_caps {
     /// RDMA control of other functions.
     pub const RDMA_CTRL_OTHER_VHCA: u32 = 1 << 4;
 }
-
-const _: () = assert!(size_of::<InfoMlx5>() == 8);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! This program as the guest's init, which mounts file systems and serves the host's requests, and
-//! as the command [`emu`].
+//! as the commands [`emu`] and [`queue`].
 
 pub mod emu;
+pub mod queue;
 mod step;
 
 use crate::protocol::{Event, Request, Size, MARK, PORT};

@@ -10,7 +10,8 @@
 //! * [`judge`]: turns output, exit status and kernel log into results
 //! * [`pace`]: limits in the machine's own time, on a busy host; [`kernel`]: kernel flavours
 //! * [`protocol`]: messages between host and guest
-//! * [`guest`]: the same program as the guest's init, and as its command `emu`
+//! * [`guest`]: the same program as the guest's init, and as its commands `emu` and
+//!   `fwctl-queue`
 //! * [`sys`]: the `unsafe` code
 
 mod case;
@@ -41,6 +42,9 @@ fn main() -> ExitCode {
     }
     if guest::emu::is_called() {
         return ExitCode::from(guest::emu::main() as u8);
+    }
+    if guest::queue::is_called() {
+        return ExitCode::from(guest::queue::main() as u8);
     }
     let cli = Cli::parse();
     sys::catch_signals();

@@ -17,7 +17,7 @@ pub struct FeaturesArgs {
     #[command(flatten)]
     device: DeviceArg,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 #[derive(Serialize)]
@@ -126,6 +126,7 @@ fn changeable(feature: &Feature) -> String {
         SetPolicy::Never(Verdict::ReservedEffects) => "no (unknown effects)".into(),
         SetPolicy::Never(Verdict::Background) => "no (background)".into(),
         SetPolicy::Never(Verdict::NoEffects) => "no (effects not said)".into(),
+        SetPolicy::Never(_) => "no".into(),
     }
 }
 

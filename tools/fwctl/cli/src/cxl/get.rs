@@ -23,7 +23,7 @@ pub struct GetArgs {
     #[command(flatten)]
     device: DeviceArg,
     /// UUID of the feature, or its short name such as patrol-scrub
-    #[arg(value_parser = feature_uuid)]
+    #[arg(value_parser = feature_uuid, add = crate::complete::features())]
     feature: Uuid,
     /// Which value: the current one, the default, or the one saved across resets
     #[arg(long, default_value = "current", value_parser = selection())]
@@ -38,7 +38,7 @@ pub struct GetArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 fn selection() -> impl TypedValueParser<Value = Selection> {

@@ -28,7 +28,7 @@ pub struct SetArgs {
     #[command(flatten)]
     device: DeviceArg,
     /// UUID of the feature
-    #[arg(value_parser = feature_uuid)]
+    #[arg(value_parser = feature_uuid, add = crate::complete::features())]
     feature: Uuid,
     /// File with the new bytes, - for stdin
     #[arg(short, long = "in", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -46,7 +46,7 @@ pub struct SetArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 #[derive(Serialize)]

@@ -2,12 +2,15 @@
 
 //! `fwctl mlx5 query`.
 
-use super::{assign, assignment, blocks, rows, size, Assignment, FieldRow, Id, IdParser};
+use super::{assign, assignment, blocks, size, Assignment, Id, IdParser};
 use crate::common::{DeviceArg, World};
 use crate::failure::Failure;
+use crate::fields::Fields;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
 use crate::rpc::Plan;
-use fwctl::mlx5::{check_query, commands, Command, Field, Layout, Mlx5Device, HEADER, READ_SCOPE};
+use fwctl::mlx5::{
+    check_query, commands, decode, Command, Field, Layout, Mlx5Device, HEADER, READ_SCOPE,
+};
 use serde::Serialize;
 
 /// Send a query command and print its reply
@@ -28,10 +31,10 @@ pub struct QueryArgs {
     #[command(flatten)]
     device: DeviceArg,
     /// Name or number of a query command
-    #[arg(value_parser = IdParser(names))]
+    #[arg(value_parser = IdParser(names), add = crate::complete::commands())]
     command: Id,
     /// Set a field of the request
-    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment, add = crate::complete::fields())]
     arg: Vec<Assignment>,
     /// Length of the reply with its header, for a command without a known layout
     #[arg(long, value_name = "N", value_parser = size)]
@@ -40,7 +43,7 @@ pub struct QueryArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 fn names() -> Vec<&'static str> {
@@ -81,7 +84,7 @@ struct Answer {
     device: String,
     command: Option<&'static str>,
     opcode: u16,
-    fields: Vec<FieldRow>,
+    fields: Fields,
     reply: Bytes,
 }
 
@@ -102,7 +105,7 @@ pub fn query(world: &World, args: QueryArgs) -> Result<(), Failure> {
         device: entry.name,
         command: Some(command.input.name).filter(|name| !name.is_empty()),
         opcode: command.input.id,
-        fields: rows(&command.output, &reply),
+        fields: Fields::new(decode(&command.output, &reply)),
         reply: Bytes(reply),
     };
     output::print(args.output.output, &answer)

@@ -2,14 +2,15 @@
 
 //! `fwctl mlx5 reg`.
 
-use super::{
-    assign, assignment, blocks, rows, size, undescribed, Assignment, FieldRow, Id, IdParser,
-};
-use crate::common::{scope_parser, warn_of_taint, DeviceArg, World};
+use super::{assign, assignment, blocks, size, undescribed, Assignment, Id, IdParser};
+use crate::common::{number, scope_parser, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
+use crate::fields::Fields;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
-use crate::rpc::{Changed, Plan};
-use fwctl::mlx5::{access_register, registers, Layout, Mlx5Device, Value, HEADER, READ_SCOPE};
+use crate::rpc::{Changed, Changes, Plan};
+use fwctl::mlx5::{
+    access_register_with, decode, registers, Layout, Mlx5Device, Value, HEADER, READ_SCOPE,
+};
 use fwctl::Scope;
 use serde::Serialize;
 
@@ -29,13 +30,16 @@ pub struct RegArgs {
     #[command(flatten)]
     device: DeviceArg,
     /// Name of the register, or its number
-    #[arg(hide_possible_values = true, value_parser = IdParser(names))]
+    #[arg(value_parser = IdParser(names), add = crate::complete::registers())]
     register: Id,
+    /// Argument of the request beside the register's fields, which few registers have
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number::<u32>)]
+    argument: u32,
     /// Set a field of the request, such as sensor_index, which selects a sensor
-    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment)]
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment, add = crate::complete::fields())]
     arg: Vec<Assignment>,
     /// Change a field of the register
-    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment, requires = "scope")]
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment, requires = "scope", add = crate::complete::fields())]
     set: Vec<Assignment>,
     /// Scope of the write
     #[arg(long, value_parser = scope_parser(), requires = "set")]
@@ -48,7 +52,7 @@ pub struct RegArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    pub output: OutputArgs,
 }
 
 fn names() -> Vec<&'static str> {
@@ -62,7 +66,7 @@ struct Register {
     id: u16,
     /// It was written before it was read.
     written: bool,
-    fields: Vec<FieldRow>,
+    fields: Fields,
     data: Bytes,
     /// What the fields leave open.
     #[serde(skip)]
@@ -82,33 +86,33 @@ pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
             &entry,
             READ_SCOPE,
             HEADER + size,
-            access_register(layout.id, true, &select),
+            access_register_with(layout.id, true, args.argument, &select),
         );
         return output::print(args.output.output, &plan);
     }
     let mlx5 = Mlx5Device::new(world.open_entry(&entry)?)?;
-    let mut data = mlx5.read_register(layout.id, &select)?;
+    let mut data = mlx5.read_register_with(layout.id, args.argument, &select)?;
     if let Some(scope) = args.scope {
         let old = data.clone();
         assign(&layout, &mut data, &args.arg)?;
         assign(&layout, &mut data, &args.set)?;
         if args.dry_run {
-            let request = access_register(layout.id, false, &data);
+            let request = access_register_with(layout.id, false, args.argument, &data);
             let mut plan = Plan::new(&entry, scope, request.len(), request);
             plan.changes = changes(&layout, &old, &data);
             let plan = plan.with_values(Some(old), data);
             return output::print(args.output.output, &plan);
         }
         warn_of_taint(scope);
-        mlx5.write_register(scope, layout.id, &data)?;
-        data = mlx5.read_register(layout.id, &select)?;
+        mlx5.write_register_with(scope, layout.id, args.argument, &data)?;
+        data = mlx5.read_register_with(layout.id, args.argument, &select)?;
     }
     let register = Register {
         device: entry.name,
         name: Some(layout.name).filter(|name| !name.is_empty()),
         id: layout.id,
         written: args.scope.is_some(),
-        fields: rows(&layout, &data),
+        fields: Fields::new(decode(&layout, &data)),
         rest: undescribed(&layout, &data).to_vec(),
         data: Bytes(data),
     };
@@ -116,18 +120,19 @@ pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
 }
 
 /// The fields in which two values of a register differ.
-fn changes(layout: &Layout, old: &[u8], new: &[u8]) -> Vec<Changed> {
-    layout
-        .fields_of(new)
-        .filter_map(|field| match (field.get(old)?, field.get(new)?) {
-            (Value::Number(old), Value::Number(new)) if old != new => Some(Changed {
-                name: field.name,
-                old,
-                new,
-            }),
-            _ => None,
-        })
-        .collect()
+fn changes(layout: &Layout, old: &[u8], new: &[u8]) -> Changes {
+    let changed =
+        layout
+            .fields_of(new)
+            .filter_map(|field| match (field.get(old)?, field.get(new)?) {
+                (Value::Number(old), Value::Number(new)) if old != new => Some(Changed {
+                    name: field.name,
+                    old,
+                    new,
+                }),
+                _ => None,
+            });
+    Changes(changed.collect())
 }
 
 /// The register of a name or number, which can be one of which nothing is known but its length.

@@ -7,7 +7,7 @@ use crate::machine::Machine;
 
 /// Four features: patrol scrub, kept by the kernel, and three of a vendor with effects at once,
 /// after reset, and none.
-const FEATURES: &str = "
+pub const FEATURES: &str = "
 info cxl
 rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 -> 08000000 00000000 0000 0400 00000000
 rpc configuration 00050000 00000000 08000000 00000000 c8000000 0000 0000 -> c8000000 00000000 0400 0400 00000000
@@ -175,7 +175,7 @@ fn the_value_of_a_feature() {
         .is(
             0,
             r#"{
-  "format": 1,
+  "format": 2,
   "device": "fwctl0",
   "uuid": "96dad7d6-fde8-482b-a733-75774e06db8a",
   "name": "patrol-scrub",
@@ -308,7 +308,7 @@ fn a_change_is_agreed_to_made_and_read_back() {
     other.is(
         0,
         r#"{
-  "format": 1,
+  "format": 2,
   "device": "fwctl0",
   "uuid": "ffffffff-ffff-ffff-ffff-ffffffffffff",
   "name": null,

@@ -33,7 +33,7 @@ fn the_list_as_json() {
     machine.run(&["list", "-o", "json"]).is(
         0,
         r#"{
-  "format": 1,
+  "format": 2,
   "devices": [
     {
       "name": "fwctl0",
@@ -56,7 +56,8 @@ fn the_list_as_json() {
         "rdma_devices": [],
         "memdev": "mem0",
         "serial": "0xabcd",
-        "firmware_version": "BWFW VERSION 00"
+        "firmware_version": "BWFW VERSION 00",
+        "psid": null
       },
       "probe": null
     }
@@ -90,9 +91,9 @@ fn probe_asks_each_device() {
     machine.add_pci(1, "0000:07:00.0", "what", (1, 2), "info type-77");
     machine.run(&["list", "--probe"]).is(
         0,
-        "NAME    TYPE     PARENT               PROBE   OPEN TO      PRODUCT\n\
-         fwctl0  cxl      mem0 (0000:0d:00.0)  failed  root (0600)  8086:0d93\n\
-         fwctl1  type-77  0000:07:00.0         ok      root (0600)  0001:0002\n",
+        "NAME    TYPE     PARENT               PROBE   OPEN TO      FIRMWARE         PRODUCT\n\
+         fwctl0  cxl      mem0 (0000:0d:00.0)  failed  root (0600)  BWFW VERSION 00  8086:0d93\n\
+         fwctl1  type-77  0000:07:00.0         ok      root (0600)  -                0001:0002\n",
         &format!(
             "fwctl: ./dev/fwctl/fwctl0: open: Permission denied (EACCES)\n{}",
             eacces()
@@ -115,9 +116,9 @@ fn a_silent_device_does_not_hold_up_the_others() {
     let start = std::time::Instant::now();
     machine.run(&["list", "--probe", "--timeout", "3"]).is(
         0,
-        "NAME    TYPE  PARENT               PROBE   OPEN TO      PRODUCT\n\
-         fwctl0  cxl   mem0 (0000:0d:00.0)  silent  root (0600)  8086:0d93\n\
-         fwctl1  mlx5  0000:07:00.0         ok      root (0600)  0001:0002\n",
+        "NAME    TYPE  PARENT               PROBE   OPEN TO      FIRMWARE         PRODUCT\n\
+         fwctl0  cxl   mem0 (0000:0d:00.0)  silent  root (0600)  BWFW VERSION 00  8086:0d93\n\
+         fwctl1  mlx5  0000:07:00.0         ok      root (0600)  -                0001:0002\n",
         "fwctl: fwctl0: no answer in 3 s\n  \
          meaning: the firmware does not answer, or the driver waits for it\n  \
          remedy:  see the kernel log: dmesg; the device may need a reset\n",
@@ -321,7 +322,7 @@ fn no_devices() {
          found no device (see dmesg)\n",
     );
     let ended = Machine::new().run(&["list", "-o", "json"]);
-    assert_eq!(ended.stdout, "{\n  \"format\": 1,\n  \"devices\": []\n}\n");
+    assert_eq!(ended.stdout, "{\n  \"format\": 2,\n  \"devices\": []\n}\n");
 }
 
 #[test]
@@ -507,7 +508,7 @@ fn info_as_json() {
     machine.run(&["info", "fwctl1", "-o", "json"]).is(
         0,
         r#"{
-  "format": 1,
+  "format": 2,
   "device": "fwctl1",
   "node": "./dev/fwctl/fwctl1",
   "parent": "0000:07:00.0",
@@ -519,6 +520,7 @@ fn info_as_json() {
   "rdma_devices": [],
   "serial": null,
   "firmware_version": null,
+  "psid": null,
   "type": "mlx5",
   "type_number": 1,
   "data_len": 8,

@@ -3,9 +3,12 @@
 //! The command as its users run it, on machines made of files: what it prints is compared whole.
 
 mod cxl;
+mod export;
 mod find;
 mod generate;
 mod machine;
 mod mlx5;
 mod raw;
+mod snapshot;
+mod timeout;
 mod watch;

@@ -27,15 +27,14 @@ fn a_register_by_name_and_by_number() {
                 "device:    fwctl0\nregister:  0x900a (mtmp)\n\n\
              FIELD              VALUE\n\
              sensor_index       1\n\
-             temperature        336 (0x150)\n\
+             temperature        42 C (0x150)\n\
              mte                0\n\
              mtr                1\n\
-             max_temperature    352 (0x160)\n\
+             max_temperature    44 C (0x160)\n\
              tee                0\n\
-             temp_threshold_hi  840 (0x348)\n\
-             temp_threshold_lo  0\n\
-             sensor_name_hi     1634953571 (0x61736963)\n\
-             sensor_name_lo     0\n",
+             temp_threshold_hi  105 C (0x348)\n\
+             temp_threshold_lo  0 C (0x0)\n\
+             sensor_name        \"asic\"\n",
                 "",
             );
     }
@@ -108,28 +107,22 @@ fn a_write_keeps_the_other_fields_and_is_read_back() {
         .is(
             0,
             r#"{
-  "format": 1,
+  "format": 2,
   "device": "fwctl0",
   "name": "mpir",
   "id": 36953,
   "written": true,
-  "fields": [
-    {
-      "name": "sdm",
-      "value": 1,
-      "bytes": null
+  "fields": {
+    "sdm": {
+      "value": 1
     },
-    {
-      "name": "host_buses",
-      "value": 7,
-      "bytes": null
+    "host_buses": {
+      "value": 7
     },
-    {
-      "name": "local_port",
-      "value": 2,
-      "bytes": null
+    "local_port": {
+      "value": 2
     }
-  ],
+  },
   "data": "80000007000000000200000000000000"
 }
 "#,
@@ -166,7 +159,7 @@ fn fields_that_do_not_fit() {
     set("hosts=1").is(
         2,
         "",
-        "fwctl: mpir: hosts=1: no field of this name; its fields are sdm, host_buses, local_port\n",
+        "fwctl: mpir: hosts=1: no field of this name; a similar one is host_buses\n",
     );
     for absurd in [
         "host_buses",
@@ -225,7 +218,7 @@ fn capabilities_that_are_not_0() {
     assert_eq!(words("dtor").as_deref(), Some("dtor 1 1"));
     assert_eq!(words("vhca_id").as_deref(), Some("vhca_id 5 0"));
     assert_eq!(words("abs_native_port_num"), None);
-    let all = machine(&recording).run(&["mlx5", "caps", "fwctl0", "--all"]);
+    let all = machine(&recording).run(&["mlx5", "caps", "fwctl0", "--zeros"]);
     assert!(all.stdout.lines().count() > 300);
     assert_eq!(
         machine("")
@@ -256,7 +249,7 @@ fn a_query_with_an_argument() {
             0,
             "device:   fwctl0\ncommand:  vport-state (0x750)\n\n\
          FIELD         VALUE\n\
-         max_tx_speed  0\n\
+         max_tx_speed  0 Mb/s\n\
          admin_state   1\n\
          state         2\n",
             "",
@@ -298,7 +291,7 @@ fn counters_of_the_group_that_was_asked_for() {
     assert_eq!((physical.status, physical.stderr.as_str()), (0, ""));
     let found = lines(&physical);
     assert!(
-        found.contains(&"counter_set.phys_layer_cntrs.symbol_errors_low 42 (0x2a)".into()),
+        found.contains(&"counter_set.phys_layer_cntrs.symbol_errors 42 (0x2a)".into()),
         "{found:?}"
     );
     assert!(!physical.stdout.contains("802_3"), "{found:?}");
@@ -391,7 +384,9 @@ fn a_dry_run_of_a_write_shows_old_and_new_values() {
     );
     let ended = machine(READ_MTMP).run(&[&args[..], &["-o", "json"]].concat());
     assert!(
-        ended.stdout.contains("\"old\": 840,\n      \"new\": 800\n"),
+        ended.stdout.contains(
+            "  \"changes\": {\n    \"temp_threshold_hi\": {\n      \"old\": 840,\n      \"new\": 800\n    }\n  }\n}"
+        ),
         "{}",
         ended.stdout
     );
@@ -444,7 +439,7 @@ fn names_that_there_are_not() {
     }
     let ended = machine("").run(&["mlx5", "reg", "fwctl0", "magic"]);
     assert!(
-        ended.stderr.starts_with("error: invalid value 'magic' for '<REGISTER>': not a number from 0 to 65535, and not one of pcap, "),
+        ended.stderr.starts_with("error: invalid value 'magic' for '<REGISTER>': not a number from 0 to 65535, and no such name: fwctl mlx5 regs lists them\n"),
         "{}",
         ended.stderr
     );
@@ -458,4 +453,328 @@ fn other_devices_are_refused() {
         "",
         "fwctl: fwctl0: this is a cxl device, not a mlx5 device\n",
     );
+}
+
+#[test]
+fn capabilities_of_all_types_with_an_error_for_each_that_fails() {
+    // The types in the order of the layouts; the last one, port-selection, is refused.
+    let types = [
+        0x00, 0x01, 0x02, 0x03, 0x04, 0x0c, 0x0d, 0x0f, 0x11, 0x15, 0x1a, 0x1f, 0x20,
+    ];
+    let answer = |id: u16, which: u16| {
+        let op_mod = (id << 1) | which;
+        // dtor of general at bit 0x22.
+        let first = if id == 0 { "00000000 20000000" } else { "00" };
+        format!("rpc configuration 01000000 {op_mod:08x} 00000000 00000000 -> len 4112 {:032x} {first}\n", 0)
+    };
+    let mut recording: String = types
+        .iter()
+        .map(|&id| answer(id, 1) + &answer(id, 0))
+        .collect();
+    recording += "rpc configuration 01000000 0000004b 00000000 00000000 -> 03000000 000e0008";
+    let refused = "fwctl0: QUERY_HCA_CAP: firmware refused with status 0x3 (bad parameter), syndrome 0x000e0008";
+    let names = [
+        "ethernet-offloads (0x1)",
+        "odp (0x2)",
+        "atomic (0x3)",
+        "roce (0x4)",
+        "qos (0xc)",
+        "debug (0xd)",
+        "device-memory (0xf)",
+        "tls (0x11)",
+        "ipsec (0x15)",
+        "crypto (0x1a)",
+        "macsec (0x1f)",
+        "general-2 (0x20)",
+    ];
+    let others = names.map(|name| format!("\ntype:  {name}\n")).concat();
+    machine(&recording).run(&["mlx5", "caps", "fwctl0", "--all"]).is(
+        0,
+        &format!(
+            "device:  fwctl0\ntype:    general (0x0)\n\nCAPABILITY  CURRENT  MAXIMUM\ndtor        1        1\n{others}\n\
+             type:   port-selection (0x25)\nerror:  {refused}\n"
+        ),
+        "",
+    );
+    let json = machine(&recording).run(&["mlx5", "caps", "fwctl0", "--all", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let types = &json["types"];
+    assert_eq!(types[0]["capabilities"]["dtor"]["current"], 1);
+    assert_eq!(types[0]["error"], serde_json::Value::Null);
+    assert_eq!(types[13]["error"]["message"], refused);
+    assert_eq!(types[13]["error"]["syndrome"], 0xe0008);
+    assert_eq!(
+        machine("")
+            .run(&["mlx5", "caps", "fwctl0", "--all", "--type", "roce"])
+            .status,
+        2
+    );
+}
+
+#[test]
+fn errors_are_json_where_the_output_is() {
+    let refused =
+        READ_MPIR.split("->").next().unwrap().to_owned() + "-> 03000000 00a2b3c4 00000000 00000000";
+    let text =
+        "fwctl0: ACCESS_REG: firmware refused with status 0x3 (bad parameter), syndrome 0x00a2b3c4";
+    machine(&refused)
+        .run(&["mlx5", "reg", "fwctl0", "mpir", "-o", "json"])
+        .is(
+            3,
+            &format!(
+                r#"{{
+  "format": 2,
+  "error": {{
+    "message": "{text}",
+    "meaning": null,
+    "remedy": null,
+    "errno": null,
+    "errno_name": null,
+    "firmware_status": 3,
+    "firmware_status_name": "bad parameter",
+    "syndrome": 10662852
+  }}
+}}
+"#
+            ),
+            &format!("fwctl: {text}\n"),
+        );
+    // The kernel refused.
+    let denied = READ_MPIR.split("->").next().unwrap().to_owned() + "-> errno 1";
+    let ended = machine(&denied).run(&["mlx5", "reg", "fwctl0", "mpir", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(
+        (ended.status, &json["error"]["errno_name"]),
+        (1, &serde_json::json!("EPERM"))
+    );
+    assert!(json["error"]["meaning"].is_string());
+}
+
+#[test]
+fn a_register_with_an_argument() {
+    let read = READ_MPIR.replace("00009059 00000000 00000000", "00009059 0000002a 00000000");
+    let ended = machine(&read).run(&["mlx5", "reg", "fwctl0", "mpir", "--argument", "42"]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+}
+
+/// A step of RESOURCE_DUMP: the request's and the reply's first words, and the data.
+fn step(request: &str, reply: &str, size: usize, data: &str) -> String {
+    format!(
+        "rpc debug-read-only 08050000 00000001 0000c000 00000000 {request:0<96} {:0416x} -> 00000000 00000000 00000000 00000000 {}{:016x}{:016x} {data:0<416}\n",
+        0,
+        &format!("{reply:0<64}"),
+        size,
+        0
+    )
+}
+
+/// The menu in two steps: one record, PRM_QUERY_QP, and the end.
+fn menu() -> String {
+    let name = |text: &str| -> String {
+        let digits = text.bytes().map(|byte| format!("{byte:02x}"));
+        format!("{:0<32}", digits.collect::<Vec<_>>().concat())
+    };
+    let record = format!(
+        "00031234{}{}{}",
+        name("PRM_QUERY_QP"),
+        name("QPN"),
+        name("")
+    );
+    let segment = format!("000fffff00000001{record}");
+    step("4000ffff", "c001ffff", 60, &segment) + &step("c001ffff", "4002ffff", 4, "0001fffb")
+}
+
+#[test]
+fn the_menu_of_dumps() {
+    machine(&menu()).run(&["mlx5", "dump", "fwctl0"]).is(
+        0,
+        "NAME          TYPE    INDEX1          INDEX2\n\
+         PRM_QUERY_QP  0x1234  QPN (required)  -\n",
+        "",
+    );
+}
+
+#[test]
+fn a_dump_by_name_with_its_segments() {
+    // index1 72; a resource with a payload of 8 bytes, then the end.
+    let dump = step(
+        "400012340000000000000048",
+        "400112340000000000000048",
+        28,
+        "0006123400000000000000480000000001020304050607080001fffb",
+    );
+    let args = ["mlx5", "dump", "fwctl0", "prm_query_qp", "--index1", "0x48"];
+    machine(&(menu() + &dump)).run(&args).is(
+        0,
+        "device:  fwctl0\ntype:    0x1234\nsize:    28 bytes\n\n\
+         resource:  index1 72 (0x48), index2 0\ntype:      0x1234\n\n\
+         00000000  01 02 03 04 05 06 07 08                           |........|\n\n\
+         terminate:\n",
+        "",
+    );
+    let raw = machine(&(menu() + &dump)).run(&[&args[..], &["-o", "raw"]].concat());
+    assert_eq!((raw.bytes.len(), raw.bytes[27]), (28, 0xfb));
+    machine(&menu())
+        .run(&["mlx5", "dump", "fwctl0", "magic"])
+        .is(
+            1,
+            "",
+            "fwctl: magic: cannot be dumped: not a number, and not one of PRM_QUERY_QP\n",
+        );
+}
+
+#[test]
+fn a_dump_that_the_firmware_ends_with_an_error() {
+    let text = "6e6f2073756368206f626a656374";
+    let dump = step(
+        "40001234",
+        "40011234",
+        48,
+        &format!("000cfffc00000007{:016x}{text:0<64}", 0),
+    );
+    let ended = machine(&dump).run(&["mlx5", "dump", "fwctl0", "0x1234"]);
+    assert_eq!(
+        (ended.status, ended.stderr.as_str()),
+        (
+            3,
+            "fwctl: fwctl0: the dump has an error: no such object (syndrome 0x7)\n"
+        )
+    );
+}
+
+#[test]
+fn diagnostic_counters_are_listed_chosen_and_read() {
+    let caps = format!(
+        "rpc configuration 01000000 0000001b 00000000 00000000 -> len 4112 {:032x} 00000005 c000000a {:0112x} 80000402 00001001\n",
+        0, 0
+    );
+    machine(&caps).run(&["mlx5", "diag", "caps", "fwctl0"]).is(
+        0,
+        "device:           fwctl0\nsingle:           yes\nrepetitive:       yes\n\
+         most samples:     2^5\nshortest period:  2^10 device clocks\n\n\
+         COUNTER  SYNC  UNIT           ABOUT\n\
+         0x0402   yes   device clocks  outbound stalled writes\n\
+         0x1001   no    packets        packets in receive steering\n",
+        "",
+    );
+    let context = "0001 00 03 44 0000 1b 00000000000000000000000000000000 0000 0402";
+    let query = format!("rpc debug-read-only 0819 0000 0000 0000 0000 0000 0000 0000 -> len 4064 00000000 00000000 {context}\n");
+    let set = format!(
+        "rpc debug-write 0820 0000 0000 0000 {context} -> {:032x}\n",
+        0
+    );
+    let args = [
+        "mlx5",
+        "diag",
+        "set",
+        "fwctl0",
+        "--counter",
+        "0x402",
+        "--repetitive",
+        "--log-samples",
+        "3",
+        "--log-period",
+        "27",
+        "--scope",
+        "debug-write",
+    ];
+    let params = "device:      fwctl0\nenabled:     yes\nsingle:      no\nrepetitive:  yes\n\
+                  on demand:   no\nsync:        no\nclear:       no\nsamples:     2^3\n\
+                  period:      2^27 device clocks\ncounters:    0x0402\n";
+    machine(&(set + &query)).run(&args).is(
+        0,
+        params,
+        "fwctl: warning: a request in scope debug-write taints the kernel (flag J) until the next boot, even if it fails\n",
+    );
+    machine(&query)
+        .run(&["mlx5", "diag", "params", "fwctl0"])
+        .is(0, params, "");
+    let dry = machine("").run(&[&args[..], &["--dry-run", "-o", "raw"]].concat());
+    assert_eq!(dry.bytes[..2], [0x08, 0x20]);
+    let read = "rpc debug-read-only 0821 0000 0000 0000 0001 0000 0000 0000
+        -> 00000000 00000000 00000000 00000000 0402 0007 00000009 00000001 00000002\n";
+    machine(&(query + read))
+        .run(&["mlx5", "diag", "read", "fwctl0"])
+        .is(
+            0,
+            "COUNTER  SAMPLE  TIME STAMP  VALUE       ABOUT\n\
+             0x0402   7       9           4294967298  outbound stalled writes\n",
+            "",
+        );
+    // The scope is the user's to name.
+    assert_eq!(
+        machine("")
+            .run(&["mlx5", "diag", "disable", "fwctl0"])
+            .status,
+        2
+    );
+}
+
+#[test]
+fn names_and_fields_are_listed_without_a_device() {
+    let machine = Machine::without_fwctl();
+    machine.run(&["mlx5", "regs", "temperature"]).is(
+        0,
+        "NAME   NUMBER  BYTES  ABOUT\n\
+         mtcap  0x9009  16     temperature sensors\n\
+         mtmp   0x900a  32     temperature of a sensor\n",
+        "",
+    );
+    machine.run(&["mlx5", "regs", "mpir"]).is(
+        0,
+        "name:    mpir\nnumber:  0x9059\nsize:    16 bytes\n\n\
+         FIELD       FIRST BIT  BITS\nsdm         0          1\nhost_buses  28         4\nlocal_port  64         8\n",
+        "",
+    );
+    let left_out = machine.run(&["mlx5", "regs", "mcda"]);
+    assert_eq!(left_out.status, 0);
+    let queries = machine.run(&["mlx5", "regs", "--group", "queries", "-o", "json"]);
+    let queries: serde_json::Value = serde_json::from_str(&queries.stdout).unwrap();
+    let qp = queries["names"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["name"] == "qp");
+    assert_eq!(qp.unwrap()["left_out"], "needs the number of an object");
+    machine.run(&["mlx5", "regs", "tempreature"]).is(
+        2,
+        "",
+        "fwctl: tempreature: nothing has that in its name or description\n",
+    );
+    machine.run(&["mlx5", "regs", "ppcmt"]).is(
+        2,
+        "",
+        "fwctl: ppcmt: nothing has that in its name or description; a similar one is ppcnt\n",
+    );
+}
+
+#[test]
+fn a_name_with_a_typing_error_gets_a_hint() {
+    let machine = machine("");
+    for (args, hint) in [
+        (
+            &["mlx5", "reg", "fwctl0", "mtmpp"][..],
+            "a similar one is 'mtmp'",
+        ),
+        (
+            &["mlx5", "query", "fwctl0", "adaptor"],
+            "a similar one is 'adapter'",
+        ),
+        (
+            &["mlx5", "caps", "fwctl0", "--type", "genral"],
+            "a similar one is 'general'",
+        ),
+        (
+            &["mlx5", "reg", "fwctl0", "mtmp", "--arg", "sensor=1"],
+            "no field of this name; a similar one is sensor_index",
+        ),
+        (
+            &["mlx5", "reg", "fwctl0", "ppcnt", "--arg", "qqq=1"],
+            "no field of this name; fwctl mlx5 regs ppcnt lists its fields",
+        ),
+    ] {
+        let ended = machine.run(args);
+        assert_eq!(ended.status, 2);
+        assert!(ended.stderr.contains(hint), "{}", ended.stderr);
+    }
 }

@@ -47,7 +47,7 @@ fn a_request_and_its_reply() {
         .is(
             0,
             r#"{
-  "format": 1,
+  "format": 2,
   "device": "fwctl0",
   "scope": "configuration",
   "request_len": 24,

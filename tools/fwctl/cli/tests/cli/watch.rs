@@ -18,9 +18,9 @@ fn a_saved_trace_as_a_table() {
     let machine = Machine::new();
     machine.run_with_input(&["watch", "--from", "-"], TRACE.as_bytes()).is(
         0,
-        "          TIME  PROCESS                 DEVICE    SCOPE                  IN      OUT    DURATION  RESULT\n\
-         \x20    12.346000  fwctl[42]               fwctl0    configuration          24      344    322.0 us  ok\n\
-         \x20    13.500000  mstflint[50]            fwctl1    debug-write-full      272        -      900 ns  EPERM\n",
+        "           TIME  PROCESS                   UID  DEVICE    SCOPE                  IN      OUT    DURATION  RESULT\n\
+         \x20     12.346000  fwctl[42]                   -  fwctl0    configuration          24      344    322.0 us  ok\n\
+         \x20     13.500000  mstflint[50]                -  fwctl1    debug-write-full      272        -      900 ns  EPERM\n",
         "",
     );
 }
@@ -28,7 +28,7 @@ fn a_saved_trace_as_a_table() {
 #[test]
 fn a_saved_trace_as_json_of_one_device_and_a_limit() {
     let machine = Machine::new();
-    let line = r#"{"format":1,"time":"13.500000","pid":50,"comm":"mstflint","device":"fwctl1","scope":"debug-write-full","request_len":272,"out_len":272,"reply_len":0,"result":-1,"duration_ns":900}"#;
+    let line = r#"{"format":2,"time":"13.500000","wall_time":null,"pid":50,"uid":null,"container":null,"comm":"mstflint","device":"fwctl1","scope":"debug-write-full","opcode":null,"request_len":272,"out_len":272,"reply_len":0,"result":-1,"duration_ns":900}"#;
     machine
         .run_with_input(
             &["watch", "--from", "-", "-o", "json", "--device", "fwctl1"],
@@ -87,4 +87,23 @@ fn without_tracefs_or_events() {
     );
     assert_eq!(machine.run(&["watch", "-o", "raw"]).status, 2);
     assert_eq!(machine.run(&["watch", "-n", "many"]).status, 2);
+}
+
+#[test]
+fn lost_events_are_said() {
+    let machine = Machine::new();
+    let trace =
+        format!("# entries-in-buffer/entries-written: 4/9   #P:1\n{TRACE}CPU:0 [LOST 3 EVENTS]\n");
+    let json = machine.run_with_input(&["watch", "--from", "-", "-o", "json"], trace.as_bytes());
+    assert_eq!(
+        json.stderr,
+        "fwctl: 5 events were lost: the kernel's buffer was full\n\
+         fwctl: 3 events were lost: the kernel's buffer was full\n"
+    );
+    let lines: Vec<&str> = json.stdout.lines().collect();
+    assert_eq!(
+        (lines[0], lines[3]),
+        (r#"{"format":2,"lost":5}"#, r#"{"format":2,"lost":3}"#)
+    );
+    assert_eq!(json.status, 0);
 }

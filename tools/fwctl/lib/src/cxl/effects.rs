@@ -6,6 +6,7 @@ use fwctl_uapi::cxl::effects;
 
 /// One effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Effect {
     /// Its bit.
     pub mask: u16,

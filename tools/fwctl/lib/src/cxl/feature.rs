@@ -9,6 +9,7 @@ use std::fmt;
 
 /// A feature of a device (CXL 3.2, table 8-109). Sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Feature {
     /// Its identifier.
     pub uuid: Uuid,
@@ -29,17 +30,17 @@ pub struct Feature {
     pub effects: u16,
 }
 
-impl From<FeatureEntry> for Feature {
-    fn from(entry: FeatureEntry) -> Feature {
+impl Feature {
+    pub(super) fn of(entry: FeatureEntry) -> Feature {
         Feature {
             uuid: Uuid(entry.uuid),
-            id: entry.id.get(),
-            get_size: entry.get_feat_size.get(),
-            set_size: entry.set_feat_size.get(),
-            flags: entry.flags.get(),
+            id: entry.id,
+            get_size: entry.get_feat_size,
+            set_size: entry.set_feat_size,
+            flags: entry.flags,
             get_version: entry.get_feat_ver,
             set_version: entry.set_feat_ver,
-            effects: entry.effects.get(),
+            effects: entry.effects,
         }
     }
 }
@@ -55,6 +56,7 @@ pub enum SetPolicy {
 
 /// Why the kernel does not let user space set a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// The kernel keeps the feature for itself.
     KernelExclusive,
@@ -132,6 +134,11 @@ pub fn known_feature(name: &str) -> Option<Uuid> {
         .map(|(_, uuid)| uuid)
 }
 
+/// Every feature with a short name.
+pub fn known_features() -> impl Iterator<Item = (&'static str, Uuid)> {
+    KNOWN.into_iter()
+}
+
 impl Feature {
     /// Its short name, where it has one.
     pub fn name(&self) -> Option<&'static str> {
@@ -198,7 +205,6 @@ impl Feature {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zerocopy::FromBytes;
 
     // CXL 3.2, table 8-109.
     #[test]
@@ -210,7 +216,7 @@ mod tests {
             0x02, 0x01, 0x0c, 0x00, 0x05, 0x04, 0x71, 0x00, 0x00, 0x80, 3, 4, 0x06, 0x02,
         ]);
         bytes.extend([0; 18]);
-        let feature = Feature::from(FeatureEntry::read_from(&bytes).unwrap());
+        let feature = Feature::of(FeatureEntry::split_from(&bytes).unwrap().0);
         assert_eq!(feature.name(), Some("patrol-scrub"));
         assert_eq!(
             (feature.id, feature.get_size, feature.set_size),

@@ -9,12 +9,11 @@ use fwctl_uapi::cxl::{
     ReplyHeader, RpcHeader, SetFeatureIn, OPCODE_GET_FEATURE, OPCODE_GET_SUPPORTED_FEATURES,
     OPCODE_SET_FEATURE, SET_SAVED_ACROSS_RESET,
 };
-use std::mem::size_of;
+use std::fmt;
 use std::str::FromStr;
-use zerocopy::{AsBytes, FromBytes};
 
 /// Bytes before a reply's payload.
-pub(super) const REPLY_HEADER: usize = size_of::<ReplyHeader>();
+pub(super) const REPLY_HEADER: usize = ReplyHeader::LEN;
 
 /// Payload of a reply to a command that succeeded.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,6 +52,12 @@ impl Selection {
     }
 }
 
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 impl FromStr for Selection {
     type Err = UnknownSelection;
 
@@ -87,11 +92,11 @@ impl GetFeature {
     pub fn request(&self) -> Vec<u8> {
         let body = GetFeatureIn {
             uuid: self.uuid.0,
-            offset: self.offset.into(),
-            count: self.size.into(),
+            offset: self.offset,
+            count: self.size,
             selection: self.selection.number(),
         };
-        request(OPCODE_GET_FEATURE, &[body.as_bytes()])
+        request(OPCODE_GET_FEATURE, &[&body.to_bytes()])
     }
 }
 
@@ -119,33 +124,31 @@ impl SetFeature<'_> {
                 SET_SAVED_ACROSS_RESET
             } else {
                 0
-            }
-            .into(),
-            offset: self.offset.into(),
+            },
+            offset: self.offset,
             version: self.version,
             rsvd: [0; 9],
         };
-        request(OPCODE_SET_FEATURE, &[body.as_bytes(), self.data])
+        request(OPCODE_SET_FEATURE, &[&body.to_bytes(), self.data])
     }
 }
 
 /// A Get Supported Features command for `count` entries from `start` on.
 pub(super) fn get_supported(start: u16, count: u16) -> Vec<u8> {
-    let bytes =
-        size_of::<GetSupportedFeaturesOut>() + usize::from(count) * size_of::<FeatureEntry>();
+    let bytes = GetSupportedFeaturesOut::LEN + usize::from(count) * FeatureEntry::LEN;
     let body = GetSupportedFeaturesIn {
-        count: (bytes as u32).into(),
-        start_idx: start.into(),
+        count: bytes as u32,
+        start_idx: start,
         reserved: [0; 2],
     };
-    request(OPCODE_GET_SUPPORTED_FEATURES, &[body.as_bytes()])
+    request(OPCODE_GET_SUPPORTED_FEATURES, &[&body.to_bytes()])
 }
 
 /// Size of the reply buffer for `count` entries. The C driver appends 8 bytes without meaning.
 pub(super) fn supported_room(count: u16) -> usize {
     const C_DRIVER_SURPLUS: usize = 8;
-    let entries = usize::from(count) * size_of::<FeatureEntry>();
-    REPLY_HEADER + size_of::<GetSupportedFeaturesOut>() + entries + C_DRIVER_SURPLUS
+    let entries = usize::from(count) * FeatureEntry::LEN;
+    REPLY_HEADER + GetSupportedFeaturesOut::LEN + entries + C_DRIVER_SURPLUS
 }
 
 /// Payload of a Get Supported Features reply: the number of features that the device has, and those
@@ -154,15 +157,14 @@ pub(super) fn supported(payload: &Payload, asked: u16) -> Result<(u16, Vec<Featu
     const PART: &str = "features";
     let short = |got| Malformed::Short {
         part: PART,
-        needed: size_of::<GetSupportedFeaturesOut>(),
+        needed: GetSupportedFeaturesOut::LEN,
         got,
     };
     let bytes = payload.0.as_slice();
-    let header =
-        GetSupportedFeaturesOut::read_from_prefix(bytes).ok_or_else(|| short(bytes.len()))?;
-    let entries = &bytes[size_of::<GetSupportedFeaturesOut>()..];
-    let count = usize::from(header.num_entries.get());
-    if entries.len() != count * size_of::<FeatureEntry>() {
+    let (header, entries) =
+        GetSupportedFeaturesOut::split_from(bytes).ok_or_else(|| short(bytes.len()))?;
+    let count = usize::from(header.num_entries);
+    if entries.len() != count * FeatureEntry::LEN {
         return Err(Malformed::Count {
             part: PART,
             count,
@@ -170,7 +172,7 @@ pub(super) fn supported(payload: &Payload, asked: u16) -> Result<(u16, Vec<Featu
         });
     }
     if count > usize::from(asked) {
-        let asked = usize::from(asked) * size_of::<FeatureEntry>();
+        let asked = usize::from(asked) * FeatureEntry::LEN;
         return Err(Malformed::Long {
             part: PART,
             asked,
@@ -178,11 +180,11 @@ pub(super) fn supported(payload: &Payload, asked: u16) -> Result<(u16, Vec<Featu
         });
     }
     let features = entries
-        .chunks_exact(size_of::<FeatureEntry>())
-        .filter_map(FeatureEntry::read_from);
+        .chunks_exact(FeatureEntry::LEN)
+        .filter_map(FeatureEntry::split_from);
     Ok((
-        header.supported_feats.get(),
-        features.map(Feature::from).collect(),
+        header.supported_feats,
+        features.map(|(entry, _)| Feature::of(entry)).collect(),
     ))
 }
 
@@ -193,11 +195,10 @@ pub(super) fn open(reply: &[u8]) -> Result<Result<Payload, FirmwareStatus>, Malf
         needed: REPLY_HEADER,
         got: reply.len(),
     };
-    let header = ReplyHeader::read_from_prefix(reply).ok_or(short)?;
+    let (header, body) = ReplyHeader::split_from(reply).ok_or(short)?;
     if let Some(status) = FirmwareStatus::of_reply(DeviceType::Cxl, reply) {
         return Ok(Err(status));
     }
-    let body = &reply[REPLY_HEADER..];
     let payload = body.get(..header.size as usize).ok_or(Malformed::Short {
         part: "payload",
         needed: header.size as usize,
@@ -214,7 +215,7 @@ fn request(opcode: u32, parts: &[&[u8]]) -> Vec<u8> {
         op_size: body.len() as u32,
         reserved1: 0,
     };
-    [header.as_bytes(), &body].concat()
+    [&header.to_bytes()[..], &body].concat()
 }
 
 #[cfg(test)]

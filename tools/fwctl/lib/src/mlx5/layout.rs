@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 /// Names and places of the fields of a block of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Layout {
     /// Its name.
     pub name: &'static str,
@@ -19,6 +20,7 @@ pub struct Layout {
 
 /// A field: big-endian bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Field {
     /// First bit; bit 0 is the most significant one of byte 0.
     pub bit: usize,
@@ -32,6 +34,7 @@ pub struct Field {
 
 /// A member of a union holds if a number elsewhere in the same block has this value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Choice {
     /// First bit of the number.
     pub bit: usize,
@@ -43,6 +46,7 @@ pub struct Choice {
 
 /// A query command.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Command {
     /// Its request, header included.
     pub input: Layout,
@@ -52,6 +56,7 @@ pub struct Command {
 
 /// Value of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Value {
     /// Of up to 64 bits.
     Number(u64),
@@ -61,6 +66,7 @@ pub enum Value {
 
 /// A field that cannot be set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadField {
     /// There is no field of this name.
     #[error("no field of this name")]

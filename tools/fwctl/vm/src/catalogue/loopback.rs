@@ -26,6 +26,21 @@ macro_rules! on_loopback {
     };
 }
 
+/// The library's queue of RPCs on a loopback device.
+macro_rules! queue {
+    ($name:literal, $about:literal, $machine:ident, $module:literal) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["queue.sh", $module],
+            reads: Reads::Tap,
+            needs: &[Module("fwctl"), Module($module)],
+            ..BASE
+        }
+    };
+}
+
 /// Each program on the loopback in Rust and in C, and as a 32-bit program if it has one.
 #[rustfmt::skip]
 pub(super) const TESTS: &[Test] = &[
@@ -43,6 +58,9 @@ pub(super) const TESTS: &[Test] = &[
     on_loopback!("core/selftest-userfault-c", "user memory behind userfaultfd, on the loopback in C", PLAIN, "c", "fwctl_loopback_c", "fwctl_userfault"),
     on_loopback!("core/selftest-modules-c", "unloaded modules, on the loopback in C", PLAIN, "c", "fwctl_loopback_c", "fwctl_modules", "-T", "all_numbers_are_taken"),
     on_loopback!("core/selftest-fail-nth-c", "each allocation fails once, on the loopback in C", PLAIN, "c", "fwctl_loopback_c", "fwctl_fail_nth"),
+    queue!("core/queue-rust", "the library's queue of RPCs, by io_uring and threads, on the loopback in Rust", PLAIN, "fwctl_loopback"),
+    queue!("core/queue-c", "the same on the loopback in C", PLAIN, "fwctl_loopback_c"),
+    queue!("stock/queue", "the same on Debian's kernel, on the loopback in Rust", STOCK, "fwctl_loopback"),
     on_loopback!("core/selftest-32bit", "the ABI, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_32"),
     on_loopback!("core/selftest-rpc-32bit", "FWCTL_RPC, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_rpc_32"),
     on_loopback!("core/selftest-files-32bit", "open files, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_files_32"),

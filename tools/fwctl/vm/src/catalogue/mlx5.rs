@@ -61,6 +61,15 @@ pub(super) const TESTS: &[Test] = &[
         is_slow: true,
         ..on_connectx!("mlx5/faults-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5_faults")
     },
+    Test {
+        name: "mlx5/timeout",
+        about: "fwctl --timeout ends in time, although the firmware is silent and the driver waits",
+        machine: &machine::CONNECTX,
+        script: &["mlx5-timeout.sh"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 200,
+        ..BASE
+    },
     under_load!("mlx5/unbind", "the fwctl driver is unbound while RPCs are in flight", CONNECTX_FAULTS, "unbind"),
     under_load!("mlx5/unload", "mlx5_fwctl is unloaded while RPCs are in flight", CONNECTX_FAULTS, "unload"),
     under_load!("mlx5/core-unbind", "mlx5_core is unbound while RPCs are in flight", CONNECTX_FAULTS, "core-unbind"),

@@ -40,9 +40,9 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
     image.archive.chardev("dev/null", 0o666, 1, 3)?;
     let own = std::env::current_exe().context("cannot find this program's own file")?;
     image.program("init", &own)?;
-    image
-        .archive
-        .link(&format!("bin/{}", guest::emu::NAME), "/init")?;
+    for name in [guest::emu::NAME, guest::queue::NAME] {
+        image.archive.link(&format!("bin/{name}"), "/init")?;
+    }
     image.busybox(busybox)?;
     image
         .archive

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The library fwctl for C: find Linux fwctl devices, and talk to the firmware behind them.
+ *
+ * Functions that can fail return 0, or a negative errno; fwctl_error() says more. Handles must not
+ * be NULL unless a function says so. A device may be used by several threads at once; a queue is
+ * used by the thread that created it.
+ */
+
+#ifndef FWCTL_H
+#define FWCTL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Scope of an RPC: read and write configuration.
+ */
+#define FWCTL_SCOPE_CONFIGURATION 0
+
+/**
+ * Scope of an RPC: read debug information.
+ */
+#define FWCTL_SCOPE_DEBUG_READ_ONLY 1
+
+/**
+ * Scope of an RPC: write debug state. Taints the kernel.
+ */
+#define FWCTL_SCOPE_DEBUG_WRITE 2
+
+/**
+ * Scope of an RPC: write anything. Taints the kernel and needs CAP_SYS_RAWIO.
+ */
+#define FWCTL_SCOPE_DEBUG_WRITE_FULL 3
+
+/**
+ * Maximum length of a request and of a reply buffer.
+ */
+#define FWCTL_MAX_LEN 2097152
+
+/**
+ * A time limit in milliseconds that never ends.
+ */
+#define FWCTL_FOREVER -1
+
+/**
+ * Backend of a queue: io_uring if it is allowed, else threads.
+ */
+#define FWCTL_BACKEND_ANY 0
+
+/**
+ * Backend of a queue: one io_uring, without a thread.
+ */
+#define FWCTL_BACKEND_IO_URING 1
+
+/**
+ * Backend of a queue: a few threads that wait in ioctl(2).
+ */
+#define FWCTL_BACKEND_THREADS 2
+
+/**
+ * An open device.
+ */
+struct fwctl_device;
+
+/**
+ * A list of devices.
+ */
+struct fwctl_devices;
+
+/**
+ * RPCs in flight on one device.
+ */
+struct fwctl_queue;
+
+/**
+ * The refusal in a reply.
+ */
+struct fwctl_status {
+  /**
+   * The number in the reply.
+   */
+  uint32_t code;
+  /**
+   * ConnectX: what the firmware's makers can look up; else 0.
+   */
+  uint32_t syndrome;
+  /**
+   * Name of the code, "unknown" if it has none.
+   */
+  char name[64];
+};
+
+/**
+ * The end of an RPC. Free it with fwctl_completion_free().
+ */
+struct fwctl_completion {
+  /**
+   * Which RPC.
+   */
+  uint64_t ticket;
+  /**
+   * 0, or why there is no reply: a negative errno. -ECANCELED and -ETIMEDOUT if it was given up.
+   */
+  int error;
+  /**
+   * The reply, up to the size of the buffer.
+   */
+  const uint8_t *reply;
+  /**
+   * Its length.
+   */
+  size_t reply_len;
+  /**
+   * Length of the whole reply.
+   */
+  size_t true_len;
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The error of the last function that failed on this thread, on one line. Valid until the next one
+ * fails.
+ */
+const char *fwctl_error(void);
+
+/**
+ * What that error means for the call that failed, or NULL if there is no more to say.
+ */
+const char *fwctl_error_meaning(void);
+
+/**
+ * What may help against that error, or NULL.
+ */
+const char *fwctl_error_remedy(void);
+
+/**
+ * Version of the library, such as "0.1.0".
+ */
+const char *fwctl_version(void);
+
+/**
+ * Opens a device: "fwctl0", the path of a node, a PCI address, a memdev, a netdev, an RDMA device
+ * or a devlink handle. Close it with fwctl_close().
+ */
+int fwctl_open(const char *name, struct fwctl_device **device);
+
+/**
+ * As fwctl_open(), for the node that a file descriptor is open on. The descriptor is duplicated
+ * and remains the caller's.
+ */
+int fwctl_open_fd(int fd, struct fwctl_device **device);
+
+/**
+ * A device that answers from a recording, for tests of programs without a device. The text is that
+ * of the Rust module fwctl::replay.
+ */
+int fwctl_open_recording(const char *recording, struct fwctl_device **device);
+
+/**
+ * Closes a device. It may be NULL. RPCs of queues on it go on.
+ */
+void fwctl_close(struct fwctl_device *device);
+
+/**
+ * Name of a device, such as "fwctl0". Valid until it is closed.
+ */
+const char *fwctl_name(const struct fwctl_device *device);
+
+/**
+ * The file descriptor of a device, or -EBADF if it has none. It remains the library's.
+ */
+int fwctl_fd(const struct fwctl_device *device);
+
+/**
+ * FWCTL_INFO: the type of a device, as FWCTL_DEVICE_TYPE_* of the kernel's fwctl.h.
+ */
+int fwctl_type(const struct fwctl_device *device, uint32_t *device_type);
+
+/**
+ * FWCTL_INFO: the driver's data. Copies as much as fits; data_len receives the whole length.
+ */
+int fwctl_info(const struct fwctl_device *device, uint8_t *data, size_t len, size_t *data_len);
+
+/**
+ * FWCTL_RPC: sends a request, and copies as much of the reply as fits to the reply buffer, which
+ * may be the request's. true_len receives the length of the whole reply. Both are at most
+ * FWCTL_MAX_LEN.
+ *
+ * With a limit that is not negative the call ends with -ETIMEDOUT after so many milliseconds; the
+ * firmware may still carry out the request.
+ *
+ * The firmware's own refusal is a reply like any other: see fwctl_firmware_status().
+ */
+int fwctl_rpc(const struct fwctl_device *device,
+              uint32_t scope,
+              const uint8_t *request,
+              size_t request_len,
+              uint8_t *reply,
+              size_t reply_len,
+              int64_t limit_ms,
+              size_t *true_len);
+
+/**
+ * The refusal of the firmware in a reply of a device of this type: returns 1 and stores it, or 0 if
+ * the firmware agreed or the replies of the type are unknown.
+ */
+int fwctl_firmware_status(uint32_t device_type,
+                          const uint8_t *reply,
+                          size_t reply_len,
+                          struct fwctl_status *status);
+
+/**
+ * Lists the devices, from sysfs alone: none is opened. A machine without one has an empty list.
+ * Free it with fwctl_list_free().
+ */
+int fwctl_list(struct fwctl_devices **list);
+
+/**
+ * Frees a list. It may be NULL.
+ */
+void fwctl_list_free(struct fwctl_devices *list);
+
+/**
+ * Number of devices in a list.
+ */
+size_t fwctl_list_len(const struct fwctl_devices *list);
+
+/**
+ * Name of a device in a list, such as "fwctl0"; NULL if there are not so many. Valid until the list
+ * is freed, like the texts of the functions below.
+ */
+const char *fwctl_list_name(const struct fwctl_devices *list, size_t index);
+
+/**
+ * Path of its node.
+ */
+const char *fwctl_list_node(const struct fwctl_devices *list, size_t index);
+
+/**
+ * Name of the device that it controls, such as a PCI address or "mem0".
+ */
+const char *fwctl_list_parent(const struct fwctl_devices *list, size_t index);
+
+/**
+ * Name of its type as far as sysfs tells, such as "mlx5", or "".
+ */
+const char *fwctl_list_type(const struct fwctl_devices *list, size_t index);
+
+/**
+ * Creates a queue with at most this many RPCs in flight, or 16 if depth is 0. With
+ * FWCTL_BACKEND_IO_URING it fails if io_uring cannot be used. Free it with fwctl_queue_free().
+ */
+int fwctl_queue_new(const struct fwctl_device *device,
+                    size_t depth,
+                    uint32_t backend,
+                    struct fwctl_queue **queue);
+
+/**
+ * Frees a queue, which may be NULL. RPCs that have not completed are cancelled; it is not waited
+ * for them.
+ */
+void fwctl_queue_free(struct fwctl_queue *queue);
+
+/**
+ * The backend of a queue: FWCTL_BACKEND_IO_URING or FWCTL_BACKEND_THREADS.
+ */
+uint32_t fwctl_queue_backend(const struct fwctl_queue *queue);
+
+/**
+ * Number of RPCs whose completion has not been returned.
+ */
+size_t fwctl_queue_len(const struct fwctl_queue *queue);
+
+/**
+ * Begins an RPC, with the arguments of fwctl_rpc(). The request is copied, and the queue has the
+ * buffer for the reply. ticket receives a number for the RPC that is never 0.
+ */
+int fwctl_queue_begin(struct fwctl_queue *queue,
+                      uint32_t scope,
+                      const uint8_t *request,
+                      size_t request_len,
+                      size_t reply_len,
+                      int64_t limit_ms,
+                      uint64_t *ticket);
+
+/**
+ * Waits for the RPC with this ticket, or for any if it is 0, at most so many milliseconds, or for
+ * ever if they are negative.
+ *
+ * completion receives NULL if there is none: the time is over, or it has been returned.
+ */
+int fwctl_queue_wait(struct fwctl_queue *queue,
+                     uint64_t ticket,
+                     int64_t limit_ms,
+                     struct fwctl_completion **completion);
+
+/**
+ * Gives an RPC up, which completes at once with -ECANCELED; the firmware may still carry it out.
+ * Returns 1, or 0 if it has completed already or there is no such RPC.
+ */
+int fwctl_queue_cancel(struct fwctl_queue *queue, uint64_t ticket);
+
+/**
+ * Frees a completion. It may be NULL.
+ */
+void fwctl_completion_free(struct fwctl_completion *completion);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* FWCTL_H */

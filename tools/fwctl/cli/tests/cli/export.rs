@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `export`, `capture` and `apply`.
+
+use crate::machine::Machine;
+use crate::snapshot::{before, machine};
+use flate2::read::GzDecoder;
+use serde_json::{json, Value};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+
+/// Lines that are about the values of the recording, not the zeros of other counters.
+fn interesting(text: &str) -> String {
+    let is_about = |line: &&str| {
+        line.contains("fwctl_device")
+            || line.contains("celsius")
+            || line.contains("received_errors")
+    };
+    text.lines()
+        .filter(is_about)
+        .map(|line| line.to_owned() + "\n")
+        .collect()
+}
+
+#[test]
+fn metrics_of_a_connectx() {
+    let ended = before().run(&["export"]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+    let failed = ended
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("fwctl_device_items_failed{"))
+        .unwrap();
+    assert_eq!(
+        interesting(&ended.stdout),
+        format!(
+            "\
+# HELP fwctl_device_info Identity of the device.
+# TYPE fwctl_device_info gauge
+fwctl_device_info{{device=\"fwctl0\",type=\"mlx5\",parent=\"0000:07:00.0\",pci_address=\"0000:07:00.0\",driver=\"mlx5_core\",psid=\"MT_0000000838\"}} 1
+# HELP fwctl_device_items_failed Items that the firmware or the kernel refused to read.
+# TYPE fwctl_device_items_failed gauge
+{failed}
+# HELP fwctl_device_up Whether the device could be read.
+# TYPE fwctl_device_up gauge
+fwctl_device_up{{device=\"fwctl0\"}} 1
+# HELP fwctl_mlx5_vport_received_errors_bytes_total received_errors.octets: packet counters of the virtual port
+# TYPE fwctl_mlx5_vport_received_errors_bytes_total counter
+fwctl_mlx5_vport_received_errors_bytes_total{{device=\"fwctl0\",port_num=\"1\"}} 0
+# HELP fwctl_mlx5_vport_received_errors_packets_total received_errors.packets: packet counters of the virtual port
+# TYPE fwctl_mlx5_vport_received_errors_packets_total counter
+fwctl_mlx5_vport_received_errors_packets_total{{device=\"fwctl0\",port_num=\"1\"}} 5
+# HELP fwctl_temperature_celsius Temperature.
+# TYPE fwctl_temperature_celsius gauge
+fwctl_temperature_celsius{{device=\"fwctl0\",sensor=\"0\",name=\"asic\"}} 45
+# HELP fwctl_temperature_high_threshold_celsius Temperature above which the firmware warns.
+# TYPE fwctl_temperature_high_threshold_celsius gauge
+fwctl_temperature_high_threshold_celsius{{device=\"fwctl0\",sensor=\"0\",name=\"asic\"}} 105
+# HELP fwctl_temperature_highest_celsius Highest temperature since it was last reset.
+# TYPE fwctl_temperature_highest_celsius gauge
+fwctl_temperature_highest_celsius{{device=\"fwctl0\",sensor=\"0\",name=\"asic\"}} 0
+# HELP fwctl_temperature_low_threshold_celsius Temperature below which the warning ends.
+# TYPE fwctl_temperature_low_threshold_celsius gauge
+fwctl_temperature_low_threshold_celsius{{device=\"fwctl0\",sensor=\"0\",name=\"asic\"}} 0
+"
+        )
+    );
+    let open = before().run(&["export", "--openmetrics"]).stdout;
+    assert!(open.ends_with("\n# EOF\n"), "{open}");
+    assert!(open.contains(
+        "# HELP fwctl_mlx5_vport_received_errors_packets received_errors.packets: packet counters of the virtual port\n\
+         # TYPE fwctl_mlx5_vport_received_errors_packets counter\n\
+         # UNIT fwctl_mlx5_vport_received_errors_packets packets\n\
+         fwctl_mlx5_vport_received_errors_packets_total{device=\"fwctl0\",port_num=\"1\"} 5\n"
+    ));
+    assert!(open.contains("# TYPE fwctl_device info\nfwctl_device_info{"));
+}
+
+#[test]
+fn each_family_is_in_one_piece_and_no_sample_is_twice() {
+    let machine = before();
+    machine.add_pci(
+        1,
+        "0000:08:00.0",
+        "mlx5_core",
+        (0x15b3, 0x1021),
+        "open errno 5",
+    );
+    let ended = machine.run(&["export", "--out", "x.prom"]);
+    assert_eq!((ended.status, ended.stdout.as_str()), (0, ""));
+    assert!(ended.stderr.contains("fwctl1"), "{}", ended.stderr);
+    let text = std::fs::read_to_string(machine.path("x.prom")).unwrap();
+    assert!(text
+        .contains("fwctl_device_up{device=\"fwctl0\"} 1\nfwctl_device_up{device=\"fwctl1\"} 0\n"));
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut family = "";
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("# TYPE ") {
+            family = name.split(' ').next().unwrap();
+            *seen.entry(family).or_default() += 1;
+        } else if !line.starts_with('#') {
+            let (sample, value) = line.rsplit_once(' ').unwrap();
+            assert!(sample.starts_with(&format!("{family}{{")), "{line}");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            *seen.entry(sample).or_default() += 1;
+        }
+    }
+    assert!(seen.values().all(|count| *count == 1));
+}
+
+#[test]
+fn a_machine_without_devices_has_no_metrics_and_no_error() {
+    for machine in [Machine::new(), Machine::without_fwctl()] {
+        machine.run(&["export"]).is(0, "", "");
+        machine
+            .run(&["export", "--openmetrics"])
+            .is(0, "# EOF\n", "");
+    }
+    // A device that was named has to be there.
+    assert_eq!(Machine::new().run(&["export", "fwctl0"]).status, 1);
+}
+
+/// The files of an archive, without the directory in front.
+fn files(machine: &Machine, name: &str) -> BTreeMap<String, Vec<u8>> {
+    let file = std::fs::File::open(machine.path(name)).unwrap();
+    let mut archive = tar::Archive::new(GzDecoder::new(file));
+    let files = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        assert_eq!(entry.header().mode().unwrap(), 0o600);
+        let path = entry.path().unwrap().display().to_string();
+        let (directory, name) = path.split_once('/').unwrap();
+        assert!(directory.starts_with("fwctl-host-a-20"), "{directory}");
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        (name.to_owned(), bytes)
+    });
+    files.collect()
+}
+
+#[test]
+fn a_bundle() {
+    let machine = before();
+    machine.write("proc/version", "Linux version 7.3.4\n");
+    machine.write("sys/module/fwctl/srcversion", "ABC\n");
+    let ended = machine.run(&["capture", "--out", "c.tar.gz"]);
+    assert_eq!(
+        (ended.status, ended.stdout.as_str()),
+        (0, "c.tar.gz: 3 files\n")
+    );
+    let mode = std::fs::metadata(machine.path("c.tar.gz"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    let files = files(&machine, "c.tar.gz");
+    let json = |name: &str| -> Value { serde_json::from_slice(&files[name]).unwrap() };
+    assert_eq!(json("snapshot.json")["kind"], "snapshot");
+    let versions = json("versions.json");
+    assert_eq!(versions["kernel"], "Linux version 7.3.4");
+    assert_eq!(versions["modules"][0]["srcversion"], "ABC");
+    let manifest = json("manifest.json");
+    assert_eq!(manifest["files"].as_array().unwrap().len(), files.len() - 1);
+    // There is no tracefs, and the firmware refuses to dump.
+    let errors = manifest["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 2);
+    assert!(errors[0].as_str().unwrap().starts_with("no trace: "));
+    assert!(errors[1].as_str().unwrap().contains("firmware refused"));
+    // By default, the name has host and time.
+    let ended = machine.run(&["capture"]);
+    assert!(
+        ended.stdout.starts_with("fwctl-host-a-20"),
+        "{}",
+        ended.stdout
+    );
+    assert_eq!(Machine::new().run(&["capture"]).status, 1);
+}
+
+/// Settings for the threshold of sensor 0.
+fn settings(value: &str) -> String {
+    format!(
+        r#"{{"kind": "settings", "devices": {{"07:00.0": {{"register/mtmp/sensor_index=0": {{"temp_threshold_hi": {value}}}}}}}}}"#
+    )
+}
+
+#[test]
+fn settings_are_compared_and_written() {
+    let machine = before();
+    machine.write("s.json", &settings("720"));
+    let table = "DEVICE  VALUE                                           OLD          NEW\n\
+                 fwctl0  register/mtmp/sensor_index=0 temp_threshold_hi  840 (0x348)  720 (0x2d0)\n";
+    machine.run(&["apply", "s.json", "--dry-run"]).is(
+        0,
+        &format!("changes:  not written\n\n{table}"),
+        "",
+    );
+    // The recording refuses the write, which has the new value.
+    let ended = machine.run(&["-v", "apply", "s.json", "--scope", "configuration"]);
+    assert_eq!(ended.status, 3);
+    assert!(ended.stderr.contains("000002d0"), "{}", ended.stderr);
+    // Nothing to write.
+    machine.write("s.json", &settings("840"));
+    machine
+        .run(&["apply", "s.json", "--scope", "configuration"])
+        .is(0, "changes:  nothing to change\n", "");
+    let ended = machine.run_with_input(
+        &["apply", "-", "--dry-run", "-o", "json"],
+        settings("1").as_bytes(),
+    );
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(report["changes"][0]["new"], json!(1));
+    assert_eq!(machine.run(&["apply", "s.json"]).status, 2);
+}
+
+#[test]
+fn settings_that_are_wrong_open_no_device() {
+    let machine = machine("X", "00000168", "0000000000000005");
+    machine.write("dev/fwctl/fwctl0", "open errno 5");
+    for (text, why) in [
+        ("{}", "not settings: its kind is not \"settings\""),
+        (r#"{"kind": "settings"}"#, "devices is not an object"),
+        (
+            &settings("65536"),
+            "temp_threshold_hi=65536: the field has 16 bits, the value needs more",
+        ),
+        (&settings("\"x\""), "temp_threshold_hi: not a number"),
+        (&settings("-1"), "temp_threshold_hi: not a number"),
+        (&settings("1").replace("mtmp", "magic"), "no such register"),
+        (&settings("1").replace("mtmp", "qetcr"), "no such register"),
+        (
+            &settings("1").replace("register", "query"),
+            "only registers can be set",
+        ),
+        (
+            &settings("1").replace("index=0", "index=x"),
+            "sensor_index=x: not a number",
+        ),
+        (&settings("1").replace("hi", "ho"), "no field of this name"),
+    ] {
+        machine.write("s.json", text);
+        let ended = machine.run(&["apply", "s.json", "--dry-run"]);
+        assert_eq!(ended.status, 2, "{text}: {}", ended.stderr);
+        assert!(ended.stderr.contains(why), "{text}: {}", ended.stderr);
+    }
+}

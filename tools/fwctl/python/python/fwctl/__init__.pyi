@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Find Linux fwctl devices, and talk to the firmware behind them."""
+
+import sys
+from typing import Literal, Optional, Union, final
+
+if sys.version_info >= (3, 12):
+    from collections.abc import Buffer
+else:
+    Buffer = Union[bytearray, memoryview]
+
+Scope = Literal["configuration", "debug-read-only", "debug-write", "debug-write-full"]
+Backend = Literal["io_uring", "threads"]
+
+__all__ = [
+    "MAX_LEN",
+    "Completion",
+    "Device",
+    "Entry",
+    "FwctlError",
+    "Info",
+    "Queue",
+    "Reply",
+    "Status",
+    "__version__",
+    "devices",
+    "open",
+]
+
+__version__: str
+#: Maximum length of a request and of a reply buffer.
+MAX_LEN: int
+
+class FwctlError(OSError):
+    """A call of this package failed. ``errno`` is that of the call, or the nearest one."""
+
+    #: What the error means for the call that failed, if there is more to say.
+    meaning: Optional[str]
+    #: What may help, if that is known.
+    remedy: Optional[str]
+
+@final
+class Entry:
+    """A device that sysfs lists. It has not been opened."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def node(self) -> str: ...
+    @property
+    def parent(self) -> str:
+        """The device that it controls, such as a PCI address or ``mem0``."""
+    @property
+    def type(self) -> Optional[str]:
+        """Its type as far as sysfs tells, such as ``mlx5``."""
+
+@final
+class Info:
+    """Answer to FWCTL_INFO."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def data(self) -> bytes:
+        """The driver's data, up to 4096 bytes of it."""
+    @property
+    def data_len(self) -> int: ...
+
+@final
+class Status:
+    """The firmware's refusal."""
+
+    @property
+    def code(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def syndrome(self) -> Optional[int]: ...
+
+@final
+class Reply:
+    """Answer to a request."""
+
+    @property
+    def data(self) -> bytes:
+        """The reply, up to the size of the buffer."""
+    @property
+    def true_len(self) -> int:
+        """Length of the whole reply."""
+    @property
+    def status(self) -> Optional[Status]:
+        """The firmware's refusal, if it refused and its replies are known."""
+    @property
+    def is_truncated(self) -> bool: ...
+
+@final
+class Device:
+    """An open device. Several threads may use it at once."""
+
+    @staticmethod
+    def from_fd(fd: int) -> Device:
+        """Takes the node that a descriptor is open on. The descriptor is duplicated."""
+    @staticmethod
+    def from_recording(recording: str) -> Device:
+        """A device that answers from a recording, for tests: see fwctl::replay of the crate."""
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str:
+        """``mlx5``, ``cxl``, ``bnxt``, ``pds``, ``none`` or ``type-N``."""
+    def fileno(self) -> int: ...
+    def info(self) -> Info: ...
+    def rpc(
+        self, scope: Scope, request: bytes, reply_len: int, *, timeout: Optional[float] = None
+    ) -> Reply:
+        """Sends a request. After timeout seconds it fails with ETIMEDOUT; the firmware may still
+        carry it out."""
+    def rpc_into(
+        self, scope: Scope, request: bytes, buffer: Buffer, *, timeout: Optional[float] = None
+    ) -> int:
+        """As rpc(), with the caller's buffer. Returns the length of the whole reply."""
+    def queue(self, *, depth: Optional[int] = None, backend: Optional[Backend] = None) -> Queue:
+        """A queue on this device, by io_uring if that is allowed."""
+
+@final
+class Completion:
+    """The end of an RPC of a queue."""
+
+    @property
+    def ticket(self) -> int: ...
+    @property
+    def reply(self) -> Optional[Reply]: ...
+    @property
+    def error(self) -> Optional[FwctlError]: ...
+    def result(self) -> Reply:
+        """Returns the reply, or raises the error."""
+
+@final
+class Queue:
+    """RPCs in flight on one device, for the thread that created it."""
+
+    @property
+    def backend(self) -> str: ...
+    @property
+    def depth(self) -> int: ...
+    def begin(
+        self, scope: Scope, request: bytes, reply_len: int, *, timeout: Optional[float] = None
+    ) -> int:
+        """Begins an RPC; returns its ticket."""
+    def wait(
+        self, ticket: Optional[int] = None, *, timeout: Optional[float] = None
+    ) -> Optional[Completion]:
+        """Waits for one RPC, or for any. None if there is none, or the time is over."""
+    def wait_all(self) -> list[Completion]:
+        """Waits for all RPCs, in the order in which they were begun."""
+    def cancel(self, ticket: int) -> bool:
+        """Gives an RPC up: it completes at once, with ECANCELED. The firmware may still carry it
+        out. False if it has completed already."""
+    def cancel_all(self) -> None: ...
+    def __len__(self) -> int: ...
+
+def open(name: str) -> Device:
+    """Opens a device: ``fwctl0``, the path of a node, a PCI address, a memdev, a netdev, an RDMA
+    device or a devlink handle."""
+
+def devices() -> list[Entry]:
+    """Lists the devices, from sysfs alone: none is opened."""

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The native part of the Python package `fwctl`. The documentation is that of the stubs,
+//! `python/fwctl/__init__.pyi`.
+
+use fwctl::replay::Replay;
+use fwctl::sysfs::Root;
+use fwctl::{Backend, Error, FirmwareStatus, QueueOptions, Rpc, Scope, Ticket};
+use pyo3::buffer::PyBuffer;
+use pyo3::create_exception;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::time::{Duration, Instant};
+
+create_exception!(
+    _fwctl,
+    FwctlError,
+    PyOSError,
+    "A call of this package failed."
+);
+
+/// How long to wait between looks for signals, such as that of Ctrl-C.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Makes the exception of an error.
+fn failed(py: Python<'_>, error: &Error) -> PyErr {
+    let exception = FwctlError::new_err((error.nearest_errno(), error.to_string()));
+    let value = exception.value_bound(py);
+    let advice = error.advice();
+    let set = value
+        .setattr("meaning", advice.map(|advice| advice.meaning))
+        .and_then(|()| value.setattr("remedy", advice.map(|advice| advice.remedy)));
+    set.err().unwrap_or(exception)
+}
+
+trait OrRaise<T> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T> OrRaise<T> for Result<T, Error> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| failed(py, &error))
+    }
+}
+
+fn scope(name: &str) -> PyResult<Scope> {
+    name.parse()
+        .map_err(|error: fwctl::UnknownScope| PyValueError::new_err(error.to_string()))
+}
+
+/// The time that a limit in seconds ends at.
+fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
+    let Some(seconds) = timeout else {
+        return Ok(None);
+    };
+    let limit = Duration::try_from_secs_f64(seconds)
+        .map_err(|_| PyValueError::new_err("timeout is not a number of seconds"))?;
+    Ok(Instant::now().checked_add(limit))
+}
+
+/// A device that sysfs lists.
+#[pyclass(frozen, get_all, module = "fwctl")]
+struct Entry {
+    name: String,
+    node: String,
+    parent: String,
+    r#type: Option<String>,
+}
+
+/// Answer to FWCTL_INFO.
+#[pyclass(frozen, get_all, module = "fwctl")]
+struct Info {
+    r#type: String,
+    data: Py<PyBytes>,
+    data_len: usize,
+}
+
+/// Answer to a request.
+#[pyclass(frozen, get_all, module = "fwctl")]
+struct Reply {
+    data: Py<PyBytes>,
+    true_len: usize,
+    status: Option<Py<Status>>,
+}
+
+#[pymethods]
+impl Reply {
+    #[getter]
+    fn is_truncated(&self, py: Python<'_>) -> bool {
+        self.true_len > self.data.as_bytes(py).len()
+    }
+}
+
+/// The firmware's refusal.
+#[pyclass(frozen, get_all, module = "fwctl")]
+struct Status {
+    code: u32,
+    name: &'static str,
+    syndrome: Option<u32>,
+}
+
+/// The end of an RPC of a queue.
+#[pyclass(frozen, get_all, module = "fwctl")]
+struct Completion {
+    ticket: u64,
+    reply: Option<Py<Reply>>,
+    error: Option<PyObject>,
+}
+
+#[pymethods]
+impl Completion {
+    /// Returns the reply, or raises the error.
+    fn result(&self, py: Python<'_>) -> PyResult<Py<Reply>> {
+        match (&self.reply, &self.error) {
+            (Some(reply), _) => Ok(reply.clone_ref(py)),
+            (None, Some(error)) => Err(PyErr::from_value_bound(error.bind(py).clone())),
+            (None, None) => unreachable!("a completion has one of them"),
+        }
+    }
+}
+
+fn reply(py: Python<'_>, device: &fwctl::Device, reply: &fwctl::Reply) -> PyResult<Py<Reply>> {
+    let found = FirmwareStatus::of_reply(device.device_type().or_raise(py)?, &reply.bytes);
+    let status = found.map(|found| {
+        let FirmwareStatus {
+            code,
+            name,
+            syndrome,
+            ..
+        } = found;
+        Py::new(
+            py,
+            Status {
+                code,
+                name,
+                syndrome,
+            },
+        )
+    });
+    let data = PyBytes::new_bound(py, &reply.bytes).unbind();
+    Py::new(
+        py,
+        Reply {
+            data,
+            true_len: reply.true_len,
+            status: status.transpose()?,
+        },
+    )
+}
+
+/// An open device.
+#[pyclass(frozen, module = "fwctl")]
+struct Device(fwctl::Device);
+
+#[pymethods]
+impl Device {
+    #[staticmethod]
+    fn from_fd(py: Python<'_>, fd: RawFd) -> PyResult<Device> {
+        if fd < 0 {
+            return Err(PyValueError::new_err("the descriptor is negative"));
+        }
+        // SAFETY: The caller has it open: a descriptor that is not gives EBADF.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let fd = fd.try_clone_to_owned()?;
+        fwctl::Device::from_fd(fd).map(Device).or_raise(py)
+    }
+
+    #[staticmethod]
+    fn from_recording(recording: &str) -> PyResult<Device> {
+        let replay = Replay::parse(recording).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        Ok(Device(fwctl::Device::with_transport("fwctl0", replay)))
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    #[getter]
+    fn r#type(&self, py: Python<'_>) -> PyResult<String> {
+        let found = py.allow_threads(|| self.0.device_type());
+        Ok(found.or_raise(py)?.to_string())
+    }
+
+    fn fileno(&self) -> PyResult<RawFd> {
+        let fd = self.0.fd().map(|fd| fd.as_raw_fd());
+        fd.ok_or_else(|| PyValueError::new_err("a recording has no descriptor"))
+    }
+
+    fn info(&self, py: Python<'_>) -> PyResult<Info> {
+        let info = py.allow_threads(|| self.0.info()).or_raise(py)?;
+        Ok(Info {
+            r#type: info.device_type.to_string(),
+            data: PyBytes::new_bound(py, &info.data).unbind(),
+            data_len: info.data_len,
+        })
+    }
+
+    #[pyo3(signature = (scope, request, reply_len, *, timeout = None))]
+    fn rpc(
+        &self,
+        py: Python<'_>,
+        scope: &str,
+        request: Vec<u8>,
+        reply_len: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<Reply>> {
+        let scope = crate::scope(scope)?;
+        let device = self.limited(timeout)?;
+        let answer = py.allow_threads(|| device.rpc(scope, &request, reply_len));
+        reply(py, &self.0, &answer.or_raise(py)?)
+    }
+
+    #[pyo3(signature = (scope, request, buffer, *, timeout = None))]
+    fn rpc_into(
+        &self,
+        py: Python<'_>,
+        scope: &str,
+        request: Vec<u8>,
+        buffer: PyBuffer<u8>,
+        timeout: Option<f64>,
+    ) -> PyResult<usize> {
+        let scope = crate::scope(scope)?;
+        let device = self.limited(timeout)?;
+        // Other threads may use the buffer meanwhile, so the answer is copied.
+        let len = buffer.len_bytes();
+        let answer = py
+            .allow_threads(|| device.rpc(scope, &request, len))
+            .or_raise(py)?;
+        let mut all = buffer.to_vec(py)?;
+        all[..answer.bytes.len()].copy_from_slice(&answer.bytes);
+        buffer.copy_from_slice(py, &all)?;
+        Ok(answer.true_len)
+    }
+
+    #[pyo3(signature = (*, depth = None, backend = None))]
+    fn queue(
+        &self,
+        py: Python<'_>,
+        depth: Option<usize>,
+        backend: Option<&str>,
+    ) -> PyResult<Queue> {
+        let mut options = QueueOptions::new();
+        if let Some(depth) = depth {
+            options = options.depth(depth);
+        }
+        options = match backend {
+            None => options,
+            Some("io_uring") => options.backend(Backend::IoUring),
+            Some("threads") => options.backend(Backend::Threads),
+            Some(_) => return Err(PyValueError::new_err("backend is io_uring or threads")),
+        };
+        let queue = options.create(&self.0).or_raise(py)?;
+        let tickets = HashMap::new();
+        Ok(Queue { queue, tickets })
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<fwctl.Device {}>", self.0.name())
+    }
+}
+
+impl Device {
+    fn limited(&self, timeout: Option<f64>) -> PyResult<fwctl::Device> {
+        let device = self.0.clone();
+        Ok(match deadline(timeout)? {
+            Some(deadline) => device.with_deadline(deadline),
+            None => device,
+        })
+    }
+}
+
+/// RPCs in flight on one device.
+#[pyclass(unsendable, module = "fwctl")]
+struct Queue {
+    queue: fwctl::Queue,
+    tickets: HashMap<u64, Ticket>,
+}
+
+/// A queue on its way into `Python::allow_threads`.
+struct OnThisThread<'a>(&'a mut fwctl::Queue);
+
+// SAFETY: `Python::allow_threads` demands Send to keep what belongs to the interpreter out of its
+// closure, and calls the closure on the same thread. A queue has nothing of the interpreter.
+unsafe impl Send for OnThisThread<'_> {}
+
+impl OnThisThread<'_> {
+    fn wait(self, ticket: Option<Ticket>, time: Instant) -> Option<fwctl::Completion> {
+        match ticket {
+            Some(ticket) => self.0.wait_until(ticket, time),
+            None => self.0.wait_any_until(time),
+        }
+    }
+}
+
+#[pymethods]
+impl Queue {
+    #[getter]
+    fn backend(&self) -> String {
+        self.queue.backend().to_string()
+    }
+
+    #[getter]
+    fn depth(&self) -> usize {
+        self.queue.depth()
+    }
+
+    #[pyo3(signature = (scope, request, reply_len, *, timeout = None))]
+    fn begin(
+        &mut self,
+        py: Python<'_>,
+        scope: &str,
+        request: Vec<u8>,
+        reply_len: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<u64> {
+        let mut rpc = Rpc::new(crate::scope(scope)?, request, reply_len);
+        if let Some(deadline) = deadline(timeout)? {
+            rpc = rpc.deadline(deadline);
+        }
+        let ticket = self.queue.begin(rpc).or_raise(py)?;
+        self.tickets.insert(ticket.number(), ticket);
+        Ok(ticket.number())
+    }
+
+    #[pyo3(signature = (ticket = None, *, timeout = None))]
+    fn wait(
+        &mut self,
+        py: Python<'_>,
+        ticket: Option<u64>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Completion>> {
+        let end = deadline(timeout)?;
+        let ticket = match ticket {
+            None => None,
+            Some(number) => match self.tickets.get(&number) {
+                None => return Ok(None),
+                known => known.copied(),
+            },
+        };
+        loop {
+            let slice = Instant::now() + SLICE;
+            let time = end.map_or(slice, |end| end.min(slice));
+            let queue = OnThisThread(&mut self.queue);
+            let found = py.allow_threads(move || queue.wait(ticket, time));
+            if let Some(found) = found {
+                return self.completion(py, found).map(Some);
+            }
+            let is_over = end.is_some_and(|end| end <= Instant::now());
+            if self.queue.is_empty() || is_over {
+                return Ok(None);
+            }
+            py.check_signals()?;
+        }
+    }
+
+    fn wait_all(&mut self, py: Python<'_>) -> PyResult<Vec<Completion>> {
+        let mut all = Vec::new();
+        while let Some(completion) = self.wait(py, None, None)? {
+            all.push(completion);
+        }
+        all.sort_by_key(|completion| completion.ticket);
+        Ok(all)
+    }
+
+    fn cancel(&mut self, ticket: u64) -> bool {
+        let ticket = self.tickets.get(&ticket).copied();
+        ticket.is_some_and(|ticket| self.queue.cancel(ticket))
+    }
+
+    fn cancel_all(&mut self) {
+        self.queue.cancel_all();
+    }
+
+    fn __len__(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+impl Queue {
+    fn completion(&mut self, py: Python<'_>, found: fwctl::Completion) -> PyResult<Completion> {
+        let ticket = found.ticket.number();
+        self.tickets.remove(&ticket);
+        let (reply, error) = match found.reply {
+            Ok(answer) => (Some(reply(py, self.queue.device(), &answer)?), None),
+            Err(error) => (None, Some(failed(py, &error).into_value(py).into_any())),
+        };
+        Ok(Completion {
+            ticket,
+            reply,
+            error,
+        })
+    }
+}
+
+/// Opens a device by one of its names.
+#[pyfunction]
+fn open(py: Python<'_>, name: &str) -> PyResult<Device> {
+    let opened = py.allow_threads(|| Root::default().resolve(name)?.open());
+    opened.map(Device).or_raise(py)
+}
+
+/// Lists the devices, from sysfs alone.
+#[pyfunction]
+fn devices(py: Python<'_>) -> PyResult<Vec<Entry>> {
+    let entries = match Root::default().devices() {
+        Err(Error::Absent(_)) => Vec::new(),
+        entries => entries.or_raise(py)?,
+    };
+    let entry = |entry: &fwctl::sysfs::Entry| Entry {
+        name: entry.name.clone(),
+        node: entry.node.display().to_string(),
+        parent: entry.parent.name.clone(),
+        r#type: entry.likely_type().map(|found| found.to_string()),
+    };
+    Ok(entries.iter().map(entry).collect())
+}
+
+#[pymodule]
+fn _fwctl(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("MAX_LEN", fwctl::MAX_RPC_LEN)?;
+    module.add("FwctlError", module.py().get_type_bound::<FwctlError>())?;
+    module.add_class::<Completion>()?;
+    module.add_class::<Device>()?;
+    module.add_class::<Entry>()?;
+    module.add_class::<Info>()?;
+    module.add_class::<Queue>()?;
+    module.add_class::<Reply>()?;
+    module.add_class::<Status>()?;
+    module.add_function(wrap_pyfunction!(devices, module)?)?;
+    module.add_function(wrap_pyfunction!(open, module)?)
+}

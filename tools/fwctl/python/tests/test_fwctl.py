@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The Python bindings, on recordings."""
+
+import errno
+import os
+import signal
+import sys
+import threading
+import time
+import unittest
+
+import fwctl
+
+MLX5 = """
+unordered
+info mlx5 0500000004000000
+rpc configuration 01 -> aabb
+rpc configuration 02 -> after 60000 cc
+rpc configuration 03 -> errno 19
+rpc configuration 04 -> len 4096 dd
+rpc configuration 05 -> after 60000 ee
+rpc configuration 06 -> 03000000 00001234
+rpc configuration 07 -> ff
+rpc configuration 08 -> after 300 88
+"""
+
+
+def device() -> fwctl.Device:
+    return fwctl.Device.from_recording(MLX5)
+
+
+class Calls(unittest.TestCase):
+    def test_identity(self) -> None:
+        found = device()
+        self.assertEqual((found.name, found.type), ("fwctl0", "mlx5"))
+        info = found.info()
+        self.assertEqual((info.type, info.data_len), ("mlx5", 8))
+        self.assertEqual(info.data, bytes.fromhex("0500000004000000"))
+        self.assertEqual(repr(found), "<fwctl.Device fwctl0>")
+        with self.assertRaises(ValueError):
+            found.fileno()
+
+    def test_rpc(self) -> None:
+        reply = device().rpc("configuration", b"\x01", 16)
+        self.assertEqual((reply.data, reply.true_len), (b"\xaa\xbb", 2))
+        self.assertFalse(reply.is_truncated)
+        self.assertIsNone(reply.status)
+        long = device().rpc("configuration", b"\x04", 1)
+        self.assertEqual((long.data, long.true_len, long.is_truncated), (b"\xdd", 4096, True))
+
+    def test_rpc_into(self) -> None:
+        buffer = bytearray(b"....")
+        self.assertEqual(device().rpc_into("configuration", b"\x01", buffer), 2)
+        self.assertEqual(buffer, b"\xaa\xbb..")
+        with self.assertRaises(BufferError):
+            device().rpc_into("configuration", b"\x01", memoryview(b"...."))  # read-only
+
+    def test_refusal(self) -> None:
+        status = device().rpc("configuration", b"\x06", 16).status
+        assert status is not None
+        self.assertEqual((status.code, status.syndrome), (3, 0x1234))
+        self.assertTrue(status.name)
+
+    def test_errors(self) -> None:
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            device().rpc("configuration", b"\x03", 1)
+        self.assertEqual(raised.exception.errno, errno.ENODEV)
+        self.assertIn("FWCTL_RPC", str(raised.exception))
+        self.assertIsInstance(raised.exception, OSError)
+        self.assertTrue(raised.exception.meaning and raised.exception.remedy)
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            device().rpc("configuration", b"\x01", fwctl.MAX_LEN + 1)
+        self.assertEqual(raised.exception.errno, errno.EMSGSIZE)
+        self.assertIsNone(raised.exception.meaning)
+        for scope in ("read", ""):
+            with self.assertRaises(ValueError):
+                device().rpc(scope, b"\x01", 1)  # type: ignore[arg-type]
+        with self.assertRaises(ValueError):
+            fwctl.Device.from_recording("nonsense")
+
+    def test_timeout(self) -> None:
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            device().rpc("configuration", b"\x02", 1, timeout=0.05)
+        self.assertEqual(raised.exception.errno, errno.ETIMEDOUT)
+        for bad in (-1.0, float("nan"), float("inf")):
+            with self.assertRaises(ValueError):
+                device().rpc("configuration", b"\x01", 1, timeout=bad)
+
+    def test_other_threads_run_meanwhile(self) -> None:
+        turns = 0
+        end = threading.Event()
+
+        def count() -> None:
+            nonlocal turns
+            while not end.is_set():
+                turns += 1
+                time.sleep(0.001)
+
+        thread = threading.Thread(target=count)
+        thread.start()
+        before = turns
+        device().rpc("configuration", b"\x08", 1)
+        after = turns
+        end.set()
+        thread.join()
+        self.assertGreater(after, before)
+
+    def test_devices_of_this_machine(self) -> None:
+        for entry in fwctl.devices():
+            self.assertTrue(entry.name.startswith("fwctl") and entry.node)
+        with self.assertRaises(fwctl.FwctlError):
+            fwctl.open("no-such-device")
+        with self.assertRaises(fwctl.FwctlError):
+            with open(os.devnull) as null:
+                fwctl.Device.from_fd(null.fileno())
+        with self.assertRaises(OSError):
+            fwctl.Device.from_fd(9999)
+
+
+class Queues(unittest.TestCase):
+    def test_any_order(self) -> None:
+        queue = device().queue(depth=4)
+        self.assertEqual((queue.backend, queue.depth), ("threads", 4))
+        slow = queue.begin("configuration", b"\x08", 1)
+        quick = queue.begin("configuration", b"\x07", 1)
+        bad = queue.begin("configuration", b"\x03", 1)
+        self.assertEqual(len(queue), 3)
+        done = queue.wait(quick)
+        assert done is not None and done.reply is not None
+        self.assertEqual((done.ticket, done.result().data), (quick, b"\xff"))
+        self.assertIsNone(queue.wait(quick))
+        rest = queue.wait_all()
+        self.assertEqual([done.ticket for done in rest], [slow, bad])
+        self.assertEqual(rest[0].result().data, b"\x88")
+        assert rest[1].error is not None
+        self.assertEqual(rest[1].error.errno, errno.ENODEV)
+        with self.assertRaises(fwctl.FwctlError):
+            rest[1].result()
+        self.assertIsNone(queue.wait())
+
+    def test_cancel_and_timeout(self) -> None:
+        queue = device().queue()
+        stuck = queue.begin("configuration", b"\x02", 1)
+        limited = queue.begin("configuration", b"\x05", 1, timeout=0.05)
+        done = queue.wait()
+        assert done is not None and done.error is not None
+        self.assertEqual((done.ticket, done.error.errno), (limited, errno.ETIMEDOUT))
+        self.assertIsNone(queue.wait(timeout=0.02))
+        self.assertIsNone(queue.wait(stuck, timeout=0.02))
+        self.assertTrue(queue.cancel(stuck))
+        self.assertFalse(queue.cancel(stuck))
+        done = queue.wait()
+        assert done is not None and done.error is not None
+        self.assertEqual((done.ticket, done.error.errno), (stuck, errno.ECANCELED))
+
+    def test_io_uring_needs_a_node(self) -> None:
+        with self.assertRaises(fwctl.FwctlError):
+            device().queue(backend="io_uring")
+        with self.assertRaises(ValueError):
+            device().queue(backend="smoke")  # type: ignore[arg-type]
+
+    def test_a_signal_ends_a_wait(self) -> None:
+        queue = device().queue()
+        queue.begin("configuration", b"\x02", 1)
+        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        with self.assertRaises(KeyboardInterrupt):
+            queue.wait()
+
+    def test_another_thread_is_refused(self) -> None:
+        queue = device().queue()
+        refused = []
+
+        def use() -> None:
+            try:
+                len(queue)
+            except BaseException as error:  # PanicException of PyO3 is no Exception
+                refused.append(type(error).__name__)
+
+        silence = sys.stderr
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+        self.assertEqual(len(refused), 1, silence)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -27,16 +27,12 @@
 //! may be from `vmalloc()`, which cannot be freed in atomic context, in which a driver may answer.
 //! So the submitter's side frees an answer that it gets, and RCU one that comes too late.
 
-use core::ptr::NonNull;
-
 use kernel::{
     alloc::kvbytes::KVBytes,
-    bindings,
     error::code::ECANCELED,
     io_uring::{
         Claim,
         Cmd,
-        Completion,
         Outcome,
         QueuedCmd, //
     },
@@ -51,7 +47,6 @@ use kernel::{
         },
         static_lock_class,
         Arc,
-        ArcBorrow,
         Mutex,
         RcuHead,
         SetOnce,
@@ -62,7 +57,6 @@ use kernel::{
 
 use crate::{
     exchange::Reply,
-    file,
     rpc::{
         write_reply,
         RpcArgs, //
@@ -368,6 +362,27 @@ impl InFlight {
     }
 }
 
+// For a command of io_uring: `file.rs` implements `Completion` with these.
+impl InFlight {
+    /// Ends the command of `uctx`. Returns the result.
+    pub(crate) fn complete(&self, uctx: &Uctx, is_exiting: bool) -> c_int {
+        uring::to_errno(self.finish(uctx, is_exiting))
+    }
+
+    /// Returns a claim for the command of `uctx`, which was cancelled, unless the RPC has ended.
+    pub(crate) fn cancel(&self, uctx: &Uctx) -> Option<Claim> {
+        // Not set yet while the command is being queued by a worker.
+        let cmd = self.cmd.as_ref()?;
+        self.end(Self::CANCELLED)?;
+        // A worker that is queueing the command may complete it instead.
+        let claim = cmd.claim()?;
+
+        // The answer is not given to the caller, whose memory is not touched.
+        let _ = self.finish(uctx, true);
+        Some(claim)
+    }
+}
+
 /// Waits on drop until all late answers are dropped.
 pub(crate) struct LateAnswers;
 
@@ -469,31 +484,6 @@ impl Submitted {
             }
             None => queued.outcome(),
         }
-    }
-}
-
-impl Completion for InFlight {
-    fn complete(self: Arc<Self>, file: NonNull<bindings::file>, is_exiting: bool) -> c_int {
-        // SAFETY: The core queues only commands of its own files, and a file is not released while
-        // it has a command.
-        let uctx = unsafe { file::uctx(file.as_ptr()) };
-
-        uring::to_errno(self.finish(uctx, is_exiting))
-    }
-
-    fn cancel(this: ArcBorrow<'_, Self>, file: NonNull<bindings::file>) -> Option<Claim> {
-        // Not set yet while the command is being queued by a worker.
-        let cmd = this.cmd.as_ref()?;
-        this.end(Self::CANCELLED)?;
-        // A worker that is queueing the command may complete it instead.
-        let claim = cmd.claim()?;
-
-        // SAFETY: The core queues only commands of its own files, and a file is not released while
-        // it has a command.
-        let uctx = unsafe { file::uctx(file.as_ptr()) };
-        // The answer is not given to the caller, whose memory is not touched.
-        let _ = this.finish(uctx, true);
-        Some(claim)
     }
 }
 

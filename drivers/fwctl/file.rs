@@ -10,12 +10,21 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::from_result,
-    io_uring,
+    io_uring::{
+        self,
+        Claim,
+        Completion, //
+    },
     prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
     ModuleMetadata, //
 };
 
 use crate::{
+    async_rpc::InFlight,
     device::{
         Device,
         NodeOperations, //
@@ -53,7 +62,7 @@ pub(crate) static OPERATIONS: NodeOperations = NodeOperations(bindings::file_ope
 ///
 /// `file` must have been opened by [`open`], and must not be released during `'a`.
 #[inline]
-pub(crate) unsafe fn uctx<'a>(file: *mut bindings::file) -> &'a Uctx {
+unsafe fn uctx<'a>(file: *mut bindings::file) -> &'a Uctx {
     // SAFETY: The caller promises that `open()` has opened the file. It has stored a context, which
     // lives until `release()`.
     unsafe { &*(*file).private_data.cast() }
@@ -152,5 +161,23 @@ unsafe extern "C" fn poll(
         ALWAYS_READY
     } else {
         bindings::POLLHUP | bindings::POLLERR
+    }
+}
+
+impl Completion for InFlight {
+    fn complete(self: Arc<Self>, file: NonNull<bindings::file>, is_exiting: bool) -> c_int {
+        // SAFETY: The core queues only commands of its own files, and a file is not released while
+        // it has a command.
+        let uctx = unsafe { uctx(file.as_ptr()) };
+
+        InFlight::complete(&self, uctx, is_exiting)
+    }
+
+    fn cancel(this: ArcBorrow<'_, Self>, file: NonNull<bindings::file>) -> Option<Claim> {
+        // SAFETY: The core queues only commands of its own files, and a file is not released while
+        // it has a command.
+        let uctx = unsafe { uctx(file.as_ptr()) };
+
+        InFlight::cancel(&this, uctx)
     }
 }

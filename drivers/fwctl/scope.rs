@@ -91,14 +91,14 @@ fn taint_once(device: &device::Device) {
         return;
     }
 
-    let comm = shim::comm();
+    let (comm, pid) = shim::comm_and_pid();
     let comm = CStr::from_bytes_until_nul(&comm).unwrap_or(c"?");
 
     dev_warn!(
         device,
         "{}({}): has requested full access to the physical device\n",
         comm,
-        current!().pid()
+        pid
     );
     taint::add(Taint::Fwctl);
 }

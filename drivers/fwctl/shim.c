@@ -49,11 +49,12 @@ struct cdev *fwctl_shim_inode_cdev(struct inode *inode)
 	return inode->i_cdev;
 }
 
-void fwctl_shim_comm(char *comm)
+int fwctl_shim_comm(char *comm)
 {
 	struct task_struct *task = current->flags & PF_IO_WORKER ? current->group_leader : current;
 
 	strscpy(comm, task->comm, TASK_COMM_LEN);
+	return task_pid_nr(task);
 }
 
 /* The C API, in c_api.rs */

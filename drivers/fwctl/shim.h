@@ -16,7 +16,7 @@ bool fwctl_shim_is_killed(void);
 bool fwctl_shim_is_worker(void);
 bool fwctl_shim_is_cancelled(void);
 struct cdev *fwctl_shim_inode_cdev(struct inode *inode);
-void fwctl_shim_comm(char *comm);
+int fwctl_shim_comm(char *comm);
 
 /* In core.rs, only in a built-in core */
 int fwctl_early_init(void);

@@ -8,6 +8,7 @@ use kernel::{
     bindings,
     ffi::{
         c_char,
+        c_int,
         c_void, //
     },
     types::Opaque, //
@@ -47,13 +48,13 @@ extern "C" {
     /// `inode` must be that of a character device, of which a file is being opened.
     pub(crate) fn fwctl_shim_inode_cdev(inode: *mut bindings::inode) -> *mut bindings::cdev;
 
-    /// Writes the name of the current task, NUL-terminated, to `comm`. For a worker of io_uring, it
-    /// is that of the process.
+    /// Writes the name of the current task, NUL-terminated, to `comm`, and returns its pid. For a
+    /// thread of io_uring, they are those of the process.
     ///
     /// # Safety
     ///
     /// `comm` must be valid for a write of `TASK_COMM_LEN` (16) bytes.
-    fn fwctl_shim_comm(comm: *mut c_char);
+    fn fwctl_shim_comm(comm: *mut c_char) -> c_int;
 }
 
 /// Returns whether a fatal signal is pending for the current task.
@@ -79,11 +80,12 @@ pub(crate) fn is_cancelled() -> bool {
     unsafe { fwctl_shim_is_cancelled() }
 }
 
-/// Returns the name of the current task, NUL-terminated; of a worker of io_uring, its process.
-pub(crate) fn comm() -> [u8; 16] {
+/// Returns the name of the current task, NUL-terminated, and its pid; for a thread of io_uring, those
+/// of the process.
+pub(crate) fn comm_and_pid() -> ([u8; 16], c_int) {
     let mut comm = [0; 16];
 
     // SAFETY: The array is valid for a write of `TASK_COMM_LEN` bytes.
-    unsafe { fwctl_shim_comm(comm.as_mut_ptr().cast()) };
-    comm
+    let pid = unsafe { fwctl_shim_comm(comm.as_mut_ptr().cast()) };
+    (comm, pid)
 }

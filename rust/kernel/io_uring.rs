@@ -142,7 +142,8 @@ impl<'a> Cmd<'a> {
         }
     }
 
-    /// Has the command issued again, where it may wait. Ends it with [`EAGAIN`] if it already may.
+    /// Makes io_uring issue the command again, where it may wait. Ends it with [`EAGAIN`] if it
+    /// already may.
     #[inline]
     pub fn retry(self) -> Outcome<'a> {
         Outcome {

@@ -69,3 +69,20 @@ impl Operations for Uctx {
 pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
     fwctl::register::<Uctx>(host, host.as_ref(), ())
 }
+
+struct Module;
+
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+module! {
+    type: Module,
+    name: "refused",
+    authors: ["fwctl in Rust developers"],
+    description: "A driver that is compiled only",
+    license: "GPL",
+    imports_ns: ["FWCTL"],
+}

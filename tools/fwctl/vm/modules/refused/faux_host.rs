@@ -62,3 +62,20 @@ pub fn init() -> Result<Registration> {
     core::mem::forget(faux);
     Ok(registration)
 }
+
+struct Module;
+
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+module! {
+    type: Module,
+    name: "refused",
+    authors: ["fwctl in Rust developers"],
+    description: "A driver that is compiled only",
+    license: "GPL",
+    imports_ns: ["FWCTL"],
+}

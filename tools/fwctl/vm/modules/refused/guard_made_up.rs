@@ -61,3 +61,20 @@ pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
 
     Ok(Registration { id: unreachable!() })
 }
+
+struct Module;
+
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+module! {
+    type: Module,
+    name: "refused",
+    authors: ["fwctl in Rust developers"],
+    description: "A driver that is compiled only",
+    license: "GPL",
+    imports_ns: ["FWCTL"],
+}

@@ -167,8 +167,8 @@ impl PendingRpc {
         }
     }
 
-    /// Fails the RPC, as [`PendingRpc::fail`], and drops a reply that is not needed, which may not be
-    /// done in atomic context.
+    /// Fails the RPC, as [`PendingRpc::fail`], and drops a reply that is not needed, which may not
+    /// be done in atomic context.
     pub fn fail_with(mut self, error: Error, reply: Reply) {
         if let Some((request, flight)) = self.take() {
             flight.answer(Err(error), [Some(request), Some(reply.into_bytes())]);
@@ -451,8 +451,8 @@ impl Submitted {
     /// Waits for the answer, and writes it to user space.
     ///
     /// Fails with [`EINTR`] if the caller is killed, or, in a worker of io_uring, if the request is
-    /// cancelled; with [`ENODEV`] if the device is removed; and with the errors of the driver and of
-    /// copying.
+    /// cancelled; with [`ENODEV`] if the device is removed; and with the errors of the driver and
+    /// of copying.
     pub(crate) fn wait(self, uctx: &Uctx) -> Result {
         let waited = self.0.wait();
         let finished = self.0.finish(uctx, false);

@@ -219,9 +219,9 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// Delivers an RPC to the firmware and returns its reply.
     ///
     /// A driver implements this one, or [`Operations::submit`] if it does not have to wait for the
-    /// firmware. The core has checked that the caller may use `scope`. The driver must check that the
-    /// scope allows this request before anything reaches the firmware. Return an error if the RPC was
-    /// not delivered. A refusal by the firmware is a reply.
+    /// firmware. The core has checked that the caller may use `scope`. The driver must check that
+    /// the scope allows this request before anything reaches the firmware. Return an error if the
+    /// RPC was not delivered. A refusal by the firmware is a reply.
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,

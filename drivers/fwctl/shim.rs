@@ -80,8 +80,8 @@ pub(crate) fn is_cancelled() -> bool {
     unsafe { fwctl_shim_is_cancelled() }
 }
 
-/// Returns the name of the current task, NUL-terminated, and its pid; for a thread of io_uring, those
-/// of the process.
+/// Returns the name of the current task, NUL-terminated, and its pid; for a thread of io_uring,
+/// those of the process.
 pub(crate) fn comm_and_pid() -> ([u8; 16], c_int) {
     let mut comm = [0; 16];
 

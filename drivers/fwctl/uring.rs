@@ -2,9 +2,9 @@
 
 //! Commands of io_uring, which are the ioctls under another name.
 //!
-//! A program submits `IORING_OP_URING_CMD` with the number of the ioctl as `cmd_op`, and the address
-//! of the structure as `addr`. `len` is 0, or the size that the structure itself has as its first
-//! member. The rest of the SQE's command area must be 0.
+//! A program submits `IORING_OP_URING_CMD` with the number of the ioctl as `cmd_op`, and the
+//! address of the structure as `addr`. `len` is 0, or the size that the structure itself has as its
+//! first member. The rest of the SQE's command area must be 0.
 //!
 //! io_uring first issues a command in the submitter's context, where it must not wait. Three kinds
 //! of commands are carried out there; all others are issued again by a worker of the process:

@@ -22,6 +22,7 @@ use kernel::{
     },
     impl_has_hr_timer,
     new_mutex,
+    new_spinlock,
     prelude::*,
     sync::{
         atomic::{
@@ -33,7 +34,7 @@ use kernel::{
         Arc,
         ArcBorrow,
         Mutex,
-        TryLock, //
+        SpinLock, //
     },
     time::{
         hrtimer::{
@@ -65,8 +66,9 @@ use crate::{
 struct Delayed {
     #[pin]
     timer: HrTimer<Self>,
-    /// Taken by the timer, and only by it.
-    rpc: TryLock<Option<PendingRpc>>,
+    /// Taken by the timer, and only by it: the lock is never taken elsewhere.
+    #[pin]
+    rpc: SpinLock<Option<PendingRpc>>,
     has_expired: Atomic<bool>,
 }
 
@@ -81,7 +83,8 @@ impl HrTimerCallback for Delayed {
 
     /// Replies with the request, in interrupt context.
     fn run(this: ArcBorrow<'_, Self>, _: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
-        if let Some(rpc) = this.rpc.try_lock().and_then(|mut rpc| rpc.take()) {
+        let rpc = this.rpc.lock().take();
+        if let Some(rpc) = rpc {
             let len = rpc.request().len();
 
             rpc.in_place(len);
@@ -102,7 +105,7 @@ impl Started {
         let delayed = Arc::pin_init(
             pin_init!(Delayed {
                 timer <- HrTimer::new(),
-                rpc: TryLock::new(Some(rpc)),
+                rpc <- new_spinlock!(Some(rpc)),
                 has_expired: Atomic::new(false),
             }),
             GFP_KERNEL,

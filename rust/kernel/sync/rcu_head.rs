@@ -78,8 +78,8 @@ impl RcuHead {
     /// `head` returns the head that is embedded in the value. Can be called in any context but that
     /// of an NMI. `vfree()` does not sleep where the value is dropped.
     ///
-    /// A value can be passed once. Another reference to it, or a head that is not part of it, causes
-    /// a warning, and the reference is leaked.
+    /// A value can be passed once. Another reference to it, or a head that is not part of it,
+    /// causes a warning, and the reference is leaked.
     pub fn drop_later<T: Send + Sync + 'static>(value: Arc<T>, head: fn(&T) -> &RcuHead) {
         let start = core::ptr::from_ref(&*value).addr();
         let this = head(&value);

@@ -5,8 +5,8 @@
  * fwctl_fail_nth.c.  After each failure the device must work.
  *
  * FWCTL_TEST_MODULE is the driver: fwctl_loopback (the default), fwctl_loopback_c, cxl_fwctl,
- * mlx5_fwctl or pds_fwctl.  It must have a device that nothing else uses.  Loading takes hundreds of steps;
- * FWCTL_TEST_EVERY and FWCTL_TEST_FIRST select some of them, see fault_utils.h.  Needs
+ * mlx5_fwctl or pds_fwctl.  It must have a device that nothing else uses.  Loading takes hundreds
+ * of steps; FWCTL_TEST_EVERY and FWCTL_TEST_FIRST select some of them, see fault_utils.h.  Needs
  * CONFIG_FAULT_INJECTION, and the files of the modules, see module_utils.h.
  */
 #include "cxl_utils.h"

@@ -20,8 +20,8 @@
  *	dropped	unknown, because the caller closed the ring
  *	lost	unknown, because the caller was killed
  *
- * The core's trace events must match these numbers.  -a loads the loopback driver in Rust as one that
- * answers asynchronously.  -p names a PCI function to remove and rescan.
+ * The core's trace events must match these numbers.  -a loads the loopback driver in Rust as one
+ * that answers asynchronously.  -p names a PCI function to remove and rescan.
  * -e names a command that makes an emulated device "vanish" before that, and "return".
  */
 #include <dirent.h>
@@ -921,9 +921,10 @@ static void check_counters(bool is_traced, uint64_t kills)
 	uint64_t lost = counted(asked) - answered;
 
 	printf("opened %ju; ", counted(opened));
-	printf("asked %ju = replied %ju + refused %ju + void %ju + cut %ju + cancelled %ju + "
-	       "dropped %ju + lost %ju; ", counted(asked), counted(replied), counted(refused),
-	       counted(not_delivered), counted(cut), counted(cancelled), counted(dropped), lost);
+	printf("asked %ju = replied %ju + refused %ju + void %ju + cut %ju + ", counted(asked),
+	       counted(replied), counted(refused), counted(not_delivered), counted(cut));
+	printf("cancelled %ju + dropped %ju + lost %ju; ", counted(cancelled), counted(dropped),
+	       lost);
 	printf("polled %ju, rings %ju, forked %ju, killed %ju; ", counted(polled), counted(rings),
 	       counted(forked), kills);
 	printf("unbound %ju, unloaded %ju, removed %ju, vanished %ju\n", counted(unbound),
@@ -1010,7 +1011,7 @@ static void run_round(uint64_t seed, double seconds)
 }
 
 static const char usage[] =
-	"usage: fwctl_stress [-a] [-s SECONDS] [-r SEED] [-p PCI_FUNCTION [-e EMULATOR]] MODULE...\n";
+	"usage: fwctl_stress [-a] [-s SECONDS] [-r SEED] [-p FUNCTION [-e EMULATOR]] MODULE...\n";
 
 int main(int argc, char **argv)
 {

@@ -3,8 +3,8 @@
  * Commands of io_uring on a loopback device.
  *
  * That a command behaves as the ioctl does is tested by the other programs, with FWCTL_TEST_URING
- * in their environment.  Here is what an ioctl cannot do: many RPCs in flight from one thread, their
- * cancellation, and what happens to them when the task or the device goes away.
+ * in their environment.  Here is what an ioctl cannot do: many RPCs in flight from one thread,
+ * their cancellation, and what happens to them when the task or the device goes away.
  *
  * FWCTL_TEST_ASYNC says that the driver is asynchronous.  Without it, RPCs are carried by workers
  * of io_uring, and a driver that sleeps cannot be interrupted.  Nothing else may use the device.
@@ -23,10 +23,7 @@ static bool is_async(void)
 	return getenv("FWCTL_TEST_ASYNC");
 }
 
-#define REQUIRE_ASYNC() do {						\
-	if (!is_async())						\
-		SKIP(return, "the driver is not asynchronous");		\
-} while (0)
+#define NO_ASYNC "the driver is not asynchronous"
 
 /* An RPC with its buffers */
 struct request {
@@ -92,7 +89,7 @@ FIXTURE_SETUP(ring)
 		SKIP(return, NO_LOOPBACK);
 	err = uring_init(&self->ring, 256, 0);
 	if (err == ENOSYS || err == EPERM)
-		SKIP(return, "no io_uring: enable CONFIG_IO_URING, and see kernel.io_uring_disabled");
+		SKIP(return, "no io_uring: see CONFIG_IO_URING and kernel.io_uring_disabled");
 	ASSERT_EQ(0, err);
 	self->fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, self->fd);
@@ -192,7 +189,8 @@ TEST_F(ring, silent_request_delays_no_other)
 {
 	struct request silent, other;
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	request_init(&silent, FWCTL_LOOPBACK_SLEEP, SILENT_MS);
 	rpc_sqe(&self->ring, self->fd, &silent, 1);
 	ASSERT_EQ(1, uring_enter(&self->ring, 0));
@@ -210,7 +208,8 @@ TEST_F(ring, cancel)
 	struct request request;
 	int results[3] = {};
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	/* Nothing to cancel */
 	uring_cancel(&self->ring, 1, 2);
 	EXPECT_EQ(-ENOENT, uring_result(&self->ring, 2));
@@ -247,7 +246,8 @@ TEST_F(ring, cancel_all)
 	struct io_uring_sqe *sqe;
 	int cancelled = 0;
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
 		request_init(&requests[i], FWCTL_LOOPBACK_SLEEP, SILENT_MS);
 		rpc_sqe(&self->ring, self->fd, &requests[i], 1);
@@ -275,7 +275,8 @@ TEST_F(ring, late_answer_goes_nowhere)
 	struct request request, other;
 	struct io_uring_cqe cqe;
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	request_init(&request, FWCTL_LOOPBACK_SLEEP, 300);
 	rpc_sqe(&self->ring, self->fd, &request, 1);
 	ASSERT_EQ(1, uring_enter(&self->ring, 0));
@@ -298,7 +299,8 @@ TEST_F(ring, linked_timeout)
 	struct io_uring_sqe *sqe;
 	int results[3] = {};
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	request_init(&request, FWCTL_LOOPBACK_SLEEP, SILENT_MS);
 	sqe = rpc_sqe(&self->ring, self->fd, &request, 1);
 	sqe->flags = IOSQE_IO_LINK;
@@ -327,7 +329,8 @@ TEST_F(ring, cancel_in_a_worker)
 	struct io_uring_cqe cqe;
 	bool is_cancelled = false;
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	request_init(&request, FWCTL_LOOPBACK_SLEEP, SILENT_MS);
 	sqe = rpc_sqe(&self->ring, self->fd, &request, 1);
 	sqe->flags = IOSQE_ASYNC;
@@ -353,7 +356,8 @@ TEST_F(ring, closed_ring_does_not_wait)
 	static struct request requests[10];
 	struct uring ring;
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	ASSERT_EQ(0, uring_init(&ring, 16, 0));
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
 		request_init(&requests[i], FWCTL_LOOPBACK_SLEEP, SILENT_MS);
@@ -364,7 +368,7 @@ TEST_F(ring, closed_ring_does_not_wait)
 }
 
 /* Runs in a child, which the parent kills, or which exits. */
-static int leave_silent_requests(FIXTURE_DATA(ring) *self, bool waits)
+static int leave_silent_requests(int fd, bool waits)
 {
 	static struct request requests[10];
 	struct uring ring;
@@ -373,7 +377,7 @@ static int leave_silent_requests(FIXTURE_DATA(ring) *self, bool waits)
 		return 1;
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
 		request_init(&requests[i], FWCTL_LOOPBACK_SLEEP, SILENT_MS);
-		rpc_sqe(&ring, self->fd, &requests[i], i)->flags = i % 2 ? IOSQE_ASYNC : 0;
+		rpc_sqe(&ring, fd, &requests[i], i)->flags = i % 2 ? IOSQE_ASYNC : 0;
 	}
 	if (uring_enter(&ring, 0) != ARRAY_SIZE(requests))
 		return 2;
@@ -382,12 +386,12 @@ static int leave_silent_requests(FIXTURE_DATA(ring) *self, bool waits)
 	return 0;
 }
 
-static int wait_in_ioctl(FIXTURE_DATA(ring) *self)
+static int wait_in_ioctl(int fd)
 {
 	struct request request;
 
 	request_init(&request, FWCTL_LOOPBACK_SLEEP, SILENT_MS);
-	ioctl(self->fd, FWCTL_RPC, &request.rpc);
+	ioctl(fd, FWCTL_RPC, &request.rpc);
 	return 0;
 }
 
@@ -396,11 +400,12 @@ TEST_F(ring, exit_does_not_wait)
 	int status;
 	pid_t child;
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child)
-		_exit(leave_silent_requests(self, false));
+		_exit(leave_silent_requests(self->fd, false));
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_TRUE(WIFEXITED(status));
 	EXPECT_EQ(0, WEXITSTATUS(status));
@@ -411,12 +416,13 @@ TEST_F(ring, killed_task_does_not_wait)
 	int status;
 	pid_t child;
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	for (int i = 0; i < 2; i++) {
 		child = fork();
 		ASSERT_LE(0, child);
 		if (!child)
-			_exit(i ? leave_silent_requests(self, true) : wait_in_ioctl(self));
+			_exit(i ? leave_silent_requests(self->fd, true) : wait_in_ioctl(self->fd));
 		/* In the first case, killable sleep counts as uninterruptible. */
 		ASSERT_TRUE(wait_for_state(child, i ? 'S' : 'D'));
 		ASSERT_EQ(0, kill(child, SIGKILL));
@@ -449,7 +455,8 @@ TEST_F(ring, requests_per_file_are_limited)
 	static struct request requests[200];
 	int busy = 0, fd;
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, fd);
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
@@ -478,7 +485,8 @@ TEST_F(ring, cancelled_requests_count)
 	struct request other;
 	int res;
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
 		request_init(&requests[i], FWCTL_LOOPBACK_SLEEP, 5000);
@@ -540,7 +548,8 @@ TEST_F(ring, deferred_task_work)
 	struct request request;
 	struct uring ring;
 
-	ASSERT_EQ(0, uring_init(&ring, 16, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN));
+	ASSERT_EQ(0, uring_init(&ring, 16,
+				IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN));
 	for (int i = 0; i < 20; i++) {
 		request_init(&request, i % 2 ? FWCTL_LOOPBACK_SLEEP : FWCTL_LOOPBACK_ECHO, 1);
 		rpc_sqe(&ring, self->fd, &request, 1);
@@ -620,7 +629,8 @@ TEST_F(ring, unbind)
 	pthread_t thread;
 	void *err;
 
-	REQUIRE_ASYNC();
+	if (!is_async())
+		SKIP(return, NO_ASYNC);
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
 		request_init(&requests[i], FWCTL_LOOPBACK_SLEEP, SILENT_MS);
 		rpc_sqe(&self->ring, self->fd, &requests[i], i)->flags = i % 10 ? 0 : IOSQE_ASYNC;

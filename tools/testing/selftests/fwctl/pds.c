@@ -39,7 +39,7 @@ static uint32_t least_scope(uint32_t attribute)
 	case ATTR_READ:
 	case ATTR_WRITE:
 	case ATTR_SYNC:
-		return FWCTL_RPC_CONFIGURATION;
+		return SCOPE_CONFIG;
 	case ATTR_DEBUG_READ:
 		return FWCTL_RPC_DEBUG_READ_ONLY;
 	case ATTR_DEBUG_WRITE:
@@ -104,7 +104,7 @@ TEST_F(pds, messages_that_are_too_short)
 	struct fwctl_rpc_pds message = { .in = { .op = OP_VERSION, .ep = EP_SYSTEM } }, reply;
 
 	for (uint32_t len = 0; len < sizeof(message); len++)
-		fwctl_rpc_fails(EINVAL, self->fd, FWCTL_RPC_CONFIGURATION, &message, len, &reply,
+		fwctl_rpc_fails(EINVAL, self->fd, SCOPE_CONFIG, &message, len, &reply,
 				sizeof(reply));
 }
 
@@ -121,7 +121,7 @@ TEST_F(pds, messages_that_are_longer)
 		uint32_t len = sizeof(reply);
 
 		memset(reply, 0xee, sizeof(reply));
-		fwctl_rpc(self->fd, FWCTL_RPC_CONFIGURATION, message, lens[i], reply, &len);
+		fwctl_rpc(self->fd, SCOPE_CONFIG, message, lens[i], reply, &len);
 		EXPECT_EQ(lens[i], len);
 		EXPECT_EQ(0, memcmp(message, reply, len));
 		EXPECT_TRUE(all_bytes_are(reply + len, 0xee, sizeof(reply) - len));
@@ -147,7 +147,7 @@ TEST_F(pds, echo_of_any_length)
 
 			fill_pattern(request, lens[i], i + j);
 			memset(response, 0xee, MAX_PAYLOAD);
-			ASSERT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM,
+			ASSERT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM,
 					       OP_ECHO, request, lens[i], response, lens[j]));
 			EXPECT_EQ(0, memcmp(request, response, both));
 			/* No other memory of the kernel, and nothing beyond the buffer. */
@@ -169,7 +169,7 @@ TEST_F(pds, the_whole_request_arrives)
 	fill_pattern(request, MAX_PAYLOAD, 1);
 	for (uint32_t i = 0; i < MAX_PAYLOAD; i++)
 		sum += request[i];
-	ASSERT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_SUM, request,
+	ASSERT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_SUM, request,
 			       MAX_PAYLOAD, &response, sizeof(response)));
 	EXPECT_EQ(sum, response);
 	free(request);
@@ -181,9 +181,9 @@ TEST_F(pds, values_are_read_back)
 
 	for (int i = 0; i < 3; i++) {
 		fill_pattern(value, sizeof(value), i);
-		ASSERT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_SET_VALUE, value,
+		ASSERT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_SET_VALUE, value,
 				       sizeof(value), NULL, 0));
-		ASSERT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_GET_VALUE, NULL, 0,
+		ASSERT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_GET_VALUE, NULL, 0,
 				       response, sizeof(response)));
 		EXPECT_EQ(0, memcmp(value, response, sizeof(value)));
 	}
@@ -200,7 +200,7 @@ TEST_F(pds, failure_of_an_operation_is_a_reply)
 					sizeof(response));
 
 		memset(response, 0xee, sizeof(response));
-		ASSERT_EQ(0, _pds_rpc(self->fd, FWCTL_RPC_CONFIGURATION, &rpc));
+		ASSERT_EQ(0, _pds_rpc(self->fd, SCOPE_CONFIG, &rpc));
 		EXPECT_EQ(errors[i], rpc.retval);
 		EXPECT_TRUE(all_bytes_are(response, 0, sizeof(response)));
 	}
@@ -213,9 +213,9 @@ TEST_F(pds, lengths_that_the_firmware_does_not_take)
 
 	ASSERT_NE(NULL, memory);
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
-		EXPECT_EQ(EINVAL, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_SUM,
+		EXPECT_EQ(EINVAL, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_SUM,
 					    memory, lens[i], memory, 4));
-		EXPECT_EQ(EINVAL, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_SUM,
+		EXPECT_EQ(EINVAL, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_SUM,
 					    memory, 4, memory, lens[i]));
 	}
 	free(memory);
@@ -227,11 +227,11 @@ TEST_F(pds, the_firmware_gets_valid_addresses)
 	long before = emu_count("/null_buffers"), after;
 	uint8_t byte = 1;
 
-	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_SET_VALUE, NULL, 0, NULL,
+	EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_SET_VALUE, NULL, 0, NULL,
 			       0));
-	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_SET_VALUE, &byte, 1, NULL,
+	EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_SET_VALUE, &byte, 1, NULL,
 			       0));
-	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_GET_VALUE, NULL, 0, &byte,
+	EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_GET_VALUE, NULL, 0, &byte,
 			       1));
 	after = emu_count("/null_buffers");
 	EXPECT_EQ(is_c_driver(), before != after);
@@ -247,25 +247,25 @@ TEST_F(pds, memory_that_cannot_be_accessed)
 
 	/* Requests */
 	memset(response, 0xee, sizeof(response));
-	EXPECT_EQ(EFAULT, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_ECHO, NULL, 1,
+	EXPECT_EQ(EFAULT, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_ECHO, NULL, 1,
 				    response, sizeof(response)));
-	EXPECT_EQ(EFAULT, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_ECHO, end - 7,
+	EXPECT_EQ(EFAULT, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_ECHO, end - 7,
 				    8, response, sizeof(response)));
-	EXPECT_EQ(EFAULT, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_ECHO,
+	EXPECT_EQ(EFAULT, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_ECHO,
 				    KERNEL_PTR, 8, response, sizeof(response)));
 	EXPECT_TRUE(all_bytes_are(response, 0xee, sizeof(response)));
-	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_SUM, readable,
+	EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_SUM, readable,
 			       page_size(), &sum, sizeof(sum)));
 	EXPECT_EQ(0x11 * page_size(), sum);
 
 	/* Responses */
-	EXPECT_EQ(EFAULT, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_VERSION, NULL,
+	EXPECT_EQ(EFAULT, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_VERSION, NULL,
 				    0, NULL, 8));
-	EXPECT_EQ(EFAULT, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_VERSION, NULL,
+	EXPECT_EQ(EFAULT, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_VERSION, NULL,
 				    0, readable, 8));
-	EXPECT_EQ(EFAULT, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_VERSION, NULL,
+	EXPECT_EQ(EFAULT, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_VERSION, NULL,
 				    0, KERNEL_PTR, 8));
-	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_VERSION, NULL, 0,
+	EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_VERSION, NULL, 0,
 			       end - 8, 8));
 }
 
@@ -276,7 +276,7 @@ TEST_F(pds, buffers_that_overlap)
 
 	fill_pattern(memory, sizeof(memory), 1);
 	memcpy(before, memory, sizeof(memory));
-	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_ECHO, memory, 32,
+	EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_ECHO, memory, 32,
 			       memory + 16, 32));
 	EXPECT_EQ(0, memcmp(before, memory, 16));
 	EXPECT_EQ(0, memcmp(before, memory + 16, 32));
@@ -360,7 +360,7 @@ static void *caller_once(void *arg)
 {
 	struct caller *caller = arg;
 
-	caller->err = _pds_call(caller->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_ECHO,
+	caller->err = _pds_call(caller->fd, SCOPE_CONFIG, EP_SYSTEM, OP_ECHO,
 				caller->request, 64, caller->response, 64);
 	__atomic_store_n(&caller->is_done, true, __ATOMIC_SEQ_CST);
 	return NULL;
@@ -462,7 +462,7 @@ static void *caller_main(void *arg)
 
 	do {
 		fill_pattern(request, sizeof(request), caller->calls++);
-		caller->err = _pds_call(caller->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_ECHO,
+		caller->err = _pds_call(caller->fd, SCOPE_CONFIG, EP_SYSTEM, OP_ECHO,
 					request, sizeof(request), response, sizeof(response));
 		if (!caller->err && memcmp(request, response, sizeof(request)))
 			caller->err = ECHANGED;

@@ -106,10 +106,10 @@ TEST_F(faults, operations_beyond_the_buffer)
 
 		ASSERT_EQ(0, rebind(self));
 		ASSERT_LE(-1, emu("fault " FAULT_OPERATIONS ",claim=%u", claims[i]));
-		EXPECT_EQ(EPROTO, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_GET_VALUE,
+		EXPECT_EQ(EPROTO, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_GET_VALUE,
 					    NULL, 0, value, sizeof(value)));
 		/* The list is asked for again. */
-		EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_GET_VALUE, NULL, 0,
+		EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_GET_VALUE, NULL, 0,
 				       value, sizeof(value)));
 	}
 }
@@ -121,7 +121,7 @@ TEST_F(faults, as_many_operations_as_fit)
 
 	ASSERT_EQ(0, rebind(self));
 	ASSERT_LE(-1, emu("fault " FAULT_OPERATIONS ",claim=%u", MOST_OPERATIONS));
-	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_GET_VALUE, NULL, 0, value,
+	EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_GET_VALUE, NULL, 0, value,
 			       sizeof(value)));
 }
 
@@ -151,19 +151,19 @@ TEST_F(faults, limits_that_are_too_large)
 	ASSERT_NE(NULL, memory);
 	ASSERT_LE(-1, emu("fault " FAULT_IDENT ",claim=0xffffffff"));
 	ASSERT_EQ(0, rebind(self));
-	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_SUM, memory,
+	EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_SUM, memory,
 			       MAX_PAYLOAD, &sum, sizeof(sum)));
 	/* Refused by the firmware */
-	EXPECT_EQ(ERANGE, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_SUM, memory,
+	EXPECT_EQ(ERANGE, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_SUM, memory,
 				    MAX_RPC_LEN, &sum, sizeof(sum)));
 	EXPECT_EQ(is_c_driver() ? ERANGE : EINVAL,
-		  _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_SUM, memory,
+		  _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_SUM, memory,
 			    MAX_RPC_LEN + 1, &sum, sizeof(sum)));
 	EXPECT_EQ(is_c_driver() ? ENOMEM : EINVAL,
-		  _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_SUM, memory, UINT32_MAX,
+		  _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_SUM, memory, UINT32_MAX,
 			    &sum, sizeof(sum)));
 	if (!is_c_driver()) {
-		EXPECT_EQ(EINVAL, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_SUM,
+		EXPECT_EQ(EINVAL, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_SUM,
 					    memory, 4, memory, UINT32_MAX));
 	}
 	free(memory);
@@ -176,14 +176,14 @@ TEST_F(faults, attributes_that_change)
 {
 	uint8_t value[8];
 
-	EXPECT_EQ(EPERM, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, 0x0103, NULL, 0,
+	EXPECT_EQ(EPERM, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, 0x0103, NULL, 0,
 				   value, sizeof(value)));
 	ASSERT_LT(0, emu("reattribute 0"));
 	EXPECT_EQ(is_c_driver() ? 0 : EPERM,
-		  _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, 0x0103, NULL, 0, value,
+		  _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, 0x0103, NULL, 0, value,
 			    sizeof(value)));
 	EXPECT_EQ(is_c_driver() ? 0 : EPERM,
-		  _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, 0x0105, value,
+		  _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, 0x0105, value,
 			    sizeof(value), NULL, 0));
 }
 
@@ -197,9 +197,9 @@ TEST_F(faults, counts_that_change)
 	if (is_c_driver())
 		SKIP(return, "the driver in C reads memory behind the list");
 	ASSERT_LT(0, emu("recount 0xffffffff"));
-	EXPECT_EQ(EINVAL, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, 0x0777, NULL, 0,
+	EXPECT_EQ(EINVAL, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, 0x0777, NULL, 0,
 				    NULL, 0));
-	EXPECT_EQ(EINVAL, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, 0x99, 0x0777, NULL, 0, NULL,
+	EXPECT_EQ(EINVAL, _pds_call(self->fd, SCOPE_CONFIG, 0x99, 0x0777, NULL, 0, NULL,
 				    0));
 	EXPECT_EQ(0, rebind(self));
 }
@@ -234,15 +234,17 @@ TEST_F(faults, operations_are_refused)
 	ASSERT_EQ(0, rebind(self));
 	ASSERT_LE(-1, emu("fault " FAULT_OPERATIONS ",status=12"));
 	EXPECT_EQ(is_c_driver() ? ENOMEM : EBUSY,
-		  _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_GET_VALUE, NULL, 0, value,
+		  _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_GET_VALUE, NULL, 0, value,
 			    sizeof(value)));
-	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_GET_VALUE, NULL, 0, value,
+	EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_GET_VALUE, NULL, 0, value,
 			       sizeof(value)));
 }
 
 TEST_F(faults, probe_commands_are_refused)
 {
-	static const char *const faults[] = { FAULT_IDENT ",status=12", FAULT_ENDPOINTS ",status=12" };
+	static const char *const faults[] = {
+		FAULT_IDENT ",status=12", FAULT_ENDPOINTS ",status=12",
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
 		ASSERT_LE(-1, emu("fault %s", faults[i]));
@@ -259,7 +261,7 @@ TEST_F(faults, responses_that_are_truncated)
 
 	fill_pattern(request, sizeof(request), 1);
 	ASSERT_LE(-1, emu("fault " FAULT_RPC ",truncate=10"));
-	ASSERT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_ECHO, request,
+	ASSERT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_ECHO, request,
 			       sizeof(request), response, sizeof(response)));
 	EXPECT_EQ(0, memcmp(request, response, 10));
 	EXPECT_TRUE(all_bytes_are(response + 10, 0, sizeof(response) - 10));
@@ -275,7 +277,8 @@ TEST_F_TIMEOUT(faults, noise, 120)
 		ASSERT_EQ(0, rebind(self));
 		ASSERT_LE(-1, emu("fault " FAULT_OPERATIONS ",garble=%d", i));
 		for (uint32_t scope = 0; scope < SCOPES; scope++) {
-			int err = _pds_call(self->fd, scope, EP_PORT, OP_GET_VALUE, NULL, 0, NULL, 0);
+			int err = _pds_call(self->fd, scope, EP_PORT, OP_GET_VALUE, NULL, 0,
+					    NULL, 0);
 
 			EXPECT_TRUE(err == 0 || err == EPROTO || err == EINVAL || err == EPERM) {
 				TH_LOG("errno %d", err);
@@ -300,7 +303,7 @@ TEST_F_TIMEOUT(faults, lost_commands, 120)
 		SKIP(return, "the driver in C frees the memory, to which the firmware then writes");
 
 	ASSERT_LE(-1, emu("fault " FAULT_RPC ",never,background"));
-	EXPECT_EQ(ETIMEDOUT, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_SYSTEM, OP_ECHO,
+	EXPECT_EQ(ETIMEDOUT, _pds_call(self->fd, SCOPE_CONFIG, EP_SYSTEM, OP_ECHO,
 				       request, sizeof(request), response, sizeof(response)));
 	/* The driver asks first whether the firmware answers. */
 	rpcs = emu_count("/commands/fwctl RPC");
@@ -360,7 +363,7 @@ TEST_F_TIMEOUT(faults, firmware_that_restarts, 180)
 			return;
 		}
 		EXPECT_EQ(0, call_until(self->fd, FIRMWARE, 0));
-		EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_GET_VALUE, NULL, 0,
+		EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_GET_VALUE, NULL, 0,
 				       value, sizeof(value)));
 		EXPECT_EQ(1, emu_count("/clients"));
 	}
@@ -371,7 +374,7 @@ TEST_F_TIMEOUT(faults, firmware_of_another_version, 180)
 {
 	uint8_t value[VALUE_LEN] = { 0 };
 
-	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_SET_VALUE, value,
+	EXPECT_EQ(0, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_SET_VALUE, value,
 			       sizeof(value), NULL, 0));
 	EXPECT_EQ(EINVAL, _pds_call(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, 0x40, 0x0201, NULL, 0,
 				    value, sizeof(value)));
@@ -382,7 +385,7 @@ TEST_F_TIMEOUT(faults, firmware_of_another_version, 180)
 		SKIP(return, "the driver in C does not work after a restart");
 
 	EXPECT_EQ(0, call_until(self->fd, NEXT_FIRMWARE, 0));
-	EXPECT_EQ(EPERM, _pds_call(self->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_SET_VALUE, value,
+	EXPECT_EQ(EPERM, _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_SET_VALUE, value,
 				   sizeof(value), NULL, 0));
 	EXPECT_EQ(0, _pds_call(self->fd, FWCTL_RPC_DEBUG_WRITE, EP_PORT, OP_SET_VALUE, value,
 			       sizeof(value), NULL, 0));
@@ -407,7 +410,7 @@ static void *caller_main(void *arg)
 
 	while (!*caller->stop) {
 		uint8_t value[VALUE_LEN];
-		int err = _pds_call(caller->fd, FWCTL_RPC_CONFIGURATION, EP_PORT, OP_GET_VALUE, NULL, 0,
+		int err = _pds_call(caller->fd, SCOPE_CONFIG, EP_PORT, OP_GET_VALUE, NULL, 0,
 				    value, sizeof(value));
 
 		caller->calls += !err;

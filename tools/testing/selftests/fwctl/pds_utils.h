@@ -9,6 +9,9 @@
 
 #include "emu_utils.h"
 
+/* Most calls use this scope. */
+#define SCOPE_CONFIG FWCTL_RPC_CONFIGURATION
+
 #define SCOPES 4
 
 /* Maximum length of requests and responses of the emulated card. */

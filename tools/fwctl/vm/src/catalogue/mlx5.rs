@@ -49,11 +49,6 @@ pub(super) const TESTS: &[Test] = &[
     Test {
         limit: 600,
         is_slow: true,
-        ..on_connectx!("mlx5/faults-uring", "failing commands by io_uring", CONNECTX_FAULTS, "rust+uring", "mlx5_faults")
-    },
-    Test {
-        limit: 600,
-        is_slow: true,
         ..on_connectx!("mlx5/faults", "commands that fail, are late, never complete or return garbage", CONNECTX_FAULTS, "rust", "mlx5_faults")
     },
     Test {

@@ -265,6 +265,8 @@ impl Operations for Uctx {
         let is_unregistering = cx.check() == Err(ENODEV);
 
         let _ = function.destroy_contexts(&cx, true);
+        // Only answers from now on show that the firmware answers after a timeout.
+        function.has_answered.store(false, Relaxed);
         function
             .contexts
             .close(&self, &function.core_dev, cx.device(), is_unregistering);

@@ -87,4 +87,40 @@ static inline bool find_auxiliary_named(const struct device *dev, const char *pr
 	return is_found;
 }
 
+/* Concurrency */
+
+/* A thread that sends RPCs until it is stopped, or until one fails */
+struct load_caller {
+	int fd;
+	pthread_t thread;
+	volatile bool *stop;
+	unsigned long calls;
+	int err;
+};
+
+#define CALLERS 8
+
+/* Starts callers, two for each file, which run `main`.  Returns 0 or an errno. */
+static inline int start_callers(struct load_caller *callers, const char *node, volatile bool *stop,
+				void *(*main)(void *caller))
+{
+	for (int i = 0; i < CALLERS; i++) {
+		callers[i] = (struct load_caller) { .stop = stop };
+		callers[i].fd = i % 2 ? callers[i - 1].fd : open(node, O_RDWR | O_CLOEXEC);
+		if (callers[i].fd < 0)
+			return errno;
+	}
+	for (int i = 0; i < CALLERS; i++) {
+		if (pthread_create(&callers[i].thread, NULL, main, &callers[i]))
+			abort();
+	}
+	return 0;
+}
+
+static inline void close_callers(struct load_caller *callers)
+{
+	for (int i = 0; i < CALLERS; i += 2)
+		close(callers[i].fd);
+}
+
 #endif

@@ -492,19 +492,10 @@ TEST_F_TIMEOUT(mlx5, all_opcodes_in_all_scopes, 280)
 
 /* Concurrency */
 
-struct caller {
-	const char *node;
-	int fd;
-	pthread_t thread;
-	volatile bool *stop;
-	unsigned long calls;
-	int err;
-};
-
 /* Sends RPCs until stopped, or until one fails. */
 static void *caller_main(void *arg)
 {
-	struct caller *caller = arg;
+	struct load_caller *caller = arg;
 
 	do {
 		struct answer answer;
@@ -515,36 +506,12 @@ static void *caller_main(void *arg)
 	return NULL;
 }
 
-#define CALLERS 8
-
-/* Starts callers, two for each file. */
-static int start_callers(struct caller *callers, const char *node, volatile bool *stop)
-{
-	for (int i = 0; i < CALLERS; i++) {
-		callers[i] = (struct caller) { .stop = stop };
-		callers[i].fd = i % 2 ? callers[i - 1].fd : open(node, O_RDWR | O_CLOEXEC);
-		if (callers[i].fd < 0)
-			return errno;
-	}
-	for (int i = 0; i < CALLERS; i++) {
-		if (pthread_create(&callers[i].thread, NULL, caller_main, &callers[i]))
-			abort();
-	}
-	return 0;
-}
-
-static void close_callers(struct caller *callers)
-{
-	for (int i = 0; i < CALLERS; i += 2)
-		close(callers[i].fd);
-}
-
 TEST_F(mlx5, many_callers)
 {
-	struct caller callers[CALLERS];
+	struct load_caller callers[CALLERS];
 	volatile bool stop = false;
 
-	ASSERT_EQ(0, start_callers(callers, self->dev.node, &stop));
+	ASSERT_EQ(0, start_callers(callers, self->dev.node, &stop, caller_main));
 	sleep(2);
 	stop = true;
 	for (int i = 0; i < CALLERS; i++) {
@@ -560,7 +527,7 @@ TEST_F(mlx5, many_callers)
 /* Every call returns: with a reply while the driver is bound, and with ENODEV afterwards. */
 TEST_F_TIMEOUT(mlx5, unbind_under_load, 120)
 {
-	struct caller callers[CALLERS];
+	struct load_caller callers[CALLERS];
 	struct device dev = self->dev;
 	volatile bool stop = false;
 	char auxiliary[NAME_MAX + 1];
@@ -570,7 +537,7 @@ TEST_F_TIMEOUT(mlx5, unbind_under_load, 120)
 	for (int round = 0; round < 10; round++) {
 		struct fwctl_info_mlx5 info;
 
-		ASSERT_EQ(0, start_callers(callers, dev.node, &stop));
+		ASSERT_EQ(0, start_callers(callers, dev.node, &stop, caller_main));
 		usleep(50000 + 10000 * round);
 		ASSERT_EQ(0, write_text(DRIVER_DIR "/unbind", auxiliary));
 

@@ -343,26 +343,23 @@ TEST_F(pds, operations_that_are_not_listed)
 
 /* Memory that is slow to fault in */
 
-struct caller {
-	const char *node;
+/* A thread that sends one RPC */
+struct single_call {
 	int fd;
 	pthread_t thread;
-	volatile bool *stop;
-	unsigned long calls;
-	int err;
-	/* For a single call */
 	const void *request;
 	void *response;
+	int err;
 	bool is_done;
 };
 
-static void *caller_once(void *arg)
+static void *single_call_main(void *arg)
 {
-	struct caller *caller = arg;
+	struct single_call *call = arg;
 
-	caller->err = _pds_call(caller->fd, SCOPE_CONFIG, EP_SYSTEM, OP_ECHO,
-				caller->request, 64, caller->response, 64);
-	__atomic_store_n(&caller->is_done, true, __ATOMIC_SEQ_CST);
+	call->err = _pds_call(call->fd, SCOPE_CONFIG, EP_SYSTEM, OP_ECHO, call->request, 64,
+			      call->response, 64);
+	__atomic_store_n(&call->is_done, true, __ATOMIC_SEQ_CST);
 	return NULL;
 }
 
@@ -402,7 +399,7 @@ static void unbind_during_fault(struct __test_metadata *_metadata, const struct 
 	struct uffdio_zeropage zero = {};
 	uint8_t *missing, present[64] = { 0 };
 	struct unbinder unbinder = {};
-	struct caller caller = { .fd = fd };
+	struct single_call call = { .fd = fd };
 	struct device bound;
 	int uffd;
 
@@ -418,23 +415,23 @@ static void unbind_during_fault(struct __test_metadata *_metadata, const struct 
 	range.range.len = page_size();
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &range));
 
-	caller.request = is_request ? missing : present;
-	caller.response = is_request ? present : missing;
+	call.request = is_request ? missing : present;
+	call.response = is_request ? present : missing;
 	ASSERT_TRUE(find_auxiliary(dev, unbinder.auxiliary, sizeof(unbinder.auxiliary)));
-	ASSERT_EQ(0, pthread_create(&caller.thread, NULL, caller_once, &caller));
+	ASSERT_EQ(0, pthread_create(&call.thread, NULL, single_call_main, &call));
 	/* Until there is a fault to resolve. */
 	ASSERT_EQ(1, poll(&(struct pollfd) { .fd = uffd, .events = POLLIN }, 1, 60000));
 
 	ASSERT_EQ(0, pthread_create(&unbinder.thread, NULL, unbinder_main, &unbinder));
 	EXPECT_EQ(!is_c_driver(), is_done_in(&unbinder.is_done, is_c_driver() ? 1 : 20));
-	EXPECT_FALSE(__atomic_load_n(&caller.is_done, __ATOMIC_SEQ_CST));
+	EXPECT_FALSE(__atomic_load_n(&call.is_done, __ATOMIC_SEQ_CST));
 
 	zero.range = range.range;
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
-	pthread_join(caller.thread, NULL);
+	pthread_join(call.thread, NULL);
 	pthread_join(unbinder.thread, NULL);
 	/* Either the driver was not called yet, or it has replied. */
-	EXPECT_EQ(is_request && !is_c_driver() ? ENODEV : 0, caller.err);
+	EXPECT_EQ(is_request && !is_c_driver() ? ENODEV : 0, call.err);
 	EXPECT_EQ(0, unbinder.err);
 
 	ASSERT_EQ(0, write_text(DRIVER_DIR "/bind", unbinder.auxiliary));
@@ -458,7 +455,7 @@ TEST_F(pds, unbind_while_the_response_faults)
 static void *caller_main(void *arg)
 {
 	uint8_t request[200], response[sizeof(request)];
-	struct caller *caller = arg;
+	struct load_caller *caller = arg;
 
 	do {
 		fill_pattern(request, sizeof(request), caller->calls++);
@@ -470,36 +467,12 @@ static void *caller_main(void *arg)
 	return NULL;
 }
 
-#define CALLERS 8
-
-/* Starts callers, two for each file. */
-static int start_callers(struct caller *callers, const char *node, volatile bool *stop)
-{
-	for (int i = 0; i < CALLERS; i++) {
-		callers[i] = (struct caller) { .stop = stop };
-		callers[i].fd = i % 2 ? callers[i - 1].fd : open(node, O_RDWR | O_CLOEXEC);
-		if (callers[i].fd < 0)
-			return errno;
-	}
-	for (int i = 0; i < CALLERS; i++) {
-		if (pthread_create(&callers[i].thread, NULL, caller_main, &callers[i]))
-			abort();
-	}
-	return 0;
-}
-
-static void close_callers(struct caller *callers)
-{
-	for (int i = 0; i < CALLERS; i += 2)
-		close(callers[i].fd);
-}
-
 TEST_F(pds, many_callers)
 {
-	struct caller callers[CALLERS];
+	struct load_caller callers[CALLERS];
 	volatile bool stop = false;
 
-	ASSERT_EQ(0, start_callers(callers, self->dev.node, &stop));
+	ASSERT_EQ(0, start_callers(callers, self->dev.node, &stop, caller_main));
 	sleep(2);
 	stop = true;
 	for (int i = 0; i < CALLERS; i++) {
@@ -515,7 +488,7 @@ TEST_F(pds, many_callers)
 /* Every call returns: with a reply while the driver is bound, and with ENODEV afterwards. */
 TEST_F_TIMEOUT(pds, unbind_under_load, 120)
 {
-	struct caller callers[CALLERS];
+	struct load_caller callers[CALLERS];
 	struct device dev = self->dev;
 	volatile bool stop = false;
 	char auxiliary[NAME_MAX + 1];
@@ -523,7 +496,7 @@ TEST_F_TIMEOUT(pds, unbind_under_load, 120)
 	ASSERT_TRUE(find_auxiliary(&dev, auxiliary, sizeof(auxiliary)));
 
 	for (int round = 0; round < 10; round++) {
-		ASSERT_EQ(0, start_callers(callers, dev.node, &stop));
+		ASSERT_EQ(0, start_callers(callers, dev.node, &stop, caller_main));
 		usleep(50000 + 10000 * round);
 		ASSERT_EQ(0, write_text(DRIVER_DIR "/unbind", auxiliary));
 

@@ -98,6 +98,16 @@ impl PendingRpc {
         self.inner.take().map(|inner| (inner.request, inner.flight))
     }
 
+    /// Answers with `result`, unless it was answered. The memory of the request is dropped later, as
+    /// is `unused`.
+    fn answer(&mut self, result: Result<Reply>, unused: Option<Reply>) {
+        if let Some((request, flight)) = self.take() {
+            let unused = unused.map(Reply::into_bytes);
+
+            flight.answer(result.map(Reply::into_bytes), [Some(request), unused]);
+        }
+    }
+
     fn flight(&self) -> Option<&InFlight> {
         self.inner.as_ref().map(|inner| &*inner.flight)
     }
@@ -120,7 +130,8 @@ impl PendingRpc {
 
     /// Returns the size of the caller's reply buffer, as [`Rpc::out_len`](crate::Rpc::out_len).
     pub fn out_len(&self) -> usize {
-        self.flight().map_or(0, |flight| flight.out_len)
+        self.flight()
+            .map_or(0, |flight| flight.args.out_len as usize)
     }
 
     /// Returns whether [`Operations::submit`](crate::Operations::submit) may wait, for example for
@@ -155,32 +166,24 @@ impl PendingRpc {
 
     /// Replies with `bytes`, as [`Rpc::reply`](crate::Rpc::reply). Does not sleep.
     pub fn reply(mut self, bytes: impl Into<Reply>) {
-        if let Some((request, flight)) = self.take() {
-            flight.answer(Ok(bytes.into().into_bytes()), [Some(request), None]);
-        }
+        self.answer(Ok(bytes.into()), None);
     }
 
     /// Fails the RPC: the request was not delivered, or its fate is unknown. Does not sleep.
     pub fn fail(mut self, error: Error) {
-        if let Some((request, flight)) = self.take() {
-            flight.answer(Err(error), [Some(request), None]);
-        }
+        self.answer(Err(error), None);
     }
 
     /// Fails the RPC, as [`PendingRpc::fail`], and drops a reply that is not needed, which may not
     /// be done in atomic context.
     pub fn fail_with(mut self, error: Error, reply: Reply) {
-        if let Some((request, flight)) = self.take() {
-            flight.answer(Err(error), [Some(request), Some(reply.into_bytes())]);
-        }
+        self.answer(Err(error), Some(reply));
     }
 }
 
 impl Drop for PendingRpc {
     fn drop(&mut self) {
-        if let Some((request, flight)) = self.take() {
-            flight.answer(Err(EIO), [Some(request), None]);
-        }
+        self.answer(Err(EIO), None);
     }
 }
 
@@ -206,7 +209,6 @@ pub(crate) struct InFlight {
     /// The index in [`Flights`], protected by its mutex.
     index: Atomic<usize>,
     rcu: RcuHead,
-    out_len: usize,
     may_wait: bool,
     /// The structure of the caller, its address, and the start of the RPC.
     args: RpcArgs,
@@ -332,7 +334,6 @@ impl InFlight {
             cmd: SetOnce::new(),
             index: Atomic::new(Flights::NONE),
             rcu: RcuHead::new(),
-            out_len: args.out_len as usize,
             may_wait,
             args: *args,
             arg: arg.as_const_ptr().addr(),
@@ -348,13 +349,7 @@ impl InFlight {
             return Ok(());
         }
 
-        let mut has_ended = || self.has_ended();
-        let waited = if shim::is_worker() {
-            self.ended.wait_interruptible(None, &mut has_ended)
-        } else {
-            self.ended.wait_killable(None, &mut has_ended)
-        };
-        match waited {
+        match shim::wait(&self.ended, None, &mut || self.has_ended()) {
             // The RPC may have ended at the same time.
             Err(error) if self.end(Self::CANCELLED).is_some() => Err(error),
             _ => Ok(()),
@@ -545,8 +540,8 @@ impl Flights {
 
     /// Adds an RPC.
     ///
-    /// Fails with [`ENOMEM`]. Must be called during a call into the driver, so that
-    /// [`Flights::remove_all`] finds it.
+    /// Fails with [`ENOMEM`]. Must be called during a call into the driver. The unregistration waits
+    /// for such calls before it ends the RPCs on the list.
     fn add(&self, flight: &Arc<InFlight>) -> Result {
         let mut list = self.list.lock();
 

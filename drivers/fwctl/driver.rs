@@ -246,8 +246,7 @@ pub trait Operations: Sized + Send + Sync + 'static {
     ///
     /// A driver whose firmware reports the end of a request by an interrupt implements this one
     /// instead of [`Operations::fw_rpc`]. Programs can then have many RPCs in flight without a
-    /// thread for each, and a caller who is killed, or cancels an RPC, does not wait for the
-    /// firmware.
+    /// thread for each. Killing the caller or cancelling an RPC ends the wait for the firmware.
     ///
     /// `rpc` owns the request. Keep it where the answer arrives, such as the argument of a
     /// completion handler, and answer there, in any context. It may also be answered before this

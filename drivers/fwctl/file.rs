@@ -166,16 +166,16 @@ unsafe extern "C" fn poll(
 
 impl Completion for InFlight {
     fn complete(self: Arc<Self>, file: NonNull<bindings::file>, is_exiting: bool) -> c_int {
-        // SAFETY: The core queues only commands of its own files, and a file is not released while
-        // it has a command.
+        // SAFETY: The core queues only commands of its own files. A command keeps its file from
+        // being released.
         let uctx = unsafe { uctx(file.as_ptr()) };
 
         InFlight::complete(&self, uctx, is_exiting)
     }
 
     fn cancel(this: ArcBorrow<'_, Self>, file: NonNull<bindings::file>) -> Option<Claim> {
-        // SAFETY: The core queues only commands of its own files, and a file is not released while
-        // it has a command.
+        // SAFETY: The core queues only commands of its own files. A command keeps its file from
+        // being released.
         let uctx = unsafe { uctx(file.as_ptr()) };
 
         InFlight::cancel(&this, uctx)

@@ -152,11 +152,7 @@ impl<'a> LiveDevice<'a> {
             is_met = condition();
             is_met || !calls.is_active()
         };
-        let has_ended = if shim::is_worker() {
-            calls.waiters().wait_interruptible(timeout, &mut has_ended)
-        } else {
-            calls.waiters().wait_killable(timeout, &mut has_ended)
-        }?;
+        let has_ended = shim::wait(calls.waiters(), timeout, &mut has_ended)?;
         if has_ended && !is_met {
             return Err(ENODEV);
         }

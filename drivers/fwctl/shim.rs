@@ -11,6 +11,9 @@ use kernel::{
         c_int,
         c_void, //
     },
+    prelude::*,
+    sync::WaitQueue,
+    time::Jiffies,
     types::Opaque, //
 };
 
@@ -66,9 +69,24 @@ pub(crate) fn is_killed() -> bool {
 }
 
 /// Returns whether the current task is a worker of io_uring.
-pub(crate) fn is_worker() -> bool {
+fn is_worker() -> bool {
     // SAFETY: The function only reads flags of the current task.
     unsafe { fwctl_shim_is_worker() }
+}
+
+/// Sleeps until `condition` returns `true`, for at most `timeout` jiffies; returns whether it did.
+///
+/// Fails with [`EINTR`] if the task is killed, or, for a worker of io_uring, on any signal.
+pub(crate) fn wait(
+    queue: &WaitQueue,
+    timeout: Option<Jiffies>,
+    condition: &mut dyn FnMut() -> bool,
+) -> Result<bool> {
+    if is_worker() {
+        queue.wait_interruptible(timeout, condition)
+    } else {
+        queue.wait_killable(timeout, condition)
+    }
 }
 
 /// Returns whether the current task is a worker of io_uring whose request is cancelled, or whose

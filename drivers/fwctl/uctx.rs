@@ -297,9 +297,7 @@ impl UctxCall<'_> {
             None => unsafe { c_api::fw_rpc(uctx, live, scope, request, out_len) },
         }
     }
-}
 
-impl UctxCall<'_> {
     /// Passes an RPC to an asynchronous driver.
     pub(crate) fn submit(&self, scope: RpcScope, rpc: PendingRpc) -> Result {
         let live = self.call.device();

@@ -41,7 +41,7 @@ use kernel::{
 /// ```
 #[repr(C)]
 pub struct RcuHead {
-    // First, so that the callback's argument is a pointer to the whole.
+    // Must be the first field: the callback casts its argument to a pointer to the `RcuHead`.
     head: Opaque<bindings::callback_head>,
     /// An [`Arc`] of the value, and how to drop it. Only valid once queued.
     owner: UnsafeCell<Owner>,

@@ -98,8 +98,8 @@ impl PendingRpc {
         self.inner.take().map(|inner| (inner.request, inner.flight))
     }
 
-    /// Answers with `result`, unless it was answered. The memory of the request is dropped later, as
-    /// is `unused`.
+    /// Answers with `result`, unless it was answered. The memory of the request is dropped later,
+    /// as is `unused`.
     fn answer(&mut self, result: Result<Reply>, unused: Option<Reply>) {
         if let Some((request, flight)) = self.take() {
             let unused = unused.map(Reply::into_bytes);
@@ -450,6 +450,11 @@ impl Submitted {
     /// of copying.
     pub(crate) fn wait(self, uctx: &Uctx) -> Result {
         let waited = self.0.wait();
+        if waited.is_ok() {
+            if let Ok(call) = uctx.enter() {
+                call.answered();
+            }
+        }
         let finished = self.0.finish(uctx, false);
 
         waited.and(finished)
@@ -540,8 +545,8 @@ impl Flights {
 
     /// Adds an RPC.
     ///
-    /// Fails with [`ENOMEM`]. Must be called during a call into the driver. The unregistration waits
-    /// for such calls before it ends the RPCs on the list.
+    /// Fails with [`ENOMEM`]. Must be called during a call into the driver. The unregistration
+    /// waits for such calls before it ends the RPCs on the list.
     fn add(&self, flight: &Arc<InFlight>) -> Result {
         let mut list = self.list.lock();
 

@@ -269,6 +269,17 @@ pub trait Operations: Sized + Send + Sync + 'static {
         let _ = (cx, scope, rpc);
         build_error!(VTABLE_DEFAULT_ERROR)
     }
+
+    /// Does what is left when an RPC was answered and a completion handler cannot do, such as
+    /// sending another command.
+    ///
+    /// Called for a caller that waits, before it gets the reply. A command that is queued to an
+    /// io_uring has no such caller: do the same in the next callback. May sleep, which delays the
+    /// caller.
+    fn answered(self: Pin<&Self>, cx: Context<'_, '_, Self>) {
+        let _ = cx;
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// The argument of every callback of [`Operations`]: the devices, the driver's data, and ways to
@@ -571,6 +582,11 @@ impl<T: Operations> Vtable<T> {
         } else {
             None
         },
+        answered: if T::HAS_ANSWERED {
+            Some(Self::answered)
+        } else {
+            None
+        },
         never_sleeps: if T::HAS_NEVER_SLEEPS {
             Some(T::never_sleeps)
         } else {
@@ -663,5 +679,20 @@ impl<T: Operations> Vtable<T> {
         let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
 
         uctx.submit(cx, scope, rpc)
+    }
+
+    /// # Safety
+    ///
+    /// The requirements are those of [`DriverOps`].
+    unsafe fn answered(uctx: NonNull<u8>, live: LiveDevice<'_>) {
+        // SAFETY: The caller promises that `live` was created with these functions. `register()` is
+        // the only way to register such a device, and does so for `T`.
+        let cx = unsafe { Context::<T>::new(live) };
+
+        // SAFETY: The caller promises that `uctx` is open, so `open()` has initialised a `T` there.
+        // It does not move, and lives until `close()`.
+        let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
+
+        uctx.answered(cx)
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct DriverOps {
             rpc: PendingRpc,
         ) -> Result,
     >,
+    /// Does what is left when an RPC of `submit` was answered.
+    pub(crate) answered: Option<unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>)>,
     /// Returns whether `fw_rpc` does not sleep for this request.
     pub(crate) never_sleeps: Option<fn(request: &[u8]) -> bool>,
 }

@@ -309,6 +309,18 @@ impl UctxCall<'_> {
         unsafe { submit.ok_or(EOPNOTSUPP)?(self.uctx.driver, live, scope, rpc) }
     }
 
+    /// Lets an asynchronous driver do what is left when an RPC was answered.
+    pub(crate) fn answered(&self) {
+        let live = self.call.device();
+
+        if let Some(answered) = live.rust_ops().and_then(|ops| ops.answered) {
+            // SAFETY:
+            // - This is one of the functions that the device was made with.
+            // - By the type invariant, the context is open.
+            unsafe { answered(self.uctx.driver, live) };
+        }
+    }
+
     /// Returns whether the driver answers `request` without sleeping.
     pub(crate) fn never_sleeps(&self, request: &[u8]) -> bool {
         let ops = self.call.device().rust_ops();

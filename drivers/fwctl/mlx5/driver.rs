@@ -337,6 +337,11 @@ impl Operations for Uctx {
         }
         Ok(())
     }
+
+    fn answered(self: Pin<&Self>, cx: Context<'_, '_, Self>) {
+        // Cannot fail, since it may wait.
+        let _ = cx.data().destroy_contexts(&cx, true);
+    }
 }
 
 impl Uctx {

@@ -338,9 +338,8 @@ impl Claim {
     /// `flags` must be those of a call from io_uring for the command, which has not returned.
     unsafe fn complete(self, result: c_int, flags: c_uint) {
         // SAFETY: By the type invariant, the command is queued, so its private data are a `Pdu`.
-        let Pdu {
-            drop_owner, owner, ..
-        } = *unsafe { pdu(self.raw) };
+        let pdu = unsafe { pdu(self.raw) };
+        let (drop_owner, owner) = (pdu.drop_owner, pdu.owner);
 
         // SAFETY: By the type invariant, the command is queued and not completed. The caller
         // promises the flags.

@@ -594,6 +594,28 @@ impl<T: Operations> Vtable<T> {
         },
     };
 
+    /// Returns what a callback in an open context is called with.
+    ///
+    /// # Safety
+    ///
+    /// - `live` must be a device that was created with these functions.
+    /// - `uctx` must be a context of that device which is open, and stay open for `'cx`.
+    #[inline]
+    unsafe fn callback<'cx, 'bound>(
+        uctx: NonNull<u8>,
+        live: LiveDevice<'cx>,
+    ) -> (Pin<&'cx T>, Context<'cx, 'bound, T>) {
+        // SAFETY:
+        // - The caller promises that `uctx` is open, so `open()` has initialised a `T` there, which
+        //   does not move.
+        // - It lives until `close()`, which the caller promises not to call during `'cx`.
+        let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
+
+        // SAFETY: The caller promises that `live` was created with these functions. `register()` is
+        // the only way to register such a device, and does so for `T`.
+        (uctx, unsafe { Context::new(live) })
+    }
+
     /// # Safety
     ///
     /// The requirements are those of [`DriverOps`].
@@ -630,13 +652,9 @@ impl<T: Operations> Vtable<T> {
     ///
     /// The requirements are those of [`DriverOps`].
     unsafe fn info(uctx: NonNull<u8>, live: LiveDevice<'_>, info: &mut Info) -> Result {
-        // SAFETY: The caller promises that `live` was created with these functions. `register()` is
-        // the only way to register such a device, and does so for `T`.
-        let cx = unsafe { Context::<T>::new(live) };
-
-        // SAFETY: The caller promises that `uctx` is open, so `open()` has initialised a `T` there.
-        // It does not move, and lives until `close()`.
-        let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
+        // SAFETY: The caller promises that `live` was created with these functions, and that `uctx`
+        // is open. It is not closed during this call.
+        let (uctx, cx) = unsafe { Self::callback(uctx, live) };
 
         uctx.info(cx, info)
     }
@@ -650,13 +668,9 @@ impl<T: Operations> Vtable<T> {
         scope: RpcScope,
         rpc: Rpc<'rpc>,
     ) -> Result<Response<'rpc>> {
-        // SAFETY: The caller promises that `live` was created with these functions. `register()` is
-        // the only way to register such a device, and does so for `T`.
-        let cx = unsafe { Context::<T>::new(live) };
-
-        // SAFETY: The caller promises that `uctx` is open, so `open()` has initialised a `T` there.
-        // It does not move, and lives until `close()`.
-        let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
+        // SAFETY: The caller promises that `live` was created with these functions, and that `uctx`
+        // is open. It is not closed during this call.
+        let (uctx, cx) = unsafe { Self::callback(uctx, live) };
 
         uctx.fw_rpc(cx, scope, rpc)
     }
@@ -670,13 +684,9 @@ impl<T: Operations> Vtable<T> {
         scope: RpcScope,
         rpc: PendingRpc,
     ) -> Result {
-        // SAFETY: The caller promises that `live` was created with these functions. `register()` is
-        // the only way to register such a device, and does so for `T`.
-        let cx = unsafe { Context::<T>::new(live) };
-
-        // SAFETY: The caller promises that `uctx` is open, so `open()` has initialised a `T` there.
-        // It does not move, and lives until `close()`.
-        let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
+        // SAFETY: The caller promises that `live` was created with these functions, and that `uctx`
+        // is open. It is not closed during this call.
+        let (uctx, cx) = unsafe { Self::callback(uctx, live) };
 
         uctx.submit(cx, scope, rpc)
     }
@@ -685,13 +695,9 @@ impl<T: Operations> Vtable<T> {
     ///
     /// The requirements are those of [`DriverOps`].
     unsafe fn answered(uctx: NonNull<u8>, live: LiveDevice<'_>) {
-        // SAFETY: The caller promises that `live` was created with these functions. `register()` is
-        // the only way to register such a device, and does so for `T`.
-        let cx = unsafe { Context::<T>::new(live) };
-
-        // SAFETY: The caller promises that `uctx` is open, so `open()` has initialised a `T` there.
-        // It does not move, and lives until `close()`.
-        let uctx = unsafe { Pin::new_unchecked(uctx.cast::<T>().as_ref()) };
+        // SAFETY: The caller promises that `live` was created with these functions, and that `uctx`
+        // is open. It is not closed during this call.
+        let (uctx, cx) = unsafe { Self::callback(uctx, live) };
 
         uctx.answered(cx)
     }

@@ -10,11 +10,12 @@
 //! raw number=0x9a02 arg=good bytes=20,00*3
 //! reopen
 //! caller plain
+//! via ring
 //! ```
 //!
 //! `LEN@PLACE`, where `PLACE` is `good`, `null`, `kernel`, `readonly`, or `end+N`: the mapping ends
 //! after N bytes. Bytes are hexadecimal; `00*11` repeats a byte eleven times. A case starts with an
-//! open file and a caller with all capabilities.
+//! open file, a caller with all capabilities, and ioctl(2).
 
 use anyhow::{bail, ensure, Context, Result};
 use fwctl_uapi::{FWCTL_TYPE, MAX_RPC_LEN};
@@ -93,6 +94,28 @@ pub enum Call {
         /// All capabilities, or none.
         is_privileged: bool,
     },
+    /// Sets how the calls that follow are made.
+    Via(Carrier),
+}
+
+/// How a call gets to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// ioctl(2).
+    Ioctl,
+    /// A command of io_uring.
+    Ring,
+    /// A command of io_uring that a worker carries out.
+    Worker,
+}
+
+impl Carrier {
+    /// All of them, with their names in the text format.
+    pub const ALL: [(&'static str, Carrier); 3] = [
+        ("ioctl", Carrier::Ioctl),
+        ("ring", Carrier::Ring),
+        ("worker", Carrier::Worker),
+    ];
 }
 
 /// A sequence of calls.
@@ -145,6 +168,11 @@ impl Call {
                 })
             }
             _ => {}
+        }
+        if let Some(name) = line.strip_prefix("via ") {
+            let found = Carrier::ALL.iter().find(|(known, _)| *known == name);
+            let (_, carrier) = found.with_context(|| format!("unknown carrier `{name}`"))?;
+            return Ok(Call::Via(*carrier));
         }
         let mut words = line.split_whitespace();
         let verb = words.next().unwrap_or_default();
@@ -222,6 +250,10 @@ impl fmt::Display for Call {
                 true => "caller privileged",
                 false => "caller plain",
             }),
+            Call::Via(carrier) => {
+                let found = Carrier::ALL.iter().find(|(_, known)| known == carrier);
+                write!(f, "via {}", found.map_or("", |(name, _)| name))
+            }
         }
     }
 }
@@ -340,7 +372,8 @@ mod tests {
     fn cases_round_trip() {
         let text = "# why\ninfo size=24 flags=0x0 data=64@good arg=good tail=0\nreopen\n\n\n\
                     rpc size=33 scope=7 in=4294967295@null out=0@end+7 arg=kernel tail=1 request=00ff\n\
-                    raw number=0x9a02 arg=readonly bytes=\ncaller plain\ncaller privileged\n";
+                    raw number=0x9a02 arg=readonly bytes=\ncaller plain\ncaller privileged\n\
+                    via ring\nvia worker\nvia ioctl\n";
         let cases = Case::parse_all(text).unwrap();
         assert_eq!(cases.len(), 2);
         let written: Vec<String> = cases.iter().map(Case::to_string).collect();
@@ -380,6 +413,8 @@ mod tests {
             "raw number",
             "caller",
             "caller nobody",
+            "via",
+            "via post",
         ] {
             assert!(Case::parse_all(line).is_err(), "{line}");
         }

@@ -2,7 +2,7 @@
 
 //! The grammar of calls: the structures, and the messages of each type of device.
 
-use crate::case::{Buffer, Call, Case, Place};
+use crate::case::{Buffer, Call, Carrier, Case, Place};
 use crate::devices::{Uuid, EXCLUSIVE, LOOPBACK, LOOPBACK_ERRNO, LOOPBACK_MAGIC, MLX5_FORBIDDEN};
 use crate::model::{INFO_LEN, RPC_LEN};
 use crate::rng::Rng;
@@ -186,6 +186,7 @@ impl Messages {
             4 => Call::Caller {
                 is_privileged: rng.below(3) == 0,
             },
+            5 => Call::Via(carrier(rng)),
             _ => {
                 let request = (self.message)(rng, &self.uuids);
                 Call::Rpc {
@@ -286,8 +287,13 @@ fn change(call: &mut Call, rng: &mut Rng) {
             _ => change_bytes(bytes, rng),
         },
         Call::Caller { is_privileged } => *is_privileged = !*is_privileged,
+        Call::Via(how) => *how = carrier(rng),
         Call::Reopen => {}
     }
+}
+
+fn carrier(rng: &mut Rng) -> Carrier {
+    rng.of(&Carrier::ALL).1
 }
 
 fn change_bytes(bytes: &mut Vec<u8>, rng: &mut Rng) {

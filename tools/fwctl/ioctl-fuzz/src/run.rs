@@ -13,7 +13,7 @@ use crate::answer::word;
 use crate::case::{Buffer, Call, Case, Place};
 use crate::devices::{Device, Uuid};
 use crate::model::{Attempt, Prediction, Success, INFO_LEN, RPC_LEN};
-use crate::sys::{set_privileged, Memory, Node, Role, Spot};
+use crate::sys::{set_privileged, Memory, Node, Ring, Role, Spot};
 use anyhow::{bail, Context, Result};
 use fwctl_uapi::{FWCTL_INFO, FWCTL_RPC};
 use std::fmt;
@@ -61,6 +61,8 @@ pub struct Runner {
     /// Device data. The first word differs between files.
     info: Vec<u8>,
     is_privileged: bool,
+    /// What makes the calls, unless ioctl(2) does.
+    ring: Option<Ring>,
     /// Whether the kernel is still untainted by fwctl. Once it is tainted, further taints cannot be
     /// seen.
     is_untainted: bool,
@@ -89,6 +91,7 @@ impl Runner {
             device_type: 0,
             info: Vec::new(),
             is_privileged: true,
+            ring: None,
             is_untainted: !is_tainted()?,
             calls: 0,
         };
@@ -118,7 +121,7 @@ impl Runner {
         let laid = self.lay_info(INFO_LEN as u32, 0, data, Place::Good, 0)?;
         let ended = self
             .memory
-            .ioctl(&self.node, FWCTL_INFO, laid.argument)
+            .call(&self.node, &mut None, FWCTL_INFO, laid.argument)
             .map_err(io::Error::from_raw_os_error);
         ended.context("FWCTL_INFO")?;
         let structure = self.memory.at(Role::Argument, laid.argument, INFO_LEN);
@@ -138,7 +141,7 @@ impl Runner {
         let laid = self.lay_rpc(head, input, request, output, Place::Good, 0)?;
         let ended = self
             .memory
-            .ioctl(&self.node, FWCTL_RPC, laid.argument)
+            .call(&self.node, &mut None, FWCTL_RPC, laid.argument)
             .map_err(io::Error::from_raw_os_error);
         ended.context("FWCTL_RPC")?;
         let len = word(self.memory.at(Role::Argument, laid.argument, RPC_LEN), 12);
@@ -167,6 +170,7 @@ impl Runner {
                 self.call(call).with_context(|| format!("call {n}: {call}"))
             });
         self.let_caller_be(true)?;
+        self.ring = None;
         result
     }
 
@@ -206,6 +210,10 @@ impl Runner {
                 return Ok(());
             }
             Call::Caller { is_privileged } => return self.let_caller_be(is_privileged),
+            Call::Via(carrier) => {
+                self.ring = Ring::of(carrier)?;
+                return Ok(());
+            }
         };
         self.calls += 1;
         self.carry_out(&laid)
@@ -309,7 +317,9 @@ impl Runner {
             is_privileged: self.is_privileged,
         };
         let prediction = Prediction::of(&attempt, &self.device);
-        let ended = self.memory.ioctl(&self.node, laid.number, laid.argument);
+        let ended = self
+            .memory
+            .call(&self.node, &mut self.ring, laid.number, laid.argument);
         // The number of bytes that may have been written.
         let room = word(&laid.structure, 12) as usize;
         let wrote = match (ended, laid.number) {

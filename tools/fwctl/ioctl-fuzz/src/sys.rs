@@ -3,9 +3,11 @@
 //! The system interface of the fuzzer, and all its unsafe code: memory for calls, the calls,
 //! capabilities, KCOV.
 
-use crate::case::Place;
+use crate::case::{Carrier, Place};
 use anyhow::{bail, ensure, Context, Result};
 use fwctl_uapi::{FWCTL_INFO, FWCTL_RPC, FWCTL_TYPE};
+use io_uring::squeue::{Entry, Flags};
+use io_uring::{opcode, types, IoUring};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -55,8 +57,8 @@ pub struct Spot {
 ///
 /// `start` is the start of a private mapping of [`AREA`] bytes that is never unmapped, followed by
 /// [`GUARD`] bytes that cannot be accessed. The mapping is readable, and writable unless
-/// `is_read_only`. Only `self` refers to it, and only methods of `self` and the ioctls of
-/// [`Memory::ioctl`] write to it.
+/// `is_read_only`. Only `self` refers to it, and only methods of `self` and the calls of
+/// [`Memory::call`] write to it.
 struct Area {
     start: NonNull<u8>,
     /// The part that may differ from [`CANARY`].
@@ -229,10 +231,11 @@ impl Memory {
             .map(|index| index as isize - at as isize)
     }
 
-    /// Calls an ioctl with a structure that was placed in memory. Fails with its errno.
-    pub fn ioctl(
+    /// Makes a call with a structure that was placed in memory. Fails with its errno.
+    pub fn call(
         &mut self,
         node: &Node,
+        carrier: &mut Option<Ring>,
         number: u32,
         argument: Spot,
     ) -> std::result::Result<(), i32> {
@@ -253,15 +256,82 @@ impl Memory {
                 assert!(is_known(address), "{address:#x} is not in an area");
             }
         }
-        // SAFETY: `node` is a fwctl device, whose ioctls access only the structure and the memory
-        // at the addresses in it. As checked above, each of these addresses is unmapped or in an
-        // area, so an access ends at the guard at the latest, and all areas are mutably borrowed by
-        // `self`. If only part of a structure is mapped, the addresses in it are not checked, but
-        // the kernel cannot read it either and fails.
-        if unsafe { libc::ioctl(node.0.as_raw_fd(), number as _, argument.address) } < 0 {
-            return Err(io::Error::last_os_error().raw_os_error().unwrap_or(0));
+        // SAFETY: `node` is a fwctl device, whose ioctls and commands access only the structure and
+        // the memory at the addresses in it. As checked above, each of these addresses is unmapped
+        // or in an area, so an access ends at the guard at the latest, and all areas are mutably
+        // borrowed by `self`. If only part of a structure is mapped, the addresses in it are not
+        // checked, but the kernel cannot read it either and fails.
+        let result = unsafe {
+            match carrier {
+                Some(ring) => ring.call(node, number, argument.address),
+                None => match libc::ioctl(node.0.as_raw_fd(), number as _, argument.address) {
+                    0.. => Ok(()),
+                    _ => Err(io::Error::last_os_error()),
+                },
+            }
+        };
+        result.map_err(|error| error.raw_os_error().unwrap_or(0))
+    }
+}
+
+/// An io_uring that carries one call at a time.
+pub struct Ring {
+    ring: IoUring,
+    flags: Flags,
+}
+
+impl Ring {
+    /// Creates the ring of a carrier, unless it has none.
+    pub fn of(carrier: Carrier) -> Result<Option<Self>> {
+        let flags = match carrier {
+            Carrier::Ioctl => return Ok(None),
+            Carrier::Ring => Flags::empty(),
+            Carrier::Worker => Flags::ASYNC,
+        };
+        let ring = IoUring::new(1).context("io_uring_setup")?;
+        Ok(Some(Ring { ring, flags }))
+    }
+
+    /// Makes a call, and waits for its end.
+    ///
+    /// # Safety
+    ///
+    /// The memory at the address, and at those in it, must be valid for what the call does.
+    unsafe fn call(&mut self, node: &Node, number: u32, address: u64) -> io::Result<()> {
+        const { assert!(size_of::<Entry>() == 64) };
+        /// Offset of `addr` in `struct io_uring_sqe`.
+        const ADDR: usize = 16;
+
+        let fd = types::Fd(node.0.as_raw_fd());
+        let mut entry = opcode::UringCmd16::new(fd, number)
+            .build()
+            .flags(self.flags);
+        // SAFETY: The crate copies an `Entry` into the ring as it is, so it is a struct
+        // io_uring_sqe, whose bytes 16 to 23 are `addr`. All values are valid.
+        unsafe {
+            (&raw mut entry)
+                .cast::<u8>()
+                .add(ADDR)
+                .cast::<[u8; 8]>()
+                .write(address.to_ne_bytes());
         }
-        Ok(())
+        // SAFETY: The caller promises that the memory is valid. The call has ended when this
+        // returns, unless it panics, which ends the process.
+        unsafe { self.ring.submission().push(&entry) }.expect("the queue is empty");
+        let ended = loop {
+            match self.ring.submit_and_wait(1) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => panic!("io_uring_enter: {error}"),
+                Ok(_) => {}
+            }
+            if let Some(ended) = self.ring.completion().next() {
+                break ended;
+            }
+        };
+        match ended.result() {
+            0.. => Ok(()),
+            error => Err(io::Error::from_raw_os_error(-error)),
+        }
     }
 }
 

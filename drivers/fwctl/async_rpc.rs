@@ -2,10 +2,12 @@
 
 //! RPCs that a driver answers later, and the requests of io_uring.
 //!
-//! [`Operations::submit`](crate::Operations::submit) gets a [`PendingRpc`], which owns the request.
-//! The core keeps an [`InFlight`] for the caller, who waits in ioctl(2) or has queued a command to
-//! an io_uring. Neither refers to the driver: a caller that stops waiting, or the end of the
-//! registration, ends an RPC without the driver, and an answer that comes later is dropped.
+//! [`Operations::submit`](crate::Operations::submit) gets a [`Submission`], which it answers at
+//! once, refuses, or accepts. Only accepting allocates memory: the driver then has a
+//! [`PendingRpc`], which owns the request. The core keeps an [`InFlight`] for the caller, who waits
+//! in ioctl(2) or has queued a command to an io_uring. Neither refers to the driver: a caller that
+//! stops waiting, or the end of the registration, ends an RPC without the driver, and an answer
+//! that comes later is dropped.
 //!
 //! # Who ends an RPC
 //!
@@ -26,6 +28,8 @@
 //! Request and reply are in kernel memory, charged to the memory cgroup of the submitter. A buffer
 //! may be from `vmalloc()`, which cannot be freed in atomic context, in which a driver may answer.
 //! So the submitter's side frees an answer that it gets, and RCU one that comes too late.
+
+use core::marker::PhantomData;
 
 use kernel::{
     alloc::kvbytes::KVBytes,
@@ -56,8 +60,13 @@ use kernel::{
 };
 
 use crate::{
-    exchange::Reply,
+    exchange::{
+        Answer,
+        Reply, //
+    },
+    memory::Request,
     rpc::{
+        reply_in,
         write_reply,
         RpcArgs, //
     },
@@ -74,7 +83,120 @@ const MAX_PER_FILE: u32 = 128;
 /// How many RPCs of one device the driver can have. More fail with [`EBUSY`].
 const MAX_PER_DEVICE: u32 = 4096;
 
-/// An RPC that the driver has to answer, from any thread and in any context.
+/// An RPC that the driver has to answer, accept or refuse.
+///
+/// To answer it at once, use [`Submission::in_place`] or [`Submission::reply`]. To answer it later,
+/// use [`Submission::accept`]. To refuse it, return an error from
+/// [`Operations::submit`](crate::Operations::submit).
+pub struct Submission<'a> {
+    memory: Memory<'a>,
+    uctx: &'a Uctx,
+    caller: &'a Caller<'a>,
+    decision: &'a mut Option<Decision>,
+}
+
+/// The memory of a request.
+enum Memory<'a> {
+    /// That of the file's cache.
+    Borrowed(&'a mut [u8]),
+    Owned(KVBytes),
+}
+
+impl<'a> Submission<'a> {
+    /// Returns the request, 0 to [`MAX_RPC_LEN`](crate::MAX_RPC_LEN) bytes.
+    ///
+    /// Its content comes from user space, so every length and index in it must be checked. The
+    /// memory may be from `vmalloc()`, so it must not be mapped for DMA.
+    pub fn request(&self) -> &[u8] {
+        match &self.memory {
+            Memory::Borrowed(bytes) => bytes,
+            Memory::Owned(bytes) => bytes,
+        }
+    }
+
+    /// Returns the request, to change it or to overwrite it with the reply.
+    pub fn request_mut(&mut self) -> &mut [u8] {
+        match &mut self.memory {
+            Memory::Borrowed(bytes) => bytes,
+            Memory::Owned(bytes) => bytes,
+        }
+    }
+
+    /// Returns the size of the caller's reply buffer, as [`Rpc::out_len`](crate::Rpc::out_len).
+    pub fn out_len(&self) -> usize {
+        self.caller.args.out_len as usize
+    }
+
+    /// Returns whether [`Operations::submit`](crate::Operations::submit) may wait, for example for
+    /// a free command slot.
+    ///
+    /// If it may not, and would have to, fail with [`EAGAIN`]: the core calls again from where it
+    /// may.
+    pub fn may_wait(&self) -> bool {
+        self.caller.may_wait
+    }
+
+    /// Replies with the first `len` bytes of the memory of the request.
+    ///
+    /// Fails with [`EINVAL`] if the request has fewer.
+    pub fn in_place(self, len: usize) -> Result<Submitted<'a>> {
+        if len > self.request().len() {
+            return Err(EINVAL);
+        }
+
+        *self.decision = Some(Decision::Answered(match self.memory {
+            Memory::Borrowed(_) => Answer::InPlace(len),
+            Memory::Owned(mut bytes) => {
+                bytes.truncate(len);
+                Answer::New(bytes)
+            }
+        }));
+        Ok(Submitted(PhantomData))
+    }
+
+    /// Replies with `bytes`, as [`Rpc::reply`](crate::Rpc::reply).
+    pub fn reply(self, bytes: impl Into<Reply>) -> Submitted<'a> {
+        *self.decision = Some(Decision::Answered(Answer::New(bytes.into().into_bytes())));
+        Submitted(PhantomData)
+    }
+
+    /// Accepts the RPC, to answer it later. It is in flight from now on.
+    ///
+    /// If [`Operations::submit`](crate::Operations::submit) fails afterwards, its error is what the
+    /// caller gets, whatever the driver answers.
+    ///
+    /// Fails with [`EBUSY`] if too many RPCs are in flight, and with [`ENOMEM`]. May sleep.
+    pub fn accept(self) -> Result<(PendingRpc, Submitted<'a>)> {
+        let counted = Counted::new(self.uctx)?;
+        let request = match self.memory {
+            Memory::Borrowed(bytes) => KVBytes::copy_of(bytes)?,
+            Memory::Owned(bytes) => bytes,
+        };
+        let flight = Arc::pin_init(InFlight::new(self.caller), GFP_KERNEL_ACCOUNT)?;
+
+        self.uctx.device().flights.add(&flight)?;
+        *self.decision = Some(Decision::Accepted(flight.clone()));
+        let rpc = PendingRpc {
+            inner: Some(Inner {
+                request,
+                flight,
+                _counted: counted,
+            }),
+        };
+        Ok((rpc, Submitted(PhantomData)))
+    }
+}
+
+/// Proof that an RPC was answered or accepted.
+pub struct Submitted<'a>(PhantomData<Submission<'a>>);
+
+/// What a driver has decided about an RPC.
+enum Decision {
+    Answered(Answer),
+    Accepted(Arc<InFlight>),
+}
+
+/// An RPC that the driver has accepted, to be answered from any thread and in any context.
 ///
 /// It owns the request, and does not refer to the driver, so it can be kept wherever the answer
 /// arrives, such as the argument of a completion handler. Each of the methods that answer takes it
@@ -132,15 +254,6 @@ impl PendingRpc {
     pub fn out_len(&self) -> usize {
         self.flight()
             .map_or(0, |flight| flight.args.out_len as usize)
-    }
-
-    /// Returns whether [`Operations::submit`](crate::Operations::submit) may wait, for example for
-    /// a free command slot.
-    ///
-    /// If it may not, and would have to, fail with [`EAGAIN`]: the core calls again from where it
-    /// may.
-    pub fn may_wait(&self) -> bool {
-        self.flight().is_some_and(|flight| flight.may_wait)
     }
 
     /// Returns whether the caller still waits for the answer.
@@ -209,7 +322,6 @@ pub(crate) struct InFlight {
     /// The index in [`Flights`], protected by its mutex.
     index: Atomic<usize>,
     rcu: RcuHead,
-    may_wait: bool,
     /// The structure of the caller, its address, and the start of the RPC.
     args: RpcArgs,
     arg: usize,
@@ -319,14 +431,7 @@ impl InFlight {
     }
 
     /// Returns an initialiser of an RPC that is about to be submitted.
-    fn new<'a>(caller: Caller<'a>) -> impl PinInit<Self> + 'a {
-        let Caller {
-            args,
-            arg,
-            trace,
-            may_wait,
-        } = caller;
-
+    fn new<'a>(caller: &'a Caller<'a>) -> impl PinInit<Self> + 'a {
         pin_init!(Self {
             phase: Atomic::new(Self::SUBMITTING),
             answer: TryLock::new(None),
@@ -334,10 +439,9 @@ impl InFlight {
             cmd: SetOnce::new(),
             index: Atomic::new(Flights::NONE),
             rcu: RcuHead::new(),
-            may_wait,
-            args: *args,
-            arg: arg.as_const_ptr().addr(),
-            trace,
+            args: *caller.args,
+            arg: caller.arg.as_const_ptr().addr(),
+            trace: caller.trace,
         })
     }
 
@@ -400,49 +504,82 @@ pub(crate) struct Caller<'a> {
 
 /// Passes an RPC to the driver.
 ///
-/// Fails with [`EBUSY`] if too many RPCs are in flight, with [`ENODEV`] if the device is being
-/// unregistered, with [`ENOMEM`], and with the errors of the driver.
-pub(crate) fn submit(
-    uctx: &Uctx,
-    scope: RpcScope,
-    request: KVBytes,
-    caller: Caller<'_>,
-) -> Result<Submitted> {
+/// Fails with [`EINTR`] if a worker was asked to end the request, with [`ENODEV`] if the device is
+/// being unregistered, and with the errors of the driver.
+fn pass(uctx: &Uctx, scope: RpcScope, memory: Memory<'_>, caller: &Caller<'_>) -> Result<Decision> {
     // A worker was asked to end the request before it has begun.
     if shim::is_cancelled() {
         return Err(EINTR);
     }
 
-    let counted = Counted::new(uctx)?;
-    let flight = Arc::pin_init(InFlight::new(caller), GFP_KERNEL_ACCOUNT)?;
+    let mut decision = None;
     let call = uctx.enter()?;
-
-    uctx.device().flights.add(&flight)?;
-    let rpc = PendingRpc {
-        inner: Some(Inner {
-            request,
-            flight: flight.clone(),
-            _counted: counted,
-        }),
-    };
-    let result = call.submit(scope, rpc);
+    let result = call.submit(
+        scope,
+        Submission {
+            memory,
+            uctx,
+            caller,
+            decision: &mut decision,
+        },
+    );
+    let result = result.map(|Submitted(_)| ());
     drop(call);
 
-    if let Err(error) = result {
-        // The error counts, not what the driver may have answered, which is dropped here.
-        flight.end(InFlight::CANCELLED);
-        uctx.device().flights.remove(&flight);
-        let _ = flight.take_answer();
-        return Err(error);
+    match result {
+        // There is one: `Submitted` proves it.
+        Ok(()) => decision.ok_or(EIO),
+        Err(error) => {
+            if let Some(Decision::Accepted(flight)) = decision {
+                // What the driver may have answered is dropped here.
+                flight.end(InFlight::CANCELLED);
+                uctx.device().flights.remove(&flight);
+                let _ = flight.take_answer();
+            }
+            Err(error)
+        }
     }
-    Ok(Submitted(flight))
+}
+
+/// Carries out an RPC of an asynchronous driver, unless its caller has to wait.
+///
+/// Fails with [`EINTR`] if a worker was asked to end the request, with [`ENODEV`] if the device is
+/// being unregistered, and with the errors of the driver and of copying.
+pub(crate) fn submit(
+    uctx: &Uctx,
+    scope: RpcScope,
+    request: Request<'_>,
+    caller: &Caller<'_>,
+) -> Result<Progress> {
+    let mut cached = None;
+    let memory = match request {
+        Request::Separate(bytes) => Memory::Owned(bytes),
+        request => Memory::Borrowed(cached.insert(request)),
+    };
+
+    match pass(uctx, scope, memory, caller)? {
+        Decision::Accepted(flight) => Ok(Progress::Waiting(Waiting(flight))),
+        Decision::Answered(answer) => {
+            let request = cached.as_deref().unwrap_or_default();
+            let reply = reply_in(request, &answer)?;
+
+            write_reply(reply, caller.args, caller.arg).map(Progress::Done)
+        }
+    }
+}
+
+/// How far an RPC has come.
+pub(crate) enum Progress {
+    /// The caller has the reply, of this length.
+    Done(u32),
+    Waiting(Waiting),
 }
 
 /// An RPC that the driver has accepted.
 #[must_use = "the caller has to be told how it ends"]
-pub(crate) struct Submitted(Arc<InFlight>);
+pub(crate) struct Waiting(Arc<InFlight>);
 
-impl Submitted {
+impl Waiting {
     /// Waits for the answer, and writes it to user space.
     ///
     /// Fails with [`EINTR`] if the caller is killed, or, in a worker of io_uring, if the request is

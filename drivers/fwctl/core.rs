@@ -62,7 +62,11 @@ mod uctx;
 mod uring;
 
 pub use crate::{
-    async_rpc::PendingRpc,
+    async_rpc::{
+        PendingRpc,
+        Submission,
+        Submitted, //
+    },
     caller_memory::{
         BufferNames,
         CallerMemory, //

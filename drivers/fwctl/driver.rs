@@ -27,7 +27,10 @@ use kernel::{
 };
 
 use crate::{
-    async_rpc::PendingRpc,
+    async_rpc::{
+        Submission,
+        Submitted, //
+    },
     binding::{
         self,
         Erased, //
@@ -248,11 +251,14 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// instead of [`Operations::fw_rpc`]. Programs can then have many RPCs in flight without a
     /// thread for each. Killing the caller or cancelling an RPC ends the wait for the firmware.
     ///
-    /// `rpc` owns the request. Keep it where the answer arrives, such as the argument of a
-    /// completion handler, and answer there, in any context. It may also be answered before this
-    /// returns. On failure, return the error: `rpc` is dropped.
+    /// Check the request first, and return an error to refuse it: nothing was allocated for it yet.
+    /// Then [`accept`] it, which gives a [`PendingRpc`] that owns the request. Keep that where the
+    /// answer arrives, such as the argument of a completion handler, and answer there, in any
+    /// context, even before this returns. An RPC that needs no firmware can be answered here
+    /// instead, with [`in_place`] or [`reply`]. If this fails after [`accept`], the error is the
+    /// result.
     ///
-    /// [`PendingRpc::may_wait`] tells whether this may wait for resources. It must never wait for
+    /// [`Submission::may_wait`] tells whether this may wait for resources. It must never wait for
     /// the firmware.
     ///
     /// # Removal
@@ -260,12 +266,17 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// When the registration ends, RPCs in flight end with [`ENODEV`], and [`Operations::Data`] are
     /// dropped. Dropping them must end the completion handlers, as it has to for all code of the
     /// driver.
-    fn submit(
+    ///
+    /// [`accept`]: Submission::accept
+    /// [`in_place`]: Submission::in_place
+    /// [`reply`]: Submission::reply
+    /// [`PendingRpc`]: crate::PendingRpc
+    fn submit<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
         scope: RpcScope,
-        rpc: PendingRpc,
-    ) -> Result {
+        rpc: Submission<'rpc>,
+    ) -> Result<Submitted<'rpc>> {
         let _ = (cx, scope, rpc);
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -678,12 +689,12 @@ impl<T: Operations> Vtable<T> {
     /// # Safety
     ///
     /// The requirements are those of [`DriverOps`].
-    unsafe fn submit(
+    unsafe fn submit<'rpc>(
         uctx: NonNull<u8>,
         live: LiveDevice<'_>,
         scope: RpcScope,
-        rpc: PendingRpc,
-    ) -> Result {
+        rpc: Submission<'rpc>,
+    ) -> Result<Submitted<'rpc>> {
         // SAFETY: The caller promises that `live` was created with these functions, and that `uctx`
         // is open. It is not closed during this call.
         let (uctx, cx) = unsafe { Self::callback(uctx, live) };

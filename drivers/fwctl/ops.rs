@@ -10,7 +10,10 @@ use core::{
 use kernel::prelude::*;
 
 use crate::{
-    async_rpc::PendingRpc,
+    async_rpc::{
+        Submission,
+        Submitted, //
+    },
     caller_memory::BufferNames,
     exchange::{
         Info,
@@ -43,28 +46,30 @@ pub(crate) struct DriverOps {
     pub(crate) name_buffers: Option<fn(request: &[u8], names: &mut BufferNames) -> Result>,
     /// Implements `FWCTL_RPC`, unless `submit` does. All arguments and the result fit into
     /// registers.
-    pub(crate) fw_rpc: Option<
-        for<'a> unsafe fn(
-            uctx: NonNull<u8>,
-            live: LiveDevice<'_>,
-            scope: RpcScope,
-            rpc: Rpc<'a>,
-        ) -> Result<Response<'a>>,
-    >,
+    pub(crate) fw_rpc: Option<FwRpc>,
     /// Begins `FWCTL_RPC`.
-    pub(crate) submit: Option<
-        unsafe fn(
-            uctx: NonNull<u8>,
-            live: LiveDevice<'_>,
-            scope: RpcScope,
-            rpc: PendingRpc,
-        ) -> Result,
-    >,
+    pub(crate) submit: Option<Submit>,
     /// Does what is left when an RPC of `submit` was answered.
     pub(crate) answered: Option<unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>)>,
     /// Returns whether `fw_rpc` does not sleep for this request.
     pub(crate) never_sleeps: Option<fn(request: &[u8]) -> bool>,
 }
+
+/// See [`DriverOps::fw_rpc`].
+type FwRpc = for<'a> unsafe fn(
+    uctx: NonNull<u8>,
+    live: LiveDevice<'_>,
+    scope: RpcScope,
+    rpc: Rpc<'a>,
+) -> Result<Response<'a>>;
+
+/// See [`DriverOps::submit`].
+type Submit = for<'a> unsafe fn(
+    uctx: NonNull<u8>,
+    live: LiveDevice<'_>,
+    scope: RpcScope,
+    rpc: Submission<'a>,
+) -> Result<Submitted<'a>>;
 
 /// Calls the function `$function` of a driver. The glue for C drivers is inlined, so the core calls
 /// them as directly as a core in C would.

@@ -3,7 +3,6 @@
 //! `FWCTL_RPC`: sends a request to the firmware and returns its reply.
 
 use kernel::{
-    alloc::kvbytes::KVBytes,
     io_uring::Cmd,
     prelude::*,
     uaccess::copy, //
@@ -13,7 +12,7 @@ use crate::{
     async_rpc::{
         self,
         Caller,
-        Submitted, //
+        Progress, //
     },
     caller_memory::CallerMemory,
     exchange::{
@@ -87,7 +86,10 @@ fn wait_for_answer(uctx: &Uctx, arg: UserPtr, args: &RpcArgs, trace: RpcTrace) -
         may_wait: true,
     };
 
-    submit(uctx, caller)?.wait(uctx)
+    match submit(uctx, &caller)? {
+        Progress::Done(_) => Ok(()),
+        Progress::Waiting(rpc) => rpc.wait(uctx),
+    }
 }
 
 /// Begins `FWCTL_RPC` on an asynchronous driver for a command of io_uring.
@@ -98,7 +100,7 @@ pub(crate) fn submit_queued(
     arg: UserPtr,
     args: &RpcArgs,
     cmd: &Cmd<'_>,
-) -> Result<Submitted> {
+) -> Result<Progress> {
     let trace = if cmd.is_issued_again() {
         trace::rpc_restart(args.scope)
     } else {
@@ -107,7 +109,7 @@ pub(crate) fn submit_queued(
 
     submit(
         uctx,
-        Caller {
+        &Caller {
             args,
             arg,
             trace,
@@ -117,26 +119,21 @@ pub(crate) fn submit_queued(
 }
 
 /// Passes an RPC to an asynchronous driver.
-fn submit(uctx: &Uctx, caller: Caller<'_>) -> Result<Submitted> {
-    let Caller {
-        args,
-        trace,
-        may_wait,
-        ..
-    } = caller;
-
-    let submitted = authorize(uctx, args).and_then(|(scope, from, in_len)| {
-        let request = KVBytes::from_user(from, in_len)?;
+fn submit(uctx: &Uctx, caller: &Caller<'_>) -> Result<Progress> {
+    let progress = authorize(uctx, caller.args).and_then(|(scope, from, in_len)| {
+        let request = uctx.read_request(from, in_len)?;
         async_rpc::submit(uctx, scope, request, caller)
     });
-    if let Err(error) = submitted {
-        // Otherwise the command is issued again.
-        if error != EAGAIN || may_wait {
-            trace.done(uctx.device(), &Err(error));
-        }
-        return Err(error);
-    }
-    submitted
+
+    let result = match &progress {
+        Ok(Progress::Done(reply_len)) => Ok(*reply_len),
+        Ok(Progress::Waiting(_)) => return progress,
+        // The command is issued again.
+        Err(EAGAIN) if !caller.may_wait => return progress,
+        Err(error) => Err(*error),
+    };
+    caller.trace.done(uctx.device(), &result);
+    progress
 }
 
 /// Executes `FWCTL_RPC` if the driver answers without sleeping. Returns [`None`] otherwise.
@@ -203,7 +200,7 @@ fn transfer(uctx: &Uctx, args: &RpcArgs) -> Result<u32> {
 
 /// Returns the reply, which may be in the memory of the request.
 #[inline]
-fn reply_in<'a>(request: &'a [u8], answer: &'a Answer) -> Result<&'a [u8]> {
+pub(crate) fn reply_in<'a>(request: &'a [u8], answer: &'a Answer) -> Result<&'a [u8]> {
     match answer {
         Answer::InPlace(len) => request.get(..*len).ok_or(EINVAL),
         Answer::New(bytes) => Ok(bytes),

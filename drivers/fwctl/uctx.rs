@@ -20,7 +20,8 @@ use kernel::{
 use crate::{
     async_rpc::{
         Count,
-        PendingRpc, //
+        Submission,
+        Submitted, //
     },
     c_api,
     caller_memory::{
@@ -299,7 +300,7 @@ impl UctxCall<'_> {
     }
 
     /// Passes an RPC to an asynchronous driver.
-    pub(crate) fn submit(&self, scope: RpcScope, rpc: PendingRpc) -> Result {
+    pub(crate) fn submit<'a>(&self, scope: RpcScope, rpc: Submission<'a>) -> Result<Submitted<'a>> {
         let live = self.call.device();
         let submit = live.rust_ops().and_then(|ops| ops.submit);
 

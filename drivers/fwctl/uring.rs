@@ -31,6 +31,7 @@ use kernel::{
 };
 
 use crate::{
+    async_rpc::Progress,
     ioctl::{
         self,
         FWCTL_INFO,
@@ -59,7 +60,8 @@ pub(crate) fn dispatch<'a>(uctx: &Uctx, cmd: Cmd<'a>) -> Outcome<'a> {
                 rpc::submit_queued(uctx, arg, args, &cmd)
             });
             return match submitted {
-                Ok(rpc) => rpc.queue(uctx, cmd),
+                Ok(Progress::Waiting(rpc)) => rpc.queue(uctx, cmd),
+                Ok(Progress::Done(_)) => end(cmd, Ok(())),
                 Err(EAGAIN) if !cmd.may_wait() => cmd.retry(),
                 Err(error) => end(cmd, Err(error)),
             };

@@ -2,8 +2,9 @@
 
 //! The asynchronous loopback driver: a firmware that answers by an interrupt, which is a timer.
 //!
-//! It handles the same requests as the other one. [`Op::Sleep`] is answered by the timer, all
-//! others immediately.
+//! It handles the same requests as the other one. [`Op::Sleep`] is answered by the timer.
+//! [`Op::Copy`] and [`Op::InPlace`] are accepted and answered in `submit()`, all others are answered
+//! without being accepted.
 
 use fwctl::{
     Context,
@@ -12,7 +13,9 @@ use fwctl::{
     Operations,
     PendingRpc,
     Reply,
-    RpcScope, //
+    RpcScope,
+    Submission,
+    Submitted, //
 };
 use kernel::{
     auxiliary,
@@ -174,37 +177,53 @@ impl Operations for Uctx {
         info.write(&command::MAGIC.to_ne_bytes())
     }
 
-    fn submit(
+    fn submit<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
         scope: RpcScope,
-        rpc: PendingRpc,
-    ) -> Result {
+        rpc: Submission<'rpc>,
+    ) -> Result<Submitted<'rpc>> {
         match Command::parse(rpc.request())? {
             Command::Echo => {
                 let len = rpc.request().len();
 
-                rpc.in_place(len);
+                rpc.in_place(len)
             }
             Command::Op(Op::Copy) => {
+                let (rpc, submitted) = rpc.accept()?;
                 let reply = Reply::copy_of(rpc.request())?;
 
                 rpc.reply(reply);
+                Ok(submitted)
             }
-            Command::Op(Op::Sleep(time)) => cx.data().answer_after(rpc, time)?,
-            Command::Op(Op::Fail(error)) => rpc.fail(error),
-            Command::Op(Op::InPlace(len)) => rpc.in_place(len),
-            Command::Op(Op::Fill(len)) => rpc.reply(fill(len)?),
-            Command::Op(Op::State) => self.state(cx, scope, rpc)?,
-            Command::Op(Op::Zeros(len)) => rpc.reply(Reply::zeroed(len)?),
+            Command::Op(Op::Sleep(time)) => {
+                let (rpc, submitted) = rpc.accept()?;
+
+                cx.data().answer_after(rpc, time)?;
+                Ok(submitted)
+            }
+            Command::Op(Op::Fail(error)) => Err(error),
+            Command::Op(Op::InPlace(len)) => {
+                let (rpc, submitted) = rpc.accept()?;
+
+                rpc.in_place(len);
+                Ok(submitted)
+            }
+            Command::Op(Op::Fill(len)) => Ok(rpc.reply(fill(len)?)),
+            Command::Op(Op::State) => self.state(cx, scope, rpc),
+            Command::Op(Op::Zeros(len)) => Ok(rpc.reply(Reply::zeroed(len)?)),
         }
-        Ok(())
     }
 }
 
 impl Uctx {
     /// Replies with [`State`].
-    fn state(&self, cx: Context<'_, '_, Self>, scope: RpcScope, mut rpc: PendingRpc) -> Result {
+    fn state<'rpc>(
+        &self,
+        cx: Context<'_, '_, Self>,
+        scope: RpcScope,
+        mut rpc: Submission<'rpc>,
+    ) -> Result<Submitted<'rpc>> {
         let state = State {
             open_uctx: cx.data().open_uctx.load(Relaxed),
             scope: scope as u32,
@@ -216,8 +235,7 @@ impl Uctx {
         state
             .write_to_prefix(rpc.request_mut())
             .map_err(|_| EINVAL)?;
-        rpc.in_place(size_of::<State>());
-        Ok(())
+        rpc.in_place(size_of::<State>())
     }
 }
 

@@ -23,7 +23,9 @@ use fwctl::{
     PendingRpc,
     Registration,
     Reply,
-    RpcScope, //
+    RpcScope,
+    Submission,
+    Submitted, //
 };
 use kernel::{
     auxiliary,
@@ -280,12 +282,12 @@ impl Operations for Uctx {
     /// [`EBADMSG`] if the policy does not allow the command, like [`Share::take`] if there is no
     /// slot for it, and with the error of `mlx5_core` if the firmware does not answer. A refusal by
     /// the firmware is a reply.
-    fn submit(
+    fn submit<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
         scope: RpcScope,
-        mut rpc: PendingRpc,
-    ) -> Result {
+        mut rpc: Submission<'rpc>,
+    ) -> Result<Submitted<'rpc>> {
         let function = cx.data();
         let may_wait = rpc.may_wait();
         let out_len = rpc.out_len();
@@ -301,6 +303,7 @@ impl Operations for Uctx {
         } else {
             Some(Reply::zeroed(out_len)?)
         };
+        let (rpc, submitted) = rpc.accept()?;
         let command = KBox::new(
             RpcCommand {
                 rpc: Some(rpc),
@@ -335,7 +338,7 @@ impl Operations for Uctx {
                 }
             }
         }
-        Ok(())
+        Ok(submitted)
     }
 
     fn answered(self: Pin<&Self>, cx: Context<'_, '_, Self>) {

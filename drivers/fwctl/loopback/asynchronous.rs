@@ -3,8 +3,8 @@
 //! The asynchronous loopback driver: a firmware that answers by an interrupt, which is a timer.
 //!
 //! It handles the same requests as the other one. [`Op::Sleep`] is answered by the timer.
-//! [`Op::Copy`] and [`Op::InPlace`] are accepted and answered in `submit()`, all others are answered
-//! without being accepted.
+//! [`Op::Copy`] and [`Op::InPlace`] are accepted and answered in `submit()`, all others are
+//! answered without being accepted.
 
 use fwctl::{
     Context,

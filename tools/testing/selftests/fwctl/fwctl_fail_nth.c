@@ -8,6 +8,8 @@
  *
  * Needs a loopback device, see fwctl.c for how it is chosen, and CONFIG_FAULT_INJECTION.
  */
+#include <sys/mman.h>
+
 #include "fault_utils.h"
 #include "loopback_utils.h"
 
@@ -147,6 +149,71 @@ TEST_F_TIMEOUT(fail_nth, no_memory, LONG_TIMEOUT)
 	EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
 	free(in);
 	free(out);
+}
+
+/* Carries out one RPC by io_uring.  Returns 0 or an errno. */
+static int rpc_by_ring(struct uring *ring, int fd, struct fwctl_rpc *rpc)
+{
+	struct io_uring_cqe cqe;
+	int err;
+
+	uring_fwctl(ring, fd, FWCTL_RPC, rpc, 1);
+	err = uring_wait(ring, &cqe);
+	return err ? err : -cqe.res;
+}
+
+/*
+ * Submission and completion of a command of io_uring, as far as they run in this thread.  The
+ * memory is locked, since a page fault that fails would end the program.
+ */
+TEST_F_TIMEOUT(fail_nth, rpc_by_io_uring, LONG_TIMEOUT)
+{
+	static const uint32_t ops[] = {
+		FWCTL_LOOPBACK_ECHO, FWCTL_LOOPBACK_COPY, FWCTL_LOOPBACK_SLEEP,
+	};
+	static uint8_t in[4096], out[4096];
+	struct uring ring;
+	int fd;
+
+	if (uring_init(&ring, 4, 0))
+		SKIP(return, "no io_uring");
+	ASSERT_EQ(0, open_node(self->dev.node, &fd));
+	ASSERT_EQ(0, mlockall(MCL_CURRENT));
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		struct fwctl_loopback_cmd cmd = loopback_cmd(ops[i], 1);
+		struct fwctl_rpc fresh = {
+			.size = sizeof(fresh),
+			.scope = FWCTL_RPC_CONFIGURATION,
+			.in_len = sizeof(in),
+			.out_len = sizeof(out),
+			.in = to_u64(in),
+			.out = to_u64(out),
+		}, rpc = fresh;
+		char what[64];
+
+		snprintf(what, sizeof(what), "RPC by io_uring, operation %u", ops[i]);
+		memcpy(in, &cmd, sizeof(cmd));
+		memset(out, 0xee, sizeof(out));
+		sweep(what, rpc_by_ring(&ring, fd, &rpc), ({
+			if (!err) {
+				EXPECT_EQ(0, memcmp(in, out, sizeof(in)));
+			} else if (err != EFAULT) {
+				EXPECT_TRUE(all_bytes_are(out, 0xee, sizeof(out)));
+			}
+			/* An entry that was not submitted stays in the ring. */
+			uring_exit(&ring);
+			loopback_echo(fd);
+			close(fd);
+			memset(out, 0xee, sizeof(out));
+			rpc = fresh;
+			ASSERT_EQ(0, open_node(self->dev.node, &fd));
+			ASSERT_EQ(0, uring_init(&ring, 4, 0));
+		}), ENOMEM, EFAULT, EAGAIN);
+	}
+	munlockall();
+	uring_exit(&ring);
+	close(fd);
+	EXPECT_EQ(1, loopback_state(self->fd).open_uctx);
 }
 
 static int open_use_close(const char *node)

@@ -6,7 +6,7 @@
 //! - [`config`]: DVSECs in configuration space; [`component`]: component registers in BAR 0;
 //! - [`registers`]: device registers in BAR 2, and the mailbox;
 //! - [`opcodes`], [`codes`], [`payloads`]: numbers and layouts of the mailbox;
-//! - [`firmware`]: executes a command, by [`logs`], [`events`], [`memory`];
+//! - [`firmware`]: executes a command, by [`logs`], [`events`], [`memory`], [`vendor`];
 //! - [`catalogue`]: the list of Features; [`features`]: their values; [`transfer`]: values set in
 //!   parts;
 //! - [`device`]: the function and the life of a command;
@@ -35,6 +35,7 @@ pub mod opcodes;
 pub mod payloads;
 pub mod registers;
 pub mod transfer;
+pub mod vendor;
 
 pub use device::Type3;
 
@@ -83,6 +84,10 @@ pub struct Options {
     pub has_features: bool,
     /// Whether the device supports Set Feature.
     pub has_set: bool,
+    /// Whether the device has vendor commands and the vendor debug log.
+    pub has_vendor: bool,
+    /// Whether it has a vendor command for every combination of effects.
+    pub has_all_effects: bool,
     /// Maximum time between the parts of a Feature (8.2.10.6.3: 30 s).
     pub part_timeout: Duration,
     /// Log each command.
@@ -96,6 +101,8 @@ impl Default for Options {
             payload_size: 512,
             has_features: true,
             has_set: true,
+            has_vendor: true,
+            has_all_effects: false,
             part_timeout: Duration::from_secs(30),
             is_verbose: false,
         }

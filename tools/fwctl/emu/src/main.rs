@@ -99,6 +99,12 @@ struct Cxl {
     /// Emulate a device without the Set Feature command.
     #[arg(long)]
     no_set: bool,
+    /// Emulate a device without vendor commands and without the vendor debug log.
+    #[arg(long)]
+    no_vendor: bool,
+    /// Also have a vendor command for every combination of effects: D000h plus the effects.
+    #[arg(long)]
+    all_effects: bool,
     /// How long the device waits for the next part of a Feature before it aborts the transfer.
     #[arg(long, value_name = "MS", value_parser = number::<u32>, default_value = "30000")]
     part_timeout: u32,
@@ -174,6 +180,8 @@ impl Cxl {
             payload_size: self.payload_size,
             has_features: !self.no_features,
             has_set: !self.no_set,
+            has_vendor: !self.no_vendor,
+            has_all_effects: self.all_effects,
             part_timeout: Duration::from_millis(self.part_timeout.into()),
             is_verbose: self.common.verbose,
         });

@@ -6,7 +6,7 @@
 use super::catalogue::{CATALOGUE, VERSION};
 use super::device::Type3;
 use super::opcodes::{self, COMMANDS};
-use super::{Options, FAULTS};
+use super::{vendor, Options, FAULTS};
 use crate::device::{Bus, Device, Presence, Reset};
 use crate::fuzz::Bytes;
 use serde_json::Value;
@@ -27,6 +27,7 @@ pub fn run(bytes: &[u8]) -> Value {
     let mut bytes = Bytes(bytes);
     let options = Options {
         payload_size: 256 << (bytes.u8() & 3),
+        has_all_effects: true,
         part_timeout: Duration::from_millis(1),
         ..Options::default()
     };
@@ -56,8 +57,9 @@ fn step(device: &mut Type3, bus: &mut Bus, bytes: &mut Bytes<'_>, part: &mut Vec
         // Arbitrary commands.
         0..=2 => {
             let n = usize::from(bytes.u8());
-            let opcode = COMMANDS
-                .get(n)
+            let mut commands = COMMANDS.iter().copied().chain(vendor::commands(false));
+            let opcode = commands
+                .nth(n)
                 .map_or(bytes.u32() as u16, |command| command.opcode);
             let len = usize::from(bytes.u8() & 63);
             let input = bytes.take(len).to_vec();

@@ -2,6 +2,10 @@
 
 //! The supported commands and their effects (8.2.10).
 
+use super::vendor;
+
+/// Background Operation Status (8.2.10.1.2).
+pub const BACKGROUND_STATUS: u16 = 0x0002;
 /// Get Event Records (8.2.10.2.2).
 pub const GET_EVENT_RECORDS: u16 = 0x0100;
 /// Clear Event Records (8.2.10.2.3).
@@ -18,6 +22,10 @@ pub const SET_TIMESTAMP: u16 = 0x0301;
 pub const GET_SUPPORTED_LOGS: u16 = 0x0400;
 /// Get Log (8.2.10.5.2).
 pub const GET_LOG: u16 = 0x0401;
+/// Get Log Capabilities (8.2.10.5.3).
+pub const GET_LOG_CAPABILITIES: u16 = 0x0402;
+/// Populate Log (8.2.10.5.5).
+pub const POPULATE_LOG: u16 = 0x0404;
 /// Get Supported Features (8.2.10.6.1).
 pub const GET_SUPPORTED_FEATURES: u16 = 0x0500;
 /// Get Feature (8.2.10.6.2).
@@ -66,7 +74,7 @@ pub mod effect {
 }
 
 /// One command.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Command {
     /// The opcode.
     pub opcode: u16,
@@ -84,9 +92,11 @@ const fn command(opcode: u16, name: &'static str, effects: u16) -> Command {
     }
 }
 
-/// All commands, sorted by opcode, as in the Command Effects Log.
+/// The commands that the specification defines, sorted by opcode, as in the Command Effects Log. Those
+/// of [`vendor`] follow.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
+    command(BACKGROUND_STATUS, "Background Operation Status", 0),
     command(GET_EVENT_RECORDS, "Get Event Records", 0),
     command(CLEAR_EVENT_RECORDS, "Clear Event Records", effect::IMMEDIATE_LOG),
     command(GET_EVENT_INTERRUPT_POLICY, "Get Event Interrupt Policy", 0),
@@ -95,6 +105,8 @@ pub const COMMANDS: &[Command] = &[
     command(SET_TIMESTAMP, "Set Timestamp", effect::IMMEDIATE_POLICY),
     command(GET_SUPPORTED_LOGS, "Get Supported Logs", 0),
     command(GET_LOG, "Get Log", 0),
+    command(GET_LOG_CAPABILITIES, "Get Log Capabilities", 0),
+    command(POPULATE_LOG, "Populate Log", effect::IMMEDIATE_LOG),
     command(GET_SUPPORTED_FEATURES, "Get Supported Features", 0),
     command(GET_FEATURE, "Get Feature", 0),
     command(SET_FEATURE, "Set Feature",
@@ -112,25 +124,50 @@ pub struct Offer {
     pub has_features: bool,
     /// Whether it supports Set Feature, if it supports Features.
     pub has_set: bool,
+    /// Whether it has vendor commands and the vendor debug log.
+    pub has_vendor: bool,
+    /// Whether it has a vendor command for every combination of effects, if it has any.
+    pub has_all_effects: bool,
 }
 
 impl Offer {
-    /// Returns the command if the device supports it.
+    /// Returns whether the device supports the command.
     pub fn has(&self, opcode: u16) -> bool {
         match opcode {
             GET_SUPPORTED_FEATURES | GET_FEATURE => self.has_features,
             SET_FEATURE => self.has_features && self.has_set,
+            GET_LOG_CAPABILITIES | POPULATE_LOG => self.has_vendor,
+            VENDOR.. => self.vendor().any(|command| command.opcode == opcode),
             _ => true,
         }
     }
+
+    /// Returns the commands, sorted by opcode, as in the Command Effects Log.
+    pub fn commands(self) -> impl Iterator<Item = Command> {
+        let specified = COMMANDS.iter().copied();
+        specified
+            .filter(move |command| self.has(command.opcode))
+            .chain(self.vendor())
+    }
+
+    fn vendor(&self) -> impl Iterator<Item = Command> {
+        vendor::commands(self.has_all_effects).take(match self.has_vendor {
+            true => usize::MAX,
+            false => 0,
+        })
+    }
 }
+
+/// First opcode of vendor commands.
+pub const VENDOR: u16 = 0xc000;
 
 /// Returns the name of a command, for people.
 pub fn name(opcode: u16) -> String {
-    COMMANDS
-        .iter()
-        .find(|command| command.opcode == opcode)
-        .map_or_else(|| format!("{opcode:#06x}"), |command| command.name.into())
+    let specified = COMMANDS.iter().find(|command| command.opcode == opcode);
+    specified
+        .map(|command| command.name)
+        .or_else(|| vendor::name(opcode))
+        .map_or_else(|| format!("{opcode:#06x}"), Into::into)
 }
 
 #[cfg(test)]
@@ -141,6 +178,31 @@ mod tests {
     fn sorted_and_named() {
         assert!(COMMANDS.is_sorted_by(|a, b| a.opcode < b.opcode));
         assert_eq!(name(0x0502), "Set Feature");
+        assert_eq!(name(0xc000), "Vendor Echo");
         assert_eq!(name(0x4400), "0x4400");
+    }
+
+    #[test]
+    fn offers() {
+        let offer = |has_features, has_set, has_vendor, has_all_effects| Offer {
+            has_features,
+            has_set,
+            has_vendor,
+            has_all_effects,
+        };
+        let count = |offer: Offer| offer.commands().count();
+        let vendor = vendor::commands(false).count();
+        let all = offer(true, true, true, true);
+        assert_eq!(
+            count(offer(true, true, true, false)),
+            COMMANDS.len() + vendor
+        );
+        assert_eq!(count(all), COMMANDS.len() + vendor + 4096);
+        assert_eq!(count(offer(true, true, false, true)), COMMANDS.len() - 2);
+        assert_eq!(count(offer(true, false, false, false)), COMMANDS.len() - 3);
+        assert_eq!(count(offer(false, true, false, false)), COMMANDS.len() - 5);
+        assert!(all.commands().is_sorted_by(|a, b| a.opcode < b.opcode));
+        assert!(all.has(0xd123) && !offer(true, true, true, false).has(0xd123));
+        assert!(!all.has(0xc0ff) && !offer(true, true, false, false).has(0xc000));
     }
 }

@@ -102,6 +102,26 @@ layouts! {
         length: U32,
     }
 
+    /// Input of Get Log Capabilities (8.2.10.5.3) and Populate Log (8.2.10.5.5).
+    LogIn(16) {
+        /// Identifier of the log.
+        uuid: Uuid,
+    }
+
+    /// Output of Background Operation Status (8.2.10.1.2).
+    BackgroundStatus(8) {
+        /// Bit 0: running; bits 7:1: percentage.
+        status: u8,
+        /// Reserved.
+        reserved: u8,
+        /// Opcode of the last background operation, 0 if there was none.
+        opcode: U16,
+        /// Return code of it, once it is complete.
+        code: U16,
+        /// Vendor specific status.
+        vendor: U16,
+    }
+
     /// An entry of the Command Effects Log (8.2.10.5.2.1).
     CommandEffects(4) {
         /// The opcode.

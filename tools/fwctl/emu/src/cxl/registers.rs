@@ -4,6 +4,7 @@
 //! status of the memory device.
 
 use super::codes::ReturnCode;
+use super::payloads::BackgroundStatus;
 use super::PAYLOAD_SIZES;
 use std::ops::Range;
 
@@ -143,6 +144,19 @@ impl Registers {
         self.command = self.command & 0xffff | u64::from(len & MAX_LENGTH) << 16;
         self.status = self.status & 1 | u64::from(code.0) << 32;
         self.control &= !control::DOORBELL;
+    }
+
+    /// Returns the progress of the last background operation as a command reports it (8.2.10.1.2).
+    pub fn background_status(&self) -> BackgroundStatus {
+        let percent = (self.background >> 16 & 0x7f) as u8;
+        let is_running = self.status & 1 != 0;
+        BackgroundStatus {
+            status: percent << 1 | u8::from(is_running),
+            reserved: 0,
+            opcode: (self.background as u16).into(),
+            code: ((self.background >> 32) as u16).into(),
+            vendor: 0.into(),
+        }
     }
 
     /// Sets the progress of the background operation (8.2.9.4.7). `code` is its return code once

@@ -140,6 +140,7 @@ impl Type3 {
         let at = Circumstances {
             room: self.registers.payload_size(),
             is_busy: self.background.is_some(),
+            background: self.registers.background_status(),
             now,
         };
         if effects.background {

@@ -275,3 +275,54 @@ fn vanish_removes_the_device() {
     assert_eq!(machine.bus.presence, Presence::Gone);
     assert!(machine.is_busy());
 }
+
+#[test]
+fn vendor_commands() {
+    let mut machine = Machine::new(&[]);
+    assert_eq!(
+        machine.command(0xc000, &[1, 2, 3]),
+        Answer(0, 3, vec![1, 2, 3])
+    );
+    assert_eq!(
+        machine.command(0xc000, &[9; 512]),
+        Answer(0, 512, vec![9; 512])
+    );
+    assert_eq!(machine.command(0xc003, &[]).1, 512);
+    // Now, at a reset, and although it has no effects.
+    assert_eq!(machine.command(0xc020, &[1; 16]).0, 0);
+    assert_eq!(machine.command(0xc001, &[]), Answer(0, 16, vec![1; 16]));
+    assert_eq!(machine.command(0xc011, &[2; 16]).0, 0);
+    assert_eq!(machine.command(0xc001, &[]).2, [1; 16]);
+    machine.device.reset(&mut machine.bus, Reset::Machine);
+    assert_eq!(machine.command(0xc001, &[]).2, [2; 16]);
+    assert_eq!(machine.command(0xc050, &[3; 16]).0, 0);
+    assert_eq!(machine.command(0xc001, &[]).2, [3; 16]);
+    // In the background, also without that effect.
+    for opcode in [0xc030, 0xc051] {
+        let number = u32::from(opcode);
+        assert_eq!(machine.command(opcode, &[4; 16]).0, 1);
+        assert_eq!(machine.command(0xc032, &[5; 16]).0, 6, "busy");
+        let [low, high] = opcode.to_le_bytes();
+        assert_eq!(
+            machine.command(0x0002, &[]),
+            Answer(0, 8, vec![50 << 1 | 1, 0, low, high, 0, 0, 0, 0])
+        );
+        machine.wait();
+        assert_eq!(machine.dword(0x118), 0x0064_0000 | number);
+        assert_eq!(machine.command(0x0002, &[]).2[..4], [200, 0, low, high]);
+    }
+    assert_eq!(machine.command(0xd000, &[]).0, 3, "not by default");
+
+    machine.device = Type3::new(Options {
+        has_all_effects: true,
+        ..Options::default()
+    });
+    assert_eq!(machine.command(0xd23f, &[6]), Answer(0, 1, vec![6]));
+    assert_eq!(machine.command(0xdfff, &[6; 16]).0, 1);
+    machine.device = Type3::new(Options {
+        has_vendor: false,
+        ..Options::default()
+    });
+    assert_eq!(machine.command(0xc000, &[]).0, 3);
+    assert_eq!(machine.command(0x0404, &[0; 16]).0, 3);
+}

@@ -2,11 +2,13 @@
 
 //! fwctl driver for CXL memory devices.
 //!
-//! `cxl_core` creates an auxiliary device for each memdev that has Features. This driver binds to
-//! it and registers a fwctl device whose parent is the memdev. User space can list the Features,
-//! and get and set their values.
+//! `cxl_core` creates an auxiliary device for each memdev that has Features or commands of its
+//! vendor. This driver binds to it and registers a fwctl device whose parent is the memdev. User
+//! space can list the Features, and get and set their values; and it can list the commands of the
+//! device and send those whose effects its scope allows.
 //!
 //! - `policy.rs`: the scope that setting a Feature requires;
+//! - `commands.rs`: the scope that any other command requires;
 //! - `wire.rs`: the layouts of requests and commands;
 //! - `request.rs`: parsing and checking of requests;
 //! - `transfer.rs`: transfers of values that are larger than the mailbox;
@@ -19,6 +21,7 @@ use core::ops::Range;
 use fwctl::{
     Context,
     DeviceType,
+    Info,
     Operations,
     Registration,
     Reply,
@@ -36,6 +39,7 @@ use kernel::{
     prelude::*, //
 };
 
+mod commands;
 mod memdev;
 mod policy;
 mod request;
@@ -49,6 +53,9 @@ use crate::{
     },
     request::Request,
     wire::{
+        CommandEntry,
+        CommandsOut,
+        DeviceInfo,
         FeatureEntry,
         GetFeatureIn,
         GetSupportedIn,
@@ -117,10 +124,16 @@ impl Operations for Uctx {
         Ok(Self)
     }
 
+    /// Tells that the driver passes commands, and how large their payloads can be.
+    fn info(self: Pin<&Self>, cx: Context<'_, '_, Self>, info: &mut Info) -> Result {
+        info.write(DeviceInfo::new(cx.data().payload_size())?.as_bytes())
+    }
+
     /// Fails with [`EINVAL`] if the request is malformed, the reply buffer is too small, or the
-    /// scope does not allow the command. Fails with [`EPERM`] for setting a Feature that the kernel
-    /// reserves for itself, and with the error of the transport if the device does not answer. A
-    /// refusal by the device is a reply.
+    /// scope does not allow the command. Fails with [`EPERM`] for a command, or setting a Feature,
+    /// that no scope allows, with [`E2BIG`] if the input of a command exceeds the mailbox, and with
+    /// the error of the transport if the device does not answer. A refusal by the device is a
+    /// reply.
     ///
     /// A value that takes several commands is abandoned between two of them with [`ENODEV`] if the
     /// device is being unregistered, and with [`EINTR`] if the caller is killed.
@@ -137,6 +150,8 @@ impl Operations for Uctx {
             Request::GetSupported(input) => get_supported(memdev, &input, rpc),
             Request::Get(input) => get(memdev, check, &input, rpc),
             Request::Set { input, command } => set(memdev, check, scope, &input, command, rpc),
+            Request::QueryCommands => query_commands(memdev, rpc),
+            Request::Command { opcode, payload } => send(cx, scope, opcode, payload, rpc),
         }
     }
 }
@@ -182,7 +197,7 @@ fn get<'a>(
     input: &GetFeatureIn,
     rpc: Rpc<'a>,
 ) -> Result<Response<'a>> {
-    if input.count() > rpc.out_len().checked_sub(PAYLOAD).ok_or(EINVAL)? {
+    if !memdev.has_features() || input.count() > rpc.out_len().checked_sub(PAYLOAD).ok_or(EINVAL)? {
         return Err(EINVAL);
     }
 
@@ -228,6 +243,72 @@ fn set<'a>(
         Err(Failure::Refused(code)) => status(rpc, code),
         Err(Failure::Undelivered(error)) => Err(error),
     }
+}
+
+/// Lists the commands of the device. Sends no command: `cxl_core` has read the list at probe.
+fn query_commands<'a>(memdev: &Memdev<'_>, rpc: Rpc<'a>) -> Result<Response<'a>> {
+    let commands = memdev.commands().all();
+    let size = size_of::<CommandsOut>() + commands.len() * size_of::<CommandEntry>();
+    let mut reply = Reply::zeroed(PAYLOAD + size)?;
+    let rest = write(&RpcOut::new(size, ReturnCode::SUCCESS)?, &mut reply)?;
+    let rest = write(&CommandsOut::new(commands.len())?, rest)?;
+
+    for (command, out) in commands
+        .iter()
+        .zip(rest.chunks_exact_mut(size_of::<CommandEntry>()))
+    {
+        write(&command.entry(|opcode| memdev.passes_feature(opcode)), out)?;
+    }
+    Ok(rpc.reply(reply))
+}
+
+/// Sends a command that this driver knows only by its effects.
+///
+/// `payload` is the range of its input in the request.
+fn send<'a>(
+    cx: Context<'_, '_, Uctx>,
+    scope: RpcScope,
+    opcode: u16,
+    payload: Range<usize>,
+    mut rpc: Rpc<'a>,
+) -> Result<Response<'a>> {
+    let memdev = cx.data().get_ref();
+    let command = memdev.commands().find(opcode, scope)?;
+    if rpc.out_len() < PAYLOAD {
+        return Err(EINVAL);
+    }
+
+    let payload_size = memdev.payload_size();
+    let input = rpc.request_mut().get_mut(payload).ok_or(EINVAL)?;
+    if input.len() > payload_size {
+        return Err(E2BIG);
+    }
+    // The caller is told the true length of the output, so receive all of it.
+    let mut reply = Reply::zeroed(PAYLOAD + payload_size)?;
+
+    let mut mailbox = memdev.lock()?;
+    cx.check()?;
+    let sent = mailbox.send(opcode, input, &mut reply[PAYLOAD..]);
+    drop(mailbox);
+
+    let len = match sent {
+        Ok(len) => len,
+        Err(Failure::Refused(code)) => {
+            if code == ReturnCode::BACKGROUND && command.lied() {
+                dev_warn!(
+                    cx.device(),
+                    "command {:#06x} continues in the background, which its effects do not tell\n",
+                    opcode
+                );
+            }
+            return status(rpc, code);
+        }
+        Err(Failure::Undelivered(error)) => return Err(error),
+    };
+
+    write(&RpcOut::new(len, ReturnCode::SUCCESS)?, &mut reply)?;
+    reply.truncate(PAYLOAD + len);
+    Ok(rpc.reply(reply))
 }
 
 /// Replies with only a return code, in the buffer of the request: every request is larger.

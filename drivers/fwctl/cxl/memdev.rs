@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Wrapper of `cxl_core`: the Features of a memdev, and its mailbox.
+//! Wrapper of `cxl_core`: the Features and the commands of a memdev, and its mailbox.
 //!
 //! All unsafe code of the driver is here. It calls functions that `cxl_core` declares in
 //! [`include/cxl/features.h`](srctree/include/cxl/features.h).
@@ -23,34 +23,43 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-use crate::wire::{
-    FeatureEntry,
-    GetFeatureIn,
-    ReturnCode,
-    Uuid, //
+use crate::{
+    commands::Commands,
+    wire::{
+        CelEntry,
+        FeatureEntry,
+        GetFeatureIn,
+        ReturnCode,
+        SetFeatureIn,
+        Uuid, //
+    }, //
 };
 
 const _: () = {
     assert!(size_of::<bindings::cxl_feat_entry>() == size_of::<FeatureEntry>());
     assert!(align_of::<FeatureEntry>() == 1);
+    assert!(align_of::<CelEntry>() == 1);
     assert!(size_of::<bindings::cxl_mbox_get_feat_in>() == size_of::<GetFeatureIn>());
     assert!(size_of::<bindings::uuid_t>() == size_of::<Uuid>());
 };
 
-/// The Features of a memdev, while its auxiliary device is bound to this driver.
+/// A memdev, while its auxiliary device is bound to this driver.
 ///
 /// # Invariants
 ///
-/// `features` is from `cxl_fwctl_to_cxlfs()`, for an auxiliary device that stays bound to this
-/// driver for `'bound`.
+/// - `mailbox` is from `cxl_fwctl_to_mbox()`, for an auxiliary device that stays bound to this
+///   driver for `'bound`.
+/// - `features` is from `cxl_fwctl_to_cxlfs()` for `mailbox`; it is [`None`] without Features.
 pub(crate) struct Memdev<'bound> {
-    features: NonNull<bindings::cxl_features_state>,
+    mailbox: NonNull<bindings::cxl_mailbox>,
+    features: Option<NonNull<bindings::cxl_features_state>>,
     entries: &'bound [FeatureEntry],
+    commands: Commands,
     _host: PhantomData<&'bound auxiliary::Device<Bound>>,
 }
 
-// SAFETY: The functions of `cxl_core` may be called from any thread, and `entries` is plain data
-// that nothing writes.
+// SAFETY: The functions of `cxl_core` may be called from any thread, and the other fields are
+// `Send`.
 unsafe impl Send for Memdev<'_> {}
 // SAFETY:
 // - The functions of `cxl_core` that require no lock only read data that does not change.
@@ -71,8 +80,34 @@ impl<'bound> Memdev<'bound> {
         // SAFETY:
         // - `adev` is valid, since `host` is a reference to it.
         // - It is bound, as the type of `host` proves.
-        let features = unsafe { bindings::cxl_fwctl_to_cxlfs(adev) };
-        let features = NonNull::new(features).ok_or(ENODEV)?;
+        let mailbox = unsafe { bindings::cxl_fwctl_to_mbox(adev) };
+        let mailbox = NonNull::new(mailbox).ok_or(ENODEV)?;
+
+        // SAFETY: `mailbox` is valid while `host` is bound, since `cxl_fwctl_to_mbox()` returned
+        // it.
+        let features = NonNull::new(unsafe { bindings::cxl_fwctl_to_cxlfs(mailbox.as_ptr()) });
+
+        // INVARIANT: `mailbox` is from `cxl_fwctl_to_mbox()` for `host`, which is bound for
+        // `'bound`, and `features` is from `cxl_fwctl_to_cxlfs()` for `mailbox`.
+        Ok(Self {
+            mailbox,
+            features,
+            entries: Self::read_entries(host, features),
+            commands: Commands::new(Self::read_log(host, mailbox))?,
+            _host: PhantomData,
+        })
+    }
+
+    /// Returns the entries of the Features of `host`.
+    ///
+    /// `features` must be those of `host`.
+    fn read_entries(
+        _host: &'bound auxiliary::Device<Bound>,
+        features: Option<NonNull<bindings::cxl_features_state>>,
+    ) -> &'bound [FeatureEntry] {
+        let Some(features) = features else {
+            return &[];
+        };
 
         let mut count = 0;
         // SAFETY:
@@ -87,15 +122,35 @@ impl<'bound> Memdev<'bound> {
         // - It is aligned, since the alignment of `FeatureEntry` is 1.
         // - `cxl_core` neither changes the entries nor frees them while the device is bound, which
         //   it is for `'bound`.
-        let entries = unsafe { slice::from_raw_parts(entries, count) };
+        unsafe { slice::from_raw_parts(entries, count) }
+    }
 
-        // INVARIANT: `features` is from `cxl_fwctl_to_cxlfs()` for `host`, which is bound for
-        // `'bound`.
-        Ok(Self {
-            features,
-            entries,
-            _host: PhantomData,
-        })
+    /// Returns the Command Effects Log of `host`.
+    ///
+    /// `mailbox` must be that of `host`.
+    fn read_log(
+        _host: &'bound auxiliary::Device<Bound>,
+        mailbox: NonNull<bindings::cxl_mailbox>,
+    ) -> &'bound [CelEntry] {
+        let mut count = 0;
+        // SAFETY:
+        // - `mailbox` is valid while `host` is bound, since `cxl_fwctl_to_mbox()` returned it.
+        // - `count` is a local variable, so it is valid for writing.
+        let log = unsafe { bindings::cxl_fwctl_cel(mailbox.as_ptr(), &mut count) };
+        if log.is_null() {
+            return &[];
+        }
+
+        // CAST: `CelEntry` has the layout of `struct cxl_cel_entry`: `cxl_core` asserts its size,
+        // and it is packed.
+        let log = log.cast::<CelEntry>();
+        // SAFETY:
+        // - `log` is not null and valid for reading `count` initialised entries, which are in one
+        //   allocation of `cxl_core`.
+        // - It is aligned, since the alignment of `CelEntry` is 1.
+        // - `cxl_core` neither changes the entries nor frees them while the device is bound, which
+        //   it is for `'bound`.
+        unsafe { slice::from_raw_parts(log, count) }
     }
 
     /// Returns the entries of all Features of the device.
@@ -108,12 +163,39 @@ impl<'bound> Memdev<'bound> {
         self.entries.iter().find(|entry| entry.uuid == *uuid)
     }
 
+    /// Returns the commands of the device.
+    pub(crate) fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// Returns the maximum size of the payload of a command, in either direction.
+    pub(crate) fn payload_size(&self) -> usize {
+        // SAFETY: `mailbox` is valid by the type invariant.
+        unsafe { bindings::cxl_fwctl_payload_size(self.mailbox.as_ptr()) }
+    }
+
+    /// Returns whether the device supports Features.
+    pub(crate) fn has_features(&self) -> bool {
+        self.features.is_some()
+    }
+
     /// Returns whether the device supports Set Feature.
     pub(crate) fn has_set(&self) -> bool {
+        let Some(features) = self.features else {
+            return false;
+        };
         // SAFETY: `features` is valid by the type invariant.
-        let capability = unsafe { bindings::cxl_fwctl_feat_cap(self.features.as_ptr()) };
+        let capability = unsafe { bindings::cxl_fwctl_feat_cap(features.as_ptr()) };
 
         capability >= bindings::cxl_features_capability_CXL_FEATURES_RW
+    }
+
+    /// Returns whether this driver passes a Feature command that the device has.
+    pub(crate) fn passes_feature(&self, opcode: u16) -> bool {
+        match u32::from(opcode) {
+            SetFeatureIn::OPCODE => self.has_set(),
+            _ => self.has_features(),
+        }
     }
 
     /// Locks the mailbox against other transfers of Features, including those of the kernel.
@@ -125,8 +207,8 @@ impl<'bound> Memdev<'bound> {
     /// of this device, which stops after its current part, or by an in-kernel user, whose values
     /// take one command. Callers must check for unregistration after they took the lock.
     pub(crate) fn lock(&self) -> Result<Locked<'_>> {
-        // SAFETY: `features` is valid by the type invariant, and the caller does not hold the lock.
-        to_result(unsafe { bindings::cxl_fwctl_lock(self.features.as_ptr()) })?;
+        // SAFETY: `mailbox` is valid by the type invariant, and the caller does not hold the lock.
+        to_result(unsafe { bindings::cxl_fwctl_lock(self.mailbox.as_ptr()) })?;
 
         // INVARIANT: The lock was taken above.
         Ok(Locked {
@@ -191,15 +273,55 @@ pub(crate) struct Locked<'a> {
     _not_send: NotThreadSafe,
 }
 
-impl Mailbox for Locked<'_> {
-    fn payload_size(&self) -> usize {
-        // SAFETY: `features` is valid by the type invariant of `Memdev`.
-        unsafe { bindings::cxl_fwctl_payload_size(self.memdev.features.as_ptr()) }
+impl Locked<'_> {
+    /// Returns the Features of the memdev. Fails with [`EINVAL`] if it has none.
+    fn features(&self) -> Result<NonNull<bindings::cxl_features_state>> {
+        self.memdev.features.ok_or(EINVAL)
     }
 
-    /// Fails with [`E2BIG`] if `out` is larger than the mailbox, and with the errors of its
-    /// transport, such as [`ETIMEDOUT`] and [`EBUSY`].
+    /// Sends one command with the input payload `input`. Returns the number of bytes that were
+    /// written to `out`.
+    ///
+    /// Does not wait for a background operation: the command then fails with
+    /// [`ReturnCode::BACKGROUND`]. Fails with [`E2BIG`] if a payload is larger than the mailbox,
+    /// and with the errors of its transport, such as [`ETIMEDOUT`] and [`EBUSY`].
+    pub(crate) fn send(
+        &mut self,
+        opcode: u16,
+        input: &mut [u8],
+        out: &mut [u8],
+    ) -> Result<usize, Failure> {
+        let mut len = out.len();
+
+        // SAFETY:
+        // - `mailbox` is valid by the type invariant of `Memdev`, and locked by that of `Locked`.
+        // - `input` is valid for reading and writing `input.len()` bytes.
+        // - `out` is valid for writing `len` bytes, and `len` for reading and writing.
+        let rc = unsafe {
+            bindings::cxl_fwctl_send(
+                self.memdev.mailbox.as_ptr(),
+                opcode,
+                input.as_mut_ptr().cast(),
+                input.len(),
+                out.as_mut_ptr().cast(),
+                &mut len,
+            )
+        };
+        answer(rc)?;
+
+        Ok(len.min(out.len()))
+    }
+}
+
+impl Mailbox for Locked<'_> {
+    fn payload_size(&self) -> usize {
+        self.memdev.payload_size()
+    }
+
+    /// Fails with [`E2BIG`] if `out` is larger than the mailbox, with [`EINVAL`] if the memdev has
+    /// no Features, and with the errors of its transport, such as [`ETIMEDOUT`] and [`EBUSY`].
     fn get(&mut self, input: &GetFeatureIn, out: &mut [u8]) -> Result<usize, Failure> {
+        let features = self.features()?;
         let mut len = out.len();
 
         // CAST: `GetFeatureIn` has the layout of `struct cxl_mbox_get_feat_in`.
@@ -209,7 +331,7 @@ impl Mailbox for Locked<'_> {
         // - `out` is valid for writing `len` bytes, and `len` for reading and writing.
         let rc = unsafe {
             bindings::cxl_fwctl_get_part(
-                self.memdev.features.as_ptr(),
+                features.as_ptr(),
                 ptr::from_ref(input).cast(),
                 out.as_mut_ptr().cast(),
                 &mut len,
@@ -222,33 +344,35 @@ impl Mailbox for Locked<'_> {
 
     /// Fails like [`Locked::get`].
     fn set(&mut self, input: &mut [u8]) -> Result<(), Failure> {
+        let features = self.features()?;
+
         // SAFETY:
         // - `features` is valid by the type invariant of `Memdev`, and locked by that of `Locked`.
         // - `input` is valid for reading and writing `input.len()` bytes.
         let rc = unsafe {
-            bindings::cxl_fwctl_set_part(
-                self.memdev.features.as_ptr(),
-                input.as_mut_ptr().cast(),
-                input.len(),
-            )
+            bindings::cxl_fwctl_set_part(features.as_ptr(), input.as_mut_ptr().cast(), input.len())
         };
         answer(rc)
     }
 
     fn abort(&mut self) {
+        let Ok(features) = self.features() else {
+            return;
+        };
+
         // SAFETY: `features` is valid by the type invariant of `Memdev`, and locked by that of
         // `Locked`.
-        unsafe { bindings::cxl_fwctl_abort(self.memdev.features.as_ptr()) };
+        unsafe { bindings::cxl_fwctl_abort(features.as_ptr()) };
     }
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         // SAFETY:
-        // - `features` is valid by the type invariant of `Memdev`.
+        // - `mailbox` is valid by the type invariant of `Memdev`.
         // - The current task holds the lock, and nothing else releases it, by the type invariant of
         //   `Locked`.
-        unsafe { bindings::cxl_fwctl_unlock(self.memdev.features.as_ptr()) };
+        unsafe { bindings::cxl_fwctl_unlock(self.memdev.mailbox.as_ptr()) };
     }
 }
 

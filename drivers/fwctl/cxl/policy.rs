@@ -59,7 +59,7 @@ const RESETS: u16 = 1 << 10 | 1 << 11;
 ///
 /// Returns `None` if no scope does: if an effect is refused, or if there is none. A changeable
 /// Feature without effects is a bug in the device.
-fn needed_scope(effects: u16) -> Option<RpcScope> {
+pub(crate) fn needed_scope(effects: u16) -> Option<RpcScope> {
     let effects = match effects & RESETS_ARE_VALID {
         0 => effects & !RESETS,
         _ => effects,

@@ -10,7 +10,8 @@ use crate::wire::{
     GetFeatureIn,
     GetSupportedIn,
     RpcIn,
-    SetFeatureIn, //
+    SetFeatureIn,
+    QUERY_COMMANDS, //
 };
 
 /// Size of the address space of a Feature, whose offsets have 16 bits.
@@ -29,14 +30,23 @@ pub(crate) enum Request {
         /// Range of the whole command, header and data, in the request.
         command: Range<usize>,
     },
+    /// Lists the commands of the device.
+    QueryCommands,
+    /// Sends another command.
+    Command {
+        /// Its opcode.
+        opcode: u16,
+        /// Range of the input payload in the request.
+        payload: Range<usize>,
+    },
 }
 
 impl Request {
     /// Parses a request.
     ///
-    /// Fails with [`EINVAL`] for an unknown opcode, a wrong size, reserved bits that are set, a Set
-    /// Feature that is only a part of a transfer, and bytes beyond the address space. Data after
-    /// the command is ignored.
+    /// Fails with [`EINVAL`] for an opcode beyond those of the mailbox, a wrong size, reserved bits
+    /// that are set, a Set Feature that is only a part of a transfer, and bytes beyond the address
+    /// space. Data after the command is ignored.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let (rpc, payload) = RpcIn::read_from_prefix(bytes).map_err(|_| EINVAL)?;
 
@@ -50,8 +60,19 @@ impl Request {
             GetSupportedIn::OPCODE => Self::parse_get_supported(payload),
             GetFeatureIn::OPCODE => Self::parse_get(payload),
             SetFeatureIn::OPCODE => Self::parse_set(payload),
-            _ => Err(EINVAL),
+            QUERY_COMMANDS if payload.is_empty() => Ok(Self::QueryCommands),
+            opcode => Ok(Self::Command {
+                opcode: opcode.try_into().map_err(|_| EINVAL)?,
+                payload: Self::payload_range(payload),
+            }),
         }
+    }
+
+    /// Returns where a payload is in the request.
+    fn payload_range(payload: &[u8]) -> Range<usize> {
+        let start = size_of::<RpcIn>();
+
+        start..start + payload.len()
     }
 
     /// Parses a Get Supported Features.
@@ -86,10 +107,9 @@ impl Request {
             return Err(EINVAL);
         }
 
-        let start = size_of::<RpcIn>();
         Ok(Self::Set {
             input,
-            command: start..start + payload.len(),
+            command: Self::payload_range(payload),
         })
     }
 }
@@ -190,7 +210,7 @@ mod tests {
 
     #[test]
     fn opcode_has_32_bits() -> Result {
-        for opcode in [0, 0x4ff, 0x503, 0x1_0500, 0x8000_0501, u32::MAX] {
+        for opcode in [0x1_0001, 0x1_0500, 0x1_c000, 0x8000_0501, u32::MAX] {
             assert!(refused(Raw {
                 opcode,
                 ..Raw::get_supported()?
@@ -200,11 +220,38 @@ mod tests {
     }
 
     #[test]
+    fn commands() -> Result {
+        for opcode in [0, 0x4ff, 0x503, 0xc000, 0xffff] {
+            for len in [0, 1, 600] {
+                let mut data = KVec::new();
+                data.resize(len, 3, GFP_KERNEL)?;
+                let Request::Command {
+                    opcode: parsed,
+                    payload,
+                } = Raw::new(opcode, &[&data])?.parse()?
+                else {
+                    return Err(EINVAL);
+                };
+                assert_eq!(u32::from(parsed), opcode);
+                assert_eq!(payload, 16..16 + len);
+            }
+        }
+
+        assert!(matches!(
+            Raw::new(0x1_0000, &[])?.parse()?,
+            Request::QueryCommands
+        ));
+        assert!(refused(Raw::new(0x1_0000, &[&[0]])?));
+        Ok(())
+    }
+
+    #[test]
     fn header_is_checked() -> Result {
         for make in [
             Raw::get_supported as fn() -> Result<Raw>,
             || Raw::get(0, 4),
             || Raw::set(0, 0, &[1]),
+            || Raw::new(0xc000, &[&[1]]),
         ] {
             assert!(make()?.parse().is_ok());
             assert!(refused(Raw {
@@ -223,10 +270,12 @@ mod tests {
                     ..make()?
                 }));
             }
-            assert!(refused(Raw {
+            // A command of a vendor may have no input.
+            let empty = Raw {
                 op_size: Some(0),
                 ..make()?
-            }));
+            };
+            assert_eq!(empty.parse().is_ok(), empty.opcode == 0xc000);
         }
         for len in 0..16 {
             assert!(Request::parse(&[0; 16][..len]).is_err());

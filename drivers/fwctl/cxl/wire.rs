@@ -31,6 +31,9 @@ pub(crate) struct ReturnCode(pub(crate) u16);
 impl ReturnCode {
     /// The command succeeded.
     pub(crate) const SUCCESS: Self = Self(0);
+
+    /// The command continues in the background.
+    pub(crate) const BACKGROUND: Self = Self(1);
 }
 
 /// Header of each request, `struct fwctl_rpc_cxl`.
@@ -63,6 +66,87 @@ impl RpcOut {
             retval: code.0.into(),
         })
     }
+}
+
+/// Device data of `FWCTL_INFO`, `struct fwctl_info_cxl`.
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct DeviceInfo {
+    uctx_caps: u32,
+    payload_size: u32,
+}
+
+impl DeviceInfo {
+    /// In `uctx_caps`: the driver answers [`QUERY_COMMANDS`].
+    const QUERY_COMMANDS: u32 = 1 << 0;
+
+    /// In `uctx_caps`: the driver passes the commands that the answer lists with a scope.
+    const COMMANDS: u32 = 1 << 1;
+
+    /// Returns the device data for a mailbox with this payload size.
+    pub(crate) fn new(payload_size: usize) -> Result<Self> {
+        Ok(Self {
+            uctx_caps: Self::QUERY_COMMANDS | Self::COMMANDS,
+            payload_size: payload_size.try_into()?,
+        })
+    }
+}
+
+/// Opcode of the query for the commands of the device, which the driver answers.
+///
+/// It is outside of the 16 bits of mailbox opcodes.
+pub(crate) const QUERY_COMMANDS: u32 = 0x1_0000;
+
+/// Output of [`QUERY_COMMANDS`], `struct fwctl_cxl_commands`; entries follow.
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct CommandsOut {
+    num_commands: u32,
+    reserved: u32,
+}
+
+impl CommandsOut {
+    /// Returns the header of a list of `count` commands.
+    pub(crate) fn new(count: usize) -> Result<Self> {
+        Ok(Self {
+            num_commands: count.try_into()?,
+            reserved: 0,
+        })
+    }
+}
+
+/// A command of the device, `struct fwctl_cxl_command`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct CommandEntry {
+    /// Opcode.
+    pub(crate) opcode: u16,
+    /// Effects according to the Command Effects Log.
+    pub(crate) effects: u16,
+    /// Number of the least scope, or [`CommandEntry::NEVER`].
+    pub(crate) scope: u8,
+    /// Why no scope allows it, or 0.
+    pub(crate) reason: u8,
+    /// [`CommandEntry::BY_FEATURE`].
+    pub(crate) flags: u16,
+}
+
+impl CommandEntry {
+    /// As `scope`: no scope allows the command.
+    pub(crate) const NEVER: u8 = 0xff;
+
+    /// In `flags`: the scope depends on the Feature.
+    pub(crate) const BY_FEATURE: u16 = 1 << 0;
+}
+
+/// Entry of the Command Effects Log, table 8-87.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct CelEntry {
+    /// Opcode.
+    pub(crate) opcode: U16,
+    /// Effects.
+    pub(crate) effects: U16,
 }
 
 /// Input of Get Supported Features, section 8.2.10.6.1.
@@ -244,6 +328,10 @@ pub(crate) enum Transfer {
 const _: () = {
     assert!(size_of::<RpcIn>() == 16);
     assert!(size_of::<RpcOut>() == 8);
+    assert!(size_of::<DeviceInfo>() == 8);
+    assert!(size_of::<CommandsOut>() == 8);
+    assert!(size_of::<CommandEntry>() == 8);
+    assert!(size_of::<CelEntry>() == 4);
     assert!(size_of::<GetSupportedIn>() == 8);
     assert!(size_of::<GetSupportedOut>() == 8);
     assert!(size_of::<FeatureEntry>() == 48);

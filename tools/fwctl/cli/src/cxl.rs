@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `fwctl cxl`: the features of a CXL memory device.
+//! `fwctl cxl`: the features and the commands of a CXL memory device.
 
+mod command;
+mod commands;
 mod features;
 mod get;
+mod log;
 mod set;
 
 use crate::common::World;
@@ -14,12 +17,15 @@ use clap::Subcommand;
 use fwctl::cxl::{known_feature, CxlDevice, Feature};
 use fwctl::{Error, Uuid};
 
-/// List, read and change the features of a CXL memory device
+/// Features, commands and logs of a CXL memory device
 #[derive(Subcommand, Debug)]
 pub enum CxlVerb {
     Features(features::FeaturesArgs),
     Get(get::GetArgs),
     Set(set::SetArgs),
+    Commands(commands::CommandsArgs),
+    Command(command::CommandArgs),
+    Log(log::LogArgs),
 }
 
 impl CxlVerb {
@@ -28,6 +34,9 @@ impl CxlVerb {
             CxlVerb::Features(args) => args.output.output,
             CxlVerb::Get(args) => args.output.output,
             CxlVerb::Set(args) => args.output.output,
+            CxlVerb::Commands(args) => args.output.output,
+            CxlVerb::Command(args) => args.output.output,
+            CxlVerb::Log(args) => args.output.output,
         }
     }
 }
@@ -37,6 +46,9 @@ pub fn run(world: &World, verb: CxlVerb) -> Result<(), Failure> {
         CxlVerb::Features(args) => features::features(world, args),
         CxlVerb::Get(args) => get::get(world, args),
         CxlVerb::Set(args) => set::set(world, args),
+        CxlVerb::Commands(args) => commands::commands(world, args),
+        CxlVerb::Command(args) => command::command(world, args),
+        CxlVerb::Log(args) => log::log(world, args),
     }
 }
 

@@ -69,7 +69,9 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
     }
     let (uid, uctx_caps) = match info.driver {
         DriverInfo::Mlx5 { uid, uctx_caps } => (Some(uid), Some(uctx_caps)),
-        DriverInfo::Pds { uctx_caps } | DriverInfo::Bnxt { uctx_caps } => (None, Some(uctx_caps)),
+        DriverInfo::Pds { uctx_caps }
+        | DriverInfo::Bnxt { uctx_caps }
+        | DriverInfo::CxlCommands { uctx_caps, .. } => (None, Some(uctx_caps)),
         _ => (None, None),
     };
     let Parent {

@@ -324,6 +324,7 @@ fn fill(row: &mut DeviceRow, device: &Device, extent: Extent) -> Result<(), fwct
         uctx_caps: match info.driver {
             DriverInfo::Mlx5 { uctx_caps, .. }
             | DriverInfo::Pds { uctx_caps }
+            | DriverInfo::CxlCommands { uctx_caps, .. }
             | DriverInfo::Bnxt { uctx_caps } => Some(uctx_caps),
             _ => None,
         },

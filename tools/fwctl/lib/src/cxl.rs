@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! CXL memory devices: the features of a device, and their values.
+//! CXL memory devices: the features of a device, their values, and the commands of the device.
 //!
 //! Messages and tables are those of CXL 3.2, sections 8.2.10.6.1 to 8.2.10.6.3, in the envelope of
 //! `include/uapi/fwctl/cxl.h`.
@@ -21,19 +21,37 @@
 //! # Ok::<(), fwctl::Error>(())
 //! ```
 
+mod command;
 mod effects;
 mod feature;
 mod message;
 
+pub use command::{
+    command_name, known_log, Command, CommandPolicy, Log, Refusal, FIRST_VENDOR_OPCODE,
+};
 pub use effects::{effect_names, Effect};
 pub use feature::{known_feature, known_features, Feature, SetPolicy, Verdict};
 pub use message::{GetFeature, Selection, SetFeature, UnknownSelection};
 
-use crate::{Device, DeviceType, Error, Malformed, Reply, Result, Rpc, Scope};
+use crate::{Device, DeviceType, DriverInfo, Error, Malformed, Reply, Result, Rpc, Scope};
+use fwctl_uapi::cxl::{caps, QUERY_COMMANDS};
 use message::Payload;
 
 /// Scope of the commands that read.
 pub const READ_SCOPE: Scope = Scope::Configuration;
+
+/// Scope of Get Log: the log may be a vendor's debug log.
+pub const LOG_SCOPE: Scope = Scope::DebugReadOnly;
+
+/// Opcodes of Get Supported Logs and Get Log (sections 8.2.10.5.1 and 8.2.10.5.2).
+const GET_SUPPORTED_LOGS: u16 = 0x0400;
+const GET_LOG: u16 = 0x0401;
+
+/// The largest log that is read, in bytes.
+const MAX_LOG: u32 = 64 << 20;
+
+/// The smallest payload that a mailbox has (section 8.2.9.4.3).
+const LEAST_PAYLOAD: usize = 256;
 
 /// Features asked for at a time: a reply of 3 KiB.
 const BATCH: u16 = 64;
@@ -206,6 +224,117 @@ impl CxlDevice {
             .rpc(scope, &set.request(), message::REPLY_HEADER)?;
         self.payload(WHAT, &reply.bytes)?;
         Ok(())
+    }
+
+    /// The most bytes of payload that a command has, if the kernel passes commands beyond the
+    /// Feature commands; nothing if it does not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`].
+    pub fn payload_size(&self) -> Result<Option<usize>> {
+        Ok(match self.device.info()?.driver {
+            DriverInfo::CxlCommands {
+                uctx_caps,
+                payload_size,
+            } if uctx_caps & caps::COMMANDS != 0 => Some(payload_size as usize),
+            _ => None,
+        })
+    }
+
+    /// The commands of the device, and what the kernel asks of a program that sends them. The
+    /// device is not asked. Nothing if the kernel does not answer this.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`]; [`Error::Malformed`] if counts and bytes of the reply disagree.
+    pub fn commands(&self) -> Result<Option<Vec<Command>>> {
+        const WHAT: &str = "the query for commands";
+        // Enough for most devices.
+        const FIRST: usize = 4096;
+        match self.device.info()?.driver {
+            DriverInfo::CxlCommands { uctx_caps, .. } if uctx_caps & caps::QUERY_COMMANDS != 0 => {}
+            _ => return Ok(None),
+        }
+        let request = message::request(QUERY_COMMANDS, &[]);
+        let mut reply = self.device.rpc(READ_SCOPE, &request, FIRST)?;
+        if reply.is_truncated() {
+            reply = self.device.rpc(READ_SCOPE, &request, reply.true_len)?;
+        }
+        let payload = self.payload(WHAT, &reply.bytes)?;
+        let commands = command::commands(&payload).map_err(|why| self.malformed(WHAT, why))?;
+        Ok(Some(commands))
+    }
+
+    /// The bytes of a request that sends a command, other than a Feature command, with this input
+    /// payload.
+    pub fn command_request(opcode: u16, input: &[u8]) -> Vec<u8> {
+        message::request(opcode.into(), &[input])
+    }
+
+    /// Sends a command, other than a Feature command, in the scope that the caller has agreed to:
+    /// see [`CxlDevice::commands`]. Returns its output payload, of at most `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`] if the kernel refuses the scope or the command, [`Error::Refused`] if the
+    /// device does; [`Error::Malformed`], also if the output is longer than `most`.
+    pub fn send(&self, scope: Scope, opcode: u16, input: &[u8], most: usize) -> Result<Vec<u8>> {
+        let what = match command_name(opcode) {
+            Some(name) => name.to_owned(),
+            None => format!("command {opcode:#06x}"),
+        };
+        let request = CxlDevice::command_request(opcode, input);
+        let room = message::REPLY_HEADER + most;
+        let reply = self.device.rpc(scope, &request, room)?;
+        if reply.is_truncated() {
+            let why = Malformed::Long {
+                part: "the output",
+                asked: most,
+                got: reply.true_len.saturating_sub(message::REPLY_HEADER),
+            };
+            return Err(self.malformed(&what, why));
+        }
+        Ok(self.payload(&what, &reply.bytes)?.0)
+    }
+
+    /// The logs of the device.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CxlDevice::send`].
+    pub fn logs(&self) -> Result<Vec<Log>> {
+        let most = self.payload_size()?.unwrap_or(LEAST_PAYLOAD);
+        let list = self.send(READ_SCOPE, GET_SUPPORTED_LOGS, &[], most)?;
+        command::logs(&list).map_err(|why| self.malformed("Get Supported Logs", why))
+    }
+
+    /// The content of a log. It ends early if the device has less of it than it announces.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CxlDevice::send`].
+    pub fn log(&self, log: &Log) -> Result<Vec<u8>> {
+        let most = self.payload_size()?.unwrap_or(LEAST_PAYLOAD);
+        if log.size > MAX_LOG {
+            let why = Malformed::Long {
+                part: "the log",
+                asked: MAX_LOG as usize,
+                got: log.size as usize,
+            };
+            return Err(self.malformed("Get Supported Logs", why));
+        }
+        let mut content = Vec::new();
+        while content.len() < log.size as usize {
+            let part = most.min(log.size as usize - content.len());
+            let input = command::get_log(log.uuid, content.len() as u32, part as u32);
+            let got = self.send(LOG_SCOPE, GET_LOG, &input, part)?;
+            content.extend(&got);
+            if got.len() < part {
+                break;
+            }
+        }
+        Ok(content)
     }
 
     fn ask(&self, what: &str, request: &[u8], room: usize) -> Result<Payload> {

@@ -14,7 +14,7 @@
 //! ```
 
 use crate::DeviceType;
-use fwctl_uapi::{bnxt, mlx5, pds};
+use fwctl_uapi::{bnxt, cxl, mlx5, pds};
 
 /// One bit of a capability word: its mask, and its name where the bit has one.
 pub type Capability = (u32, Option<&'static str>);
@@ -31,8 +31,15 @@ pub enum DriverInfo {
         /// Capability word of the context.
         uctx_caps: u32,
     },
-    /// CXL: its driver has nothing to say.
+    /// CXL, with a kernel that passes only the Feature commands: its driver has nothing to say.
     Cxl,
+    /// CXL, with a kernel that passes other commands: capability word and payload size.
+    CxlCommands {
+        /// Capability word.
+        uctx_caps: u32,
+        /// Most bytes of payload that a command has, in either direction.
+        payload_size: u32,
+    },
     /// Pensando: capability word.
     Pds {
         /// Capability word.
@@ -74,7 +81,15 @@ impl DriverInfo {
                 })
             }
             DeviceType::Cxl if data.is_empty() => DriverInfo::Cxl,
-            DeviceType::Cxl | DeviceType::None | DeviceType::Other(_) => DriverInfo::Bytes,
+            DeviceType::Cxl => {
+                cxl::Info::split_from(data).map_or(DriverInfo::Bytes, |(info, _)| {
+                    DriverInfo::CxlCommands {
+                        uctx_caps: info.uctx_caps,
+                        payload_size: info.payload_size,
+                    }
+                })
+            }
+            DeviceType::None | DeviceType::Other(_) => DriverInfo::Bytes,
         }
     }
 
@@ -87,6 +102,11 @@ impl DriverInfo {
                 mlx5::uctx_caps::TOOLS_RESOURCES => Some("tools-resources"),
                 mlx5::uctx_caps::RDMA_CTRL => Some("rdma-control"),
                 mlx5::uctx_caps::RDMA_CTRL_OTHER_VHCA => Some("rdma-control-other-vhca"),
+                _ => None,
+            }),
+            DriverInfo::CxlCommands { uctx_caps, .. } => (uctx_caps, |bit| match bit {
+                cxl::caps::QUERY_COMMANDS => Some("query-commands"),
+                cxl::caps::COMMANDS => Some("commands"),
                 _ => None,
             }),
             DriverInfo::Pds { uctx_caps } => (uctx_caps, |bit| match bit.trailing_zeros() {
@@ -134,6 +154,28 @@ mod tests {
                 (4, Some("tools-resources")),
                 (0x8000_0000, None)
             ]
+        );
+    }
+
+    // struct fwctl_info_cxl, include/uapi/fwctl/cxl.h.
+    #[test]
+    fn cxl_capabilities() {
+        let data = [3u32.to_ne_bytes(), 512u32.to_ne_bytes()].concat();
+        let info = DriverInfo::decode(DeviceType::Cxl, &data);
+        assert_eq!(
+            info,
+            DriverInfo::CxlCommands {
+                uctx_caps: 3,
+                payload_size: 512
+            }
+        );
+        assert_eq!(
+            info.capabilities(),
+            [(1, Some("query-commands")), (2, Some("commands"))]
+        );
+        assert_eq!(
+            DriverInfo::decode(DeviceType::Cxl, &data[..7]),
+            DriverInfo::Bytes
         );
     }
 

@@ -42,6 +42,84 @@ message! {
     }
 }
 
+/// Opcode of the query for the commands of a device, which the kernel answers. It is outside of the
+/// 16 bits of mailbox opcodes.
+pub const QUERY_COMMANDS: u32 = 0x1_0000;
+
+message! {
+    Native, 8,
+    /// Device data of `FWCTL_INFO`: `struct fwctl_info_cxl`. A kernel that passes only the Feature
+    /// commands returns none.
+    pub struct Info {
+        /// What the kernel's driver can do: [`caps`].
+        pub uctx_caps: u32,
+        /// Most bytes of payload that a command has, in either direction.
+        pub payload_size: u32,
+    }
+}
+
+/// Bits of [`Info::uctx_caps`].
+pub mod caps {
+    /// It answers [`QUERY_COMMANDS`](super::QUERY_COMMANDS).
+    pub const QUERY_COMMANDS: u32 = 1 << 0;
+    /// It passes the commands that the answer lists with a scope.
+    pub const COMMANDS: u32 = 1 << 1;
+}
+
+message! {
+    Native, 8,
+    /// Start of the payload of the answer to [`QUERY_COMMANDS`]: `struct fwctl_cxl_commands`;
+    /// [`CommandEntry`]s follow.
+    pub struct CommandsOut {
+        /// Entries that follow.
+        pub num_commands: u32,
+        /// 0.
+        pub reserved: u32,
+    }
+}
+
+message! {
+    Native, 8,
+    /// A command of the device: `struct fwctl_cxl_command`.
+    pub struct CommandEntry {
+        /// Mailbox opcode.
+        pub opcode: u16,
+        /// What the device says that it does: [`effects`].
+        pub effects: u16,
+        /// Number of the least scope, or [`SCOPE_NEVER`].
+        pub scope: u8,
+        /// Why no scope allows it: [`reason`].
+        pub reason: u8,
+        /// Properties: [`command_flags`].
+        pub flags: u16,
+    }
+}
+
+/// As [`CommandEntry::scope`]: no scope allows the command.
+pub const SCOPE_NEVER: u8 = 0xff;
+
+/// Values of [`CommandEntry::reason`].
+pub mod reason {
+    /// A scope allows the command.
+    pub const NONE: u8 = 0;
+    /// The kernel reserves it for itself.
+    pub const KERNEL: u8 = 1;
+    /// The kernel's driver does not know it.
+    pub const UNKNOWN: u8 = 2;
+    /// It changes the security state.
+    pub const SECURITY: u8 = 3;
+    /// It continues in the background.
+    pub const BACKGROUND: u8 = 4;
+    /// It has effects that are reserved.
+    pub const RESERVED: u8 = 5;
+}
+
+/// Bits of [`CommandEntry::flags`].
+pub mod command_flags {
+    /// The scope depends on the Feature; it is at least [`CommandEntry::scope`](super::CommandEntry).
+    pub const BY_FEATURE: u16 = 1 << 0;
+}
+
 message! {
     Little, 8,
     /// Payload of a Get Supported Features request.

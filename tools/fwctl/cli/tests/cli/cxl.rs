@@ -458,3 +458,148 @@ fn other_devices_are_refused() {
         "fwctl: fwctl0: this is a mlx5 device, not a cxl device\n",
     );
 }
+
+/// A device with a kernel that passes commands: Get Log, and four of a vendor, one of which the
+/// kernel refuses.
+const COMMANDS: &str = "
+info cxl 03000000 00010000
+rpc configuration 00000100 00000000 00000000 00000000 -> 30000000 00000000 05000000 00000000
+    0104 0000 01 00 0000
+    00c0 0000 01 00 0000
+    10c0 0100 02 00 0000
+    20c0 0200 03 00 0000
+    30c0 4000 ff 04 0000
+";
+
+fn commands(more: &str) -> Machine {
+    Machine::with_cxl(&format!("{COMMANDS}\n{more}"))
+}
+
+#[test]
+fn the_commands_of_a_device() {
+    commands("").run(&["cxl", "commands", "mem0"]).is(
+        0,
+        "OPCODE  NAME      SCOPE               EFFECTS\n\
+         0x0401  Get Log   debug-read-only     none\n\
+         0xc000  (vendor)  debug-read-only     none\n\
+         0xc010  (vendor)  debug-write         configuration after cold reset\n\
+         0xc020  (vendor)  debug-write-full    configuration at once\n\
+         0xc030  (vendor)  never (background)  in the background\n",
+        "",
+    );
+    let json = commands("")
+        .run(&["cxl", "commands", "mem0", "-o", "json"])
+        .stdout;
+    assert!(
+        json.contains(
+            r#"    {
+      "opcode": 49200,
+      "name": null,
+      "vendor": true,
+      "effects": 64,
+      "effect_names": [
+        "background"
+      ],
+      "scope": null,
+      "by_feature": false,
+      "refused": "background"
+    }"#
+        ),
+        "{json}"
+    );
+    // A kernel that passes only the Feature commands.
+    for verb in [&["commands"][..], &["log"]] {
+        Machine::with_cxl("info cxl")
+            .run(&[&["cxl"], verb, &["mem0"]].concat())
+            .is(
+                1,
+                "",
+                "fwctl: fwctl0: this kernel passes only the Feature commands of a CXL memory device\n",
+            );
+    }
+}
+
+#[test]
+fn a_command_is_sent_in_the_scope_that_it_needs() {
+    let echo = "rpc debug-read-only 00c00000 00000000 00000000 00000000 -> 02000000 00000000 6869";
+    commands(echo).run(&["cxl", "command", "mem0", "0xc000"]).is(
+        0,
+        "device:   fwctl0\ncommand:  0xc000\nscope:    debug-read-only\ninput:    0 bytes\noutput:   2 bytes\n\n\
+         00000000  68 69                                             |hi|\n",
+        "fwctl: fwctl0: command 0xc000: changes nothing; sent in scope debug-read-only\n",
+    );
+    // Nothing is sent without agreement.
+    let asked = commands("").run(&["cxl", "command", "mem0", "0xc020"]);
+    assert_eq!(asked.status, 2);
+    assert!(
+        asked.stderr.contains("nothing was sent")
+            && asked
+                .stderr
+                .contains("run it again with --scope debug-write-full"),
+        "{}",
+        asked.stderr
+    );
+    commands("")
+        .run(&["cxl", "command", "mem0", "0xc020", "--scope", "debug-write"])
+        .is(
+            2,
+            "",
+            "fwctl: fwctl0: command 0xc020: scope debug-write is too low for this command, which needs debug-write-full\n",
+        );
+    for args in [
+        &["--dry-run"][..],
+        &["--dry-run", "--scope", "debug-write-full"],
+    ] {
+        let dry =
+            commands("").run(&[&["cxl", "command", "mem0", "0xc020", "-o", "raw"], args].concat());
+        assert_eq!(dry.bytes, *b"\x20\xc0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    }
+}
+
+#[test]
+fn commands_that_cannot_be_sent() {
+    for (opcode, status, why) in [
+        (
+            "0xc030",
+            1,
+            "command 0xc030: not sent: it continues in the background",
+        ),
+        (
+            "0xc0ff",
+            1,
+            "no command 0xc0ff; list the commands with: fwctl cxl commands fwctl0",
+        ),
+    ] {
+        commands("").run(&["cxl", "command", "mem0", opcode]).is(
+            status,
+            "",
+            &format!("fwctl: fwctl0: {why}\n"),
+        );
+    }
+    // The device refuses.
+    let refused = "rpc debug-read-only 00c00000 00000000 00000000 00000000 -> 00000000 16000000";
+    let ended = commands(refused).run(&["cxl", "command", "mem0", "0xc000"]);
+    assert_eq!(ended.status, 3);
+}
+
+#[test]
+fn the_logs_of_a_device() {
+    const LIST: &str = "
+rpc configuration 00040000 00000000 00000000 00000000 -> 1c000000 00000000 0100 000000000000
+    5e1819d911a9400c811fd60719403d86 04000000";
+    commands(LIST).run(&["cxl", "log", "mem0"]).is(
+        0,
+        "UUID                                  NAME          SIZE\n\
+         5e1819d9-11a9-400c-811f-d60719403d86  vendor-debug  4\n",
+        "",
+    );
+    let content = format!(
+        "{LIST}
+rpc debug-read-only 01040000 00000000 18000000 00000000 5e1819d911a9400c811fd60719403d86 00000000 04000000
+    -> 04000000 00000000 31323334"
+    );
+    let raw = commands(&content).run(&["cxl", "log", "mem0", "vendor-debug", "-o", "raw"]);
+    assert_eq!(raw.bytes, b"1234");
+    let other = commands(LIST).run(&["cxl", "log", "mem0", "ecs"]);
+    assert_eq!(other.status, 1);
+}

@@ -207,7 +207,8 @@ pub(super) fn open(reply: &[u8]) -> Result<Result<Payload, FirmwareStatus>, Malf
     Ok(Ok(Payload(payload.to_vec())))
 }
 
-fn request(opcode: u32, parts: &[&[u8]]) -> Vec<u8> {
+/// A request: the envelope and its payload.
+pub(super) fn request(opcode: u32, parts: &[&[u8]]) -> Vec<u8> {
     let body = parts.concat();
     let header = RpcHeader {
         opcode,

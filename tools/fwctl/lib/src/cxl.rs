@@ -22,6 +22,7 @@
 //! ```
 
 mod command;
+mod decode;
 mod effects;
 mod feature;
 mod message;
@@ -29,6 +30,7 @@ mod message;
 pub use command::{
     command_name, known_log, Command, CommandPolicy, Log, Refusal, FIRST_VENDOR_OPCODE,
 };
+pub use decode::{feature_fields, FeatureField};
 pub use effects::{effect_names, Effect};
 pub use feature::{known_feature, known_features, Feature, SetPolicy, Verdict};
 pub use message::{GetFeature, Selection, SetFeature, UnknownSelection};

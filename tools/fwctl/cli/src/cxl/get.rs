@@ -8,13 +8,14 @@ use crate::failure::Failure;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
 use crate::rpc::Plan;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use fwctl::cxl::{CxlDevice, GetFeature, Selection, READ_SCOPE};
+use fwctl::cxl::{feature_fields, CxlDevice, FeatureField, GetFeature, Selection, READ_SCOPE};
 use fwctl::Uuid;
 use serde::Serialize;
 
 /// Read the value of a feature
 ///
-/// Without --offset and --size, all of it. Raw output is the value's bytes.
+/// Without --offset and --size, all of it. The values of the features that the specification defines
+/// are decoded field by field. Raw output is the value's bytes.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example: fwctl cxl get mem0 patrol-scrub --selection default -o raw > scrub.bin"
@@ -63,6 +64,31 @@ struct Value {
     size: u16,
     version: u8,
     value: Bytes,
+    /// The value field by field, if its layout is known and all of it was read.
+    fields: Option<Vec<Field>>,
+}
+
+/// A field of the value.
+#[derive(Serialize)]
+struct Field {
+    name: String,
+    value: u64,
+    unit: Option<&'static str>,
+    meaning: Option<&'static str>,
+    #[serde(skip)]
+    text: String,
+}
+
+impl From<FeatureField> for Field {
+    fn from(field: FeatureField) -> Field {
+        Field {
+            text: field.text(),
+            name: field.name,
+            value: field.value,
+            unit: field.unit,
+            meaning: field.meaning,
+        }
+    }
 }
 
 pub fn get(world: &World, args: GetArgs) -> Result<(), Failure> {
@@ -85,6 +111,9 @@ pub fn get(world: &World, args: GetArgs) -> Result<(), Failure> {
             &Plan::new(&entry, READ_SCOPE, usize::from(size) + 8, get.request()),
         );
     }
+    let bytes = cxl.get(&get)?;
+    let is_whole = args.offset == 0 && size == feature.get_size;
+    let fields = feature_fields(feature.uuid, &bytes).filter(|_| is_whole);
     let value = Value {
         device: entry.name,
         uuid: feature.uuid.to_string(),
@@ -93,7 +122,8 @@ pub fn get(world: &World, args: GetArgs) -> Result<(), Failure> {
         offset: args.offset,
         size,
         version: feature.get_version,
-        value: Bytes(cxl.get(&get)?),
+        value: Bytes(bytes),
+        fields: fields.map(|fields| fields.into_iter().map(Field::from).collect()),
     };
     output::print(args.output.output, &value)
 }
@@ -111,7 +141,13 @@ impl Report for Value {
             ("offset", self.offset.to_string()),
             ("size", output::bytes(self.size.into())),
         ];
-        vec![Block::Fields(fields), Block::Dump(self.value.0.clone())]
+        let mut blocks = vec![Block::Fields(fields), Block::Dump(self.value.0.clone())];
+        if let Some(fields) = &self.fields {
+            let cells = |field: &Field| vec![field.name.clone(), field.text.clone()];
+            let rows = fields.iter().map(cells).collect();
+            blocks.push(Block::Table(&["FIELD", "VALUE"], rows));
+        }
+        blocks
     }
 
     fn raw(&self) -> Option<&[u8]> {

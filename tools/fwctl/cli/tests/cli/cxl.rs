@@ -154,8 +154,28 @@ fn the_value_of_a_feature() {
     machine(&all).run(&["cxl", "get", "mem0", "patrol-scrub"]).is(
         0,
         "device:   fwctl0\nfeature:  96dad7d6-fde8-482b-a733-75774e06db8a (patrol-scrub)\nvalue:    current\noffset:   0\n\
-         size:     12 bytes\n\n00000000  00 01 02 03 04 05 06 07  08 09 0a 0b              |............|\n",
+         size:     12 bytes\n\n00000000  00 01 02 03 04 05 06 07  08 09 0a 0b              |............|\n\n\
+         FIELD             VALUE\n\
+         cycle-changeable  no\n\
+         real-time-report  no\n\
+         cycle             1 h\n\
+         minimum-cycle     2 h\n\
+         enabled           yes\n",
         "",
+    );
+    let json = machine(&all)
+        .run(&["cxl", "get", "mem0", "patrol-scrub", "-o", "json"])
+        .stdout;
+    assert!(
+        json.contains(
+            r#"    {
+      "name": "cycle",
+      "value": 1,
+      "unit": "h",
+      "meaning": null
+    },"#
+        ),
+        "{json}"
     );
     let part = format!("{GET_SCRUB} 0200 0300 02 -> 03000000 00000000 020304");
     let args = [
@@ -183,7 +203,8 @@ fn the_value_of_a_feature() {
   "offset": 2,
   "size": 3,
   "version": 1,
-  "value": "020304"
+  "value": "020304",
+  "fields": null
 }
 "#,
             "",

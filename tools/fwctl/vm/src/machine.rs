@@ -294,9 +294,21 @@ machines! {
     /// A memory device that must not get a fwctl device.
     pub static CXL_FEATURELESS: Machine = Machine {
         name: "cxl-featureless",
-        about: "one CXL memory device of fwctl-emu, no Features",
+        about: "one CXL memory device of fwctl-emu, neither Features nor vendor commands",
         emulated: &[Emulated {
-            arguments: &["--no-features"],
+            arguments: &["--no-features", "--no-vendor"],
+            ..MEMORY
+        }],
+        ..BASE
+    };
+
+    /// A memory device that has a fwctl device for its vendor commands alone.
+    pub static CXL_COMMANDS: Machine = Machine {
+        name: "cxl-commands",
+        about: "one CXL memory device of fwctl-emu, a vendor command for every combination of \
+                effects, no Features",
+        emulated: &[Emulated {
+            arguments: &["--no-features", "--all-effects"],
             ..MEMORY
         }],
         ..BASE

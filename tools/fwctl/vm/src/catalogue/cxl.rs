@@ -16,7 +16,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cxl/featureless",
-        about: "a memory device without Features gets no fwctl device, and works",
+        about: "a memory device without Features and vendor commands gets no fwctl device, and works",
         machine: &machine::CXL_FEATURELESS,
         script: &["cxl-featureless.sh"],
         needs: &[Module("cxl_pci"), Module("cxl_fwctl")],
@@ -158,6 +158,46 @@ pub(super) const TESTS: &[Test] = &[
             Module("cxl_fwctl"),
         ],
         limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "cxl/commands",
+        about: "commands of all effects in all scopes, their payloads, and commands that lie",
+        machine: &machine::CXL_EMULATED,
+        script: &["cxl-selftest.sh", "emulated", "cxl_commands"],
+        reads: Reads::Tap,
+        needs: &[
+            Selftest("cxl_commands"),
+            Module("cxl_pci"),
+            Module("cxl_fwctl"),
+        ],
+        limit: 300,
+        wants_fresh: true,
+        ..BASE
+    },
+    Test {
+        name: "cxl/all-effects",
+        about: "the same with a command for every combination of effects, on a device without Features",
+        machine: &machine::CXL_COMMANDS,
+        script: &["cxl-all-effects.sh"],
+        reads: Reads::Tap,
+        needs: &[
+            Cli,
+            Selftest("cxl_commands"),
+            Module("cxl_pci"),
+            Module("cxl_fwctl"),
+        ],
+        limit: 600,
+        ..BASE
+    },
+    Test {
+        name: "cli/cxl-commands",
+        about: "complete output of the command that lists and sends commands of the emulated CXL memory device",
+        machine: &machine::CXL_EMULATED,
+        script: &["cli.sh", "cli-cxl-commands.session"],
+        needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
+        limit: 300,
+        wants_fresh: true,
         ..BASE
     },
     Test {

@@ -269,6 +269,74 @@ TEST_F_TIMEOUT(faults, unrequested_background_command, PATIENCE)
 }
 
 /*
+ * Commands of the vendor
+ */
+
+#define ECHO 0xc000
+
+/* Sends the echo of 4 bytes; returns 0, an errno, or DEVICE_SAYS plus a return code. */
+static int echo(int fd)
+{
+	int err;
+
+	make_request(ECHO, "abcd", 4);
+	err = _send_request(fd, FWCTL_RPC_DEBUG_READ_ONLY, ANY_REPLY_LEN);
+	if (err)
+		return err;
+	return reply.out.hdr.retval ? DEVICE_SAYS + (int)reply.out.hdr.retval : 0;
+}
+
+TEST_F_TIMEOUT(faults, command_is_refused, PATIENCE)
+{
+	uint16_t codes[] = { 2, 3, 4, 6, 0x1b, 0x100, 0xffff };
+
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		fault("op=0xc000,status=%u", codes[i]);
+		EXPECT_EQ(DEVICE_SAYS + codes[i], echo(self->fd));
+		EXPECT_EQ(REPLY_HEAD_LEN, reply_len);
+		EXPECT_EQ(0, echo(self->fd));
+	}
+}
+
+TEST_F_TIMEOUT(faults, command_is_not_answered, PATIENCE)
+{
+	fault("op=0xc000,late=200");
+	EXPECT_EQ(0, echo(self->fd));
+	fault("op=0xc000,never");
+	EXPECT_EQ(ETIMEDOUT, echo(self->fd));
+	/* The mailbox is still busy. */
+	EXPECT_EQ(EBUSY, echo(self->fd));
+	/* The list needs no mailbox. */
+	make_request(FWCTL_CXL_QUERY_COMMANDS, NULL, 0);
+	send_request(self->fd);
+	ASSERT_EQ(0, emu("release"));
+	EXPECT_EQ(0, echo(self->fd));
+	EXPECT_EQ(0, memcmp(reply.bytes + REPLY_HEAD_LEN, "abcd", 4));
+}
+
+/* The output is what the device claims, and at most a payload. */
+TEST_F_TIMEOUT(faults, command_is_answered_wrongly, PATIENCE)
+{
+	struct {
+		const char *effect;
+		uint32_t size;
+	} cases[] = {
+		{ "garble", 4 }, { "truncate=0", 0 }, { "truncate=3", 3 }, { "claim=0", 0 },
+		{ "claim=2", 2 }, { "claim=0x200", 0x200 }, { "claim=0x201", 0x200 },
+		{ "claim=0x1fffff", 0x200 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		fault("op=0xc000,%s", cases[i].effect);
+		EXPECT_EQ(0, echo(self->fd));
+		EXPECT_EQ(cases[i].size, reply.out.hdr.size) {
+			TH_LOG("%s", cases[i].effect);
+		}
+		ASSERT_EQ(0, emu_calm());
+	}
+}
+
+/*
  * Interrupted transfers
  */
 

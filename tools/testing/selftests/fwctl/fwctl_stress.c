@@ -432,6 +432,16 @@ static void ask_cxl(struct caller *caller, int fd)
 			0) &&
 	    out_len < REPLY_HEAD_LEN)
 		wrong("Get Supported Features: a reply of %u bytes", out_len);
+
+	/* The list of commands, and a command: Identify Memory Device. */
+	memset(&in, 0, sizeof(in));
+	in.rpc.hdr.opcode = below(&caller->dice, 2) ? FWCTL_CXL_QUERY_COMMANDS : 0x4000;
+	out_len = sizeof(out);
+	count(asked);
+	if (is_answered(_fwctl_rpc(fd, FWCTL_RPC_CONFIGURATION, &in, HEAD_LEN, &out, &out_len),
+			0) &&
+	    (out_len < REPLY_HEAD_LEN || out.rpc.hdr.retval))
+		wrong("opcode %#x: a reply of %u bytes", in.rpc.hdr.opcode, out_len);
 }
 
 /* Sends QUERY_ADAPTER.  A reply starts with a status byte, 3 reserved bytes and a syndrome. */

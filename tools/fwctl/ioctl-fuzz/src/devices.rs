@@ -20,8 +20,8 @@ const LOOPBACK_MAX: u32 = 4 << 20;
 pub enum Device {
     /// A loopback device, whose answers are all known.
     Loopback,
-    /// A CXL memory device.
-    Cxl(Vec<Feature>),
+    /// A CXL memory device: its Features, and the commands that the driver lists.
+    Cxl(Vec<Feature>, Commands),
     /// A ConnectX.
     Mlx5(Scopes),
     /// An unknown device: any answer is accepted.
@@ -30,10 +30,13 @@ pub enum Device {
 
 impl Device {
     /// Returns the device of this type. `rpc` sends a request to it.
-    pub fn of(device_type: u32, rpc: impl FnOnce(&[u8], usize) -> Result<Vec<u8>>) -> Result<Self> {
+    pub fn of(
+        device_type: u32,
+        mut rpc: impl FnMut(&[u8], usize) -> Result<Vec<u8>>,
+    ) -> Result<Self> {
         Ok(match device_type {
             LOOPBACK => Device::Loopback,
-            device_type::CXL => Device::Cxl(features(rpc)?),
+            device_type::CXL => Device::Cxl(features(&mut rpc)?, cxl_commands(&mut rpc)),
             device_type::MLX5 => Device::Mlx5(Scopes::default()),
             _ => Device::Unknown,
         })
@@ -43,7 +46,7 @@ impl Device {
     pub fn answer(&self, scope: u32, request: &[u8], room: usize) -> Answer {
         match self {
             Device::Loopback => loopback(scope, request, room),
-            Device::Cxl(features) => cxl(features, scope, request, room),
+            Device::Cxl(features, commands) => cxl(features, commands, scope, request, room),
             Device::Mlx5(scopes) => mlx5(scopes, scope, request, room),
             Device::Unknown => Answer {
                 errnos: &[
@@ -66,7 +69,7 @@ impl Device {
     /// Returns the UUIDs of its features.
     pub fn features(&self) -> Vec<Uuid> {
         match self {
-            Device::Cxl(features) => features.iter().map(|feature| feature.uuid).collect(),
+            Device::Cxl(features, _) => features.iter().map(|feature| feature.uuid).collect(),
             _ => Vec::new(),
         }
     }
@@ -177,7 +180,63 @@ fn features(rpc: impl FnOnce(&[u8], usize) -> Result<Vec<u8>>) -> Result<Vec<Fea
     Ok(reply[16..].chunks_exact(48).map(Feature::parse).collect())
 }
 
-fn cxl(features: &[Feature], scope: u32, request: &[u8], room: usize) -> Answer {
+/// The query for the commands of a CXL memory device.
+pub const QUERY_COMMANDS: u32 = 0x1_0000;
+
+/// Least scope of each command that the driver lists; 0xff if there is none.
+pub type Commands = HashMap<u16, u32>;
+
+/// Requests the list of commands. Drivers that pass only Feature commands have none.
+fn cxl_commands(rpc: impl FnOnce(&[u8], usize) -> Result<Vec<u8>>) -> Commands {
+    let request: Vec<u8> = [QUERY_COMMANDS, 0, 0, 0]
+        .iter()
+        .flat_map(|word| word.to_ne_bytes())
+        .collect();
+    let reply = rpc(&request, 16 + 8 * 65536).unwrap_or_default();
+    let entries = reply.get(16..).unwrap_or_default().chunks_exact(8);
+    entries
+        .map(|entry| (u16::from_ne_bytes([entry[0], entry[1]]), entry[4].into()))
+        .collect()
+}
+
+/// The answer to a command other than a Feature command.
+fn cxl_command(commands: &Commands, scope: u32, opcode: u32, len: usize, room: usize) -> Answer {
+    /// The smallest payload of a mailbox.
+    const LEAST_PAYLOAD: usize = 256;
+    /// The largest.
+    const MOST_PAYLOAD: usize = 1 << 20;
+    let refused = Answer::fails(&[libc::EINVAL, libc::EPERM]);
+    let Ok(opcode) = u16::try_from(opcode) else {
+        return match (opcode, len, commands.is_empty()) {
+            (QUERY_COMMANDS, 0, false) => Answer::replies(Reply::CxlValue(16 + 8 * 65536)),
+            _ => Answer::fails(&[libc::EINVAL]),
+        };
+    };
+    match commands.get(&opcode) {
+        Some(least) if scope >= *least => {}
+        _ => return refused,
+    }
+    if room < 8 {
+        return refused;
+    }
+    // EPERM: it was found to continue in the background.
+    let errnos: &[i32] = match len > LEAST_PAYLOAD {
+        true => &[libc::E2BIG, libc::EPERM],
+        false => &[libc::EPERM],
+    };
+    Answer {
+        errnos,
+        reply: Some(Reply::CxlValue(MOST_PAYLOAD)),
+    }
+}
+
+fn cxl(
+    features: &[Feature],
+    commands: &Commands,
+    scope: u32,
+    request: &[u8],
+    room: usize,
+) -> Answer {
     let refused = || Answer::fails(&[libc::EINVAL]);
     if request.len() < 16 || word(request, 4) != 0 || word(request, 12) != 0 {
         return refused();
@@ -219,7 +278,8 @@ fn cxl(features: &[Feature], scope: u32, request: &[u8], room: usize) -> Answer 
                 _ => refused(),
             }
         }
-        _ => refused(),
+        (0x500..=0x502, _) => refused(),
+        (opcode, len) => cxl_command(commands, scope, opcode, len, room),
     }
 }
 
@@ -382,7 +442,9 @@ mod tests {
             is_changeable: true,
             effects,
         };
-        let device = Device::Cxl(vec![feature(EXCLUSIVE[0], 1), feature([7; 16], 1)]);
+        let features = vec![feature(EXCLUSIVE[0], 1), feature([7; 16], 1)];
+        let commands = Commands::from([(0x101, 0xff), (0xc000, 1), (0xc020, 3)]);
+        let device = Device::Cxl(features, commands);
         let send = |opcode: u32, payload: &[u8], room| {
             let words = [opcode, 0, payload.len() as u32, 0];
             let mut request: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
@@ -411,7 +473,16 @@ mod tests {
         assert_eq!(set([9; 16], 33, 64), [libc::EINVAL]);
         assert_eq!(set([7; 16], 33, 7), [libc::EINVAL]);
         assert!(set([7; 16], 33, 8).is_empty());
-        assert_eq!(send(0x400, &[], 64).errnos, [libc::EINVAL]);
+        for opcode in [0x101, 0x400, 0xc020] {
+            assert!(send(opcode, &[], 64).reply.is_none(), "{opcode:#x}");
+        }
+        assert!(send(0xc000, &[], 7).reply.is_none());
+        assert_eq!(send(0xc000, &[1], 8).errnos, [libc::EPERM]);
+        assert_eq!(send(0xc000, &[1; 600], 8).errnos.len(), 2);
+        assert!(send(0xc000, &[1], 8).reply.is_some());
+        assert!(send(0x1_0000, &[], 0).errnos.is_empty());
+        assert_eq!(send(0x1_0000, &[1], 64).errnos, [libc::EINVAL]);
+        assert_eq!(send(0x1_c000, &[], 64).errnos, [libc::EINVAL]);
     }
 
     #[test]

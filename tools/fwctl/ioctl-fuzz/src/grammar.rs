@@ -370,10 +370,19 @@ fn loopback(rng: &mut Rng, _: &[Uuid]) -> Vec<u8> {
     request
 }
 
+/// Commands of a CXL memory device that are allowed, reserved for the kernel, of the vendor of the
+/// emulated one, and unknown; and the query for them.
+const CXL_COMMANDS: &[u32] = &[
+    0x0002, 0x0005, 0x0101, 0x0102, 0x0201, 0x0300, 0x0402, 0x0404, 0x0600, 0x4000, 0x4100, 0x4101,
+    0x4200, 0x4400, 0x5300, 0xc000, 0xc001, 0xc003, 0xc010, 0xc020, 0xc023, 0xc024, 0xc030, 0xc042,
+    0xc050, 0xc051, 0xc0ff, 0xffff, 0x1_0000, 0x1_0001, 0x1_c000,
+];
+
 fn cxl(rng: &mut Rng, uuids: &[Uuid]) -> Vec<u8> {
     let opcode = match rng.below(8) {
         0 => 0x400 + rng.below(3) as u32,
         1 => rng.of(EDGES),
+        2 => rng.of(CXL_COMMANDS),
         _ => 0x500 + rng.below(4) as u32,
     };
     let mut payload = Vec::new();

@@ -5,7 +5,8 @@
 //! `pds_core` creates an auxiliary device, `pds_core.fwctl.N`, for each physical function whose
 //! firmware takes fwctl commands. This driver binds to it and registers a fwctl device whose parent
 //! is the PCI function. An RPC is one operation of a firmware endpoint. Its message refers to
-//! request and response by their addresses in the caller's memory.
+//! request and response by their addresses in the caller's memory. A shorter message asks the
+//! driver for the endpoints, or for the operations of one and the scopes that they require.
 //!
 //! - `policy.rs`: the scope that an operation requires;
 //! - `wire.rs`: the layouts of messages and commands;
@@ -42,7 +43,10 @@ mod wire;
 
 use crate::{
     firmware::Card,
-    wire::Message, //
+    wire::{
+        Message,
+        Request, //
+    },
 };
 
 /// The driver of the auxiliary devices that `pds_core` creates.
@@ -112,7 +116,9 @@ impl Operations for Uctx {
     /// Fails with [`EINVAL`] if the message is too short, or a buffer longer than any firmware may
     /// take.
     fn name_buffers(message: &[u8], names: &mut BufferNames) -> Result {
-        let message = Message::read(message)?;
+        let Request::Execute(message) = Request::read(message)? else {
+            return Ok(());
+        };
         let len = |len: u32| match usize::try_from(len) {
             Ok(len) if len <= fwctl::MAX_RPC_LEN => Ok(len),
             _ => Err(EINVAL),
@@ -123,14 +129,17 @@ impl Operations for Uctx {
         names.output(message.response, len(message.response_len)?)
     }
 
-    /// Fails as [`Card::execute`]. A failure of the operation is a reply.
+    /// Fails as [`Card::execute`] or [`Card::list`]. A failure of the operation is a reply.
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
         scope: RpcScope,
         mut rpc: Rpc<'rpc>,
     ) -> Result<Response<'rpc>> {
-        let message = Message::read(rpc.request())?;
+        let message = match Request::read(rpc.request())? {
+            Request::Execute(message) => message,
+            Request::List(list) => return Ok(rpc.reply(cx.data().list(&cx, list)?)),
+        };
         let retval = cx
             .data()
             .execute(&cx, scope, &message, rpc.caller_memory())?;

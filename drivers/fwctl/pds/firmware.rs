@@ -44,6 +44,8 @@ use crate::{
     wire::{
         self,
         EndpointEntry,
+        List,
+        ListEntry,
         Message,
         OperationEntry, //
     },
@@ -121,7 +123,7 @@ impl<'bound> Card<'bound> {
     ) -> Result<u32> {
         let mut execute = || {
             while !self.admit(scope, message)? {
-                self.ask(cx, message.endpoint)?;
+                self.ask(cx, Some(message.endpoint))?;
             }
 
             let result = self.send(message, memory);
@@ -131,10 +133,48 @@ impl<'bound> Card<'bound> {
             result
         };
 
-        match execute() {
-            // The firmware does not know the client, because the card is being removed.
-            Err(ECHILD) => Err(ENODEV),
-            result => result,
+        execute().map_err(removed)
+    }
+
+    /// Returns a list for a program, see [`wire::list_reply`].
+    ///
+    /// Fails with [`EINVAL`] if there is no such endpoint; with [`ENODEV`] if the device is being
+    /// unregistered; with [`EINTR`] if the caller is killed while it waits; with [`ENOMEM`]; and as
+    /// [`Turn::operations`].
+    pub(crate) fn list(&self, cx: &Context<'_, '_, Uctx>, list: List) -> Result<KVVec<u8>> {
+        let endpoint = match list {
+            List::Endpoints => None,
+            List::Operations(endpoint) => Some(endpoint),
+        };
+
+        loop {
+            if let Some(reply) = self.listed(list)? {
+                return Ok(reply);
+            }
+            self.ask(cx, endpoint).map_err(removed)?;
+        }
+    }
+
+    /// Returns a list for a program, or [`None`] if the firmware has to be asked first.
+    fn listed(&self, list: List) -> Result<Option<KVVec<u8>>> {
+        let mut known = self.known.lock();
+        let Some(known) = self.current(&mut known) else {
+            return Ok(None);
+        };
+
+        match list {
+            List::Endpoints => {
+                let endpoints = known.endpoints.iter();
+                let entries = endpoints.map(|endpoint| ListEntry::endpoint(endpoint.id));
+
+                wire::list_reply(entries).map(Some)
+            }
+            List::Operations(id) => match &known.endpoint(id).ok_or(EINVAL)?.operations {
+                Some(operations) => {
+                    wire::list_reply(operations.iter().map(Operation::to_entry)).map(Some)
+                }
+                None => Ok(None),
+            },
         }
     }
 
@@ -184,8 +224,9 @@ impl<'bound> Card<'bound> {
         known.as_mut().filter(|known| known.resets == resets)
     }
 
-    /// Asks the firmware what an RPC to `endpoint` needs to know.
-    fn ask(&self, cx: &Context<'_, '_, Uctx>, endpoint: u32) -> Result {
+    /// Asks the firmware what an RPC needs to know: about the operations of `endpoint`, too, if
+    /// there is one.
+    fn ask(&self, cx: &Context<'_, '_, Uctx>, endpoint: Option<u32>) -> Result {
         let mut turn = None;
         cx.wait(|| {
             turn = self.client.turn();
@@ -203,18 +244,20 @@ impl<'bound> Card<'bound> {
         &self,
         cx: &Context<'_, '_, Uctx>,
         turn: &mut Turn<'_>,
-        endpoint: u32,
+        endpoint: Option<u32>,
     ) -> Result {
         // Another caller may have asked before.
-        let (is_current, has_operations) = {
+        let (is_current, unknown) = {
             let mut known = self.known.lock();
             let known = self.current(&mut known);
             let is_current = known.is_some();
-            let endpoint = known.and_then(|known| known.endpoint(endpoint));
+            let endpoint = known.and_then(|known| known.endpoint(endpoint?));
 
             (
                 is_current,
-                endpoint.is_none_or(|endpoint| endpoint.operations.is_some()),
+                endpoint
+                    .filter(|endpoint| endpoint.operations.is_none())
+                    .map(|endpoint| endpoint.id),
             )
         };
 
@@ -227,7 +270,7 @@ impl<'bound> Card<'bound> {
         if self.client.has_lost() {
             turn.ident()?;
         }
-        if !has_operations {
+        if let Some(endpoint) = unknown {
             let operations = read_operations(turn, endpoint)?;
             let mut known = self.known.lock();
 
@@ -262,6 +305,15 @@ impl<'bound> Card<'bound> {
         let old = self.known.lock().replace(known);
         drop(old);
         Ok(())
+    }
+}
+
+/// Translates the error of firmware that does not know the client: the card is being removed.
+fn removed(error: Error) -> Error {
+    if error == ECHILD {
+        ENODEV
+    } else {
+        error
     }
 }
 

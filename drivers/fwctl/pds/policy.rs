@@ -8,7 +8,10 @@
 use fwctl::RpcScope;
 use kernel::prelude::*;
 
-use crate::wire::OperationEntry;
+use crate::wire::{
+    ListEntry,
+    OperationEntry, //
+};
 
 /// The least scope by attribute, `PDSFC_FW_CMD_ATTR_*` of `include/linux/pds/pds_adminq.h`. Other
 /// attributes require the highest scope.
@@ -23,6 +26,7 @@ const SCOPES: [(u8, RpcScope); 5] = [
 /// An operation that the firmware listed.
 pub(crate) struct Operation {
     id: u32,
+    attribute: u8,
     needs: RpcScope,
 }
 
@@ -35,8 +39,14 @@ impl Operation {
 
         Self {
             id: entry.id.get(),
+            attribute: entry.attribute,
             needs: known.map_or(RpcScope::DebugWriteFull, |(_, scope)| *scope),
         }
+    }
+
+    /// Returns its entry in a list for programs.
+    pub(crate) fn to_entry(&self) -> ListEntry {
+        ListEntry::operation(self.id, self.attribute, self.needs)
     }
 
     /// Returns whether a request for the operation `id` means this one: it has the same command, in

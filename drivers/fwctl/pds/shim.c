@@ -96,6 +96,19 @@ static_assert(sizeof(struct fwctl_info_pds) == 4);
 ASSERT_FIELD(struct fwctl_info_pds, uctx_caps, 0, 4);
 static_assert(PDS_FWCTL_QUERY_CAP == 0);
 static_assert(PDS_FWCTL_SEND_CAP == 1);
+static_assert(PDS_FWCTL_LIST_CAP == 2);
+
+static_assert(PDS_FWCTL_LIST_ENDPOINTS == 1);
+static_assert(PDS_FWCTL_LIST_OPERATIONS == 2);
+static_assert(sizeof(struct fwctl_pds_list_request) == 16);
+ASSERT_FIELD(struct fwctl_pds_list_request, list, 0, 4);
+ASSERT_FIELD(struct fwctl_pds_list_request, ep, 4, 4);
+static_assert(offsetof(struct fwctl_pds_list, entries) == 8);
+ASSERT_FIELD(struct fwctl_pds_list, num_entries, 0, 4);
+static_assert(sizeof(struct fwctl_pds_list_entry) == 8);
+ASSERT_FIELD(struct fwctl_pds_list_entry, id, 0, 4);
+ASSERT_FIELD(struct fwctl_pds_list_entry, attribute, 4, 1);
+ASSERT_FIELD(struct fwctl_pds_list_entry, scope, 5, 1);
 
 static_assert(sizeof(struct fwctl_rpc_pds) == 48);
 ASSERT_FIELD(struct fwctl_rpc_pds, in.op, 0, 4);

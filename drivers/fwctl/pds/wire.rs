@@ -9,7 +9,11 @@
 
 use core::mem::offset_of;
 
-use kernel::prelude::*;
+use fwctl::RpcScope;
+use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
+    prelude::*, //
+};
 use zerocopy::{
     little_endian::{
         U16,
@@ -25,9 +29,11 @@ use zerocopy_derive::{
 };
 
 /// Bits of [`Info::uctx_caps`], by the numbers of `enum pds_fwctl_capabilities`.
-const CAPABILITIES: u32 = 1 << PDS_FWCTL_QUERY_CAP | 1 << PDS_FWCTL_SEND_CAP;
+const CAPABILITIES: u32 =
+    1 << PDS_FWCTL_QUERY_CAP | 1 << PDS_FWCTL_SEND_CAP | 1 << PDS_FWCTL_LIST_CAP;
 const PDS_FWCTL_QUERY_CAP: u32 = 0;
 const PDS_FWCTL_SEND_CAP: u32 = 1;
+const PDS_FWCTL_LIST_CAP: u32 = 2;
 
 /// The device data of `FWCTL_INFO`: `struct fwctl_info_pds`.
 #[repr(C)]
@@ -43,6 +49,118 @@ impl Info {
             uctx_caps: CAPABILITIES,
         }
     }
+}
+
+/// What a program asks for.
+pub(crate) enum Request {
+    /// The firmware executes an operation.
+    Execute(Message),
+    /// The driver returns a list that it has from the firmware.
+    List(List),
+}
+
+impl Request {
+    /// Reads a request, which is a [`ListRequest`] if it has exactly its length.
+    ///
+    /// Fails with [`EINVAL`] if it is too short, or asks for an unknown list.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self> {
+        match ListRequest::read_from_bytes(bytes) {
+            Ok(request) => request.list().map(Self::List),
+            Err(_) => Message::read(bytes).map(Self::Execute),
+        }
+    }
+}
+
+/// A list for a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    /// The endpoints of the firmware.
+    Endpoints,
+    /// The operations of an endpoint.
+    Operations(u32),
+}
+
+/// Which list: `enum pds_fwctl_list`.
+const PDS_FWCTL_LIST_ENDPOINTS: u32 = 1;
+const PDS_FWCTL_LIST_OPERATIONS: u32 = 2;
+
+/// `struct fwctl_pds_list_request`: asks the driver for a list. It is shorter than a [`Message`],
+/// so no driver takes it for one.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct ListRequest {
+    list: u32,
+    ep: u32,
+    rsvd: [u32; 2],
+}
+
+impl ListRequest {
+    /// Fails with [`EINVAL`] if there is no such list, or a field that must be 0 is not.
+    fn list(&self) -> Result<List> {
+        match (self.list, self.ep, self.rsvd) {
+            (PDS_FWCTL_LIST_ENDPOINTS, 0, [0, 0]) => Ok(List::Endpoints),
+            (PDS_FWCTL_LIST_OPERATIONS, endpoint, [0, 0]) => Ok(List::Operations(endpoint)),
+            _ => Err(EINVAL),
+        }
+    }
+}
+
+/// `struct fwctl_pds_list` without its entries.
+#[repr(C)]
+#[derive(IntoBytes, Immutable)]
+struct ListReply {
+    num_entries: u32,
+    rsvd: u32,
+}
+
+/// `struct fwctl_pds_list_entry`: an endpoint or an operation.
+#[repr(C)]
+#[derive(IntoBytes, Immutable)]
+pub(crate) struct ListEntry {
+    id: u32,
+    attribute: u8,
+    scope: u8,
+    rsvd: [u8; 2],
+}
+
+impl ListEntry {
+    /// Returns the entry of an endpoint, whose other fields are 0.
+    pub(crate) fn endpoint(id: u32) -> Self {
+        Self {
+            id,
+            attribute: 0,
+            scope: 0,
+            rsvd: [0; 2],
+        }
+    }
+
+    /// Returns the entry of an operation, with its attribute and the scope that it requires.
+    pub(crate) fn operation(id: u32, attribute: u8, scope: RpcScope) -> Self {
+        Self {
+            id,
+            attribute,
+            scope: scope as u8,
+            rsvd: [0; 2],
+        }
+    }
+}
+
+/// Returns the reply to a [`ListRequest`].
+///
+/// It is charged to the caller's memory cgroup. Fails with [`ENOMEM`].
+pub(crate) fn list_reply(entries: impl ExactSizeIterator<Item = ListEntry>) -> Result<KVVec<u8>> {
+    let header = ListReply {
+        num_entries: u32::try_from(entries.len()).map_err(|_| EOVERFLOW)?,
+        rsvd: 0,
+    };
+    let len = size_of::<ListReply>() + entries.len() * size_of::<ListEntry>();
+    let mut reply = KVVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?;
+
+    reply.extend_from_slice(header.as_bytes(), GFP_KERNEL_ACCOUNT)?;
+    for entry in entries {
+        reply.extend_from_slice(entry.as_bytes(), GFP_KERNEL_ACCOUNT)?;
+    }
+    Ok(reply)
 }
 
 /// The message of an RPC: `struct fwctl_rpc_pds`.
@@ -305,6 +423,12 @@ const _: () = {
     assert!(offset_of!(Message, retval) == 24);
     assert!(offset_of!(Message, response_len) == 36);
     assert!(offset_of!(Message, response) == 40);
+    assert!(size_of::<ListRequest>() == 16);
+    assert!(size_of::<ListRequest>() < size_of::<Message>());
+    assert!(size_of::<ListReply>() == 8);
+    assert!(size_of::<ListEntry>() == 8);
+    assert!(offset_of!(ListEntry, attribute) == 4);
+    assert!(offset_of!(ListEntry, scope) == 5);
     assert!(size_of::<IdentCommand>() == 16);
     assert!(size_of::<Ident>() == 22);
     assert!(offset_of!(Ident, max_req_sz) == 12);
@@ -328,7 +452,65 @@ mod tests {
 
     #[test]
     fn capabilities_are_bits() {
-        assert_eq!(Info::new().as_bytes(), &3u32.to_ne_bytes());
+        assert_eq!(Info::new().as_bytes(), &7u32.to_ne_bytes());
+    }
+
+    /// Returns which list a request asks for.
+    fn asked(list: u32, ep: u32, rsvd: [u32; 2]) -> Result<List> {
+        match Request::read(ListRequest { list, ep, rsvd }.as_bytes())? {
+            Request::List(list) => Ok(list),
+            Request::Execute(_) => Err(EBADMSG),
+        }
+    }
+
+    #[test]
+    fn requests_for_lists() {
+        assert_eq!(asked(1, 0, [0, 0]), Ok(List::Endpoints));
+        assert_eq!(asked(2, 0, [0, 0]), Ok(List::Operations(0)));
+        assert_eq!(asked(2, u32::MAX, [0, 0]), Ok(List::Operations(u32::MAX)));
+        for (list, ep, rsvd) in [
+            (0, 0, [0, 0]),
+            (3, 0, [0, 0]),
+            (u32::MAX, 0, [0, 0]),
+            (1, 1, [0, 0]),
+            (1, 0, [1, 0]),
+            (2, 0, [0, 1]),
+        ] {
+            assert_eq!(asked(list, ep, rsvd), Err(EINVAL));
+        }
+    }
+
+    #[test]
+    fn only_the_length_distinguishes_requests() {
+        let mut bytes = [0; 60];
+
+        // The first word is an operation in a message.
+        bytes[0] = 1;
+        for len in 0..=bytes.len() {
+            let request = Request::read(&bytes[..len]);
+            match len {
+                16 => assert!(matches!(request, Ok(Request::List(List::Endpoints)))),
+                48.. => assert!(matches!(request, Ok(Request::Execute(_)))),
+                _ => assert_eq!(request.err(), Some(EINVAL)),
+            }
+        }
+    }
+
+    #[test]
+    fn lists_for_programs() -> Result {
+        let entries = [
+            ListEntry::operation(0x2_0102, 0x08, RpcScope::DebugWrite),
+            ListEntry::endpoint(u32::MAX),
+        ];
+        let mut expected = [0; 24];
+
+        expected[0..4].copy_from_slice(&2u32.to_ne_bytes());
+        expected[8..12].copy_from_slice(&0x2_0102u32.to_ne_bytes());
+        expected[12..14].copy_from_slice(&[0x08, 2]);
+        expected[16..20].copy_from_slice(&[0xff; 4]);
+        assert_eq!(&list_reply(entries.into_iter())?[..], &expected);
+        assert_eq!(&list_reply(core::iter::empty())?[..], &[0; 8]);
+        Ok(())
     }
 
     #[test]

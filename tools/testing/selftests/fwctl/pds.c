@@ -86,7 +86,8 @@ TEST_F(pds, below_the_function)
 /* The driver in C returns no device data. */
 TEST_F(pds, info)
 {
-	uint32_t caps = 1 << PDS_FWCTL_QUERY_CAP | 1 << PDS_FWCTL_SEND_CAP;
+	uint32_t caps = 1 << PDS_FWCTL_QUERY_CAP | 1 << PDS_FWCTL_SEND_CAP |
+			1 << PDS_FWCTL_LIST_CAP;
 	struct fwctl_info_pds info;
 	uint32_t len = sizeof(info), type = 0;
 
@@ -337,6 +338,116 @@ TEST_F(pds, operations_that_are_not_listed)
 			EXPECT_EQ(EINVAL, _pds_call(self->fd, scope, unlisted[i].endpoint,
 						    unlisted[i].operation, NULL, 0, NULL, 0));
 		}
+	}
+	EXPECT_EQ(before, emu_count("/commands/fwctl RPC"));
+}
+
+/* Lists */
+
+static const uint32_t endpoints[] = { EP_SYSTEM, EP_PORT, EP_MEMORY, EP_EMPTY };
+
+static int _pds_list(int fd, uint32_t scope, uint32_t list, uint32_t ep, void *reply,
+		     uint32_t *len)
+{
+	struct fwctl_pds_list_request request = { .list = list, .ep = ep };
+
+	return _fwctl_rpc(fd, scope, &request, sizeof(request), reply, len);
+}
+
+/* The driver in C has no lists. */
+TEST_F(pds, lists_of_endpoints)
+{
+	union {
+		struct fwctl_pds_list list;
+		uint8_t bytes[4096];
+	} reply;
+
+	for (uint32_t scope = 0; scope < SCOPES; scope++) {
+		uint32_t len = sizeof(reply);
+		int err;
+
+		memset(&reply, 0xee, sizeof(reply));
+		err = _pds_list(self->fd, scope, PDS_FWCTL_LIST_ENDPOINTS, 0, &reply, &len);
+		if (is_c_driver()) {
+			ASSERT_EQ(EINVAL, err);
+			continue;
+		}
+		ASSERT_EQ(0, err);
+		ASSERT_EQ(8 + 8 * ARRAY_SIZE(endpoints), len);
+		ASSERT_EQ(ARRAY_SIZE(endpoints), reply.list.num_entries);
+		EXPECT_EQ(0, reply.list.rsvd);
+		for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++) {
+			EXPECT_EQ(endpoints[i], reply.list.entries[i].id);
+			EXPECT_TRUE(all_bytes_are(&reply.list.entries[i].attribute, 0, 4));
+		}
+	}
+}
+
+/* The scopes on the list are those of all_operations_in_all_scopes. */
+TEST_F(pds, lists_of_operations)
+{
+	union {
+		struct fwctl_pds_list list;
+		uint8_t bytes[4096];
+	} reply;
+
+	for (size_t e = 0; e < ARRAY_SIZE(endpoints); e++) {
+		uint32_t len = sizeof(reply), count = 0;
+		int err;
+
+		err = _pds_list(self->fd, SCOPE_CONFIG, PDS_FWCTL_LIST_OPERATIONS, endpoints[e],
+				&reply, &len);
+		if (is_c_driver()) {
+			ASSERT_EQ(EINVAL, err);
+			continue;
+		}
+		ASSERT_EQ(0, err);
+		for (size_t i = 0; i < ARRAY_SIZE(operations); i++) {
+			struct fwctl_pds_list_entry *entry = &reply.list.entries[count];
+
+			if (operations[i].endpoint != endpoints[e])
+				continue;
+			ASSERT_LT(count++, reply.list.num_entries);
+			EXPECT_EQ(operations[i].operation | operations[i].version << 16, entry->id);
+			EXPECT_EQ(operations[i].attribute, entry->attribute);
+			EXPECT_EQ(least_scope(operations[i].attribute), entry->scope);
+			EXPECT_TRUE(all_bytes_are(entry->rsvd, 0, sizeof(entry->rsvd)));
+		}
+		EXPECT_EQ(count, reply.list.num_entries);
+		EXPECT_EQ(8 + 8 * count, len);
+	}
+}
+
+TEST_F(pds, lists_that_do_not_exist)
+{
+	static const struct fwctl_pds_list_request requests[] = {
+		{ .list = 0 }, { .list = 3 }, { .list = UINT32_MAX },
+		{ .list = PDS_FWCTL_LIST_ENDPOINTS, .ep = 1 },
+		{ .list = PDS_FWCTL_LIST_ENDPOINTS, .rsvd = { 1 } },
+		{ .list = PDS_FWCTL_LIST_OPERATIONS, .ep = EP_PORT, .rsvd = { 0, 1 } },
+		{ .list = PDS_FWCTL_LIST_OPERATIONS, .ep = 0 },
+		{ .list = PDS_FWCTL_LIST_OPERATIONS, .ep = EP_PORT + 1 },
+	};
+	uint8_t reply[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
+		fwctl_rpc_fails(EINVAL, self->fd, SCOPE_CONFIG, &requests[i], sizeof(requests[i]),
+				reply, sizeof(reply));
+}
+
+TEST_F(pds, lists_do_not_reach_an_operation)
+{
+	long before = emu_count("/commands/fwctl RPC");
+	uint32_t len = 4;
+	uint32_t count = 0;
+	int err;
+
+	/* A reply that is cut, with the length of all of it */
+	err = _pds_list(self->fd, SCOPE_CONFIG, PDS_FWCTL_LIST_OPERATIONS, EP_PORT, &count, &len);
+	EXPECT_EQ(is_c_driver() ? EINVAL : 0, err);
+	if (!err) {
+		EXPECT_EQ(5, count);
+		EXPECT_EQ(8 + 8 * 5, len);
 	}
 	EXPECT_EQ(before, emu_count("/commands/fwctl RPC"));
 }

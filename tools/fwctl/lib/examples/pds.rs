@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the firmware of a Pensando card can be asked: `cargo run --example pds 0000:0a:00.0`.
-//!
-//! Its messages hold addresses of the sender's memory, which plain bytes cannot, so the library
-//! sends none.
+//! Operations of a Pensando card's firmware, with the scope that each needs:
+//! `cargo run --example pds 0000:0a:00.0`.
 
-use fwctl::{Device, DeviceType, Result};
+use fwctl::pds::{Operation, PdsDevice};
+use fwctl::{Device, Result};
 
-/// Names of the capabilities; a bit without a name is its mask.
-pub fn capabilities(device: &Device) -> Result<Vec<String>> {
-    device.expect_type(DeviceType::Pds)?;
-    let named = |(mask, name): (u32, Option<&str>)| {
-        name.map_or_else(|| format!("{mask:#x}"), str::to_owned)
-    };
-    Ok(device
-        .info()?
-        .driver
-        .capabilities()
+/// Every endpoint with its operations.
+pub fn operations(device: Device) -> Result<Vec<(u32, Vec<Operation>)>> {
+    let pds = PdsDevice::new(device)?;
+    let endpoints = pds.endpoints()?;
+    let operations = pds.operations_of(&endpoints)?;
+    endpoints
         .into_iter()
-        .map(named)
-        .collect())
+        .zip(operations)
+        .map(|(endpoint, operations)| Ok((endpoint, operations?)))
+        .collect()
 }
 
 fn main() -> Result<()> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "fwctl0".into());
     let device = fwctl::sysfs::Root::default().resolve(&name)?.open()?;
-    println!("{}", capabilities(&device)?.join(" "));
+    for (endpoint, operations) in operations(device)? {
+        for operation in operations {
+            println!("{endpoint:#x} {:#x} {}", operation.id, operation.scope);
+        }
+    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Everything that can be read of a device, by device type: registers, capabilities, query commands
-//! and features, with scope, volatility, units and decoded fields.
+//! features and operations, with scope, volatility, units and decoded fields.
 //!
 //! [`items`] lists what is known of a type, without a device. [`read_all`] reads all of it from a
 //! device: an item that fails is reported as such, and the rest is still read.
@@ -21,6 +21,7 @@
 
 mod connectx;
 mod memory;
+mod pensando;
 mod read;
 
 pub use read::{read_all, read_some, Reading};
@@ -40,6 +41,8 @@ pub enum Kind {
     Query,
     /// A Feature of a CXL memory device.
     Feature,
+    /// An operation of a Pensando card's firmware.
+    Operation,
 }
 
 impl Kind {
@@ -50,6 +53,7 @@ impl Kind {
             Kind::Capability => "capability",
             Kind::Query => "query",
             Kind::Feature => "feature",
+            Kind::Operation => "operation",
         }
     }
 }
@@ -181,6 +185,10 @@ pub enum Range {
     Features,
     /// The values that a Feature has: current, default, saved.
     Values,
+    /// The endpoints of the firmware.
+    Endpoints,
+    /// The operations of an endpoint.
+    Operations,
 }
 
 /// Something that can be read of a device.
@@ -209,6 +217,7 @@ pub fn items(device_type: DeviceType) -> &'static [Item] {
     match device_type {
         DeviceType::Mlx5 => connectx::items(),
         DeviceType::Cxl => memory::ITEMS,
+        DeviceType::Pds => pensando::ITEMS,
         _ => &[],
     }
 }

@@ -3,13 +3,14 @@
 //! An open fwctl device.
 
 use crate::mlx5::check_query;
+use crate::pds;
 use crate::sysfs::{device_number, Root};
 use crate::transport::Node;
 use crate::{
     DeviceType, DriverInfo, Error, InfoReply, Operation, Queue, QueueOptions, Result, Rpc, Scope,
     Transport,
 };
-use fwctl_uapi::{bnxt, MAX_RPC_LEN};
+use fwctl_uapi::{bnxt, pds::RpcPds, MAX_RPC_LEN};
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io;
@@ -394,8 +395,8 @@ impl Device {
     /// change something.
     ///
     /// The known requests are the query commands of a ConnectX
-    /// ([`check_query`](crate::mlx5::check_query)), and Get Supported Features and Get Feature of a
-    /// CXL memory device.
+    /// ([`check_query`](crate::mlx5::check_query)), Get Supported Features and Get Feature of a CXL
+    /// memory device, and the lists of a Pensando card.
     ///
     /// # Errors
     ///
@@ -404,7 +405,8 @@ impl Device {
         Ok(match self.device_type()? {
             DeviceType::Mlx5 => check_query(request).is_ok(),
             DeviceType::Cxl => is_cxl_read(request),
-            DeviceType::Bnxt | DeviceType::Pds | DeviceType::None | DeviceType::Other(_) => false,
+            DeviceType::Pds => pds::is_list(request),
+            DeviceType::Bnxt | DeviceType::None | DeviceType::Other(_) => false,
         })
     }
 
@@ -499,8 +501,8 @@ fn is_cxl_read(request: &[u8]) -> bool {
 /// this process. Plain bytes do not own such memory, so sending them would not be safe.
 fn carries_addresses(device_type: DeviceType, request: &[u8]) -> bool {
     match device_type {
-        // struct fwctl_rpc_pds is made of addresses.
-        DeviceType::Pds => true,
+        // struct fwctl_rpc_pds is made of addresses. No driver takes a shorter message for one.
+        DeviceType::Pds => request.len() >= RpcPds::LEN,
         DeviceType::Bnxt => match request {
             [low, high, ..] => bnxt::DMA_REQUEST_TYPES.contains(&u16::from_le_bytes([*low, *high])),
             _ => false,

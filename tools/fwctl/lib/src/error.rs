@@ -187,6 +187,14 @@ pub enum Error {
         device_type: DeviceType,
     },
 
+    /// The driver of a Pensando card does not list endpoints and operations, as the one of Linux 7.3
+    /// does not.
+    #[error("{device}: its driver does not list endpoints and operations")]
+    NoLists {
+        /// Name of the device.
+        device: String,
+    },
+
     /// The kernel would refuse to do this to a feature, or it makes no sense for the feature.
     #[error("{device}: {feature}: {why}")]
     Feature {
@@ -232,6 +240,12 @@ pub enum Malformed {
         count: usize,
         /// Bytes that came.
         got: usize,
+    },
+    /// A number that should name a scope.
+    #[error("there is no scope {got}")]
+    Scope {
+        /// The number.
+        got: u8,
     },
     /// Parts that have numbers came in another order.
     #[error("{part} {expected} was expected, and {got} came")]
@@ -370,7 +384,7 @@ impl Error {
             Error::Ambiguous { .. } => libc::ENOTUNIQ,
             Error::CarriesAddresses { .. } | Error::UnknownMessages { .. } => libc::EPERM,
             Error::Malformed { .. } => libc::EBADMSG,
-            Error::NoRing { .. } => libc::EOPNOTSUPP,
+            Error::NoRing { .. } | Error::NoLists { .. } => libc::EOPNOTSUPP,
             Error::Refused { .. } => libc::EREMOTEIO,
             Error::Call { .. } | Error::File { .. } => libc::EIO,
             _ => libc::EINVAL,
@@ -595,7 +609,11 @@ fn rpc_advice(
         ),
         (libc::EINVAL, DeviceType::Pds) => (
             "the driver does not know the endpoint or the operation, or a length is too large",
-            "check the request's endpoint, operation and lengths",
+            "compare with: fwctl pds operations DEV",
+        ),
+        (libc::EPROTO, DeviceType::Pds) => (
+            "the firmware's list of endpoints or operations contradicts itself",
+            "see the kernel log: dmesg; the device may need other firmware",
         ),
         (libc::EINVAL, _) => ("the driver does not accept this request", "check its bytes and lengths"),
         (libc::EOPNOTSUPP, _) => (
@@ -646,6 +664,7 @@ pub fn errno_name(errno: i32) -> Option<&'static str> {
         libc::ENOSPC => "ENOSPC",
         libc::EROFS => "EROFS",
         libc::ERANGE => "ERANGE",
+        libc::EPROTO => "EPROTO",
         libc::EBADMSG => "EBADMSG",
         libc::EMSGSIZE => "EMSGSIZE",
         libc::EOPNOTSUPP => "EOPNOTSUPP",

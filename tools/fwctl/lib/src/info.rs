@@ -112,6 +112,7 @@ impl DriverInfo {
             DriverInfo::Pds { uctx_caps } => (uctx_caps, |bit| match bit.trailing_zeros() {
                 pds::QUERY_CAP => Some("query"),
                 pds::SEND_CAP => Some("send"),
+                pds::LIST_CAP => Some("list"),
                 _ => None,
             }),
             DriverInfo::Bnxt { uctx_caps } => (uctx_caps, |bit| match bit.trailing_zeros() {

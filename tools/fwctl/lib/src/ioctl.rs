@@ -2,6 +2,8 @@
 
 //! The two ioctls. The only unsafe code of the crate.
 
+use crate::pds::Call;
+use fwctl_uapi::pds::RpcPds;
 use fwctl_uapi::{FwctlInfo, FwctlRpc, FWCTL_INFO, FWCTL_RPC};
 use std::fs::File;
 use std::io;
@@ -38,12 +40,38 @@ pub(crate) fn rpc(node: &File, scope: u32, request: &[u8], reply: &mut [u8]) -> 
     // SAFETY: FWCTL_RPC takes a FwctlRpc of the size in its first field, reads `in_len` bytes at
     // `in_` and writes at most `out_len` bytes at `out`. The request is borrowed, the reply and the
     // argument exclusively, for the call. `Device::rpc` refuses requests of device types whose
-    // messages hold further addresses.
+    // messages hold further addresses; those of `call_pds()` are valid.
     check(unsafe { libc::ioctl(node.as_raw_fd(), FWCTL_RPC as _, &mut arg) })?;
     Ok(arg.out_len)
 }
 
-fn length(len: usize) -> io::Result<u32> {
+/// FWCTL_RPC of a Pensando card: executes an operation with a request and a buffer for the response,
+/// all of which is written. Returns the result of the operation.
+pub(crate) fn call_pds(
+    node: &File,
+    scope: u32,
+    call: &Call,
+    response: &mut [u8],
+) -> io::Result<u32> {
+    let message = RpcPds {
+        in_payload: call.request.as_ptr() as u64,
+        out_len: length(response.len())?,
+        out_payload: response.as_mut_ptr() as u64,
+        ..call.message()?
+    };
+    let mut reply = [0; RpcPds::LEN];
+    // The message refers to more than its bytes: its driver reads `in_len` bytes at `in_payload`, and
+    // writes at most `out_len` bytes at `out_payload`, before the call returns. The request is
+    // borrowed, and the response exclusively, for the call. A driver of another type does not use
+    // the addresses.
+    let len = rpc(node, scope, &message.to_bytes(), &mut reply)?;
+    match RpcPds::split_from(&reply) {
+        Some((reply, _)) if len as usize == RpcPds::LEN => Ok(reply.retval),
+        _ => Err(io::Error::from_raw_os_error(libc::EBADMSG)),
+    }
+}
+
+pub(crate) fn length(len: usize) -> io::Result<u32> {
     u32::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::EMSGSIZE))
 }
 

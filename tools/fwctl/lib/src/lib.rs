@@ -4,7 +4,8 @@
 //!
 //! - [`sysfs::Root`] finds devices: by class, name, node, PCI address or memdev.
 //! - [`Device`] is one open node: [`Device::info`] and [`Device::rpc`].
-//! - [`cxl`] and [`mlx5`] speak the language of a device type; other types are reached by raw RPCs.
+//! - [`cxl`], [`mlx5`] and [`pds`] speak the language of a device type; other types are reached by raw
+//!   RPCs.
 //! - [`catalogue`] lists everything that can be read of a device, and reads it, decoded.
 //! - [`Error`] knows what an errno means for the call that failed, and what to do about it
 //!   ([`Error::advice`]).
@@ -36,6 +37,7 @@ mod info;
 mod ioctl;
 pub mod mlx5;
 mod pci_ids;
+pub mod pds;
 mod queue;
 pub mod replay;
 mod scope;

@@ -14,13 +14,16 @@
 //! rpc configuration 03 -> after 500 0800        # the firmware takes half a second; also before len and errno
 //! otherwise 0300 0000                           # answer to every request that is not recorded
 //! ```
+//! The request of a call to a Pensando card is its message, with zeros as addresses, and the bytes of
+//! the operation's request; the reply is the result of the operation, four bytes, and the response.
+//!
 //! A line `unordered` lets requests come in any order, and several at the same time; of equal ones,
 //! the first is answered first. With `otherwise`, they may come in any order, one at a time unless
 //! `unordered` is there too, and any number of times. `open errno N` and `info errno N` make these
 //! calls fail; `open after N` makes opening take N milliseconds. In other recordings requests must
 //! come in the order and with the bytes of the recording; any other request fails, and says so.
 
-use crate::{DeviceType, InfoReply, Scope, Transport};
+use crate::{pds, DeviceType, InfoReply, Scope, Transport};
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::io;
@@ -139,6 +142,14 @@ impl Transport for Replay {
         let expected = self.next(scope, request)?;
         std::thread::sleep(expected.delay);
         give(&expected.answer, reply)
+    }
+
+    fn call_pds(&self, scope: Scope, call: &pds::Call, response: &mut [u8]) -> io::Result<u32> {
+        let mut reply = vec![0; 4 + response.len()];
+        self.rpc(scope, &call.recorded(), &mut reply)?;
+        let (retval, bytes) = reply.split_at(4);
+        response.copy_from_slice(bytes);
+        Ok(u32::from_ne_bytes(retval.try_into().unwrap_or_default()))
     }
 
     fn concurrency(&self) -> usize {

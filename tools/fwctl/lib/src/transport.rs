@@ -2,7 +2,7 @@
 
 //! What carries requests to a device: the node, or a recording of one.
 
-use crate::{ioctl, Scope};
+use crate::{ioctl, pds, Scope};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -32,6 +32,18 @@ pub trait Transport: Send + Sync {
     ///
     /// An errno of FWCTL_RPC: the request was not delivered.
     fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32>;
+
+    /// FWCTL_RPC with the message of a call to a Pensando card, which names a request and a buffer for
+    /// the response. Writes all of `response`; returns the result of the operation.
+    ///
+    /// # Errors
+    ///
+    /// An errno of FWCTL_RPC: the request was not delivered. By default,
+    /// [`Unsupported`](io::ErrorKind::Unsupported).
+    fn call_pds(&self, scope: Scope, call: &pds::Call, response: &mut [u8]) -> io::Result<u32> {
+        let _ = (scope, call, response);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Number of RPCs that a [`Queue`](crate::Queue) may send at the same time. With the default of
     /// 1, they arrive in the order in which they were begun.
@@ -66,6 +78,10 @@ impl Transport for Node {
 
     fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
         ioctl::rpc(&self.0, scope.number(), request, reply)
+    }
+
+    fn call_pds(&self, scope: Scope, call: &pds::Call, response: &mut [u8]) -> io::Result<u32> {
+        ioctl::call_pds(&self.0, scope.number(), call, response)
     }
 
     fn concurrency(&self) -> usize {

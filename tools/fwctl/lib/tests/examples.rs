@@ -68,9 +68,12 @@ fn version_of_a_netxtreme() {
 }
 
 #[test]
-fn capabilities_of_a_pensando() {
-    assert_eq!(
-        pds::capabilities(&device("info pds 03000080")).unwrap(),
-        ["query", "send", "0x80000000"]
+fn operations_of_a_pensando() {
+    let device = device(
+        "info pds 07000000
+rpc configuration 01000000 00000000 00000000 00000000 -> 01000000 00000000 20000000 00000000
+rpc configuration 02000000 20000000 00000000 00000000 -> 01000000 00000000 02010300 08 02 0000",
     );
+    let operations = pds::operations(device).unwrap();
+    assert_eq!((operations[0].0, operations[0].1[0].id), (0x20, 0x3_0102));
 }

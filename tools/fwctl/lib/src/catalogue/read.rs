@@ -2,11 +2,13 @@
 
 //! Reads the items of a device.
 
-use super::{connectx, memory, Datum, Decoded, Item, Kind, Range};
+use super::{connectx, memory, pensando, Datum, Decoded, Item, Kind, Range};
 use crate::cxl::{CxlDevice, Feature, GetFeature, Selection};
 use crate::mlx5::{capabilities, command, decode, register, Capability, Layout, Mlx5Device, Read};
+use crate::pds::{Operation, PdsDevice};
 use crate::{Device, DeviceType, Error, Result, Uuid, DEFAULT_DEPTH};
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// An instance of an item, and what reading it returned.
 #[derive(Debug)]
@@ -54,6 +56,7 @@ pub fn read_some(
     match device.device_type()? {
         DeviceType::Mlx5 => read_connectx(&Mlx5Device::new(device.clone())?, is_wanted, each),
         DeviceType::Cxl => read_memory(&CxlDevice::new(device.clone())?, is_wanted, &mut each),
+        DeviceType::Pds => read_pensando(&PdsDevice::new(device.clone())?, is_wanted, &mut each),
         _ => Ok(()),
     }
 }
@@ -124,7 +127,7 @@ impl Parts {
             Range::Ports => self.ports.clone(),
             Range::Modules => self.ports.iter().map(|port| port - 1).collect(),
             Range::Sensors => self.sensors.clone(),
-            Range::Features | Range::Values => Vec::new(),
+            Range::Features | Range::Values | Range::Endpoints | Range::Operations => Vec::new(),
         }
     }
 
@@ -199,7 +202,7 @@ fn request(item: &Item, instance: &[(&'static str, u64)]) -> Option<(Read, &'sta
             set(&command.input, &mut request);
             (Read::Query(command, request), &command.output)
         }
-        Kind::Capability | Kind::Feature => {
+        Kind::Capability | Kind::Feature | Kind::Operation => {
             let layout = capabilities()
                 .iter()
                 .find(|layout| layout.name == item.name)?;
@@ -279,16 +282,69 @@ fn value(
     Ok((cxl.get(&get)?, Vec::new()))
 }
 
-/// What the device says about a Feature.
-fn entry(feature: &Feature) -> Vec<Decoded> {
-    let field = |name, datum| Decoded {
+/// The operations that the driver of a Pensando card lists; nothing if it has no lists. None is
+/// executed: what one does is known to the firmware only.
+fn read_pensando(
+    pds: &PdsDevice,
+    is_wanted: impl Fn(&Item) -> bool,
+    each: &mut impl FnMut(Reading),
+) -> Result<()> {
+    if !is_wanted(pensando::ENTRY) || !pds.has_lists()? {
+        return Ok(());
+    }
+    let endpoints = pds.endpoints()?;
+    for (endpoint, operations) in endpoints.iter().zip(pds.operations_of(&endpoints)?) {
+        let selection = vec![("endpoint", format!("{endpoint:#x}"))];
+        let reading = |selection, outcome| Reading {
+            item: pensando::ENTRY,
+            selection,
+            outcome,
+        };
+        match operations {
+            Ok(operations) => {
+                // Of several with the same number, the first counts.
+                let mut known = HashSet::new();
+                for operation in operations {
+                    if !known.insert(operation.id) {
+                        continue;
+                    }
+                    let number = ("operation", format!("{:#x}", operation.id));
+                    let selection = [selection.as_slice(), &[number]].concat();
+                    each(reading(selection, Ok((Vec::new(), listed(&operation)))));
+                }
+            }
+            Err(error) => hand_out(each, reading(selection, Err(error)))?,
+        }
+    }
+    Ok(())
+}
+
+/// What the driver lists about an operation.
+fn listed(operation: &Operation) -> Vec<Decoded> {
+    vec![
+        number("command", operation.command().into()),
+        number("version", operation.version().into()),
+        number("attribute", operation.attribute.into()),
+        field("scope", Datum::Text(operation.scope.name().to_owned())),
+    ]
+}
+
+fn field(name: &'static str, datum: Datum) -> Decoded {
+    Decoded {
         name: Cow::Borrowed(name),
         datum,
         unit: None,
         volatility: None,
         raw: None,
-    };
-    let number = |name, number: u32| field(name, Datum::Number(number.into()));
+    }
+}
+
+fn number(name: &'static str, number: u32) -> Decoded {
+    field(name, Datum::Number(number.into()))
+}
+
+/// What the device says about a Feature.
+fn entry(feature: &Feature) -> Vec<Decoded> {
     vec![
         field("uuid", Datum::Text(feature.uuid.to_string())),
         number("id", feature.id.into()),
@@ -307,7 +363,6 @@ mod tests {
     use crate::catalogue::{items, Volatility};
     use crate::replay::Replay;
     use crate::{InfoReply, Scope, Transport};
-    use std::collections::HashSet;
     use std::io;
 
     /// A ConnectX with two ports and sensors 0 and 5, which answers everything with zeros.
@@ -415,8 +470,37 @@ mod tests {
         }
     }
 
+    // struct fwctl_pds_list, include/uapi/fwctl/pds.h.
+    #[test]
+    fn operations_of_a_pensando() {
+        let replay = Replay::parse(
+            "unordered
+info pds 07000000
+rpc configuration 01000000 00000000 00000000 00000000 -> 02000000 00000000 20000000 00000000 30000000 00000000
+rpc configuration 02000000 20000000 00000000 00000000
+    -> 03000000 00000000 02010300 08 02 0000  02010300 00 00 0000  03010000 00 00 0000
+rpc configuration 02000000 30000000 00000000 00000000 -> errno 71",
+        );
+        let mut all = Vec::new();
+        let device = Device::with_transport("fwctl0", replay.unwrap());
+        read_all(&device, |reading| all.push(reading)).unwrap();
+        let paths: Vec<String> = all.iter().map(Reading::path).collect();
+        assert_eq!(
+            paths,
+            [
+                "operation/entry/endpoint=0x20,operation=0x30102",
+                "operation/entry/endpoint=0x20,operation=0x103",
+                "operation/entry/endpoint=0x30",
+            ]
+        );
+        let fields = &all[0].outcome.as_ref().unwrap().1;
+        assert_eq!(fields[3].datum, Datum::Text("debug-write".into()));
+        assert!(all[2].outcome.is_err());
+    }
+
     #[test]
     fn other_types_have_no_items() {
+        // The pds driver of Linux 7.3 has no lists.
         for name in ["pds", "bnxt", "type-77"] {
             let replay = Replay::parse(&format!("info {name} 01000000")).unwrap();
             let device = Device::with_transport("fwctl0", replay);

@@ -23,6 +23,7 @@ by its device number, and not by its name.",
   fwctl cxl features mem0                        list the features of a CXL memory device
   fwctl cxl get mem0 patrol-scrub                read one of them
   fwctl mlx5 reg 07:00.0 mtmp                    read the temperature of a ConnectX
+  fwctl pds operations 0a:00.0                   list the operations of a Pensando card, with their scopes
   fwctl rpc fwctl0 --scope debug-read-only -i request.bin --out reply.bin
   fwctl snapshot --all --out host.json           read everything, as one document
   fwctl diff before.json after.json              compare two of these

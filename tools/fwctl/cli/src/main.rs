@@ -5,7 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `main.rs` | the verbs, and the exit status |
-//! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `snapshot.rs` `diff.rs` `apply.rs` `capture.rs` `export.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
+//! | `list.rs` `info.rs` `rpc.rs` `cxl.rs` `mlx5.rs` `pds.rs` `snapshot.rs` `diff.rs` `apply.rs` `capture.rs` `export.rs` `watch.rs` | one file per group of verbs: arguments, action, report |
 //! | `generate.rs` | completions and man pages, from the definitions of the verbs |
 //! | `help.rs` | help about the whole command |
 //! | `complete.rs` | completion of devices, registers, features and fields |
@@ -41,6 +41,7 @@ mod info;
 mod list;
 mod mlx5;
 mod output;
+mod pds;
 mod probe;
 mod process;
 mod progress;
@@ -77,6 +78,8 @@ enum Verb {
     Cxl(cxl::CxlVerb),
     #[command(subcommand)]
     Mlx5(mlx5::Mlx5Verb),
+    #[command(subcommand)]
+    Pds(pds::PdsVerb),
     Snapshot(snapshot::SnapshotArgs),
     Diff(diff::DiffArgs),
     Apply(apply::ApplyArgs),
@@ -125,6 +128,7 @@ impl Verb {
             Verb::Rpc(args) => args.output.output,
             Verb::Cxl(verb) => verb.format(),
             Verb::Mlx5(verb) => verb.format(),
+            Verb::Pds(verb) => verb.format(),
             Verb::Snapshot(args) => args.output,
             Verb::Diff(args) => args.output.output,
             Verb::Watch(args) => args.output,
@@ -156,6 +160,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Rpc(args) => rpc::rpc(&world, args),
         Verb::Cxl(verb) => cxl::run(&world, verb),
         Verb::Mlx5(verb) => mlx5::run(&world, verb),
+        Verb::Pds(verb) => pds::run(&world, verb),
         Verb::Snapshot(args) => snapshot::snapshot(&world, &args),
         Verb::Diff(args) => diff::diff(args),
         Verb::Apply(args) => apply::apply(&world, &args),

@@ -8,6 +8,7 @@ mod find;
 mod generate;
 mod machine;
 mod mlx5;
+mod pds;
 mod raw;
 mod snapshot;
 mod timeout;

@@ -31,6 +31,22 @@ pub(super) const TESTS: &[Test] = &[
         needs: &[Cli, Module("pds_core"), Module("pds_fwctl")],
         ..BASE
     },
+    Test {
+        name: "pds/cli",
+        about: "fwctl pds lists and calls operations of the emulated card, each in its least scope",
+        machine: &machine::PDS,
+        script: &["pds-cli.sh"],
+        needs: &[Cli, Module("pds_core"), Module("pds_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "pds/cli-c",
+        about: "fwctl pds with mainline's C driver, which has no lists",
+        machine: &machine::PDS_MAINLINE,
+        script: &["pds-cli-c.sh"],
+        needs: &[Cli, Module("pds_core"), Module("pds_fwctl")],
+        ..BASE
+    },
     on_pds!("pds/selftest", "the pds selftest on the emulated card", PDS, "rust", "pds"),
     on_pds!("pds/selftest-c", "the same with mainline's C driver, on our core", PDS_MAINLINE, "c", "pds"),
     Test {

@@ -73,6 +73,7 @@ pub use crate::{
     },
     device::Device,
     driver::{
+        check_auxiliary_name,
         register,
         Context,
         DeviceType,

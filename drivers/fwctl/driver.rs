@@ -513,6 +513,19 @@ unsafe fn new_erased(parent: &device::Device, driver: Driver) -> Result<ARef<Dev
     unsafe { Device::new(parent.as_ptr(), driver, size_of::<bindings::fwctl_device>()) }
 }
 
+/// Checks that an auxiliary device has a name `MODULE.NAME.N`, where `name` is `MODULE.NAME`: the
+/// auxiliary bus puts the name of the module that created the device first.
+///
+/// A driver that casts the device to a structure of that module calls this before, because
+/// [`Operations::bind`] may get any device of the type. Fails with [`ENODEV`].
+#[inline]
+pub fn check_auxiliary_name(device: &device::Device<Bound>, name: &CStr) -> Result {
+    match device.name().to_bytes().strip_prefix(name.to_bytes()) {
+        Some([b'.', ..]) => Ok(()),
+        _ => Err(ENODEV),
+    }
+}
+
 /// Registers a device for `host`, in the probe of its driver.
 ///
 /// The device appears below `parent` in sysfs, see [`UnregisteredDevice::new`]. Each call creates

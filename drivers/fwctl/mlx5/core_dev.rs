@@ -225,12 +225,7 @@ impl<'bound> CoreDev<'bound> {
     ///
     /// Fails with [`ENODEV`] if `mlx5_core` did not create the auxiliary device for this driver.
     pub(crate) fn new(host: &'bound auxiliary::Device<Bound>) -> Result<Self> {
-        let device: &device::Device<Bound> = host.as_ref();
-
-        // The auxiliary bus prefixes the name with that of the module that created the device.
-        if !device.name().to_bytes().starts_with(b"mlx5_core.fwctl.") {
-            return Err(ENODEV);
-        }
+        fwctl::check_auxiliary_name(host.as_ref(), c"mlx5_core.fwctl")?;
 
         // CAST: `auxiliary::Device` is a transparent wrapper of `struct auxiliary_device`.
         let adev = ptr::from_ref(host).cast_mut().cast::<c_void>();

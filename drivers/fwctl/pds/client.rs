@@ -242,11 +242,7 @@ impl<'bound> Client<'bound> {
         host: &'bound auxiliary::Device<Bound>,
     ) -> impl PinInit<Self, Error> + 'bound {
         pin_init::pin_init_scope(move || {
-            let device: &device::Device<Bound> = host.as_ref();
-            // The auxiliary bus prefixes the name with that of the module that created the device.
-            if !device.name().to_bytes().starts_with(b"pds_core.fwctl.") {
-                return Err(ENODEV);
-            }
+            fwctl::check_auxiliary_name(host.as_ref(), c"pds_core.fwctl")?;
 
             // CAST: `auxiliary::Device` is a transparent wrapper of `struct auxiliary_device`.
             let adev = ptr::from_ref(host).cast_mut().cast::<c_void>();

@@ -424,6 +424,14 @@ machines! {
         ..BASE
     };
 
+    /// Our core and mainline's, each with its pds driver.
+    pub static PDS_CORES: Machine = Machine {
+        name: "pds-cores",
+        about: "as cores, one emulated Pensando card",
+        emulated: &[PENSANDO],
+        ..CORES
+    };
+
     /// Runs seeded bugs that lockdep reports, after which it is disabled.
     pub static SEEDED: Machine = Machine {
         name: "seeded",

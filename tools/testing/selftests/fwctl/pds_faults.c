@@ -142,6 +142,56 @@ TEST_F(faults, endpoints_beyond_the_buffer)
 	EXPECT_EQ(0, call_version(self->fd));
 }
 
+/*
+ * The number behind the buffer is an endpoint for the driver in C, which asks the firmware for its
+ * operations.  Memory behind the buffer changes, so it gets several chances.
+ */
+TEST_F(faults, numbers_behind_the_endpoints)
+{
+	int listed = 0;
+
+	for (int i = 0; i < 10 && !listed; i++) {
+		long endpoint;
+		int err;
+
+		ASSERT_LE(-1, emu("overreach endpoints"));
+		err = rebind(self);
+		endpoint = emu("overreached");
+		if (!is_c_driver()) {
+			EXPECT_NE(0, err);
+			EXPECT_TRUE(has_no_device());
+			ASSERT_EQ(0, write_text(DRIVER_DIR "/bind", self->auxiliary));
+			ASSERT_EQ(0, rebind(self));
+			continue;
+		}
+		ASSERT_EQ(0, err);
+		/* It reports any failure as ENOMEM.  EINVAL: no such endpoint. */
+		if (endpoint > 0 && _pds_call(self->fd, SCOPE_CONFIG, endpoint, 0x7777, NULL, 0,
+					      NULL, 0) == ENOMEM)
+			listed++;
+	}
+	EXPECT_EQ(is_c_driver(), !!listed);
+}
+
+/* The driver in C replaces attributes by scopes, also behind the buffer.  The card undoes it. */
+TEST_F(faults, bytes_behind_the_operations)
+{
+	int overwritten = 0;
+
+	for (int i = 0; i < (is_c_driver() ? 50 : 10) && !overwritten; i++) {
+		uint8_t value[8];
+
+		ASSERT_EQ(0, rebind(self));
+		ASSERT_LE(-1, emu("overreach operations"));
+		EXPECT_EQ(is_c_driver() ? 0 : EPROTO,
+			  _pds_call(self->fd, SCOPE_CONFIG, EP_PORT, OP_GET_VALUE, NULL, 0, value,
+				    sizeof(value)));
+		/* Memory that others change is not restored. */
+		overwritten += emu(is_c_driver() ? "overreached undo" : "overreached");
+	}
+	EXPECT_EQ(is_c_driver(), !!overwritten);
+}
+
 /* The firmware claims to take any length.  The driver in C believes it. */
 TEST_F(faults, limits_that_are_too_large)
 {

@@ -6,6 +6,7 @@ use super::codes::entity;
 use super::counters::Counters;
 use super::firmware::{self, Firmware};
 use super::registers::{Registers, BAR0, MAX_INTERRUPTS, MSIX_PENDING, MSIX_TABLE};
+use super::rpc::{Behind, FULL_SCOPE};
 use super::{identity, Options, FAULTS};
 use crate::control;
 use crate::counters::merged;
@@ -155,6 +156,27 @@ impl Pensando {
         count
     }
 
+    /// Returns what is behind the buffer of the list that claimed entries there: the endpoint, or 1 if
+    /// the attribute became the scope that the C driver of Linux 7.3 replaces it by. `undo` restores
+    /// it.
+    fn overreached(&mut self, bus: &mut Bus, undo: bool) -> Result<u32, String> {
+        match self.firmware.endpoints.behind.take() {
+            Some(Behind::Endpoint(id)) => Ok(id),
+            Some(Behind::Operation(address, before)) => {
+                let mut now = [0];
+                let read = bus.memory.read(address, &mut now);
+                read.map_err(|error| error.to_string())?;
+                let is_overwritten = now == [FULL_SCOPE];
+                if is_overwritten && undo {
+                    let restored = bus.memory.write(address, &[before]);
+                    restored.map_err(|error| error.to_string())?;
+                }
+                Ok(is_overwritten.into())
+            }
+            None => Ok(0),
+        }
+    }
+
     fn counters(&self, bus: &Bus) -> Value {
         let more = json!({
             "in_flight": usize::from(self.device_flight.is_some()) + self.admin_flights.len(),
@@ -195,6 +217,8 @@ const VERBS: &[&str] = &[
     "event link|reset|transceiver|client",
     "recount N (changes the number of entries in all lists in guest memory)",
     "reattribute N (changes all attributes in lists of operations in guest memory)",
+    "overreach endpoints|operations (the next such list claims entries behind its buffer)",
+    "overreached [undo] (the endpoint there; or 1 if the attribute there was overwritten)",
     "release (answers the commands that `never` and `late` hold back)",
 ];
 
@@ -285,6 +309,14 @@ impl Device for Pensando {
                 let value = crate::fault::number(argument)?;
                 return Ok(json!(self.rewrite(bus, value, verb == "recount")));
             }
+            "overreach" => {
+                self.firmware.endpoints.overreach = Some(match argument {
+                    "endpoints" => entity::ROOT,
+                    "operations" => entity::ENDPOINT,
+                    _ => return Err("endpoints or operations".into()),
+                });
+            }
+            "overreached" => return Ok(json!(self.overreached(bus, argument == "undo")?)),
             "release" => return Ok(json!(self.release(bus))),
             _ => return Err(format!("unknown: {verb}; `help` lists the commands")),
         }

@@ -9,6 +9,7 @@
 //! - [`device`]: the card and the life of a command; [`iseg`]: the registers in BAR 0;
 //! - [`exec`]: executes a command; [`query`]: answers of QUERY commands; [`caps`]: capability
 //!   pages;
+//! - [`diagnostics`], [`dump`]: sampled counters, and dumps of objects;
 //! - [`eq`], [`pages`], [`uctx`]: resources that a driver must release;
 //! - [`registers`]: the access registers; [`management`]: their content; [`nvconfig`]:
 //!   configuration;
@@ -22,6 +23,8 @@ pub mod caps;
 pub mod cmds;
 pub mod counters;
 pub mod device;
+pub mod diagnostics;
+pub mod dump;
 pub mod eq;
 pub mod exec;
 pub mod fields;
@@ -116,6 +119,11 @@ pub mod identity {
 
     /// Vendor specific data, as mstflint calls it.
     pub const VSD: &[u8] = b"fwctl-emu";
+
+    /// Serial number in the vital product data.
+    pub fn serial(serial: u16) -> String {
+        format!("EMU{serial:05}")
+    }
 
     /// MAC address of a device, locally administered.
     pub fn mac(serial: u16) -> [u8; 6] {

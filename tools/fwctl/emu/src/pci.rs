@@ -26,8 +26,9 @@ mod header {
     pub const INTERRUPT_LINE: usize = 0x3c;
 }
 
-/// Capability identifiers (7.5.3, 7.7.2, 7.9.6).
+/// Capability identifiers (7.5.3, 7.7.2, 7.9.6, 7.9.18).
 mod capability {
+    pub const VPD: u8 = 0x03;
     pub const EXPRESS: u8 = 0x10;
     pub const MSIX: u8 = 0x11;
     /// Extended capabilities.
@@ -37,6 +38,11 @@ mod capability {
 /// Device control register in the PCI Express capability (7.5.3.4): initiate function level reset.
 const DEVICE_CONTROL: usize = 0x08;
 const INITIATE_FLR: u16 = 1 << 15;
+
+/// Registers of the VPD capability (7.9.18): address, with a flag in its highest bit, and data.
+const VPD_ADDRESS: usize = 2;
+const VPD_DATA: usize = 4;
+const VPD_FLAG: u16 = 1 << 15;
 
 /// Identity of a function.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +92,8 @@ pub struct ConfigSpace {
     extended_free: usize,
     extended_last: Option<usize>,
     express: Option<usize>,
+    /// Offset of the VPD capability, and the vital product data.
+    vpd: Option<(usize, Vec<u8>)>,
 }
 
 impl fmt::Debug for ConfigSpace {
@@ -105,6 +113,7 @@ impl ConfigSpace {
             extended_free: EXTENDED,
             extended_last: None,
             express: None,
+            vpd: None,
         };
         space.put(header::VENDOR, &identity.vendor.to_le_bytes());
         space.put(header::DEVICE, &identity.device.to_le_bytes());
@@ -199,6 +208,12 @@ impl ConfigSpace {
         self.express = Some(self.capability(capability::EXPRESS, &body, &writable));
     }
 
+    /// Adds the VPD capability (7.9.18): vital product data that cannot be written.
+    pub fn vital_product_data(&mut self, name: &str, fields: &[([u8; 2], String)]) {
+        let at = self.capability(capability::VPD, &[0; 6], &[0xff, 0xff]);
+        self.vpd = Some((at, vpd_image(name, fields)));
+    }
+
     /// Adds the MSI-X capability (7.7.2): table and pending bits in BAR 0.
     pub fn msix(&mut self, vectors: u16, table: u32, pending: u32) {
         let mut body = [0; 10];
@@ -232,6 +247,7 @@ impl ConfigSpace {
             };
             self.data[at] = self.data[at] & !mask | byte & mask;
         }
+        self.read_vpd(offset, from.len());
         let control = self.express.map(|at| (at + DEVICE_CONTROL + 1) as u64);
         let flr = control
             .and_then(|at| at.checked_sub(offset))
@@ -244,6 +260,30 @@ impl ConfigSpace {
         }
     }
 
+    /// Fetches vital product data if a write of `len` bytes at `offset` has set an address. The
+    /// flag says that it is done; a write of data is done at once, without effect.
+    fn read_vpd(&mut self, offset: u64, len: usize) {
+        let Some((at, image)) = &self.vpd else {
+            return;
+        };
+        let at = *at;
+        let flag_at = (at + VPD_ADDRESS + 1) as u64;
+        if !(offset..offset.saturating_add(len as u64)).contains(&flag_at) {
+            return;
+        }
+        let register = at + VPD_ADDRESS;
+        let word = u16::from_le_bytes([self.data[register], self.data[register + 1]]);
+        let address = usize::from(word & !VPD_FLAG);
+        let mut data = [0; 4];
+        for (n, byte) in data.iter_mut().enumerate() {
+            *byte = image.get(address + n).copied().unwrap_or(0);
+        }
+        if word & VPD_FLAG == 0 {
+            self.put(at + VPD_DATA, &data);
+        }
+        self.put(register, &(word ^ VPD_FLAG).to_le_bytes());
+    }
+
     fn put(&mut self, at: usize, bytes: &[u8]) {
         self.data[at..at + bytes.len()].copy_from_slice(bytes);
     }
@@ -251,6 +291,34 @@ impl ConfigSpace {
     fn allow(&mut self, at: usize, mask: &[u8]) {
         self.writable[at..at + mask.len()].copy_from_slice(mask);
     }
+}
+
+/// Vital product data (PCI Local Bus Specification 3.0, appendix I): the name of the product, the
+/// read-only fields and their checksum, and the end.
+fn vpd_image(name: &str, fields: &[([u8; 2], String)]) -> Vec<u8> {
+    const NAME: u8 = 0x82;
+    const READ_ONLY: u8 = 0x90;
+    const END: u8 = 0x78;
+    let part = |tag: u8, len: usize| {
+        let [low, high] = (len as u16).to_le_bytes();
+        [tag, low, high]
+    };
+    let mut content = Vec::new();
+    for (keyword, value) in fields {
+        content.extend(keyword);
+        content.push(value.len() as u8);
+        content.extend(value.as_bytes());
+    }
+    content.extend(b"RV\x01");
+    let mut image = part(NAME, name.len()).to_vec();
+    image.extend(name.as_bytes());
+    image.extend(part(READ_ONLY, content.len() + 1));
+    image.extend(content);
+    // The sum of all bytes up to this one is 0.
+    let sum = image.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    image.push(sum.wrapping_neg());
+    image.push(END);
+    image
 }
 
 #[cfg(test)]
@@ -336,8 +404,35 @@ mod tests {
     }
 
     #[test]
+    fn vital_product_data_by_address() {
+        let mut space = space();
+        space.vital_product_data("Card", &[(*b"SN", "X1".into())]);
+        let at = space.vpd.as_ref().unwrap().0 as u64;
+        let mut read = |address: u16| {
+            space.write(at + 2, &address.to_le_bytes());
+            assert_eq!(word(&space, at) >> 31, 1, "done");
+            word(&space, at + 4).to_le_bytes()
+        };
+        let image: Vec<u8> = (0..28).step_by(4).flat_map(&mut read).collect();
+        let golden = b"\x82\x04\x00Card\x90\x09\x00SN\x02X1RV\x01";
+        assert_eq!(&image[..golden.len()], golden);
+        let sum = image[..=golden.len()]
+            .iter()
+            .fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+        assert_eq!((sum, image[golden.len() + 1]), (0, 0x78));
+        assert_eq!(read(0x7fff), [0; 4], "beyond the end");
+        // Not by the low byte alone, and nothing can be written.
+        space.write(at + 2, &[0]);
+        assert_eq!(word(&space, at + 4), 0);
+        space.write(at + 4, &[9; 4]);
+        space.write(at + 2, &[0, 0x80]);
+        assert_eq!((word(&space, at) >> 31, word(&space, at + 4)), (0, 0));
+    }
+
+    #[test]
     fn any_offset_is_fine() {
         let mut space = space();
+        space.vital_product_data("", &[]);
         for offset in [0, 1, 0xfff, 0x1000, u64::MAX - 1, u64::MAX] {
             let mut bytes = [0xaa; 9];
             space.read(offset, &mut bytes);

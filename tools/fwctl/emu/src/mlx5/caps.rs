@@ -2,6 +2,7 @@
 
 //! Capability pages: what QUERY_HCA_CAP shows and SET_HCA_CAP changes.
 
+use super::diagnostics;
 use super::eq;
 use super::fields::hca_cap as layout;
 use super::refusal::{Refusal, Status, Syndrome};
@@ -10,6 +11,7 @@ use super::Options;
 /// Types of capabilities (`enum mlx5_cap_type`, include/linux/mlx5/device.h).
 mod kind {
     pub const GENERAL: u16 = 0;
+    pub const DEBUG: u16 = 0xd;
     pub const GENERAL_2: u16 = 0x20;
 }
 
@@ -24,6 +26,7 @@ pub struct Capabilities {
     max: Vec<u8>,
     current: Vec<u8>,
     general_2: Vec<u8>,
+    debug: Vec<u8>,
 }
 
 impl Capabilities {
@@ -37,6 +40,7 @@ impl Capabilities {
         for (field, value) in [
             (layout::HCA_CAP_2, 1),
             (layout::VHCA_ID, u64::from(options.serial)),
+            (layout::DEBUG, 1),
             (layout::LOG_MAX_EQ_SZ, eq::LOG_MAX_SIZE.into()),
             (layout::LOG_MAX_EQ, 7),
             (layout::MAX_NUM_EQS, eq::MAX_EQS as u64),
@@ -54,10 +58,14 @@ impl Capabilities {
         }
         let mut general_2 = vec![0; layout::LEN];
         layout::QUERY_VUID.set(&mut general_2, 1);
+        // Without `resource_dump`: mlx5_core would dump into memory, by a memory key.
+        let mut debug = vec![0; layout::LEN];
+        diagnostics::announce(&mut debug);
         Capabilities {
             current: max.clone(),
             max,
             general_2,
+            debug,
         }
     }
 
@@ -73,6 +81,7 @@ impl Capabilities {
             (kind::GENERAL, true) => &self.current,
             (kind::GENERAL, false) => &self.max,
             (kind::GENERAL_2, _) => &self.general_2,
+            (kind::DEBUG, _) => &self.debug,
             _ => return Err(Refusal(Status::BAD_PARAM, Syndrome::UNKNOWN_CAPABILITY)),
         };
         let mut answer = vec![0; layout::CAPABILITY];
@@ -93,7 +102,7 @@ impl Capabilities {
                 }
                 Ok(())
             }
-            kind::GENERAL_2 => Ok(()),
+            kind::GENERAL_2 | kind::DEBUG => Ok(()),
             _ => Err(Refusal(Status::BAD_PARAM, Syndrome::UNKNOWN_CAPABILITY)),
         }
     }

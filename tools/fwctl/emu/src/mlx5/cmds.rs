@@ -2,7 +2,9 @@
 
 //! Parses the input of a command into a [`Request`] or a [`Refusal`].
 
-use super::fields::{self, congestion, eq, hca_cap, input, pages, register, teardown, uar, uctx};
+use super::fields::{
+    self, congestion, diagnostics, eq, hca_cap, input, pages, register, teardown, uar, uctx,
+};
 use super::opcodes::{self as op, Opcode};
 use super::refusal::{Refusal, Status, Syndrome};
 
@@ -127,6 +129,14 @@ pub enum Request<'a> {
     },
     QueryWolRol,
     QueryVuid,
+    SetDiagnosticParams {
+        params: &'a [u8],
+    },
+    QueryDiagnosticParams,
+    QueryDiagnosticCounters {
+        samples: u16,
+        first: u16,
+    },
 }
 
 /// Minimum length of the input of a command.
@@ -137,6 +147,7 @@ fn min_len(opcode: u16) -> usize {
         op::SET_HCA_CAP => hca_cap::CAPABILITY + hca_cap::LEN,
         op::CREATE_EQ => eq::PAS + 8,
         op::CREATE_UCTX => uctx::IN_LEN,
+        op::SET_DIAGNOSTIC_PARAMS => diagnostics::PARAMS + diagnostics::COUNTERS,
         _ => input::LEN,
     }
 }
@@ -260,6 +271,14 @@ pub fn parse<'a>(opcode: &Opcode, bytes: &'a [u8]) -> Result<Request<'a>, Refusa
         }
         op::QUERY_WOL_ROL => Request::QueryWolRol,
         op::QUERY_VUID => Request::QueryVuid,
+        op::SET_DIAGNOSTIC_PARAMS => Request::SetDiagnosticParams {
+            params: &bytes[diagnostics::PARAMS..],
+        },
+        op::QUERY_DIAGNOSTIC_PARAMS => Request::QueryDiagnosticParams,
+        op::QUERY_DIAGNOSTIC_COUNTERS => Request::QueryDiagnosticCounters {
+            samples: diagnostics::ASK_SAMPLES.get(bytes) as u16,
+            first: diagnostics::ASK_INDEX.get(bytes) as u16,
+        },
         // In the table but not implemented.
         _ => return Err(Refusal(Status::BAD_OP, Syndrome::UNKNOWN_OPCODE)),
     })

@@ -59,6 +59,15 @@ impl ConnectX {
         });
         config.express();
         config.msix(VECTORS, MSIX_TABLE, MSIX_PENDING);
+        let name = String::from_utf8_lossy(identity::DESCRIPTION);
+        let model = String::from_utf8_lossy(identity::MODEL);
+        config.vital_product_data(
+            &name,
+            &[
+                (*b"PN", model.into_owned()),
+                (*b"SN", identity::serial(options.serial)),
+            ],
+        );
         ConnectX {
             options,
             config,

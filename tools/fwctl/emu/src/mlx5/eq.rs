@@ -165,6 +165,11 @@ impl EventQueues {
         Ok(answer)
     }
 
+    /// Returns the numbers of the queues.
+    pub fn numbers(&self) -> impl Iterator<Item = u8> + '_ {
+        self.queues.keys().copied()
+    }
+
     /// Returns the queue that is subscribed to events of type `kind`.
     pub fn listener(&self, kind: u8) -> Option<u8> {
         self.queues

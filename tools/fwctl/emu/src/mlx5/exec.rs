@@ -3,15 +3,18 @@
 //! The function: the state that commands change, and their execution.
 
 use super::caps::{Capabilities, ADAPTER_PAGE};
-use super::cmds::{self, Header, PageNeed, Request};
+use super::cmds::{self, Access, Header, PageNeed, Request};
 use super::counters::Counters;
+use super::diagnostics::Diagnostics;
+use super::dump::{Dumps, Objects};
 use super::eq::{self, EventQueues};
-use super::fields::{issi, output, uar};
+use super::fields::{issi, output, register, uar};
 use super::management::{self, Management};
 use super::opcodes::{self, Stage};
 use super::pages::Pages;
 use super::query::{self, Congestion};
 use super::refusal::{Refusal, Status, Syndrome};
+use super::registers::RESOURCE_DUMP;
 use super::uctx::Contexts;
 use super::Options;
 use crate::counters::count;
@@ -45,6 +48,8 @@ pub struct Function {
     /// Registers.
     pub management: Management,
     congestion: Congestion,
+    diagnostics: Diagnostics,
+    dumps: Dumps,
 }
 
 impl Function {
@@ -61,6 +66,8 @@ impl Function {
             contexts: Contexts::new(options.uctx_caps, options.max_uctx),
             management: Management::new(&options),
             congestion: Congestion::default(),
+            diagnostics: Diagnostics::default(),
+            dumps: Dumps::default(),
         }
     }
 
@@ -75,6 +82,8 @@ impl Function {
         self.uars.clear();
         self.contexts.clear();
         self.congestion = Congestion::default();
+        self.diagnostics = Diagnostics::default();
+        self.dumps.clear();
         dropped
     }
 
@@ -84,10 +93,15 @@ impl Function {
         let is_user = self.contexts.check(header.uid)?;
         let opcode = opcodes::admit(header.opcode, self.stage, is_user)?;
         let request = cmds::parse(opcode, input)?;
-        self.run(request, counters)
+        self.run(header.uid, request, counters)
     }
 
-    fn run(&mut self, request: Request<'_>, counters: &mut Counters) -> Result<Vec<u8>, Refusal> {
+    fn run(
+        &mut self,
+        uid: u16,
+        request: Request<'_>,
+        counters: &mut Counters,
+    ) -> Result<Vec<u8>, Refusal> {
         let done = || Ok(vec![0; output::LEN]);
         match request {
             Request::EnableHca => {
@@ -192,6 +206,9 @@ impl Function {
                 data,
             } => {
                 count(&mut counters.registers, id);
+                if id == RESOURCE_DUMP && access == Access::Read {
+                    return self.dump(uid, data);
+                }
                 management::access(&mut self.management, id, access, data)
             }
             Request::QueryCongStatus { priority, protocol } => {
@@ -207,6 +224,14 @@ impl Function {
                     .modify(priority, protocol, is_enabled, is_tagged)?;
                 done()
             }
+            Request::SetDiagnosticParams { params } => {
+                self.diagnostics.set(params)?;
+                done()
+            }
+            Request::QueryDiagnosticParams => Ok(self.diagnostics.query()),
+            Request::QueryDiagnosticCounters { samples, first } => {
+                self.diagnostics.read(samples, first)
+            }
             Request::QueryAdapter => Ok(query::adapter()),
             Request::QuerySpecialContexts => Ok(query::special_contexts()),
             Request::QueryVportState => Ok(query::vport_state()),
@@ -216,6 +241,22 @@ impl Function {
             Request::QueryVuid => Ok(query::vuid(self.options.serial)),
             Request::SetDriverVersion | Request::Nop => done(),
         }
+    }
+
+    /// Reads RESOURCE_DUMP, whose content is the function's objects.
+    fn dump(&mut self, uid: u16, data: &[u8]) -> Result<Vec<u8>, Refusal> {
+        management::check(RESOURCE_DUMP, Access::Read, data)?;
+        let objects = Objects {
+            eqs: &self.eqs,
+            uars: &self.uars,
+            contexts: &self.contexts,
+            vhca_id: self.options.serial,
+        };
+        let mut answer = vec![0; register::DATA];
+        answer.extend_from_slice(data);
+        self.dumps
+            .read(&objects, uid, &mut answer[register::DATA..])?;
+        Ok(answer)
     }
 
     /// Returns descriptions of the resources that have not been released.

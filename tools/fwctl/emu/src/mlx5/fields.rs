@@ -109,6 +109,7 @@ pub mod hca_cap {
 
     pub const HCA_CAP_2: Field = field(0x20, 1);
     pub const VHCA_ID: Field = field(0x30, 16);
+    pub const DEBUG: Field = field(0x183, 1);
     pub const LOG_MAX_EQ_SZ: Field = field(0xe0, 8);
     pub const LOG_MAX_EQ: Field = field(0xfc, 4);
     pub const VPORT_GROUP_MANAGER: Field = field(0x1a0, 1);
@@ -159,6 +160,7 @@ pub mod eq {
     pub const NUMBER: Field = field(0x58, 8);
     /// Offset of the context, in inputs and answers. The fields below are relative to it.
     pub const CONTEXT: usize = 0x10;
+    pub const CONTEXT_LEN: usize = 0x40;
     pub const STATE: Field = field(0x14, 4);
     pub const PAGE_OFFSET: Field = field(0x54, 6);
     pub const LOG_EQ_SIZE: Field = field(0x63, 5);
@@ -252,6 +254,72 @@ pub mod congestion {
     pub const PROTOCOL: Field = field(0x5c, 4);
     pub const ENABLE: Field = field(0x60, 1);
     pub const TAG_ENABLE: Field = field(0x61, 1);
+}
+
+/// `resource_dump`, and the segments of a dump: `resource_dump_*_segment`,
+/// `resource_dump_menu_record`.
+#[allow(missing_docs)]
+pub mod resource_dump {
+    use super::*;
+    pub const MORE_DUMP: Field = field(0x00, 1);
+    pub const INLINE_DUMP: Field = field(0x01, 1);
+    pub const SEQ_NUM: Field = field(0x0c, 4);
+    pub const SEGMENT_TYPE: Field = field(0x10, 16);
+    pub const VHCA_ID: Field = field(0x30, 16);
+    pub const INDEX1: Field = field(0x40, 32);
+    pub const INDEX2: Field = field(0x60, 32);
+    pub const NUM_OF_OBJ1: Field = field(0x80, 16);
+    pub const NUM_OF_OBJ2: Field = field(0x90, 16);
+    pub const DEVICE_OPAQUE: Field = field(0xc0, 64);
+    pub const MKEY: Field = field(0x100, 32);
+    pub const SIZE: Field = field(0x120, 32);
+    pub const ADDRESS: Field = field(0x140, 64);
+    /// Offset and length of the inline data.
+    pub const INLINE_DATA: usize = 0x30;
+    pub const INLINE_LEN: usize = 0xd0;
+    /// Length of the register.
+    pub const LEN: usize = INLINE_DATA + INLINE_LEN;
+    /// Of a segment's header.
+    pub const LENGTH_DW: Field = field(0x00, 16);
+    pub const HEADER: usize = 4;
+    /// Length of a menu record.
+    pub const RECORD: usize = 0x34;
+}
+
+/// Diagnostic counters: `diagnostic_params_context` and the entries of the commands that use it,
+/// which mlx5_ifc.h does not describe; layouts of the public tool mlx5ctl.
+#[allow(missing_docs)]
+pub mod diagnostics {
+    use super::*;
+    /// Offset of the parameters in `set_diagnostic_params_in` and `query_diagnostic_params_out`.
+    /// The next fields are relative to it; in the debug capability they have the maximum.
+    pub const PARAMS: usize = 8;
+    pub const NUM_OF_COUNTERS: Field = field(0x00, 16);
+    pub const LOG_NUM_OF_SAMPLES: Field = field(0x18, 8);
+    pub const SINGLE: Field = field(0x20, 1);
+    pub const REPETITIVE: Field = field(0x21, 1);
+    pub const SYNC: Field = field(0x22, 1);
+    pub const CLEAR: Field = field(0x23, 1);
+    pub const ON_DEMAND: Field = field(0x24, 1);
+    pub const ENABLE: Field = field(0x25, 1);
+    pub const LOG_SAMPLE_PERIOD: Field = field(0x38, 8);
+    /// Offset of the counters in the parameters; the fields are relative to an entry.
+    pub const COUNTERS: usize = 0x18;
+    /// The same in the debug capability.
+    pub const CAP_COUNTERS: usize = 0x40;
+    pub const CAP_SYNC: Field = field(0x00, 1);
+    pub const COUNTER_ID: Field = field(0x10, 16);
+    pub const COUNTER_LEN: usize = 4;
+    /// Of `query_diagnostic_counters_in`.
+    pub const ASK_SAMPLES: Field = field(0x40, 16);
+    pub const ASK_INDEX: Field = field(0x50, 16);
+    /// Offset of the samples in `query_diagnostic_counters_out`; the fields are relative to one.
+    pub const SAMPLES: usize = 0x10;
+    pub const SAMPLE_COUNTER: Field = field(0x00, 16);
+    pub const SAMPLE_INDEX: Field = field(0x10, 16);
+    pub const SAMPLE_TIME: Field = field(0x20, 32);
+    pub const SAMPLE_VALUE: Field = field(0x40, 64);
+    pub const SAMPLE_LEN: usize = 16;
 }
 
 /// `query_vuid_*`.

@@ -212,6 +212,22 @@ fn make_plausible(opcode: u16, tail: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
             tail[eq::MASK - input::HEADER + 6] = 0x0c;
             tail.extend(page);
         }
+        opcodes::SET_DIAGNOSTIC_PARAMS => {
+            // Enabled in any mode, with the first counters.
+            let count = bytes.u8() % 3;
+            tail.clear();
+            tail.extend([0, count, 0, bytes.u8() % 9, 4 | bytes.u8() << 3, 0, 0, 10]);
+            tail.resize(24, 0);
+            (0..count).for_each(|n| tail.extend([0, 0, 4, 1 + n]));
+        }
+        opcodes::ACCESS_REG | opcodes::ACCESS_REGISTER_USER => {
+            // Inline data of a dump: at the register's first byte, after number and argument.
+            tail.resize(tail.len().max(8 + 0x100), 0);
+            if tail[2..4] == registers::RESOURCE_DUMP.to_be_bytes() {
+                let kind = bytes.u8() % 5;
+                tail[8..12].copy_from_slice(&[0x40, bytes.u8() % 2, 0x10, kind]);
+            }
+        }
         opcodes::DESTROY_EQ | opcodes::DESTROY_UCTX => {
             tail.clear();
             tail.extend([0, 0, 0, 1 + bytes.u8() % 4, 0, 0, 0, 0]);

@@ -208,16 +208,10 @@ impl Management {
     }
 }
 
-/// Executes an access and returns the answer.
+/// Checks an access to a register.
 ///
 /// The data may be longer than the register, as mstflint reads each with 1 KiB, but not shorter.
-/// The answer is as long as the input.
-pub fn access(
-    content: &mut Management,
-    id: u16,
-    access: Access,
-    data: &[u8],
-) -> Result<Vec<u8>, Refusal> {
+pub fn check(id: u16, access: Access, data: &[u8]) -> Result<(), Refusal> {
     let register =
         registers::find(id).ok_or(Refusal(Status::BAD_PARAM, Syndrome::UNKNOWN_REGISTER))?;
     if access == Access::Write && !register.is_writable {
@@ -226,6 +220,17 @@ pub fn access(
     if data.len() < register.len {
         return Err(Refusal(Status::BAD_IN_LEN, Syndrome::SHORT_INPUT));
     }
+    Ok(())
+}
+
+/// Executes an access and returns the answer, which is as long as the input.
+pub fn access(
+    content: &mut Management,
+    id: u16,
+    access: Access,
+    data: &[u8],
+) -> Result<Vec<u8>, Refusal> {
+    check(id, access, data)?;
     let mut answer = vec![0; layout::DATA];
     answer.extend_from_slice(data);
     let body = &mut answer[layout::DATA..];

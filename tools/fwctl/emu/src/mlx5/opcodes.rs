@@ -87,6 +87,9 @@ opcodes! {
     DEALLOC_UAR = 0x803, Initialised, Driver;
     ACCESS_REG = 0x805, Enabled, Anyone;
     NOP = 0x80d, Enabled, Anyone;
+    QUERY_DIAGNOSTIC_PARAMS = 0x819, Initialised, Anyone;
+    SET_DIAGNOSTIC_PARAMS = 0x820, Initialised, Anyone;
+    QUERY_DIAGNOSTIC_COUNTERS = 0x821, Initialised, Anyone;
     QUERY_CONG_STATUS = 0x822, Initialised, Anyone;
     MODIFY_CONG_STATUS = 0x823, Initialised, Anyone;
     QUERY_WOL_ROL = 0x831, Initialised, Anyone;

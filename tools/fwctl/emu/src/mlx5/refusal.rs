@@ -49,6 +49,8 @@ impl Syndrome {
     pub const READ_ONLY_REGISTER: Syndrome = Syndrome(0xe0010);
     pub const BAD_INDEX: Syndrome = Syndrome(0xe0011);
     pub const NO_UCTX_CAP: Syndrome = Syndrome(0xe0012);
+    pub const NOT_NEXT: Syndrome = Syndrome(0xe0013);
+    pub const NO_MEMORY_KEY: Syndrome = Syndrome(0xe0014);
 }
 
 /// A command that was not executed.

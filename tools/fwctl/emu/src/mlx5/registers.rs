@@ -47,6 +47,7 @@ ids! {
     MCDA = 0x9063;
     MQIS = 0x9064; // .adb
     MCAM = 0x907f;
+    RESOURCE_DUMP = 0xc000;
     DTOR = 0xc00e;
 }
 
@@ -71,6 +72,7 @@ pub const REGISTERS: &[Register] = &[
     reg(MCDA, "MCDA", 0x10, false),
     reg(MQIS, "MQIS", 0x18, false),
     reg(MCAM, "MCAM", 0x48, false),
+    reg(RESOURCE_DUMP, "RESOURCE_DUMP", 0x100, false),
     reg(DTOR, "DTOR", 0x40, false),
 ];
 

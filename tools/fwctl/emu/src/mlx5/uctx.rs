@@ -92,6 +92,11 @@ impl Contexts {
         self.alive.keys().copied().collect()
     }
 
+    /// Returns the capabilities of a context, or 0 if it does not exist.
+    pub fn caps(&self, uid: u16) -> u32 {
+        self.alive.get(&uid).copied().unwrap_or(0)
+    }
+
     /// Destroys all contexts.
     pub fn clear(&mut self) {
         self.alive.clear();

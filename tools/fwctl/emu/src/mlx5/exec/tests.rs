@@ -188,6 +188,61 @@ fn registers_under_both_opcodes() {
     assert_eq!(card.counters.registers[&0x9020], 4);
 }
 
+/// RESOURCE_DUMP shows objects of the function, and only to the context that asked.
+#[test]
+fn dumps_are_of_the_objects() {
+    let mut card = Card::initialised();
+    let (uid, other) = (card.open(), card.open());
+    let mut tail = vec![0, 0, 0xc0, 0, 0, 0, 0, 0];
+    // User contexts from the first on, all of them.
+    tail.extend([
+        0x40, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0,
+    ]);
+    tail.resize(8 + 0x100, 0);
+    let answer = card.send(op::ACCESS_REG, uid, 1, &tail).unwrap();
+    let inline = &answer[0x40..];
+    assert_eq!(inline[0x24..0x28], [0, 5, 0x10, 0]);
+    assert_eq!((inline[0x2f], inline[0x43]), (uid as u8, other as u8));
+    assert!(
+        card.send(op::ACCESS_REG, uid, 0, &tail).is_err(),
+        "read only"
+    );
+    assert!(card.send(op::ACCESS_REG, uid, 1, &tail[..0x107]).is_err());
+    // The menu has two parts.
+    tail[10..12].fill(0xff);
+    tail[24] = 0;
+    let answer = card.send(op::ACCESS_REG, uid, 1, &tail).unwrap();
+    assert_eq!(answer[0x10] >> 7, 1, "more");
+    tail[8..].copy_from_slice(&answer[0x10..]);
+    assert!(card.send(op::ACCESS_REG, other, 1, &tail).is_err());
+    let answer = card.send(op::ACCESS_REG, uid, 1, &tail).unwrap();
+    assert_eq!((answer[0x10], answer[0x11]), (0x40, 2), "no more, part 2");
+}
+
+#[test]
+fn counters_can_be_sampled_by_a_user() {
+    let mut card = Card::initialised();
+    let uid = card.open();
+    // One counter, one sample, enabled, on demand.
+    let mut params = vec![0, 1, 0, 0, 0x0c, 0, 0, 10];
+    params.extend([0; 16]);
+    params.extend([0, 0, 4, 6]);
+    card.send(op::SET_DIAGNOSTIC_PARAMS, uid, 0, &params)
+        .unwrap();
+    let answer = card.send(op::QUERY_DIAGNOSTIC_PARAMS, uid, 0, &[]).unwrap();
+    assert_eq!(answer[8..], params);
+    let answer = card
+        .send(op::QUERY_DIAGNOSTIC_COUNTERS, uid, 0, &[0, 1, 0, 0])
+        .unwrap();
+    assert_eq!(answer[16..20], [4, 6, 0, 0]);
+    card.ok(op::DISABLE_HCA, 0, &[]);
+    card.ok(op::ENABLE_HCA, 0, &[]);
+    card.give(&[1, 2, 3]);
+    card.ok(op::INIT_HCA, 0, &[0; 16]);
+    let answer = card.ok(op::QUERY_DIAGNOSTIC_PARAMS, 0, &[]);
+    assert_eq!(answer, [0; 32], "reset");
+}
+
 #[test]
 fn unreleased_resources_are_leaks() {
     let mut card = Card::initialised();

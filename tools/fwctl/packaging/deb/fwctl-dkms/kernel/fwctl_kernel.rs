@@ -59,6 +59,7 @@ pub mod capability;
 pub mod chrdev;
 pub mod io_uring;
 pub mod notifier;
+pub mod sysfs;
 pub mod taint;
 
 /// The kernel's own memory allocation, and ours.

@@ -426,7 +426,7 @@ impl InFlight {
             answer.and_then(|reply| write_reply(&reply, &self.args, UserPtr::from_addr(self.arg)))
         };
 
-        self.trace.done(uctx.device(), &result);
+        self.trace.done(uctx, &result);
         result.map(|_| ())
     }
 

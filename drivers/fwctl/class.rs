@@ -7,7 +7,8 @@
 use kernel::{
     bindings,
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    sysfs::Groups, //
 };
 
 /// Frees a device of a class when its last reference is dropped, which may happen in atomic
@@ -31,22 +32,25 @@ pub(crate) struct Class(bindings::class);
 unsafe impl Sync for Class {}
 
 impl Class {
-    /// Creates the class `name`.
+    /// Creates the class `name`, whose devices have the files of `groups` in sysfs.
     ///
     /// # Safety
     ///
     /// - `release` must be sound to call, once, for any device of this class that has no reference
     ///   left.
     /// - `devnode` must be sound to call for any registered device of this class.
-    pub(crate) const unsafe fn new(
+    /// - All devices of this class must be of type `D`.
+    pub(crate) const unsafe fn new<D, const N: usize>(
         name: &'static CStr,
         release: ReleaseFn,
         devnode: DevnodeFn,
+        groups: &'static Groups<D, N>,
     ) -> Self {
         Self(bindings::class {
             name: kernel::str::as_char_ptr_in_const_context(name),
             dev_release: Some(release),
             devnode: Some(devnode),
+            dev_groups: groups.as_raw(),
             ..pin_init::zeroed()
         })
     }

@@ -29,6 +29,8 @@
 //! - `registration.rs`: when the core may call into a driver, with the locks and their order;
 //! - `binding.rs`: what ends the registration of a Rust driver;
 //! - `device.rs`, `class.rs`: the device and its class;
+//! - `attributes.rs`: the files of a device in sysfs;
+//! - `counters.rs`: the counters in these files;
 //! - `ops.rs`: how the core calls a driver, whichever API it uses;
 //! - `driver.rs`, `c_api.rs`: the Rust API and the C API;
 //! - `shim.rs`: C helpers, implemented in `shim.c`.
@@ -41,10 +43,12 @@
 use kernel::prelude::*;
 
 mod async_rpc;
+mod attributes;
 mod binding;
 mod c_api;
 mod caller_memory;
 mod class;
+mod counters;
 mod device;
 mod driver;
 mod exchange;

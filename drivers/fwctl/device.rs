@@ -37,11 +37,13 @@ use kernel::{
         SetOnce,
         WaitQueue, //
     },
+    sysfs::AttributeDevice,
     types::Opaque, //
 };
 
 use crate::{
     async_rpc::Flights,
+    attributes::GROUPS,
     binding::{
         Binding,
         Notifiers, //
@@ -49,6 +51,7 @@ use crate::{
     class::Class,
     ops::Driver,
     registration::State,
+    scope::MaxScope,
     shim,
     uctx::{
         Uctx,
@@ -63,7 +66,7 @@ const MAX_DEVICES: u32 = 4096;
 // SAFETY:
 // - All devices of this class are part of a `Device`, as `release()` requires.
 // - `devnode()` takes any registered device of this class.
-pub(crate) static CLASS: Class = unsafe { Class::new(c"fwctl", release, devnode) };
+pub(crate) static CLASS: Class = unsafe { Class::new(c"fwctl", release, devnode, &GROUPS) };
 
 /// The file operations of a node.
 pub(crate) struct NodeOperations(pub(crate) bindings::file_operations);
@@ -165,6 +168,8 @@ pub struct Device {
     pub(crate) removed: WaitQueue,
     /// The driver, whose functions are valid while it may be called.
     pub(crate) driver: Driver,
+    /// The scopes that RPCs may use.
+    pub(crate) max_scope: MaxScope,
     /// What binds the device of a Rust driver to its host.
     pub(crate) binding: UnsafeCell<MaybeUninit<Binding>>,
     /// The size of an open file's memory, and the offset of the driver's context in it, in bytes.
@@ -273,6 +278,7 @@ impl Device {
             flights <- Flights::new(),
             removed <- WaitQueue::new(c"fwctl_device::removed", static_lock_class!()),
             driver,
+            max_scope: MaxScope::new(),
             binding: UnsafeCell::new(MaybeUninit::uninit()),
             uctx_size: uctx_layout.pad_to_align().size(),
             uctx_offset,
@@ -370,6 +376,18 @@ impl AsRef<device::Device> for Device {
     fn as_ref(&self) -> &device::Device {
         // SAFETY: By the type invariant, `raw.dev` is initialised. It lives as long as `self`.
         unsafe { device::Device::from_raw(&raw mut (*self.as_raw()).dev) }
+    }
+}
+
+// SAFETY: The function takes the `struct device` of any `Device`.
+unsafe impl AttributeDevice for Device {
+    unsafe fn from_device(device: &device::Device) -> &Self {
+        let dev = core::ptr::from_ref(device)
+            .cast_mut()
+            .cast::<bindings::device>();
+
+        // SAFETY: The caller promises that `dev` is part of a device, which is borrowed.
+        unsafe { Self::from_raw(container_of!(dev, bindings::fwctl_device, dev)) }
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn execute(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Result {
         copy::write(arg, args)?;
         Ok(reply_len)
     });
-    rpc.done(uctx.device(), &result);
+    rpc.done(uctx, &result);
     result.map(|_| ())
 }
 
@@ -132,7 +132,7 @@ fn submit(uctx: &Uctx, caller: &Caller<'_>) -> Result<Progress> {
         Err(EAGAIN) if !caller.may_wait => return progress,
         Err(error) => Err(*error),
     };
-    caller.trace.done(uctx.device(), &result);
+    caller.trace.done(uctx, &result);
     progress
 }
 
@@ -162,7 +162,7 @@ pub(crate) fn execute_now(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Resu
     );
     drop(call);
     let result = answer.and_then(|answer| write_reply(reply_in(request, &answer)?, args, arg));
-    rpc.done(uctx.device(), &result);
+    rpc.done(uctx, &result);
     Ok(Some(result.map(|_| ())))
 }
 

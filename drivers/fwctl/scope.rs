@@ -19,7 +19,10 @@ use kernel::{
     }, //
 };
 
-use crate::shim;
+use crate::{
+    device::Device,
+    shim, //
+};
 
 /// What an RPC may do, from the least to the most.
 ///
@@ -48,6 +51,16 @@ impl RpcScope {
         Self::DebugWrite,
         Self::DebugWriteFull,
     ];
+
+    /// Returns the name, as in the trace events and in sysfs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::DebugReadOnly => "debug-read-only",
+            Self::DebugWrite => "debug-write",
+            Self::DebugWriteFull => "debug-write-full",
+        }
+    }
 }
 
 impl TryFrom<u32> for RpcScope {
@@ -66,12 +79,67 @@ impl TryFrom<u32> for RpcScope {
     }
 }
 
+/// The scopes that an administrator allows on a device: those up to one, or none.
+pub(crate) struct MaxScope(
+    /// How many scopes.
+    Atomic<u32>,
+);
+
+impl MaxScope {
+    /// Allows all scopes.
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(RpcScope::ALL.len() as u32))
+    }
+
+    /// Returns whether `scope` is allowed.
+    #[inline]
+    fn allows(&self, scope: RpcScope) -> bool {
+        (scope as u32) < self.0.load(Relaxed)
+    }
+
+    /// Returns the highest scope that is allowed, or [`None`] if there is none.
+    pub(crate) fn get(&self) -> Option<RpcScope> {
+        RpcScope::ALL
+            .into_iter()
+            .rev()
+            .find(|scope| self.allows(*scope))
+    }
+
+    /// Allows the scopes up to `scope`, or none. RPCs that have begun are not affected.
+    ///
+    /// Fails with [`EPERM`] if that allows more than before and the current task does not have
+    /// `CAP_SYS_RAWIO`.
+    pub(crate) fn set(&self, scope: Option<RpcScope>) -> Result {
+        self.change(scope, || capable(Capability::SysRawio))
+    }
+
+    fn change(&self, scope: Option<RpcScope>, may_raise: impl Fn() -> bool) -> Result {
+        let to = scope.map_or(0, |scope| scope as u32 + 1);
+        let mut from = self.0.load(Relaxed);
+
+        loop {
+            if to > from && !may_raise() {
+                return Err(EPERM);
+            }
+            // Another task may have lowered it meanwhile.
+            match self.0.cmpxchg(from, to, Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => from = now,
+            }
+        }
+    }
+}
+
 /// Checks that the current task may use `scope` on `device`.
 ///
-/// Fails with [`EPERM`] if it may not. Otherwise taints the kernel if the scope requires it; the
+/// Fails with [`EPERM`] if it may not, or if the administrator does not allow the scope on this
+/// device. Otherwise taints the kernel if the scope requires it; the
 /// taint stays even if the RPC fails later. Must run before the driver sees the request.
 #[inline]
-pub(crate) fn authorize(scope: RpcScope, device: &impl AsRef<device::Device>) -> Result {
+pub(crate) fn authorize(scope: RpcScope, device: &Device) -> Result {
+    if !device.max_scope.allows(scope) {
+        return Err(EPERM);
+    }
     if scope < RpcScope::DebugWrite {
         return Ok(());
     }
@@ -128,6 +196,49 @@ mod tests {
         for number in [4, 5, 0x8000_0000, u32::MAX] {
             assert_eq!(RpcScope::try_from(number), Err(EOPNOTSUPP));
         }
+    }
+
+    #[test]
+    fn any_scope_is_allowed_at_first() {
+        let max = MaxScope::new();
+
+        assert_eq!(max.get(), Some(RpcScope::DebugWriteFull));
+        assert!(RpcScope::ALL.into_iter().all(|scope| max.allows(scope)));
+    }
+
+    #[test]
+    fn only_scopes_up_to_the_highest_are_allowed() -> Result {
+        let max = MaxScope::new();
+
+        for highest in RpcScope::ALL {
+            max.change(Some(highest), || true)?;
+            assert_eq!(max.get(), Some(highest));
+            for scope in RpcScope::ALL {
+                assert_eq!(max.allows(scope), scope <= highest);
+            }
+        }
+        max.change(None, || false)?;
+        assert_eq!(max.get(), None);
+        assert!(!RpcScope::ALL.into_iter().any(|scope| max.allows(scope)));
+        Ok(())
+    }
+
+    #[test]
+    fn raising_needs_a_permission_and_lowering_none() -> Result {
+        let max = MaxScope::new();
+
+        max.change(Some(RpcScope::DebugReadOnly), || false)?;
+        max.change(Some(RpcScope::DebugReadOnly), || false)?;
+        assert_eq!(max.change(Some(RpcScope::DebugWrite), || false), Err(EPERM));
+        assert_eq!(max.get(), Some(RpcScope::DebugReadOnly));
+        max.change(None, || false)?;
+        assert_eq!(
+            max.change(Some(RpcScope::Configuration), || false),
+            Err(EPERM)
+        );
+        max.change(Some(RpcScope::DebugWriteFull), || true)?;
+        assert_eq!(max.get(), Some(RpcScope::DebugWriteFull));
+        Ok(())
     }
 
     #[test]

@@ -98,6 +98,19 @@ pub(crate) fn is_cancelled() -> bool {
     unsafe { fwctl_shim_is_cancelled() }
 }
 
+/// Returns the time since boot in ticks, which wraps around.
+#[inline]
+pub(crate) fn ticks() -> Jiffies {
+    // SAFETY: The variable is valid for reads. It is a word, so a volatile read is not torn.
+    unsafe { (&raw const bindings::jiffies).read_volatile() }
+}
+
+/// Returns a number of ticks in milliseconds.
+pub(crate) fn ticks_to_ms(ticks: u64) -> u64 {
+    // SAFETY: The function takes any number.
+    unsafe { bindings::jiffies64_to_msecs(ticks) }
+}
+
 /// Returns the name of the current task, NUL-terminated, and its pid; for a thread of io_uring,
 /// those of the process.
 pub(crate) fn comm_and_pid() -> ([u8; 16], c_int) {

@@ -10,11 +10,16 @@ use kernel::{
     prelude::*,
     time::{
         Instant,
+        Jiffies,
         Monotonic, //
     }, //
 };
 
-use crate::device::Device;
+use crate::{
+    device::Device,
+    shim,
+    uctx::Uctx, //
+};
 
 #[cfg(CONFIG_TRACEPOINTS)]
 mod raw {
@@ -65,12 +70,15 @@ macro_rules! is_traced {
     }};
 }
 
-/// An RPC in flight.
-#[must_use = "call `done()` to emit the event that ends the RPC"]
+/// An RPC in flight, for the event that ends it and for the counters.
+#[must_use = "call `done()` when the RPC has ended"]
 #[derive(Clone, Copy)]
 pub(crate) struct RpcTrace {
     scope: u32,
     start: Option<Instant<Monotonic>>,
+    /// The start in ticks. They cost less to read, and suffice for the counters: the sum over many
+    /// RPCs is right, since a tick falls into an RPC in proportion to its duration.
+    ticks: Jiffies,
 }
 
 /// Emits the event that starts an RPC, with the arguments as user space gave them.
@@ -80,28 +88,30 @@ pub(crate) fn rpc_start(device: &Device, scope: u32, in_len: u32, out_len: u32) 
         emit_start(device, scope, in_len, out_len);
     }
 
-    RpcTrace {
-        scope,
-        start: is_traced!(fwctl_rpc_done).then(Instant::now),
-    }
+    rpc_restart(scope)
 }
 
 /// Continues an RPC whose start was traced, but that was not carried out.
+#[inline]
 pub(crate) fn rpc_restart(scope: u32) -> RpcTrace {
     RpcTrace {
         scope,
         start: is_traced!(fwctl_rpc_done).then(Instant::now),
+        ticks: shim::ticks(),
     }
 }
 
 impl RpcTrace {
-    /// Emits the event that ends the RPC, with the length of the reply or the error.
+    /// Counts the RPC, and emits the event that ends it, with the length of the reply or the error.
     ///
-    /// Does nothing if the event was enabled while the RPC was in flight.
+    /// There is no event if it was enabled while the RPC was in flight.
     #[inline]
-    pub(crate) fn done(self, device: &Device, result: &Result<u32>) {
+    pub(crate) fn done(self, uctx: &Uctx, result: &Result<u32>) {
+        let ticks = shim::ticks().wrapping_sub(self.ticks);
+
+        uctx.counters.count(self.scope, result, ticks);
         if let Some(start) = self.start {
-            emit_done(device, self.scope, result, start);
+            emit_done(uctx.device(), self.scope, result, start);
         }
     }
 }

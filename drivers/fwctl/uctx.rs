@@ -28,6 +28,11 @@ use crate::{
         BufferNames,
         CallerMemory, //
     },
+    counters::{
+        Counter,
+        Counters,
+        Sums, //
+    },
     device::Device,
     exchange::{
         Answer,
@@ -62,6 +67,8 @@ pub(crate) struct Uctx {
     device: NonNull<Device>,
     driver: NonNull<u8>,
     cache: Cache,
+    /// The RPCs of this file that have ended.
+    pub(crate) counters: Counters,
     /// How many RPCs an asynchronous driver has.
     in_flight: Option<Count>,
     /// The index in [`UctxList`], or [`UctxList::NONE`]. Protected by the mutex of the list.
@@ -101,6 +108,7 @@ impl Uctx {
             device: NonNull::from(device),
             driver,
             cache: Cache::new(),
+            counters: Counters::new(),
             in_flight,
             index: Atomic::new(UctxList::NONE),
         };
@@ -337,7 +345,11 @@ impl UctxCall<'_> {
 ///
 /// - All contexts on the list are valid.
 /// - The `index` of a context on the list is its position.
-pub(crate) struct UctxList(KVVec<NonNull<Uctx>>);
+pub(crate) struct UctxList {
+    open: KVVec<NonNull<Uctx>>,
+    /// The counters of contexts that were removed.
+    closed: Sums,
+}
 
 // SAFETY: A context can be used from any thread.
 unsafe impl Send for UctxList {}
@@ -349,7 +361,10 @@ impl UctxList {
     /// Returns an empty list.
     pub(crate) fn new() -> Self {
         // INVARIANT: There is no context on the list.
-        Self(KVVec::new())
+        Self {
+            open: KVVec::new(),
+            closed: Sums::new(),
+        }
     }
 
     /// Adds `uctx`.
@@ -360,19 +375,29 @@ impl UctxList {
     ///
     /// `uctx` must be on no list, and must stay valid until it is removed from this one.
     unsafe fn push(&mut self, uctx: NonNull<Uctx>) -> Result {
-        let index = self.0.len();
+        let index = self.open.len();
 
-        self.0.push(uctx, GFP_KERNEL)?;
+        self.open.push(uctx, GFP_KERNEL)?;
         // INVARIANT: The caller promises that the context stays valid. It is the last one.
         // SAFETY: The caller promises that the context is valid.
         unsafe { uctx.as_ref() }.index.store(index, Relaxed);
         Ok(())
     }
 
+    /// Returns a counter of all contexts that are or were on the list.
+    pub(crate) fn sum(&self, scope: RpcScope, counter: Counter) -> usize {
+        let closed = self.closed.get(scope, counter);
+
+        self.open.iter().fold(closed, |sum, uctx| {
+            // SAFETY: The context is on the list, so it is valid by the type invariant.
+            sum.wrapping_add(unsafe { uctx.as_ref() }.counters.get(scope, counter))
+        })
+    }
+
     /// Removes `uctx`. Returns whether it was on the list.
     pub(crate) fn remove(&mut self, uctx: &Uctx) -> bool {
         let index = uctx.index.load(Relaxed);
-        if self.0.get(index) != Some(&NonNull::from(uctx)) {
+        if self.open.get(index) != Some(&NonNull::from(uctx)) {
             return false;
         }
 
@@ -380,17 +405,18 @@ impl UctxList {
         let last = self.pop();
         if let Some(last) = last.filter(|&last| last != NonNull::from(uctx)) {
             // INVARIANT: The context was on the list, so it is valid, and its position is `index`.
-            self.0[index] = last;
+            self.open[index] = last;
             // SAFETY: The context is on the list, so it is valid by the type invariant.
             unsafe { last.as_ref() }.index.store(index, Relaxed);
         }
         uctx.index.store(Self::NONE, Relaxed);
+        self.closed.add(&uctx.counters);
         true
     }
 
     /// Removes the last context of the list.
     pub(crate) fn pop(&mut self) -> Option<NonNull<Uctx>> {
-        let uctx = self.0.pop()?;
+        let uctx = self.open.pop()?;
 
         // SAFETY: The context was on the list, so it is valid by the type invariant.
         unsafe { uctx.as_ref() }.index.store(Self::NONE, Relaxed);

@@ -2,7 +2,7 @@
 
 //! Shared by the verbs.
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::output::{hex, say};
 use crate::progress::Waiting;
 use crate::timeout::{self, Limit};
@@ -47,6 +47,7 @@ impl World {
 
     /// Opens the device of an entry.
     pub fn open_entry(&self, entry: &Entry) -> Result<Device, fwctl::Error> {
+        failure::opens(entry);
         let device = match self.limit.get() {
             Some(limit) => entry.open_by(limit.end)?,
             None => entry.open()?,

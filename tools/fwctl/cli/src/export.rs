@@ -8,12 +8,13 @@ use crate::file::Output;
 use crate::output::{self, say};
 use crate::snapshot::{self, limit, Extent, Snapshot};
 use clap::value_parser;
-use fwctl::Error;
+use fwctl::sysfs::Entry;
+use fwctl::{Error, Scope};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Print temperatures and counters for Prometheus
+/// Print temperatures and counters, of the firmware and of RPCs, for Prometheus
 ///
 /// The output is for the textfile collector of node_exporter: give --out a file that ends with
 /// .prom in its directory. The file is replaced as a whole, so it is never read half written. With
@@ -75,7 +76,11 @@ pub fn export(world: &World, args: &ExportArgs) -> Result<(), Failure> {
             say(message);
         }
     }
-    let text = metrics(&snapshot).text(args.openmetrics);
+    let mut metrics = metrics(&snapshot);
+    for entry in &entries {
+        metrics.rpcs(world, entry);
+    }
+    let text = metrics.text(args.openmetrics);
     match file {
         Some(file) => file.write(text.as_bytes()),
         None => output::print_bytes(text.as_bytes()),
@@ -175,6 +180,56 @@ impl Metrics {
             &labels,
             "1".into(),
         );
+    }
+
+    /// What the kernel has counted of a device's RPCs, and the scopes that it allows.
+    fn rpcs(&mut self, world: &World, entry: &Entry) {
+        let base = vec![("device".to_owned(), entry.name.clone())];
+        if let Some(highest) = entry.max_scope {
+            let allowed = Scope::ALL
+                .into_iter()
+                .filter(|scope| highest.allows(*scope));
+            self.add(
+                "fwctl_device_allowed_scopes",
+                Kind::Gauge,
+                "Scopes that the administrator allows: 0 (none) to 4 (up to debug-write-full).",
+                None,
+                &base,
+                allowed.count().to_string(),
+            );
+        }
+        for (scope, counters) in world.root.rpc_counters(entry) {
+            let mut labels = base.clone();
+            labels.push(("scope".into(), scope.name().into()));
+            for (name, help, unit, value) in [
+                (
+                    "fwctl_rpc_requests",
+                    "RPCs that have ended.",
+                    None,
+                    counters.requests.to_string(),
+                ),
+                (
+                    "fwctl_rpc_refusals",
+                    "RPCs that were not permitted.",
+                    None,
+                    counters.refusals.to_string(),
+                ),
+                (
+                    "fwctl_rpc_errors",
+                    "RPCs that failed otherwise.",
+                    None,
+                    counters.errors.to_string(),
+                ),
+                (
+                    "fwctl_rpc_duration_seconds",
+                    "Time that RPCs took.",
+                    Some("seconds"),
+                    counters.time.as_secs_f64().to_string(),
+                ),
+            ] {
+                self.add(name, Kind::Counter, help, unit, &labels, value);
+            }
+        }
     }
 
     fn item(&mut self, path: &str, item: &Value, base: &Labels) {

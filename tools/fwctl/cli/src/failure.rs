@@ -2,9 +2,11 @@
 
 //! Failures of commands, and their exit statuses.
 
-use fwctl::{errno_name, errno_text, Error};
+use fwctl::sysfs::Entry;
+use fwctl::{errno_name, errno_text, Error, MaxScope, Operation, Scope};
 use serde::Serialize;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -53,11 +55,13 @@ impl From<&Error> for ErrorRow {
             Error::Call { source, .. } | Error::File { source, .. } => source.raw_os_error(),
             _ => None,
         };
-        let (advice, status) = (error.advice(), error.firmware_status());
+        let of_errno = || error.advice().map(|advice| (advice.meaning, advice.remedy));
+        let advice = limited(error).or_else(of_errno);
+        let status = error.firmware_status();
         ErrorRow {
             message: error.to_string(),
-            meaning: advice.map(|advice| advice.meaning),
-            remedy: advice.map(|advice| advice.remedy),
+            meaning: advice.map(|(meaning, _)| meaning),
+            remedy: advice.map(|(_, remedy)| remedy),
             errno,
             errno_name: errno.and_then(errno_name),
             firmware_status: status.map(|status| status.code),
@@ -65,6 +69,38 @@ impl From<&Error> for ErrorRow {
             syndrome: status.and_then(|status| status.syndrome),
         }
     }
+}
+
+/// Devices that were opened although an administrator does not allow all scopes on them.
+static LIMITED: Mutex<Vec<(String, MaxScope)>> = Mutex::new(Vec::new());
+
+/// Notes that a device is opened, for advice about errors.
+pub fn opens(entry: &Entry) {
+    if let Some(highest) = entry.max_scope {
+        if !highest.allows(Scope::DebugWriteFull) {
+            let mut limited = LIMITED.lock().unwrap_or_else(PoisonError::into_inner);
+            limited.push((entry.name.clone(), highest));
+        }
+    }
+}
+
+/// Advice about a request that the administrator's `max_scope` does not allow.
+fn limited(error: &Error) -> Option<(&'static str, &'static str)> {
+    let Error::Call {
+        device,
+        operation: Operation::Rpc { scope, .. },
+        source,
+    } = error
+    else {
+        return None;
+    };
+    let limited = LIMITED.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_above = |(name, highest): &(String, MaxScope)| name == device && !highest.allows(*scope);
+    let is_refused = errno_name(source.raw_os_error()?) == Some("EPERM");
+    (is_refused && limited.iter().any(is_above)).then_some((
+        "the administrator does not allow this scope on this device",
+        "fwctl info shows the highest one; root can change it in /sys/class/fwctl/*/max_scope",
+    ))
 }
 
 impl Failure {

@@ -9,10 +9,13 @@ use fwctl::mlx5::{Identity, Mlx5Device};
 use fwctl::sysfs::{Parent, PciFunction};
 use fwctl::{DeviceType, DriverInfo};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Show what the kernel and the device's driver report about a device
 ///
 /// A ConnectX is also asked for its firmware's version and its PSID. Raw output is the driver's data.
+/// "max scope" is the highest scope that the administrator allows, by max_scope in the device's
+/// directory in /sys/class/fwctl; RPCs are those of all programs since the device was registered.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl info fwctl0\n  fwctl info 0000:07:00.0 -o json | jq .uctx_cap_names"
@@ -47,12 +50,24 @@ struct Info {
     uid: Option<u32>,
     uctx_caps: Option<u32>,
     uctx_cap_names: Vec<&'static str>,
+    max_scope: Option<String>,
+    /// By scope; none if the kernel does not count them.
+    rpcs: BTreeMap<&'static str, Rpcs>,
     #[serde(skip)]
     decoded: DriverInfo,
 }
 
+#[derive(Serialize)]
+struct Rpcs {
+    requests: u64,
+    refusals: u64,
+    errors: u64,
+}
+
 pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
     let entry = args.device.entry(world)?;
+    // Before this command adds its own.
+    let counters = world.root.rpc_counters(&entry);
     let device = world.open_entry(&entry)?;
     let info = device.info()?;
     let identity = match info.device_type {
@@ -91,7 +106,17 @@ pub fn info(world: &World, args: InfoArgs) -> Result<(), Failure> {
             identity.firmware_version,
         ),
     };
+    let rpcs = counters.into_iter().map(|(scope, counters)| {
+        let rpcs = Rpcs {
+            requests: counters.requests,
+            refusals: counters.refusals,
+            errors: counters.errors,
+        };
+        (scope.name(), rpcs)
+    });
     let report = Info {
+        max_scope: entry.max_scope.map(|scope| scope.to_string()),
+        rpcs: rpcs.collect(),
         device: entry.name,
         node: entry.node.display().to_string(),
         parent: Some(parent).filter(|name| !name.is_empty()),
@@ -168,7 +193,24 @@ impl Report for Info {
             };
             fields.push(("capabilities", format!("{caps:#x} ({names})")));
         }
+        if let Some(scope) = &self.max_scope {
+            fields.push(("max scope", scope.clone()));
+        }
         let mut blocks = vec![Block::Fields(fields)];
+        if !self.rpcs.is_empty() {
+            let cells = |(scope, rpcs): (&&str, &Rpcs)| {
+                vec![
+                    (*scope).to_owned(),
+                    rpcs.requests.to_string(),
+                    rpcs.refusals.to_string(),
+                    rpcs.errors.to_string(),
+                ]
+            };
+            blocks.push(Block::Table(
+                &["SCOPE", "RPCS", "REFUSED", "FAILED"],
+                self.rpcs.iter().map(cells).collect(),
+            ));
+        }
         if self.decoded == DriverInfo::Bytes && !self.data.0.is_empty() {
             blocks.push(Block::Dump(self.data.0.clone()));
         }

@@ -51,6 +51,8 @@ struct Row {
     r#type: Option<String>,
     /// The kernel states the type; otherwise the parent's driver implies it.
     type_is_certain: bool,
+    /// Highest scope that the administrator allows.
+    max_scope: Option<String>,
     node: String,
     /// This process may open the node. With --probe: it opened the node.
     can_open: bool,
@@ -165,6 +167,7 @@ fn row(entry: &Entry) -> Row {
             .likely_type()
             .map(|device_type| device_type.to_string()),
         type_is_certain: entry.device_type.is_some(),
+        max_scope: entry.max_scope.map(|scope| scope.to_string()),
         node: entry.node.display().to_string(),
         can_open: rustix::fs::access(&entry.node, rustix::fs::Access::READ_OK).is_ok(),
         mode: entry

@@ -55,7 +55,7 @@ pub use device_type::{DeviceType, UnknownType};
 pub use error::{errno_name, errno_text, Advice, Error, Malformed, Operation};
 pub use info::{Capability, DriverInfo};
 pub use queue::{Backend, Completion, NoRing, Queue, QueueOptions, Rpc, Ticket, DEFAULT_DEPTH};
-pub use scope::{Scope, UnknownScope};
+pub use scope::{MaxScope, Scope, UnknownScope};
 pub use status::FirmwareStatus;
 pub use transport::{InfoReply, Node, Transport};
 pub use uuid::{BadUuid, Uuid};

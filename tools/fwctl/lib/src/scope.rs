@@ -64,6 +64,42 @@ impl Scope {
     }
 }
 
+/// The scopes that an administrator allows on a device, `max_scope` in sysfs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MaxScope {
+    /// No scope: every RPC is refused.
+    None,
+    /// This scope and those before it.
+    UpTo(Scope),
+}
+
+impl MaxScope {
+    /// Whether RPCs may use a scope.
+    pub fn allows(self, scope: Scope) -> bool {
+        matches!(self, MaxScope::UpTo(highest) if scope <= highest)
+    }
+}
+
+impl fmt::Display for MaxScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MaxScope::None => f.pad("none"),
+            MaxScope::UpTo(scope) => scope.fmt(f),
+        }
+    }
+}
+
+impl FromStr for MaxScope {
+    type Err = UnknownScope;
+
+    fn from_str(name: &str) -> Result<MaxScope, UnknownScope> {
+        match name {
+            "none" => Ok(MaxScope::None),
+            name => name.parse().map(MaxScope::UpTo),
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -112,5 +148,19 @@ mod tests {
             Scope::ALL.map(Scope::is_tainting),
             [false, false, true, true]
         );
+    }
+
+    #[test]
+    fn the_highest_scope_includes_those_before_it() {
+        let highest: MaxScope = "debug-read-only".parse().unwrap();
+        assert_eq!(highest, MaxScope::UpTo(Scope::DebugReadOnly));
+        assert!(highest.allows(Scope::Configuration) && !highest.allows(Scope::DebugWrite));
+        let none: MaxScope = "none".parse().unwrap();
+        assert!(Scope::ALL.into_iter().all(|scope| !none.allows(scope)) && none < highest);
+        assert_eq!(
+            (none.to_string(), highest.to_string()),
+            ("none".into(), "debug-read-only".into())
+        );
+        assert!("all".parse::<MaxScope>().is_err());
     }
 }

@@ -3,7 +3,7 @@
 //! Serde for types that are written as text.
 
 use crate::cxl::Selection;
-use crate::{Backend, DeviceType, Scope, Uuid};
+use crate::{Backend, DeviceType, MaxScope, Scope, Uuid};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -29,8 +29,8 @@ macro_rules! from_text {
     )*};
 }
 
-as_text!(Backend DeviceType Scope Selection Uuid);
-from_text!(DeviceType Scope Selection Uuid);
+as_text!(Backend DeviceType MaxScope Scope Selection Uuid);
+from_text!(DeviceType MaxScope Scope Selection Uuid);
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 //! Lists fwctl devices and looks them up, from sysfs alone: no device is opened.
 
 use crate::replay::Replay;
-use crate::{pci_ids, vpd, Device, DeviceType, Error, Operation, Result};
+use crate::{pci_ids, vpd, Device, DeviceType, Error, MaxScope, Operation, Result, Scope};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Root directory of the system: `/`, or a directory with a copy of a system in it.
 ///
@@ -46,10 +46,28 @@ pub struct Entry {
     pub number: Option<(u32, u32)>,
     /// Type of the device, on kernels whose fwctl class has the attribute `type`.
     pub device_type: Option<DeviceType>,
+    /// Scopes that the administrator allows, on kernels whose fwctl class has the attribute
+    /// `max_scope`.
+    pub max_scope: Option<MaxScope>,
     /// The device that it controls.
     pub parent: Parent,
     #[cfg_attr(feature = "serde", serde(skip))]
     is_copy: bool,
+}
+
+/// What the kernel has counted of the RPCs in one scope, since the device was registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct RpcCounters {
+    /// RPCs that have ended.
+    pub requests: u64,
+    /// Those that were not permitted.
+    pub refusals: u64,
+    /// Those that failed otherwise.
+    pub errors: u64,
+    /// The time that they took.
+    pub time: Duration,
 }
 
 /// Owner and mode of a node.
@@ -109,6 +127,26 @@ impl Root {
             .join(&function.address)
             .join("vpd");
         vpd::keyword(&fs::read(path).ok()?, *b"SN")
+    }
+}
+
+impl Root {
+    /// Counters of a device's RPCs by scope, without opening it. None on a kernel that does not
+    /// count them.
+    pub fn rpc_counters(&self, device: &Entry) -> Vec<(Scope, RpcCounters)> {
+        let class = self.join("sys/class/fwctl").join(&device.name);
+        let of_scope = |scope: Scope| {
+            let directory = class.join(format!("rpc-{scope}"));
+            let count = |name| read(&directory.join(name))?.parse().ok();
+            let counters = RpcCounters {
+                requests: count("requests")?,
+                refusals: count("refusals")?,
+                errors: count("errors")?,
+                time: Duration::from_millis(count("time_ms")?),
+            };
+            Some((scope, counters))
+        };
+        Scope::ALL.into_iter().filter_map(of_scope).collect()
     }
 }
 
@@ -382,6 +420,7 @@ impl Root {
             node: path.to_owned(),
             number: None,
             device_type: None,
+            max_scope: None,
             parent: Parent::default(),
             is_copy: self.is_copy,
         }
@@ -396,6 +435,7 @@ impl Root {
         let device_type = read(&class.join("type"))
             .and_then(|text| text.parse().ok())
             .map(DeviceType::from_number);
+        let max_scope = read(&class.join("max_scope")).and_then(|text| text.parse().ok());
         let node = self.node(&name, number);
         Entry {
             access: self.access(&node),
@@ -403,6 +443,7 @@ impl Root {
             node,
             number,
             device_type,
+            max_scope,
             name,
             is_copy: self.is_copy,
         }

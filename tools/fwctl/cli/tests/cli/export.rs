@@ -78,6 +78,33 @@ fwctl_temperature_low_threshold_celsius{{device=\"fwctl0\",sensor=\"0\",name=\"a
 }
 
 #[test]
+fn rpcs_are_metrics_even_of_a_device_that_cannot_be_read() {
+    let machine = Machine::with_cxl("open errno 5");
+    machine.add_attributes(0, 2, "debug-read-only");
+    let ended = machine.run(&["export"]);
+    assert_eq!(ended.status, 0);
+    for line in [
+        "fwctl_device_allowed_scopes{device=\"fwctl0\"} 2",
+        "# TYPE fwctl_rpc_requests_total counter",
+        "fwctl_rpc_requests_total{device=\"fwctl0\",scope=\"configuration\"} 1000",
+        "fwctl_rpc_refusals_total{device=\"fwctl0\",scope=\"debug-write-full\"} 3",
+        "fwctl_rpc_errors_total{device=\"fwctl0\",scope=\"debug-read-only\"} 2",
+        "fwctl_rpc_duration_seconds_total{device=\"fwctl0\",scope=\"debug-read-only\"} 0.875",
+    ] {
+        assert!(
+            ended.stdout.lines().any(|found| found == line),
+            "{line}: {}",
+            ended.stdout
+        );
+    }
+    let open = machine.run(&["export", "--openmetrics"]).stdout;
+    assert!(
+        open.contains("# UNIT fwctl_rpc_duration_seconds seconds\n"),
+        "{open}"
+    );
+}
+
+#[test]
 fn each_family_is_in_one_piece_and_no_sample_is_twice() {
     let machine = before();
     machine.add_pci(

@@ -39,6 +39,7 @@ fn the_list_as_json() {
       "name": "fwctl0",
       "type": "cxl",
       "type_is_certain": false,
+      "max_scope": null,
       "node": "./dev/fwctl/fwctl0",
       "can_open": true,
       "mode": "0600",
@@ -66,6 +67,68 @@ fn the_list_as_json() {
 "#,
         "",
     );
+}
+
+#[test]
+fn the_kernel_says_type_and_highest_scope() {
+    let machine = Machine::new();
+    machine.add_pci(0, "0000:07:00.0", "what", (0x15b3, 0x1021), "open errno 13");
+    machine.add_attributes(0, 1, "none");
+    machine.run(&["list"]).is(
+        0,
+        "NAME    TYPE  PARENT        DRIVER  OPEN TO      PRODUCT\n\
+         fwctl0  mlx5  0000:07:00.0  what    root (0600)  15b3:1021\n",
+        "",
+    );
+    let json = machine.run(&["list", "-o", "json"]).stdout;
+    assert!(
+        json.contains(
+            "\"type\": \"mlx5\",\n      \"type_is_certain\": true,\n      \"max_scope\": \"none\","
+        ),
+        "{json}"
+    );
+}
+
+#[test]
+fn a_scope_that_the_administrator_does_not_allow() {
+    let machine = Machine::with_cxl("info cxl\notherwise errno 1");
+    machine.add_attributes(0, 2, "configuration");
+    let ended = machine.run(&["info", "fwctl0"]);
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+    assert!(
+        ended.stdout.ends_with(
+            "max scope:    configuration\n\n\
+             SCOPE             RPCS  REFUSED  FAILED\n\
+             configuration     1000  0        3\n\
+             debug-read-only   125   1        2\n\
+             debug-write       15    2        1\n\
+             debug-write-full  1     3        0\n"
+        ),
+        "{}",
+        ended.stdout
+    );
+    machine.write("request", "01234567");
+    let rpc = |scope| {
+        machine
+            .run(&[
+                "rpc",
+                "fwctl0",
+                "--scope",
+                scope,
+                "-i",
+                "request",
+                "--out-len",
+                "16",
+            ])
+            .stderr
+    };
+    let text = "meaning: the administrator does not allow this scope on this device\n";
+    assert!(
+        rpc("debug-read-only").contains(text),
+        "{}",
+        rpc("debug-read-only")
+    );
+    assert!(!rpc("configuration").contains(text));
 }
 
 #[test]
@@ -529,7 +592,9 @@ fn info_as_json() {
   "uctx_caps": 4,
   "uctx_cap_names": [
     "tools-resources"
-  ]
+  ],
+  "max_scope": null,
+  "rpcs": {}
 }
 "#,
         "",

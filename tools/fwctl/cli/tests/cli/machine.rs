@@ -101,6 +101,35 @@ impl Machine {
         self.set_mode(&node, 0o600);
     }
 
+    /// Adds the attributes of our core to `fwctl<number>`: type, highest scope, and counters.
+    pub fn add_attributes(&self, number: u32, device_type: u32, max_scope: &str) {
+        let class = format!("sys/class/fwctl/fwctl{number}");
+        self.write(&format!("{class}/type"), &format!("{device_type}\n"));
+        self.write(&format!("{class}/max_scope"), &format!("{max_scope}\n"));
+        for (n, scope) in [
+            "configuration",
+            "debug-read-only",
+            "debug-write",
+            "debug-write-full",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let requests = 1000 >> (3 * n);
+            for (name, value) in [
+                ("requests", requests),
+                ("refusals", n),
+                ("errors", 3 - n),
+                ("time_ms", 7 * requests),
+            ] {
+                self.write(
+                    &format!("{class}/rpc-{scope}/{name}"),
+                    &format!("{value}\n"),
+                );
+            }
+        }
+    }
+
     pub fn set_mode(&self, path: &str, mode: u32) {
         fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).unwrap();
     }

@@ -5,16 +5,53 @@
 # The kernels that the modules support.
 RELEASE=7.3
 
+# flavour: prints the flavour of the kernel (amd64, rt-amd64, arm64-16k, ...), which its meta packages are named by.
+flavour() {
+	local name
+	name=$(sed -E 's/^[^-]*-([0-9]+-)?//' <<<"$KERNEL")
+	case $name in
+	*amd64 | arm64-16k | *arm64) echo "$name" ;;
+	*) dpkg --print-architecture ;;
+	esac
+}
+
+# newest: prints the command that installs Debian's newest kernel of this flavour, with its headers.
+newest() { printf 'apt install -t trixie-backports linux-image-%s linux-headers-%s' "$(flavour)" "$(flavour)"; }
+
+is_newer() { [[ $(printf '%s\n' "$KERNEL" "$RELEASE" | sort -V | tail -n 1) == "$KERNEL" ]]; }
+
+# check_release: no headers are needed to refuse another series.
+check_release() {
+	if [[ $KERNEL == "$RELEASE".* ]]; then return 0; fi
+	if is_newer; then
+		die "Linux $KERNEL is not $RELEASE, which this fwctl-dkms is for, and gets no /dev/fwctl:" \
+			"install a newer fwctl-dkms, or keep a kernel of $RELEASE and boot that"
+	fi
+	die "Linux $KERNEL is not $RELEASE, which fwctl-dkms is for: $(newest), and reboot"
+}
+
+# check_architecture: sets SOURCE_ARCH, the folder in arch/ of the kernel's source.
+check_architecture() {
+	case $(sed -n 's/^CONFIG_\(X86_64\|ARM64\)=y$/\1/p' "$HEADERS/.config") in
+	X86_64) SOURCE_ARCH=x86 ;;
+	ARM64) SOURCE_ARCH=arm64 ;;
+	*)
+		die "Linux $KERNEL is for an architecture that fwctl-dkms does not support (it supports amd64 and arm64):" \
+			"apt remove fwctl-dkms"
+		;;
+	esac
+}
+
 # check_kernel: sets HEADERS, COMMON and HEADERS_VERSION.
 check_kernel() {
 	local package=linux-headers-$KERNEL
-	local other="apt install -t trixie-backports linux-image-amd64 linux-headers-amd64, and reboot"
 	HEADERS=$(readlink -f "/lib/modules/$KERNEL/build") || :
 	[[ -e $HEADERS/.config ]] ||
 		die "the headers of Linux $KERNEL are missing: apt install $package"
 	grep -q '^CONFIG_RUST=y' "$HEADERS/.config" ||
-		die "Linux $KERNEL is built without CONFIG_RUST and supports no modules in Rust: $other"
-	[[ $KERNEL == "$RELEASE".* ]] || die "Linux $KERNEL is not $RELEASE, which fwctl-dkms is for: $other"
+		die "Linux $KERNEL is built without CONFIG_RUST and supports no modules in Rust: $(newest), and reboot"
+	check_release
+	check_architecture
 	if grep -q '^CONFIG_FWCTL=' "$HEADERS/.config"; then
 		die "Linux $KERNEL already has fwctl, with which these modules would conflict: apt remove fwctl-dkms"
 	fi

@@ -3,8 +3,8 @@
 # The source that a kernel's headers were built from: the installed package if it has that version, else the one in
 # apt's cache, else a download.
 
-# The parts of the source that building the crates needs.
-SOURCE_PARTS=(Makefile Kbuild include arch/x86 rust scripts kernel security tools/arch tools/include)
+# The parts of the source that building the crates needs, beside arch/$SOURCE_ARCH.
+SOURCE_PARTS=(Makefile Kbuild include rust scripts kernel security tools/arch tools/include)
 # Headers of drivers that the bindings include.
 SOURCE_DRIVERS=(drivers/base drivers/android/binder)
 
@@ -22,7 +22,7 @@ find_source() {
 	[[ " $offered " == *" $HEADERS_VERSION "* ]] ||
 		die "the headers of Linux $KERNEL are of version $HEADERS_VERSION, and apt has $package of ${offered:-no version}:" \
 			"source and headers must be of one version, so upgrade the kernel" \
-			"(apt update && apt install -t trixie-backports linux-image-amd64 linux-headers-amd64)"
+			"(apt update && $(newest))"
 	say "downloading $package $HEADERS_VERSION (170 MB)"
 	(cd "$WORK" && apt-get download -q "$package=$HEADERS_VERSION" </dev/null) ||
 		die "no network: apt could not download $package $HEADERS_VERSION;" \
@@ -39,8 +39,11 @@ tarball() {
 
 # unpack DIR
 unpack() {
+	local parts=("${SOURCE_PARTS[@]}" "arch/$SOURCE_ARCH")
+	# The system calls of every architecture are compared with those of x86.
+	if [[ $SOURCE_ARCH != x86 ]]; then parts+=(arch/x86/entry/syscalls); fi
 	mkdir -p "$1"
 	tarball | xz -dc | tar -x -C "$1" --strip-components=1 --no-same-owner --wildcards --no-wildcards-match-slash \
-		"${SOURCE_PARTS[@]/#/linux-source-*/}" "${SOURCE_DRIVERS[@]/#/linux-source-*/}" \
+		"${parts[@]/#/linux-source-*/}" "${SOURCE_DRIVERS[@]/#/linux-source-*/}" \
 		--wildcards-match-slash 'linux-source-*/Kconfig*'
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # build.sh PIECE...: builds the pieces that are missing: tools, emu, vendor, selftests, kernel-FLAVOUR (test, builtin,
-# bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan; or "tree", the kernel tree only. The verbs
-# source it and use the pieces. Exit status 4: a piece needs the network, which cannot be reached.
+# bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan, arm64-tools, arm64-selftests,
+# arm64-kernel-stock; or "tree", the kernel tree only. The verbs source it and use the pieces. Exit status 4: a piece needs the network, which cannot be reached.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$REPO/scripts/lib/progress.sh"
@@ -11,6 +11,12 @@ set -euo pipefail
 
 in_root() { "$REPO/scripts/root/enter" "$@"; }
 in_root_script() { in_root "$IN_ROOT_REPO/scripts/$1" "${@:2}"; }
+
+# in_arm64_root SCRIPT ARG...: with the identity of the build root, whose folder of compiled crates is used.
+in_arm64_root() {
+	FWCTL_BUILD_ROOT=$("$REPO/scripts/arm64/root") in_root env "FWCTL_ROOT_ID=${ROOT##*/}" \
+		"$IN_ROOT_REPO/scripts/$1" "${@:2}"
+}
 
 # Steps of a build from scratch, approximately: the scale of the progress line.
 declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1600 [kernel-bench]=1600 [kernel-debug]=2300 [kernel-kcsan]=2200)
@@ -49,6 +55,18 @@ build_piece() {
 		"$REPO/scripts/stock/root" >/dev/null || return
 		run_step "$piece" "Installing fwctl-dkms on Debian's own kernel" : \
 			"$REPO/scripts/stock/build" "$FWCTL_PIECE" || return
+		;;
+	arm64-*)
+		"$REPO/scripts/arm64/root" >/dev/null || return
+		steps_total=
+		case ${piece#arm64-} in
+		tools) run_step "$piece" "Building the tools for arm64" crates_done in_arm64_root inside/tools cross ;;
+		selftests) run_step "$piece" "Building the selftests for arm64" : in_arm64_root inside/selftests arm64 ;;
+		kernel-stock)
+			run_step "$piece" "Building the modules of fwctl-dkms for Debian's arm64 kernel" steps_done \
+				in_arm64_root arm64/pack
+			;;
+		esac || return
 		;;
 	kernel-*)
 		steps_total=" of about ${STEPS[$piece]:-?}"
@@ -95,7 +113,7 @@ needs_tree() {
 	for piece in "$@"; do
 		case $piece in
 		kernel-stock) ;;
-		kernel-* | mistakes-* | selftests) return 0 ;;
+		kernel-* | mistakes-* | selftests | arm64-selftests) return 0 ;;
 		esac
 	done
 	return 1

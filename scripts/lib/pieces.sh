@@ -59,13 +59,19 @@ key_of() {
 		;;
 	emu) paths=(tools/fwctl/emu scripts/inside/emu) ;;
 	vendor) paths=(scripts/inside/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
-	selftests)
+	arm64-tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli} tools/fwctl/vm/{Cargo.toml,build.rs,src,guest}
+		scripts/inside/tools scripts/arm64/{packages,root}) ;;
+	selftests | arm64-selftests)
 		paths=(tools/testing/selftests/fwctl include patches)
 		paths+=(drivers/fwctl/{loopback,tests} scripts/inside/{selftests,tree} scripts/lib/staging.sh)
 		;;
 	kernel-stock)
 		paths=(drivers/fwctl patches rust/kernel samples/fwctl)
 		paths+=(scripts/inside/deb tools/fwctl/packaging/deb/fwctl-dkms scripts/stock)
+		;;
+	arm64-kernel-stock)
+		paths=(drivers/fwctl patches rust/kernel samples/fwctl)
+		paths+=(tools/fwctl/packaging/deb/fwctl-dkms scripts/arm64 scripts/stock/modules.sh)
 		;;
 	kernel-* | mistakes-*)
 		paths=(drivers include rust samples tools/testing/cxl patches)
@@ -88,6 +94,7 @@ key_of() {
 	{
 		case $1 in
 		tools | emu | vendor) echo "$1 ${ROOT##*/}" ;;
+		arm64-*) echo "$1 ${ROOT##*/} $SOURCE_ID" ;;
 		*) echo "$1 $TOOLCHAIN $SOURCE_ID" ;;
 		esac
 		files_of "${paths[@]}" | xargs -0 -r sha256sum | sed "s,  $REPO/,  ,"
@@ -125,7 +132,8 @@ gather() {
 # drop_old: keeps the three newest of each piece, and those gathered folders that are in use or among the five newest.
 drop_old() {
 	local kind path fd
-	for kind in kernel-{test,builtin,bench,debug,kcsan,own,stock} mistakes-{debug,kcsan} selftests tools emu vendor; do
+	for kind in kernel-{test,builtin,bench,debug,kcsan,own,stock} mistakes-{debug,kcsan} selftests tools emu vendor \
+		arm64-{tools,selftests,kernel-stock}; do
 		find "$CACHE/pieces" -mindepth 1 -maxdepth 1 -name "$kind-*" -printf '%T@ %p\n' | sort -rn | tail -n +4 |
 			cut -d' ' -f2- | xargs -r rm -rf
 	done

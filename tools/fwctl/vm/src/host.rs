@@ -163,8 +163,9 @@ impl Host {
         let dir = scratch_dir()?;
         let sockets = Sockets::in_dir(dir.path());
         let initramfs = dir.path().join("initramfs");
+        let qemu = self.artifacts.qemu(machine, &self.options.qemu);
         let argv = Launch {
-            qemu: &self.options.qemu,
+            qemu: &qemu,
             machine,
             checks: kernel::of(self.artifacts.flavour(machine)),
             kernel: &kernel,

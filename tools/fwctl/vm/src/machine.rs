@@ -2,6 +2,8 @@
 
 //! The machines that tests run on: kernel, devices, topology.
 
+use crate::arch::{Arch, ARM64, X86_64};
+
 /// One kind of virtual machine.  Tests on the same machine share a boot.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Machine {
@@ -9,6 +11,8 @@ pub struct Machine {
     pub name: &'static str,
     /// One line for `fwctl-vm list` and for the table in `testing.rst`.
     pub about: &'static str,
+    /// Its architecture.
+    pub arch: &'static Arch,
     /// Directory below `kernel/` in the artifacts.
     pub flavour: &'static str,
     /// Directory of the flavour that contains `lib/modules`.
@@ -94,6 +98,7 @@ const PENSANDO: Emulated = Emulated {
 const BASE: Machine = Machine {
     name: "",
     about: "",
+    arch: &X86_64,
     flavour: "test",
     modules: "modules",
     other_modules: None,
@@ -413,6 +418,14 @@ machines! {
         about: "as stock, Secure Boot with DKMS's key enrolled, the vendors' tools",
         has_secure_boot: true,
         has_vendor_tools: true,
+        ..STOCK
+    };
+
+    /// Debian's arm64 kernel with our modules, built by the source of the DKMS package.
+    pub static ARM64_STOCK: Machine = Machine {
+        name: "arm64",
+        about: "Debian's arm64 kernel with our DKMS modules, one emulated ConnectX",
+        arch: &ARM64,
         ..STOCK
     };
 

@@ -5,7 +5,8 @@
 //! The files, top down:
 //!
 //! * [`cli`]: the command line; [`verbs`]: run, shell, exec; [`suite`] and [`report`]: test, list
-//! * [`catalogue`]: the tests, each a [`case`], selected by [`pattern`]; [`machine`]: the machines
+//! * [`catalogue`]: the tests, each a [`case`], selected by [`pattern`]; [`machine`]: the machines,
+//!   each of an architecture ([`arch`])
 //! * [`host`]: starts QEMU and the emulated devices, and talks to the guest
 //! * [`judge`]: turns output, exit status and kernel log into results
 //! * [`pace`]: limits in the machine's own time, on a busy host; [`kernel`]: kernel flavours
@@ -14,6 +15,7 @@
 //!   `fwctl-queue`
 //! * [`sys`]: the `unsafe` code
 
+mod arch;
 mod case;
 mod catalogue;
 mod cli;

@@ -105,8 +105,10 @@ pub fn pieces(patterns: &[String], kernel: &str) -> String {
             continue;
         }
         let flavour = artifacts::flavour(test.machine, kernel);
-        pieces.insert("selftests".to_string());
-        pieces.insert(format!("kernel-{flavour}"));
+        let arch = test.machine.arch;
+        pieces.insert(arch.piece("tools"));
+        pieces.insert(arch.piece("selftests"));
+        pieces.insert(arch.piece(&format!("kernel-{flavour}")));
         if !test.machine.emulated.is_empty() {
             pieces.insert("emu".to_string());
         }
@@ -207,6 +209,10 @@ mod tests {
         assert!(pattern("emu/connectx").starts_with("emu\nkernel-test\n"));
         assert!(pattern("stock/locked").contains("kernel-stock\n"));
         assert!(pattern("vendor/cxl").ends_with("tools\nvendor\n"));
+        assert_eq!(
+            pattern("arm64/selftest-rpc"),
+            "arm64-kernel-stock\narm64-selftests\narm64-tools\nemu\ntools\n"
+        );
         assert_eq!(pattern("no such test"), "");
         assert!(pieces(&["core/kunit".into()], "debug").starts_with("kernel-debug\n"));
         assert_eq!(pieces(&["cxl/builtin".into()], "debug"), "tools\n");

@@ -2,7 +2,7 @@
 
 //! The packages on Debian's own kernel.
 
-use super::{machine, Cli, Module, Test, BASE};
+use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
 
 /// All of them.
 pub(super) const TESTS: &[Test] = &[
@@ -12,6 +12,25 @@ pub(super) const TESTS: &[Test] = &[
         machine: &machine::STOCK,
         script: &["stock-connectx.sh"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "arm64/connectx",
+        about: "Debian's arm64 kernel: the modalias loads the driver, and the command reaches the firmware",
+        machine: &machine::ARM64_STOCK,
+        script: &["stock-connectx.sh"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "arm64/mlx5",
+        about: "Debian's arm64 kernel: the selftest of the mlx5 driver, on the emulated ConnectX",
+        machine: &machine::ARM64_STOCK,
+        script: &["mlx5-selftest.sh", "rust", "mlx5"],
+        reads: Reads::Tap,
+        needs: &[Selftest("mlx5"), Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 600,
         ..BASE
     },
     Test {

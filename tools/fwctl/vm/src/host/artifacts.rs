@@ -14,6 +14,8 @@
 //! OUT/bin/fwctl-ioctl-fuzz                                   the fuzzer of the ioctls, static
 //! OUT/bin/fwctl-emu                                          the emulated devices
 //! OUT/selftests/...                                          the kselftest programs
+//! OUT/arm64/...                                              the same for arm64, with busybox, the guest's init
+//!                                                            (fwctl-vm) and QEMU in bin/
 //! OUT/vendor/...                                             the vendors' tools, with the guest's paths
 //! ```
 
@@ -73,19 +75,46 @@ impl Artifacts {
         self.root.join("logs")
     }
 
+    /// Where the guest's files are: `OUT`, or a folder in it for another architecture.
+    fn guest(&self, machine: &Machine) -> PathBuf {
+        machine.arch.in_artifacts(&self.root)
+    }
+
     /// `OUT/selftests`.
-    pub fn selftests(&self) -> PathBuf {
-        self.root.join("selftests")
+    pub fn selftests(&self, machine: &Machine) -> PathBuf {
+        self.guest(machine).join("selftests")
     }
 
     /// `OUT/bin/fwctl`.
-    pub fn cli(&self) -> PathBuf {
-        self.root.join("bin/fwctl")
+    pub fn cli(&self, machine: &Machine) -> PathBuf {
+        self.guest(machine).join("bin/fwctl")
     }
 
     /// `OUT/bin/fwctl-ioctl-fuzz`.
-    pub fn fuzzer(&self) -> PathBuf {
-        self.root.join("bin/fwctl-ioctl-fuzz")
+    pub fn fuzzer(&self, machine: &Machine) -> PathBuf {
+        self.guest(machine).join("bin/fwctl-ioctl-fuzz")
+    }
+
+    /// The guest's init: this program, as built for the machine.
+    pub fn init(&self, machine: &Machine) -> Result<PathBuf> {
+        if machine.arch.is_foreign() {
+            return Ok(self.guest(machine).join("bin/fwctl-vm"));
+        }
+        std::env::current_exe().context("cannot find this program's own file")
+    }
+
+    /// The guest's busybox: `own`, or the one that was built for the machine.
+    pub fn busybox(&self, machine: &Machine, own: &Path) -> PathBuf {
+        if machine.arch.is_foreign() {
+            return self.guest(machine).join("bin/busybox");
+        }
+        own.into()
+    }
+
+    /// QEMU for the machine: `own`, or another one for another architecture.
+    pub fn qemu(&self, machine: &Machine, own: &Path) -> PathBuf {
+        let other = machine.arch.qemu;
+        other.map_or(own.into(), |path| self.guest(machine).join(path))
     }
 
     /// `OUT/bin/fwctl-emu`.
@@ -106,6 +135,14 @@ impl Artifacts {
     /// Returns why the machine, its devices or its tools are unavailable, if so.  They are fetched
     /// from the network, so their tests are skipped rather than failed.
     pub fn unavailable(&self, machine: &Machine) -> Option<String> {
+        if machine.arch.is_foreign()
+            && (self.kernel(machine).is_err() || !self.cli(machine).is_file())
+        {
+            let arch = machine.arch.name;
+            return Some(format!(
+                "Debian's {arch} kernel, or what runs on it, could not be had or built"
+            ));
+        }
         if machine.flavour == "stock" && self.kernel(machine).is_err() {
             return Some("Debian's kernel could not be had when it was to be unpacked".into());
         }
@@ -123,10 +160,10 @@ impl Artifacts {
     /// The machine's kernel image.
     pub fn kernel(&self, machine: &Machine) -> Result<PathBuf> {
         let path = self
-            .root
+            .guest(machine)
             .join("kernel")
             .join(self.flavour(machine))
-            .join("bzImage");
+            .join(machine.arch.image);
         ensure!(
             path.is_file(),
             "there is no kernel {}: run `make kernel`",
@@ -143,7 +180,7 @@ impl Artifacts {
     /// The same in another folder of the machine's kernel.
     pub fn modules_in(&self, machine: &Machine, folder: &str) -> Result<PathBuf> {
         let tree = self
-            .root
+            .guest(machine)
             .join("kernel")
             .join(self.flavour(machine))
             .join(folder);
@@ -176,9 +213,9 @@ impl Artifacts {
                 .then(|| format!("there is no {}: `make {target}` builds it", path.display()))
         };
         match need {
-            Need::Selftest(name) => program(self.selftests().join(name), "test"),
-            Need::Cli => program(self.cli(), "run"),
-            Need::Fuzzer => program(self.fuzzer(), "fuzz"),
+            Need::Selftest(name) => program(self.selftests(machine).join(name), "test"),
+            Need::Cli => program(self.cli(machine), "run"),
+            Need::Fuzzer => program(self.fuzzer(machine), "fuzz"),
             Need::Module(name) => match self.modules(machine) {
                 Err(error) => Some(format!("{error:#}")),
                 Ok(dir) => {

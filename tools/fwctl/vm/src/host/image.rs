@@ -38,12 +38,11 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
     }
     image.archive.chardev("dev/console", 0o600, 5, 1)?;
     image.archive.chardev("dev/null", 0o666, 1, 3)?;
-    let own = std::env::current_exe().context("cannot find this program's own file")?;
-    image.program("init", &own)?;
+    image.program("init", &artifacts.init(machine)?)?;
     for name in [guest::emu::NAME, guest::queue::NAME] {
         image.archive.link(&format!("bin/{name}"), "/init")?;
     }
-    image.busybox(busybox)?;
+    image.busybox(busybox, &artifacts.busybox(machine, busybox))?;
     image
         .archive
         .file("etc/profile", 0o644, PROFILE.as_bytes())?;
@@ -68,14 +67,14 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
         )?;
     }
     for (name, path) in [
-        ("bin/fwctl", artifacts.cli()),
-        ("bin/fwctl-ioctl-fuzz", artifacts.fuzzer()),
+        ("bin/fwctl", artifacts.cli(machine)),
+        ("bin/fwctl-ioctl-fuzz", artifacts.fuzzer(machine)),
     ] {
         if path.is_file() {
             image.program(name, &path)?;
         }
     }
-    image.programs_below("selftests", &artifacts.selftests())?;
+    image.programs_below("selftests", &artifacts.selftests(machine))?;
     if machine.has_seeded_bugs {
         image.programs_below("lib/seeded", &artifacts.seeded(machine))?;
     }
@@ -91,7 +90,8 @@ struct Image<W: Write> {
 }
 
 impl<W: Write> Image<W> {
-    fn busybox(&mut self, busybox: &Path) -> Result<()> {
+    /// Adds the program `guest`, with links for the applets that `busybox` lists, which runs here.
+    fn busybox(&mut self, busybox: &Path, guest: &Path) -> Result<()> {
         let list = Command::new(busybox).arg("--list").output();
         let list = list.with_context(|| {
             format!(
@@ -104,7 +104,7 @@ impl<W: Write> Image<W> {
             "`{} --list` fails",
             busybox.display()
         );
-        self.program("bin/busybox", busybox)?;
+        self.program("bin/busybox", guest)?;
         for applet in String::from_utf8_lossy(&list.stdout).split_whitespace() {
             let name = format!("bin/{applet}");
             if !self.archive.has(&name) {

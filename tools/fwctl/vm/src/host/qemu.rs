@@ -17,7 +17,7 @@ pub struct Launch<'a> {
     pub machine: &'a Machine,
     /// What its kernel wants.
     pub checks: &'static Kernel,
-    /// bzImage.
+    /// Its image.
     pub kernel: &'a Path,
     /// Its initramfs.
     pub initramfs: &'a Path,
@@ -59,13 +59,12 @@ impl Sockets {
 /// Kernel arguments for every machine.
 const CMDLINE: &[&str] = &[
     // The kernel log goes to the serial port, with levels, and nobody is kept from writing to it.
-    "console=ttyS0 console_msg_format=syslog loglevel=7 printk.devkmsg=on",
+    "console_msg_format=syslog loglevel=7 printk.devkmsg=on",
     "rdinit=/init",
     // An oops ends the machine at once, and so does a panic: with -no-reboot QEMU then exits.
     "oops=panic panic=-1",
     // An emulated processor on a busy host may stand still for a while.
     "rcupdate.rcu_cpu_stall_timeout=60",
-    "tsc=reliable no_timer_check",
 ];
 
 /// What sleeps uninterruptibly for as many seconds hangs, on a host and a kernel that are as fast
@@ -108,7 +107,7 @@ impl Launch<'_> {
         };
         add(&[
             "-M",
-            &format!("q35,sata=off,smbus=off{cxl}{memory}{smm}{hpet}"),
+            &format!("{}{cxl}{memory}{smm}{hpet}", self.machine.arch.board),
         ]);
         if self.machine.can_suspend {
             add(&["-global", "ICH9-LPC.disable_s3=0"]);
@@ -146,7 +145,9 @@ impl Launch<'_> {
         };
         let hung_after = HUNG_AFTER * self.checks.slowness * self.time_factor;
         let cmdline = [
+            &format!("console={}", self.machine.arch.console),
             &CMDLINE.join(" "),
+            self.machine.arch.cmdline,
             &format!("sysctl.kernel.hung_task_timeout_secs={hung_after:.0}"),
             kmemleak,
             self.checks.cmdline,
@@ -185,12 +186,12 @@ impl Launch<'_> {
             // Without these the kernel copies byte by byte, as far as instructions count.
             return add(&["-cpu", "max,-erms,-fsrm,-fsrs,-fzrm"]);
         }
-        if self.accel == Accel::Kvm {
+        if self.accel == Accel::Kvm && !self.machine.arch.is_foreign() {
             add(&["-accel", "kvm"]);
         }
         // Where KVM does not start, QEMU takes the next one.
         add(&["-accel", "tcg"]);
-        add(&["-cpu", "max"]);
+        add(&["-cpu", self.machine.arch.cpu]);
     }
 
     fn processors(&self, add: &mut impl FnMut(&[&str])) {
@@ -366,6 +367,22 @@ mod tests {
         assert!(secure.contains("smm=on"), "{secure}");
         assert!(secure.contains("if=pflash,unit=1,format=raw,snapshot=on,file=/variables.fd"));
         assert!(!argv(&machine::STOCK).contains("pflash"));
+    }
+
+    #[test]
+    fn another_architecture() {
+        let arm64 = argv(&machine::ARM64_STOCK);
+        assert!(arm64.contains("-accel tcg -cpu cortex-a76"), "{arm64}");
+        assert!(!arm64.contains("kvm"), "{arm64}");
+        assert!(
+            arm64.contains("-M virt,gic-version=3,memory-backend=ram "),
+            "{arm64}"
+        );
+        assert!(
+            arm64.contains("console=ttyAMA0 ") && !arm64.contains("tsc="),
+            "{arm64}"
+        );
+        assert!(argv(&machine::PLAIN).contains("console=ttyS0 "));
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub(super) const TESTS: &[Test] = &[
     on_loopback!("arm64/selftest-rpc-rust", "Debian's arm64 kernel: FWCTL_RPC, on the loopback in Rust", ARM64_STOCK, "rust", "fwctl_loopback", "fwctl_rpc"),
     on_loopback!("arm64/selftest-files-rust", "Debian's arm64 kernel: open files, on the loopback in Rust", ARM64_STOCK, "rust", "fwctl_loopback", "fwctl_files"),
     on_loopback!("arm64/selftest-teardown-rust", "Debian's arm64 kernel: removed devices, on the loopback in Rust", ARM64_STOCK, "rust", "fwctl_loopback", "fwctl_teardown"),
-    on_loopback!("arm64/selftest-uring-rust", "Debian's arm64 kernel: many RPCs in flight, on the asynchronous loopback", ARM64_STOCK, "async", "fwctl_loopback", "fwctl_uring"),
+    on_loopback!("arm64/selftest-uring-rust", "Debian's arm64 kernel: many RPCs in flight from one thread, on the loopback in Rust", ARM64_STOCK, "rust", "fwctl_loopback", "fwctl_uring"),
     on_loopback!("arm64/selftest-c", "Debian's arm64 kernel: the ABI, on the loopback in C", ARM64_STOCK, "c", "fwctl_loopback_c", "fwctl"),
     on_loopback!("arm64/selftest-rpc-c", "Debian's arm64 kernel: FWCTL_RPC, on the loopback in C", ARM64_STOCK, "c", "fwctl_loopback_c", "fwctl_rpc"),
     on_loopback!("stock/selftest-32bit", "Debian's kernel: the ABI, for a 32-bit program", STOCK, "rust", "fwctl_loopback", "fwctl_32"),

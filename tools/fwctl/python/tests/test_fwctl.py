@@ -160,6 +160,9 @@ class Queues(unittest.TestCase):
             device().queue(backend="smoke")  # type: ignore[arg-type]
 
     def test_a_signal_ends_a_wait(self) -> None:
+        # A shell starts jobs in the background with the signal ignored, and Python keeps that.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         queue = device().queue()
         queue.begin("configuration", b"\x02", 1)
         threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()

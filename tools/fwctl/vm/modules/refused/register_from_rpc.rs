@@ -4,46 +4,9 @@
 //!
 //! Expected: mismatched types
 
-use fwctl::{
-    Context,
-    DeviceType,
-    Operations,
-    Registration,
-    Response,
-    Rpc,
-    RpcScope, //
-};
-use kernel::{
-    auxiliary,
-    device::{
-        Bound,
-        Core,
-        DeviceContext, //
-    },
-    prelude::*, //
-};
+include!("frame.in");
 
-struct Uctx;
-
-#[vtable]
-impl Operations for Uctx {
-    const DEVICE_TYPE: DeviceType = DeviceType::NONE;
-
-    type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
-    type Args = ();
-    type Data<'bound> = ();
-
-    fn bind<'bound>(
-        _host: &'bound auxiliary::Device<Bound>,
-        _args: (),
-    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        Ok::<(), Error>(())
-    }
-
-    fn open(_cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
-        Ok::<Self, Error>(Self)
-    }
-
+driver! {
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,
@@ -55,26 +18,4 @@ impl Operations for Uctx {
         core::mem::forget(fwctl::register::<Self>(host, host.as_ref(), ())?);
         rpc.in_place(0)
     }
-}
-
-/// What a probe does.
-pub fn probe(host: &auxiliary::Device<Core<'_>>) -> Result<Registration> {
-    fwctl::register::<Uctx>(host, host.as_ref(), ())
-}
-
-struct Module;
-
-impl kernel::Module for Module {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self)
-    }
-}
-
-module! {
-    type: Module,
-    name: "refused",
-    authors: ["fwctl in Rust developers"],
-    description: "A driver that is compiled only",
-    license: "GPL",
-    imports_ns: ["FWCTL"],
 }

@@ -9,7 +9,7 @@ use crate::timeout::{self, Limit};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::Args;
 use fwctl::sysfs::{Entry, Root};
-use fwctl::{errno_text, Device, Exchange, Observer, Scope};
+use fwctl::{errno_text, Device, Exchange, Observer, Scope, MAX_RPC_LEN};
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
@@ -187,6 +187,14 @@ pub fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     let value = value.map_err(|e| e.to_string())?;
     let most = 1u128 << (8 * size_of::<T>());
     T::try_from(value).map_err(|_| format!("number too large, the most is {}", most - 1))
+}
+
+/// Parses the length of a request or reply buffer.
+pub fn rpc_len(text: &str) -> Result<u32, String> {
+    number(text)
+        .ok()
+        .filter(|&len| len <= MAX_RPC_LEN)
+        .ok_or_else(|| format!("not a number from 0 to {MAX_RPC_LEN}"))
 }
 
 /// A number in decimal, and in hexadecimal if that differs.

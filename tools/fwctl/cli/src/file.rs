@@ -30,6 +30,14 @@ impl Output {
         Output::with_mode(name, 0o666)
     }
 
+    /// Prepares to write the file of an option that is absent or "-" if there is none to write.
+    /// Returns its name as well.
+    pub fn unless_stdout(name: Option<&str>) -> Result<Option<(&str, Output)>, Failure> {
+        name.filter(|&name| name != "-")
+            .map(|name| Ok((name, Output::prepare(name)?)))
+            .transpose()
+    }
+
     /// Like [`Output::prepare`]; a file that is new is for its owner alone.
     pub fn prepare_private(name: &str) -> Result<Output, Failure> {
         Output::with_mode(name, 0o600)

@@ -2,7 +2,7 @@
 
 //! `fwctl rpc`.
 
-use crate::common::{number, number_text, read_input, taint, warn_of_taint, DeviceArg, World};
+use crate::common::{number_text, read_input, rpc_len, taint, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
 use crate::file::Output;
 use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
@@ -41,7 +41,7 @@ pub struct RpcArgs {
     #[arg(long = "out", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     out: Option<String>,
     /// Size of the reply buffer, in bytes
-    #[arg(long, value_name = "N", default_value = "4096", value_parser = length)]
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = rpc_len)]
     out_len: u32,
     /// Send the request a second time if its reply is longer than --out-len
     #[arg(long)]
@@ -51,13 +51,6 @@ pub struct RpcArgs {
     dry_run: bool,
     #[command(flatten)]
     pub output: OutputArgs,
-}
-
-fn length(text: &str) -> Result<u32, String> {
-    number(text)
-        .ok()
-        .filter(|&len| len <= MAX_RPC_LEN)
-        .ok_or_else(|| format!("not a number from 0 to {MAX_RPC_LEN}"))
 }
 
 /// What would be sent.
@@ -123,10 +116,7 @@ pub fn rpc(world: &World, args: RpcArgs) -> Result<(), Failure> {
     }
     let device = world.open_entry(&entry)?;
     // Before the request: it may not be possible to get the same reply a second time.
-    let file = match args.out.as_deref() {
-        None | Some("-") => None,
-        Some(name) => Some((name, Output::prepare(name)?)),
-    };
+    let file = Output::unless_stdout(args.out.as_deref())?;
     warn_of_taint(args.scope);
     let mut reply = device.rpc_whole(args.scope, &request, args.out_len as usize)?;
     if args.repeat && reply.is_truncated() && reply.true_len <= MAX_RPC_LEN as usize {

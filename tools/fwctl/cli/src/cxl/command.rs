@@ -98,10 +98,7 @@ pub fn command(world: &World, args: CommandArgs) -> Result<(), Failure> {
         changes(&command)
     ));
     // Before the request: it may not be possible to get the same output a second time.
-    let file = match args.out.as_deref() {
-        None | Some("-") => None,
-        Some(name) => Some((name, Output::prepare(name)?)),
-    };
+    let file = Output::unless_stdout(args.out.as_deref())?;
     warn_of_taint(scope);
     let answer = cxl.send(scope, args.opcode, &input, most)?;
     match (file, &args.out) {

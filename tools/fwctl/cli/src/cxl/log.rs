@@ -81,10 +81,7 @@ pub fn log(world: &World, args: LogArgs) -> Result<(), Failure> {
             "{device}: no log {uuid}; list the logs with: fwctl cxl log {device}"
         ))
     })?;
-    let file = match args.out.as_deref() {
-        None | Some("-") => None,
-        Some(name) => Some((name, Output::prepare(name)?)),
-    };
+    let file = Output::unless_stdout(args.out.as_deref())?;
     let content = cxl.log(&log)?;
     match (file, &args.out) {
         (Some((name, file)), _) => {

@@ -3,7 +3,9 @@
 //! `fwctl pds call`.
 
 use super::hex_number;
-use crate::common::{number, read_input, scope_parser, taint, warn_of_taint, DeviceArg, World};
+use crate::common::{
+    number, read_input, rpc_len, scope_parser, taint, warn_of_taint, DeviceArg, World,
+};
 use crate::failure::Failure;
 use crate::file::Output;
 use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
@@ -46,20 +48,13 @@ pub struct CallArgs {
     #[arg(long = "out", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     out: Option<String>,
     /// Size of the response buffer, in bytes
-    #[arg(long, value_name = "N", default_value = "4096", value_parser = length)]
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = rpc_len)]
     out_len: u32,
     /// Call nothing; print the request
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     pub output: OutputArgs,
-}
-
-fn length(text: &str) -> Result<u32, String> {
-    number(text)
-        .ok()
-        .filter(|&len| len <= MAX_RPC_LEN)
-        .ok_or_else(|| format!("not a number from 0 to {MAX_RPC_LEN}"))
 }
 
 /// What would be sent.
@@ -120,10 +115,7 @@ pub fn call(world: &World, args: CallArgs) -> Result<(), Failure> {
     }
     let scope = agreed(&entry, &args, listed)?;
     // Before the call: it may not be possible to get the same response a second time.
-    let file = match args.out.as_deref() {
-        None | Some("-") => None,
-        Some(name) => Some((name, Output::prepare(name)?)),
-    };
+    let file = Output::unless_stdout(args.out.as_deref())?;
     warn_of_taint(scope);
     let request_len = request.len();
     let call = Call::new(

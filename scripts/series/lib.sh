@@ -8,7 +8,6 @@
 #   Omit: FILE REGEX: drop the matching lines, which a later entry adds
 #   Omit-block: FILE REGEX: drop Kconfig blocks from a matching line to the next block
 #   Omit-words: FILE REGEX: drop the matching words from the assignments of a Makefile
-#   Note: text below the "---" of the mail
 # entries/00-cover is the cover letter of "fwctl", entries/00-cover.NAME that of the series NAME. In a cover letter, After:
 # names series that have to be applied first.
 
@@ -142,8 +141,6 @@ commit_entry() {
 	omit "$dir" "$entry"
 	git_quiet "$dir" add --all --force
 	commit_message "$dir" "$entry" | git_quiet "$dir" commit --quiet --file=- || die "the step $entry of the series changes nothing"
-	name=$(header "$entry" Note)
-	[[ -z $name ]] || git_quiet "$dir" notes add --message="$name"
 }
 
 # commit_message DIR ENTRY: of the entry, else of its patch.
@@ -187,7 +184,7 @@ write_mails() {
 		options=(--cover-letter --cover-from-description=subject)
 	fi
 	git_quiet "$dir" checkout --quiet "$series"
-	git_quiet "$dir" format-patch --quiet --numbered --full-index --notes --base=base --no-signature "${options[@]}" \
+	git_quiet "$dir" format-patch --quiet --numbered --full-index --base=base --no-signature "${options[@]}" \
 		--output-directory="$to" "start-$series..$series"
 	sed -i -e "/^base-commit: /{r $lines" -e 'd}' "$to"/*.patch
 	! grep -lE '^Signed-off-by:' "$to"/*.patch || die "a tool must not sign off: remove the line above"

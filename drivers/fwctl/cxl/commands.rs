@@ -7,7 +7,10 @@
 //! specification defines, [`SPECIFIED`] lists those that user space may send, and those that the
 //! kernel reserves for itself. All others are refused: the kernel may use them one day.
 
-use core::ops::RangeInclusive;
+use core::{
+    cmp::Ordering,
+    ops::RangeInclusive, //
+};
 
 use fwctl::RpcScope;
 use kernel::{
@@ -70,7 +73,7 @@ enum Rule {
 }
 
 /// The rules on commands that the specification defines, by opcode, CXL specification 3.2, section
-/// 8.2.10. Commands that are not listed are refused.
+/// 8.2.10, in ascending order. Commands that are not listed are refused.
 const SPECIFIED: &[(RangeInclusive<u16>, Rule)] = {
     use RpcScope::*;
     use Rule::*;
@@ -187,8 +190,16 @@ fn verdict(opcode: u16, effects: u16) -> Verdict {
         _ => {}
     }
 
-    let rule = SPECIFIED.iter().find(|(range, _)| range.contains(&opcode));
-    match rule {
+    let found = SPECIFIED.binary_search_by(|(range, _)| {
+        if *range.end() < opcode {
+            Ordering::Less
+        } else if *range.start() > opcode {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    });
+    match found.ok().and_then(|index| SPECIFIED.get(index)) {
         Some((_, Rule::Scope(scope))) => by_effects(*scope, effects),
         Some((_, Rule::Kernel)) => Verdict::Never(Reason::Kernel),
         None => Verdict::Never(Reason::Unknown),
@@ -406,6 +417,16 @@ mod tests {
             };
             may_send(opcode, Some(effects), scope) == expected
         })
+    }
+
+    #[test]
+    fn rules_are_in_ascending_order() {
+        for (range, _) in SPECIFIED {
+            assert!(range.start() <= range.end());
+        }
+        for pair in SPECIFIED.windows(2) {
+            assert!(pair[0].0.end() < pair[1].0.start());
+        }
     }
 
     /// All effects, for each opcode that the specification leaves to vendors at both ends, and for

@@ -239,6 +239,14 @@ machines! {
         ..PDS
     };
 
+    /// Runs the pds tests on a pds_core as the base has it.
+    pub static PDS_UNPATCHED: Machine = Machine {
+        name: "pds-unpatched",
+        about: "as pds, the base's pds_core without our patches",
+        modules: "modules-unpatched",
+        ..PDS
+    };
+
     /// Runs the kmemleak tests of the pds driver.
     pub static PDS_LEAKS: Machine = Machine {
         name: "pds-leaks",

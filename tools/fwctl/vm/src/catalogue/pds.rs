@@ -6,12 +6,12 @@ use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
 
 /// A selftest on the emulated card; `driver` is "rust" for ours or "c" for mainline's.
 macro_rules! on_pds {
-    ($name:literal, $about:literal, $machine:ident, $driver:literal, $program:literal) => {
+    ($name:literal, $about:literal, $machine:ident, $driver:literal, $program:literal $(, $argument:literal)*) => {
         Test {
             name: $name,
             about: $about,
             machine: &machine::$machine,
-            script: &["pds-selftest.sh", $driver, $program],
+            script: &["pds-selftest.sh", $driver, $program $(, $argument)*],
             reads: Reads::Tap,
             needs: &[Selftest($program), Module("pds_core"), Module("pds_fwctl")],
             limit: 400,
@@ -48,7 +48,9 @@ pub(super) const TESTS: &[Test] = &[
         ..BASE
     },
     on_pds!("pds/selftest", "the pds selftest on the emulated card", PDS, "rust", "pds"),
-    on_pds!("pds/selftest-c", "the same with mainline's C driver, on our core", PDS_MAINLINE, "c", "pds"),
+    // Without the callers beside each other, whose completions that pds_core mixes up.
+    on_pds!("pds/selftest-unpatched", "the same on pds_core without our patches", PDS_UNPATCHED, "rust", "pds", "-T", "many_callers", "-T", "unbind_under_load"),
+    on_pds!("pds/selftest-c", "the pds selftest with mainline's C driver, on our core", PDS_MAINLINE, "c", "pds"),
     Test {
         limit: 900,
         is_slow: true,

@@ -9,6 +9,7 @@
 //! OUT/kernel/FLAVOUR/modules/lib/modules/RELEASE/            what `make modules_install` wrote
 //! OUT/kernel/test/modules-cxl-test/lib/modules/RELEASE/      the same with tools/testing/cxl in updates/
 //! OUT/kernel/test/modules-mainline/lib/modules/RELEASE/      the same with mainline's mlx5_fwctl in updates/
+//! OUT/kernel/test/modules-unpatched/lib/modules/RELEASE/     the same with the unpatched pds_core in updates/
 //! OUT/kernel/FLAVOUR/modules-mainline-core/lib/modules/...   the same with mainline's core in C instead of ours
 //! OUT/bin/fwctl                                              the CLI, static
 //! OUT/bin/fwctl-ioctl-fuzz                                   the fuzzer of the ioctls, static

@@ -102,16 +102,22 @@ enum Memory<'a> {
     Owned(KVBytes),
 }
 
+impl Memory<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
 impl<'a> Submission<'a> {
     /// Returns the request, 0 to [`MAX_RPC_LEN`](crate::MAX_RPC_LEN) bytes.
     ///
     /// Its content comes from user space, so every length and index in it must be checked. The
     /// memory may be from `vmalloc()`, so it must not be mapped for DMA.
     pub fn request(&self) -> &[u8] {
-        match &self.memory {
-            Memory::Borrowed(bytes) => bytes,
-            Memory::Owned(bytes) => bytes,
-        }
+        self.memory.bytes()
     }
 
     /// Returns the request, to change it or to overwrite it with the reply.
@@ -506,7 +512,12 @@ pub(crate) struct Caller<'a> {
 ///
 /// Fails with [`EINTR`] if a worker was asked to end the request, with [`ENODEV`] if the device is
 /// being unregistered, and with the errors of the driver.
-fn pass(uctx: &Uctx, scope: RpcScope, memory: Memory<'_>, caller: &Caller<'_>) -> Result<Decision> {
+fn pass(
+    uctx: &Uctx,
+    scope: RpcScope,
+    memory: Memory<'_>,
+    caller: &mut Caller<'_>,
+) -> Result<Decision> {
     // A worker was asked to end the request before it has begun.
     if shim::is_cancelled() {
         return Err(EINTR);
@@ -514,6 +525,7 @@ fn pass(uctx: &Uctx, scope: RpcScope, memory: Memory<'_>, caller: &Caller<'_>) -
 
     let mut decision = None;
     let call = uctx.enter()?;
+    caller.trace.ask_opcode(&call, memory.bytes());
     let result = call.submit(
         scope,
         Submission {
@@ -549,7 +561,7 @@ pub(crate) fn submit(
     uctx: &Uctx,
     scope: RpcScope,
     request: Request<'_>,
-    caller: &Caller<'_>,
+    caller: &mut Caller<'_>,
 ) -> Result<Progress> {
     let mut cached = None;
     let memory = match request {

@@ -245,6 +245,15 @@ pub trait Operations: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
+    /// Returns the number of the command in `request`, for the trace event that ends an RPC.
+    ///
+    /// Called before [`Operations::fw_rpc`] or [`Operations::submit`], if the event is enabled. The
+    /// request is unchecked, and may be one that is refused then. Must not sleep.
+    fn opcode(request: &[u8]) -> Option<u32> {
+        let _ = request;
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// Delivers an RPC to the firmware, and lets the driver answer it later.
     ///
     /// A driver whose firmware reports the end of a request by an interrupt implements this one
@@ -616,6 +625,7 @@ impl<T: Operations> Vtable<T> {
         } else {
             None
         },
+        opcode: if T::HAS_OPCODE { Some(T::opcode) } else { None },
     };
 
     /// Returns what a callback in an open context is called with.

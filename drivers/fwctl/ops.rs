@@ -53,6 +53,8 @@ pub(crate) struct DriverOps {
     pub(crate) answered: Option<unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>)>,
     /// Returns whether `fw_rpc` does not sleep for this request.
     pub(crate) never_sleeps: Option<fn(request: &[u8]) -> bool>,
+    /// Returns the number of the command in a request.
+    pub(crate) opcode: Option<Opcode>,
 }
 
 /// See [`DriverOps::fw_rpc`].
@@ -62,6 +64,9 @@ type FwRpc = for<'a> unsafe fn(
     scope: RpcScope,
     rpc: Rpc<'a>,
 ) -> Result<Response<'a>>;
+
+/// See [`DriverOps::opcode`].
+type Opcode = fn(request: &[u8]) -> Option<u32>;
 
 /// See [`DriverOps::submit`].
 type Submit = for<'a> unsafe fn(

@@ -62,12 +62,12 @@ const _: () = {
 /// [`EFAULT`] does not tell whether the firmware has executed the request.
 #[inline]
 pub(crate) fn execute(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Result {
-    let rpc = trace::rpc_start(uctx.device(), args.scope, args.in_len, args.out_len);
+    let mut rpc = trace::rpc_start(uctx.device(), args.scope, args.in_len, args.out_len);
     if uctx.device().driver.is_asynchronous {
         return wait_for_answer(uctx, arg, args, rpc);
     }
 
-    let result = transfer(uctx, args).and_then(|reply_len| {
+    let result = transfer(uctx, args, &mut rpc).and_then(|reply_len| {
         args.out_len = reply_len;
         copy::write(arg, args)?;
         Ok(reply_len)
@@ -79,14 +79,14 @@ pub(crate) fn execute(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Result {
 /// Executes `FWCTL_RPC` on an asynchronous driver, and waits for the answer.
 #[inline(never)]
 fn wait_for_answer(uctx: &Uctx, arg: UserPtr, args: &RpcArgs, trace: RpcTrace) -> Result {
-    let caller = Caller {
+    let mut caller = Caller {
         args,
         arg,
         trace,
         may_wait: true,
     };
 
-    match submit(uctx, &caller)? {
+    match submit(uctx, &mut caller)? {
         Progress::Done(_) => Ok(()),
         Progress::Waiting(rpc) => rpc.wait(uctx),
     }
@@ -109,7 +109,7 @@ pub(crate) fn submit_queued(
 
     submit(
         uctx,
-        &Caller {
+        &mut Caller {
             args,
             arg,
             trace,
@@ -119,7 +119,7 @@ pub(crate) fn submit_queued(
 }
 
 /// Passes an RPC to an asynchronous driver.
-fn submit(uctx: &Uctx, caller: &Caller<'_>) -> Result<Progress> {
+fn submit(uctx: &Uctx, caller: &mut Caller<'_>) -> Result<Progress> {
     let progress = authorize(uctx, caller.args).and_then(|(scope, from, in_len)| {
         let request = uctx.read_request(from, in_len)?;
         async_rpc::submit(uctx, scope, request, caller)
@@ -153,7 +153,8 @@ pub(crate) fn execute_now(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Resu
         return Ok(None);
     }
 
-    let rpc = trace::rpc_start(uctx.device(), args.scope, args.in_len, args.out_len);
+    let mut rpc = trace::rpc_start(uctx.device(), args.scope, args.in_len, args.out_len);
+    rpc.ask_opcode(&call, request);
     let answer = call.fw_rpc(
         scope,
         request,
@@ -184,18 +185,61 @@ fn authorize(uctx: &Uctx, args: &RpcArgs) -> Result<(RpcScope, UserPtr, usize)> 
 
 /// Carries out an RPC; returns the length of the reply.
 #[inline]
-fn transfer(uctx: &Uctx, args: &RpcArgs) -> Result<u32> {
+fn transfer(uctx: &Uctx, args: &RpcArgs, trace: &mut RpcTrace) -> Result<u32> {
     let (scope, from, in_len) = authorize(uctx, args)?;
     let out_len = args.out_len as usize;
 
     let mut request = uctx.read_request(from, in_len)?;
     let request = &mut *request;
-    let mut memory = uctx.read_buffers(request)?;
-    // The call into the driver ends here: user memory is only touched before and after it.
-    let answer = uctx.enter()?.fw_rpc(scope, request, &mut memory, out_len);
-    let answer = answer?;
-    memory.write()?;
+    let answer = if uctx.device().driver.names_buffers {
+        call_with_buffers(uctx, trace, scope, request, out_len)
+    } else {
+        call(
+            uctx,
+            trace,
+            scope,
+            request,
+            &mut CallerMemory::empty(),
+            out_len,
+        )
+    }?;
     write_visible(reply_in(request, &answer)?, args)
+}
+
+/// Calls the driver.
+///
+/// The call ends before this returns: user memory is only touched before and after it.
+#[inline]
+fn call(
+    uctx: &Uctx,
+    trace: &mut RpcTrace,
+    scope: RpcScope,
+    request: &mut [u8],
+    memory: &mut CallerMemory,
+    out_len: usize,
+) -> Result<Answer> {
+    let call = uctx.enter()?;
+
+    trace.ask_opcode(&call, request);
+    call.fw_rpc(scope, request, memory, out_len)
+}
+
+/// Calls a driver whose requests can name buffers of the caller.
+///
+/// Not inlined, to keep it out of the calls of other drivers.
+#[inline(never)]
+fn call_with_buffers(
+    uctx: &Uctx,
+    trace: &mut RpcTrace,
+    scope: RpcScope,
+    request: &mut [u8],
+    out_len: usize,
+) -> Result<Answer> {
+    let mut memory = uctx.read_buffers(request)?;
+    let answer = call(uctx, trace, scope, request, &mut memory, out_len)?;
+
+    memory.write()?;
+    Ok(answer)
 }
 
 /// Returns the reply, which may be in the memory of the request.

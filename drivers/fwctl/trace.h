@@ -47,11 +47,13 @@ TRACE_EVENT(fwctl_rpc_start,
 
 /*
  * The end of an RPC: ret is 0 or the negative errno, out_len the true length
- * of the reply, or 0 if there is none
+ * of the reply, or 0 if there is none; opcode is the number of the command in
+ * the request, or -1 if the driver does not tell it
  */
 TRACE_EVENT(fwctl_rpc_done,
-	TP_PROTO(const struct device *dev, u32 scope, int ret, u32 out_len, u64 duration_ns),
-	TP_ARGS(dev, scope, ret, out_len, duration_ns),
+	TP_PROTO(const struct device *dev, u32 scope, int ret, u32 out_len, u64 duration_ns,
+		 s64 opcode),
+	TP_ARGS(dev, scope, ret, out_len, duration_ns, opcode),
 	TP_STRUCT__entry(
 		__string(dev, dev_name(dev))
 		__field(pid_t, pid)
@@ -59,6 +61,7 @@ TRACE_EVENT(fwctl_rpc_done,
 		__field(int, ret)
 		__field(u32, out_len)
 		__field(u64, duration_ns)
+		__field(s64, opcode)
 	),
 	TP_fast_assign(
 		__assign_str(dev);
@@ -67,10 +70,11 @@ TRACE_EVENT(fwctl_rpc_done,
 		__entry->ret = ret;
 		__entry->out_len = out_len;
 		__entry->duration_ns = duration_ns;
+		__entry->opcode = opcode;
 	),
-	TP_printk("dev=%s pid=%d scope=%s ret=%d out_len=%u duration_ns=%llu",
+	TP_printk("dev=%s pid=%d scope=%s ret=%d out_len=%u duration_ns=%llu opcode=0x%llx",
 		  __get_str(dev), __entry->pid, fwctl_show_scope(__entry->scope),
-		  __entry->ret, __entry->out_len, __entry->duration_ns)
+		  __entry->ret, __entry->out_len, __entry->duration_ns, __entry->opcode)
 );
 
 #endif

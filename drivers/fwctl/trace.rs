@@ -18,7 +18,10 @@ use kernel::{
 use crate::{
     device::Device,
     shim,
-    uctx::Uctx, //
+    uctx::{
+        Uctx,
+        UctxCall, //
+    }, //
 };
 
 #[cfg(CONFIG_TRACEPOINTS)]
@@ -43,6 +46,7 @@ mod raw {
             ret: i32,
             out_len: u32,
             duration_ns: u64,
+            opcode: i64,
         );
     }
 }
@@ -79,6 +83,8 @@ pub(crate) struct RpcTrace {
     /// The start in ticks. They cost less to read, and suffice for the counters: the sum over many
     /// RPCs is right, since a tick falls into an RPC in proportion to its duration.
     ticks: Jiffies,
+    /// The number of the command, if the driver tells.
+    opcode: Option<u32>,
 }
 
 /// Emits the event that starts an RPC, with the arguments as user space gave them.
@@ -98,10 +104,19 @@ pub(crate) fn rpc_restart(scope: u32) -> RpcTrace {
         scope,
         start: is_traced!(fwctl_rpc_done).then(Instant::now),
         ticks: shim::ticks(),
+        opcode: None,
     }
 }
 
 impl RpcTrace {
+    /// Asks the driver for the number of the command in `request`, if the RPC is traced.
+    #[inline]
+    pub(crate) fn ask_opcode(&mut self, call: &UctxCall<'_>, request: &[u8]) {
+        if self.start.is_some() {
+            self.opcode = call.opcode(request);
+        }
+    }
+
     /// Counts the RPC, and emits the event that ends it, with the length of the reply or the error.
     ///
     /// There is no event if it was enabled while the RPC was in flight.
@@ -111,7 +126,7 @@ impl RpcTrace {
 
         uctx.counters.count(self.scope, result, ticks);
         if let Some(start) = self.start {
-            emit_done(uctx.device(), self.scope, result, start);
+            emit_done(uctx.device(), &self, result, start);
         }
     }
 }
@@ -133,7 +148,7 @@ fn emit_start(device: &Device, scope: u32, in_len: u32, out_len: u32) {
 
 #[cold]
 #[cfg_attr(not(CONFIG_TRACEPOINTS), expect(unused_variables))]
-fn emit_done(device: &Device, scope: u32, result: &Result<u32>, start: Instant<Monotonic>) {
+fn emit_done(device: &Device, rpc: &RpcTrace, result: &Result<u32>, start: Instant<Monotonic>) {
     let duration_ns = start.elapsed().as_nanos().try_into().unwrap_or(0);
     let (ret, out_len) = match result {
         Ok(out_len) => (0, *out_len),
@@ -145,10 +160,11 @@ fn emit_done(device: &Device, scope: u32, result: &Result<u32>, start: Instant<M
     unsafe {
         raw::rust_do_trace_fwctl_rpc_done(
             &raw const (*device.as_raw()).dev,
-            scope,
+            rpc.scope,
             ret,
             out_len,
             duration_ns,
+            rpc.opcode.map_or(-1, i64::from),
         )
     };
 }

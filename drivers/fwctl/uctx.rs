@@ -220,12 +220,7 @@ impl Uctx {
     ///
     /// Fails with [`ENODEV`] if the device is being unregistered, with the errors of the driver,
     /// and as [`CallerMemory::read`].
-    #[inline]
     pub(crate) fn read_buffers(&self, request: &[u8]) -> Result<CallerMemory> {
-        if !self.device().driver.names_buffers {
-            return Ok(CallerMemory::empty());
-        }
-
         // The call into the driver ends here: user memory is only touched afterwards.
         let names = self.enter()?.name_buffers(request)?;
         CallerMemory::read(&names)
@@ -275,6 +270,12 @@ impl UctxCall<'_> {
             ops.name_buffers.ok_or(EOPNOTSUPP)?(request, &mut names)?;
         }
         Ok(names)
+    }
+
+    /// Asks the driver for the number of the command in `request`.
+    #[cold]
+    pub(crate) fn opcode(&self, request: &[u8]) -> Option<u32> {
+        self.call.device().rust_ops()?.opcode?(request)
     }
 
     /// Calls the driver for `FWCTL_RPC`; the caller's reply buffer has `out_len` bytes.

@@ -129,6 +129,10 @@ impl Operations for Uctx {
         info.write(DeviceInfo::new(cx.data().payload_size())?.as_bytes())
     }
 
+    fn opcode(request: &[u8]) -> Option<u32> {
+        Request::opcode(request)
+    }
+
     /// Fails with [`EINVAL`] if the request is malformed, the reply buffer is too small, or the
     /// scope does not allow the command. Fails with [`EPERM`] for a command, or setting a Feature,
     /// that no scope allows, with [`E2BIG`] if the input of a command exceeds the mailbox, and with

@@ -42,6 +42,13 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// Returns the opcode of a request, or [`None`] if it is too short.
+    pub(crate) fn opcode(bytes: &[u8]) -> Option<u32> {
+        let (rpc, _) = RpcIn::read_from_prefix(bytes).ok()?;
+
+        Some(rpc.opcode)
+    }
+
     /// Parses a request.
     ///
     /// Fails with [`EINVAL`] for an opcode beyond those of the mailbox, a wrong size, reserved bits

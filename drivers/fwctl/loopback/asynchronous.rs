@@ -177,6 +177,10 @@ impl Operations for Uctx {
         info.write(&command::MAGIC.to_ne_bytes())
     }
 
+    fn opcode(request: &[u8]) -> Option<u32> {
+        Command::opcode(request)
+    }
+
     fn submit<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,

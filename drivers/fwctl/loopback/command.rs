@@ -71,6 +71,13 @@ pub(crate) enum Op {
 }
 
 impl Command {
+    /// Returns the number of the operation, or [`None`] if the request is not a command.
+    pub(crate) fn opcode(request: &[u8]) -> Option<u32> {
+        let (head, _) = Head::ref_from_prefix(request).ok()?;
+
+        (head.magic == MAGIC).then_some(head.op)
+    }
+
     /// Parses a request.
     ///
     /// Fails with [`EINVAL`] if a field is out of range, and with [`EOPNOTSUPP`] for an unknown

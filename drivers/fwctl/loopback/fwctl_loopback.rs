@@ -140,6 +140,10 @@ impl Operations for Uctx {
         !matches!(Command::parse(request), Ok(Command::Op(Op::Sleep(_))))
     }
 
+    fn opcode(request: &[u8]) -> Option<u32> {
+        Command::opcode(request)
+    }
+
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,
         cx: Context<'_, '_, Self>,

@@ -50,6 +50,13 @@ impl InHeader {
 
         Ok(header)
     }
+
+    /// Returns the opcode of a command, or [`None`] if the command is too short.
+    pub(crate) fn opcode_of(command: &[u8]) -> Option<u16> {
+        let (header, _) = Self::ref_from_prefix(command).ok()?;
+
+        Some(header.opcode.get())
+    }
 }
 
 /// `access_register_in` without the data.

@@ -278,6 +278,10 @@ impl Operations for Uctx {
         info.write(self.describe().as_bytes())
     }
 
+    fn opcode(request: &[u8]) -> Option<u32> {
+        InHeader::opcode_of(request).map(u32::from)
+    }
+
     /// Fails with [`EMSGSIZE`] if the request or the reply is shorter than a header. Fails with
     /// [`EBADMSG`] if the policy does not allow the command, like [`Share::take`] if there is no
     /// slot for it, and with the error of `mlx5_core` if the firmware does not answer. A refusal by

@@ -129,6 +129,13 @@ impl Operations for Uctx {
         names.output(message.response, len(message.response_len)?)
     }
 
+    fn opcode(message: &[u8]) -> Option<u32> {
+        match Request::read(message).ok()? {
+            Request::Execute(message) => Some(message.operation),
+            Request::List(_) => None,
+        }
+    }
+
     /// Fails as [`Card::execute`] or [`Card::list`]. A failure of the operation is a reply.
     fn fw_rpc<'rpc>(
         self: Pin<&Self>,

@@ -105,6 +105,7 @@ fn columns(width: Option<u16>) -> Vec<Column> {
         ("UID", 5, true),
         ("DEVICE", 8, false),
         ("SCOPE", 16, false),
+        ("OPCODE", 8, true),
         ("IN", 7, true),
         ("OUT", 7, true),
         ("DURATION", 10, true),
@@ -338,6 +339,7 @@ impl Printer {
 /// The cell of a request in the column of this title.
 fn cell(title: &str, rpc: &Rpc, wall_time: Option<&str>, process: &Process) -> String {
     let number = |value: Option<u64>| value.map_or_else(|| "?".into(), |value| value.to_string());
+    let hex = |value: Option<u64>| value.map_or_else(|| "-".into(), |value| format!("{value:#x}"));
     match title {
         // The time of day, of 2026-11-28T12:34:56.123456Z.
         "TIME" => wall_time
@@ -350,6 +352,7 @@ fn cell(title: &str, rpc: &Rpc, wall_time: Option<&str>, process: &Process) -> S
             .map_or_else(|| "-".into(), |uid| uid.to_string()),
         "DEVICE" => rpc.device.clone(),
         "SCOPE" => rpc.scope.clone(),
+        "OPCODE" => hex(rpc.opcode),
         "IN" => number(rpc.request_len),
         "OUT" if rpc.result == 0 => rpc.reply_len.to_string(),
         "OUT" => "-".into(),

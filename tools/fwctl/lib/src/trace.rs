@@ -40,7 +40,7 @@ pub struct Rpc {
     pub reply_len: u64,
     /// Time between start and end, in nanoseconds.
     pub duration_ns: u64,
-    /// Opcode of the request, from kernels whose events have it.
+    /// Number of the command in the request, if the kernel's events have it and the driver tells it.
     pub opcode: Option<u64>,
 }
 
@@ -378,13 +378,22 @@ mod tests {
     // parentheses.
     #[test]
     fn raw_fields_are_understood_and_unknown_ones_ignored() {
-        let line = "fwctl-42 [000] ..... 1.5: fwctl_rpc_done: new=1 ret=0xffffffea (-22) scope=0x3 (3) dev=fwctl0 duration_ns=0x10 (16)";
+        let line = "fwctl-42 [000] ..... 1.5: fwctl_rpc_done: new=1 ret=0xffffffea (-22) scope=0x3 (3) dev=fwctl0 duration_ns=0x10 (16) opcode=0x805 (2053)";
         let rpc = &rpcs(line)[0];
         assert_eq!(
             (rpc.result, rpc.scope.as_str(), rpc.duration_ns),
             (-22, "debug-write-full", 16)
         );
         assert_eq!((rpc.request_len, rpc.pid), (None, 42));
+        assert_eq!(rpc.opcode, Some(0x805));
+    }
+
+    #[test]
+    fn an_opcode_that_the_driver_does_not_tell() {
+        let rpcs = rpcs(
+            "a-1 [000] ..... 2.0: fwctl_rpc_done: dev=fwctl1 ret=0 opcode=0xffffffffffffffff\n",
+        );
+        assert_eq!(rpcs[0].opcode, None);
     }
 
     // The end of one request got lost, and then the start of the next.

@@ -37,5 +37,13 @@ rpc
 echo 0 >$tracing/events/fwctl/enable
 cat $tracing/trace
 event fwctl_rpc_start pid= scope=configuration in_len=15 out_len=
-event fwctl_rpc_done pid= scope=configuration ret=0 out_len=15
+event fwctl_rpc_done pid= scope=configuration ret=0 out_len=15 opcode=0xffffffffffffffff
+
+# A command of the loopback, number 1, has a number; the reply is a copy.
+printf 'fl0p\001\0\0\0\0\0\0\0\0\0\0\0' >/tmp/request
+echo >$tracing/trace
+echo 1 >$tracing/events/fwctl/enable
+rpc
+echo 0 >$tracing/events/fwctl/enable
+event fwctl_rpc_done scope=configuration ret=0 out_len=16 opcode=0x1
 unload fwctl_loopback fwctl

@@ -708,6 +708,8 @@ TEST_F(loopback, trace_events)
 	done = strstr(start, expected);
 	ASSERT_TRUE(done != NULL);
 	EXPECT_TRUE(strstr(done, "ret=0 out_len=40 duration_ns=") != NULL);
+	/* Not a command of the loopback. */
+	EXPECT_TRUE(strstr(done, " opcode=0xffffffffffffffff\n") != NULL);
 
 	/* Failed RPCs are traced as well. */
 	snprintf(expected, sizeof(expected), "ret=-%d ", EFAULT);

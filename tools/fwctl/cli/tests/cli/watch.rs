@@ -10,7 +10,7 @@ const TRACE: &str = "\
            fwctl-42      [000] .....    12.345678: fwctl_rpc_start: dev=fwctl0 pid=42 scope=configuration in_len=24 out_len=4096
            fwctl-42      [000] .....    12.346000: fwctl_rpc_done: dev=fwctl0 pid=42 scope=configuration ret=0 out_len=344 duration_ns=322000
         mstflint-51      [001] .....    13.000000: fwctl_rpc_start: dev=fwctl1 pid=50 scope=debug-write-full in_len=272 out_len=272
-        mstflint-51      [001] .....    13.500000: fwctl_rpc_done: dev=fwctl1 pid=50 scope=debug-write-full ret=-1 out_len=0 duration_ns=900
+        mstflint-51      [001] .....    13.500000: fwctl_rpc_done: dev=fwctl1 pid=50 scope=debug-write-full ret=-1 out_len=0 duration_ns=900 opcode=0x805
 ";
 
 #[test]
@@ -18,9 +18,9 @@ fn a_saved_trace_as_a_table() {
     let machine = Machine::new();
     machine.run_with_input(&["watch", "--from", "-"], TRACE.as_bytes()).is(
         0,
-        "           TIME  PROCESS                   UID  DEVICE    SCOPE                  IN      OUT    DURATION  RESULT\n\
-         \x20     12.346000  fwctl[42]                   -  fwctl0    configuration          24      344    322.0 us  ok\n\
-         \x20     13.500000  mstflint[50]                -  fwctl1    debug-write-full      272        -      900 ns  EPERM\n",
+        "           TIME  PROCESS                   UID  DEVICE    SCOPE               OPCODE       IN      OUT    DURATION  RESULT\n\
+         \x20     12.346000  fwctl[42]                   -  fwctl0    configuration            -       24      344    322.0 us  ok\n\
+         \x20     13.500000  mstflint[50]                -  fwctl1    debug-write-full     0x805      272        -      900 ns  EPERM\n",
         "",
     );
 }
@@ -28,7 +28,7 @@ fn a_saved_trace_as_a_table() {
 #[test]
 fn a_saved_trace_as_json_of_one_device_and_a_limit() {
     let machine = Machine::new();
-    let line = r#"{"format":2,"time":"13.500000","wall_time":null,"pid":50,"uid":null,"container":null,"comm":"mstflint","device":"fwctl1","scope":"debug-write-full","opcode":null,"request_len":272,"out_len":272,"reply_len":0,"result":-1,"duration_ns":900}"#;
+    let line = r#"{"format":2,"time":"13.500000","wall_time":null,"pid":50,"uid":null,"container":null,"comm":"mstflint","device":"fwctl1","scope":"debug-write-full","opcode":2053,"request_len":272,"out_len":272,"reply_len":0,"result":-1,"duration_ns":900}"#;
     machine
         .run_with_input(
             &["watch", "--from", "-", "-o", "json", "--device", "fwctl1"],

@@ -39,7 +39,10 @@ use crate::{
         Answer,
         Info, //
     },
-    ops::Driver,
+    ops::{
+        Driver,
+        Passing, //
+    },
     registration::LiveDevice,
     scope::RpcScope, //
 };
@@ -91,9 +94,8 @@ unsafe fn allocate(
     let driver = Driver {
         device_type: known.device_type,
         uctx: uctx_layout(known)?,
-        names_buffers: false,
+        passing: Passing::Directly,
         rust_ops: None,
-        is_asynchronous: false,
         has_never_sleeps: false,
     };
 
@@ -284,14 +286,14 @@ pub(crate) unsafe fn fw_rpc(
 /// [`kernel::error::from_err_ptr`] calls a C function for this.
 #[inline]
 fn checked(ptr: *mut c_void) -> Result<*mut c_void> {
-    const LOWEST: isize = -(bindings::MAX_ERRNO as isize);
+    // The highest addresses.
+    const LOWEST: usize = (bindings::MAX_ERRNO as usize).wrapping_neg();
 
-    // CAST: Error pointers are the highest addresses, which are negative as a signed number.
-    match ptr.addr() as isize {
-        // CAST: The pattern bounds the value.
-        errno @ LOWEST..=-1 => Err(Error::from_errno(errno as c_int)),
-        _ => Ok(ptr),
+    if ptr.addr() >= LOWEST {
+        // CAST: These addresses are small negative numbers, whose upper bits are all set.
+        return Err(Error::from_errno(ptr.addr() as c_int));
     }
+    Ok(ptr)
 }
 
 /// Warns once that the driver of `device` claimed a reply longer than it can have written.

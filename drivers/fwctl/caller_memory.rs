@@ -102,13 +102,16 @@ struct Buffer {
 ///
 /// The memory is charged to the caller's memory cgroup. It may be from `vmalloc()`, so it must not
 /// be mapped for DMA.
-pub struct CallerMemory(KVec<Buffer>);
+pub struct CallerMemory(
+    /// [`None`] if there are no buffers, which costs less to drop than a vector.
+    Option<KVec<Buffer>>,
+);
 
 impl CallerMemory {
     /// Returns the content of no buffers, which needs no memory.
     #[inline]
     pub(crate) const fn empty() -> Self {
-        Self(KVec::new())
+        Self(None)
     }
 
     /// Copies the buffers that the driver reads from user space, and allocates zeros for the
@@ -138,16 +141,19 @@ impl CallerMemory {
             };
             buffers.push(buffer, GFP_KERNEL_ACCOUNT)?;
         }
-        Ok(Self(buffers))
+        Ok(Self(Some(buffers)))
+    }
+
+    fn buffers(&self) -> &[Buffer] {
+        self.0.as_deref().unwrap_or_default()
     }
 
     /// Copies the buffers that the driver has written to user space.
     ///
     /// Fails with [`EFAULT`], and may have written a part of them then. May sleep: the caller
     /// decides how long its page faults take.
-    #[inline]
     pub(crate) fn write(&self) -> Result {
-        for buffer in &self.0 {
+        for buffer in self.buffers() {
             if let Some(to) = buffer.output.filter(|_| !buffer.bytes.is_empty()) {
                 copy::write_bytes(to, &buffer.bytes)?;
             }
@@ -159,7 +165,7 @@ impl CallerMemory {
     ///
     /// Fails with [`EINVAL`] if the request named fewer buffers.
     pub fn bytes(&self, index: usize) -> Result<&[u8]> {
-        Ok(&self.0.get(index).ok_or(EINVAL)?.bytes)
+        Ok(&self.buffers().get(index).ok_or(EINVAL)?.bytes)
     }
 
     /// Returns the content of buffer `index`, to change it.
@@ -167,7 +173,9 @@ impl CallerMemory {
     /// Fails with [`EINVAL`] if the request named fewer buffers. Changes of a buffer that was named
     /// as an input do not reach the caller.
     pub fn bytes_mut(&mut self, index: usize) -> Result<&mut [u8]> {
-        Ok(&mut self.0.get_mut(index).ok_or(EINVAL)?.bytes)
+        let buffers = self.0.as_deref_mut().unwrap_or_default();
+
+        Ok(&mut buffers.get_mut(index).ok_or(EINVAL)?.bytes)
     }
 }
 

@@ -44,7 +44,8 @@ use crate::{
     },
     ops::{
         Driver,
-        DriverOps, //
+        DriverOps,
+        Passing, //
     },
     registration::LiveDevice,
     scope::RpcScope, //
@@ -452,9 +453,14 @@ impl<T: Operations> UnregisteredDevice<T> {
         let driver = Driver {
             device_type: T::DEVICE_TYPE.number(),
             uctx: Layout::new::<T>(),
-            names_buffers: T::HAS_NAME_BUFFERS,
+            passing: if T::HAS_SUBMIT {
+                Passing::Asynchronously
+            } else if T::HAS_NAME_BUFFERS {
+                Passing::WithBuffers
+            } else {
+                Passing::Directly
+            },
             rust_ops: Some(NonNull::from(&Vtable::<T>::OPS)),
-            is_asynchronous: T::HAS_SUBMIT,
             has_never_sleeps: T::HAS_NEVER_SLEEPS,
         };
 

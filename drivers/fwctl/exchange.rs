@@ -88,7 +88,9 @@ impl<'a> Rpc<'a> {
     /// [`Operations::name_buffers`]: crate::Operations::name_buffers
     #[inline]
     pub fn caller_memory(&mut self) -> &mut CallerMemory {
-        &mut self.exchange.memory
+        // SAFETY: By the invariant of `Exchange`, the content is valid while it is borrowed, and
+        // only used through this `Rpc`, which is borrowed mutably.
+        unsafe { self.exchange.memory.as_mut() }
     }
 
     #[inline]
@@ -109,18 +111,20 @@ pub struct Response<'a>(PhantomData<Rpc<'a>>);
 ///
 /// # Invariants
 ///
-/// While this is borrowed by an [`Rpc`], `request` is valid for reads and writes, and only used
-/// through that `Rpc`.
+/// While this is borrowed by an [`Rpc`], `request` and `memory` are valid for reads and writes, and
+/// only used through that `Rpc`.
 pub(crate) struct Exchange {
     request: NonNull<[u8]>,
     out_len: usize,
     answer: Answer,
-    memory: CallerMemory,
+    memory: NonNull<CallerMemory>,
 }
 
-// SAFETY: `request` stands for a `&mut [u8]`, which is `Send`. The other fields are `Send`.
+// SAFETY: `request` and `memory` stand for a `&mut [u8]` and a `&mut CallerMemory`, which are
+// `Send`. The other fields are `Send`.
 unsafe impl Send for Exchange {}
-// SAFETY: `request` stands for a `&mut [u8]`, which is `Sync`. The other fields are `Sync`.
+// SAFETY: `request` and `memory` stand for a `&mut [u8]` and a `&mut CallerMemory`, which are
+// `Sync`. The other fields are `Sync`.
 unsafe impl Sync for Exchange {}
 
 impl Exchange {
@@ -133,19 +137,18 @@ impl Exchange {
         out_len: usize,
         driver: impl for<'a> FnOnce(Rpc<'a>) -> Result<Response<'a>>,
     ) -> Result<Answer> {
-        // INVARIANT: `exchange` is dropped before the mutable borrow of the request ends.
+        // INVARIANT: `exchange` is dropped before the mutable borrows of both end.
         let mut exchange = Self {
             request: NonNull::from(request),
             out_len,
             answer: Answer::InPlace(0),
-            memory: core::mem::replace(memory, CallerMemory::empty()),
+            memory: NonNull::from(memory),
         };
         let answered = driver(Rpc {
             exchange: &mut exchange,
         })
         .map(|Response(_)| ());
 
-        *memory = exchange.memory;
         answered.map(|()| exchange.answer)
     }
 }

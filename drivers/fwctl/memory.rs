@@ -21,7 +21,7 @@ use kernel::{
 /// The bytes of a request.
 pub(crate) enum Request<'a> {
     /// The first bytes of a [`Cache`].
-    Cached(TryLockGuard<'a, Option<KVBytes>>, usize),
+    Cached(Cached<'a>),
     /// A separate buffer.
     Separate(KVBytes),
 }
@@ -31,14 +31,11 @@ impl<'a> Request<'a> {
     ///
     /// The memory is charged to the memory cgroup of the current task. Fails with [`ENOMEM`], and
     /// with [`EFAULT`] if not all of it can be read. May sleep.
-    #[inline]
     pub(crate) fn from_user(cache: &'a Cache, from: UserPtr, len: usize) -> Result<Self> {
-        match cache.take(len) {
-            Some(mut guard) => {
-                let bytes = guard.as_mut().and_then(|bytes| bytes.get_mut(..len));
-
-                copy::read_bytes(from, bytes.ok_or(EINVAL)?)?;
-                Ok(Self::Cached(guard, len))
+        match cache.take(len).or_else(|| cache.enlarge(len)) {
+            Some(mut cached) => {
+                copy::read_bytes(from, cached.bytes_mut())?;
+                Ok(Self::Cached(cached))
             }
             None => KVBytes::from_user(from, len).map(Self::Separate),
         }
@@ -48,24 +45,47 @@ impl<'a> Request<'a> {
 impl Deref for Request<'_> {
     type Target = [u8];
 
-    #[inline]
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Cached(guard, len) => guard.as_ref().and_then(|bytes| bytes.get(..*len)),
-            Self::Separate(bytes) => Some(&**bytes),
+            Self::Cached(cached) => cached.bytes(),
+            Self::Separate(bytes) => bytes,
         }
-        .unwrap_or_default()
     }
 }
 
 impl DerefMut for Request<'_> {
-    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         match self {
-            Self::Cached(guard, len) => guard.as_mut().and_then(|bytes| bytes.get_mut(..*len)),
-            Self::Separate(bytes) => Some(&mut **bytes),
+            Self::Cached(cached) => cached.bytes_mut(),
+            Self::Separate(bytes) => bytes,
         }
-        .unwrap_or_default()
+    }
+}
+
+/// The first bytes of a [`Cache`], which nobody else uses meanwhile.
+pub(crate) struct Cached<'a> {
+    guard: TryLockGuard<'a, Option<KVBytes>>,
+    len: usize,
+}
+
+impl Cached<'_> {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        let bytes = self.guard.as_ref();
+
+        bytes
+            .and_then(|bytes| bytes.get(..self.len))
+            .unwrap_or_default()
+    }
+
+    /// Returns the bytes, which have the content of an earlier request at first.
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let bytes = self.guard.as_mut();
+
+        bytes
+            .and_then(|bytes| bytes.get_mut(..self.len))
+            .unwrap_or_default()
     }
 }
 
@@ -89,33 +109,35 @@ impl Cache {
         Self(TryLock::new(None))
     }
 
-    /// Takes the buffer, with a capacity of at least `len` bytes.
+    /// Takes the first `len` bytes of the buffer.
     ///
-    /// Returns [`None`] if `len` is too large, if the buffer is in use, or if it cannot be
-    /// allocated.
+    /// Returns [`None`] if it has fewer, or if it is in use.
     #[inline]
-    fn take(&self, len: usize) -> Option<TryLockGuard<'_, Option<KVBytes>>> {
+    pub(crate) fn take(&self, len: usize) -> Option<Cached<'_>> {
+        let guard = self.0.try_lock()?;
+
+        match &*guard {
+            Some(bytes) if bytes.len() >= len => Some(Cached { guard, len }),
+            _ => None,
+        }
+    }
+
+    /// Replaces the buffer by one with at least `len` bytes, and takes these.
+    ///
+    /// Returns [`None`] if `len` is too large, if the buffer is in use, or if there is no memory.
+    #[cold]
+    fn enlarge(&self, len: usize) -> Option<Cached<'_>> {
+        let capacity = match len {
+            0..=Self::SHORT => Self::SHORT,
+            _ => Self::LONG,
+        };
         // KASAN and KMSAN find a read beyond the request only at the end of an allocation.
-        if cfg!(any(CONFIG_KASAN, CONFIG_KMSAN)) || len > Self::LONG {
+        if cfg!(any(CONFIG_KASAN, CONFIG_KMSAN)) || len > capacity {
             return None;
         }
 
-        let mut bytes = self.0.try_lock()?;
-        if bytes.as_ref().is_none_or(|bytes| bytes.len() < len) {
-            *bytes = Self::allocate(len);
-        }
-        bytes.is_some().then_some(bytes)
-    }
-
-    /// Allocates a buffer with a capacity of at least `len` bytes.
-    #[cold]
-    fn allocate(len: usize) -> Option<KVBytes> {
-        let capacity = if len <= Self::SHORT {
-            Self::SHORT
-        } else {
-            Self::LONG
-        };
-
-        KVBytes::zeroed(capacity).ok()
+        let mut guard = self.0.try_lock()?;
+        *guard = Some(KVBytes::zeroed(capacity).ok()?);
+        Some(Cached { guard, len })
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct DriverOps {
     pub(crate) close: unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>),
     /// Implements `FWCTL_INFO`.
     pub(crate) info: unsafe fn(uctx: NonNull<u8>, live: LiveDevice<'_>, info: &mut Info) -> Result,
-    /// Names the buffers of a request, if [`Driver::names_buffers`] is set.
+    /// Names the buffers of a request, if RPCs are passed [`WithBuffers`](Passing::WithBuffers).
     pub(crate) name_buffers: Option<fn(request: &[u8], names: &mut BufferNames) -> Result>,
     /// Implements `FWCTL_RPC`, unless `submit` does. All arguments and the result fit into
     /// registers.
@@ -92,18 +92,27 @@ macro_rules! call_driver {
 }
 pub(crate) use call_driver;
 
+/// How the core passes RPCs to a driver.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passing {
+    /// By `fw_rpc`.
+    Directly,
+    /// By `fw_rpc`, with the buffers of the caller that `name_buffers` names.
+    WithBuffers,
+    /// By `submit`.
+    Asynchronously,
+}
+
 /// What a device stores about its driver.
 pub(crate) struct Driver {
     /// The number of the device type, `enum fwctl_device_type`.
     pub(crate) device_type: u32,
     /// The layout of a context.
     pub(crate) uctx: Layout,
-    /// Whether requests can name buffers of the caller.
-    pub(crate) names_buffers: bool,
+    /// How RPCs are passed to the driver.
+    pub(crate) passing: Passing,
     /// The functions of a Rust driver, valid while the device is live; [`None`] for a C driver.
     pub(crate) rust_ops: Option<NonNull<DriverOps>>,
-    /// Whether the driver has `submit`.
-    pub(crate) is_asynchronous: bool,
     /// Whether the driver has `never_sleeps`.
     pub(crate) has_never_sleeps: bool,
 }

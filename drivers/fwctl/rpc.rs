@@ -19,6 +19,7 @@ use crate::{
         Answer,
         MAX_RPC_LEN, //
     },
+    ops::Passing,
     scope::{
         self,
         RpcScope, //
@@ -62,17 +63,48 @@ const _: () = {
 /// [`EFAULT`] does not tell whether the firmware has executed the request.
 #[inline]
 pub(crate) fn execute(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Result {
-    let mut rpc = trace::rpc_start(uctx.device(), args.scope, args.in_len, args.out_len);
-    if uctx.device().driver.is_asynchronous {
-        return wait_for_answer(uctx, arg, args, rpc);
-    }
+    let mut trace = trace::rpc_start(uctx.device(), args.scope, args.in_len, args.out_len);
 
-    let result = transfer(uctx, args, &mut rpc).and_then(|reply_len| {
+    match uctx.device().driver.passing {
+        Passing::Directly => {
+            let result = transfer(uctx, args, &mut trace);
+
+            end(uctx, arg, args, trace, result)
+        }
+        Passing::WithBuffers => execute_with_buffers(uctx, arg, args, trace),
+        Passing::Asynchronously => wait_for_answer(uctx, arg, args, trace),
+    }
+}
+
+/// Executes `FWCTL_RPC` on a driver whose requests can name buffers of the caller.
+#[inline(never)]
+fn execute_with_buffers(
+    uctx: &Uctx,
+    arg: UserPtr,
+    args: &mut RpcArgs,
+    mut trace: RpcTrace,
+) -> Result {
+    let result = transfer_with_buffers(uctx, args, &mut trace);
+
+    end(uctx, arg, args, trace, result)
+}
+
+/// Writes the structure back if the RPC has succeeded, and reports its end.
+#[inline]
+fn end(
+    uctx: &Uctx,
+    arg: UserPtr,
+    args: &mut RpcArgs,
+    trace: RpcTrace,
+    result: Result<u32>,
+) -> Result {
+    let result = result.and_then(|reply_len| {
         args.out_len = reply_len;
         copy::write(arg, args)?;
         Ok(reply_len)
     });
-    rpc.done(uctx, &result);
+
+    trace.done(uctx, &result);
     result.map(|_| ())
 }
 
@@ -169,7 +201,7 @@ pub(crate) fn execute_now(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Resu
 
 /// Checks the structure, and that the current task may use its scope. Returns the scope, and where
 /// and how long the request is.
-#[inline]
+#[inline(always)]
 fn authorize(uctx: &Uctx, args: &RpcArgs) -> Result<(RpcScope, UserPtr, usize)> {
     let in_len = args.in_len as usize;
     let out_len = args.out_len as usize;
@@ -187,59 +219,66 @@ fn authorize(uctx: &Uctx, args: &RpcArgs) -> Result<(RpcScope, UserPtr, usize)> 
 #[inline]
 fn transfer(uctx: &Uctx, args: &RpcArgs, trace: &mut RpcTrace) -> Result<u32> {
     let (scope, from, in_len) = authorize(uctx, args)?;
-    let out_len = args.out_len as usize;
 
+    match uctx.cache.take(in_len) {
+        Some(mut cached) => {
+            let request = cached.bytes_mut();
+
+            copy::read_bytes(from, request)?;
+            deliver(uctx, args, trace, scope, request)
+        }
+        None => {
+            let mut request = uctx.read_request(from, in_len)?;
+
+            deliver(uctx, args, trace, scope, &mut request)
+        }
+    }
+}
+
+/// Passes a request to the driver, and writes the reply to user space; returns its length.
+// Inlined twice: a call would cost more than the check that it saves.
+#[inline(always)]
+fn deliver(
+    uctx: &Uctx,
+    args: &RpcArgs,
+    trace: &mut RpcTrace,
+    scope: RpcScope,
+    request: &mut [u8],
+) -> Result<u32> {
+    let memory = &mut CallerMemory::empty();
+    let answer = call(uctx, args, trace, scope, request, memory)?;
+
+    write_visible(reply_in(request, &answer)?, args)
+}
+
+/// Carries out an RPC that can name buffers of the caller; returns the length of the reply.
+fn transfer_with_buffers(uctx: &Uctx, args: &RpcArgs, trace: &mut RpcTrace) -> Result<u32> {
+    let (scope, from, in_len) = authorize(uctx, args)?;
     let mut request = uctx.read_request(from, in_len)?;
     let request = &mut *request;
-    let answer = if uctx.device().driver.names_buffers {
-        call_with_buffers(uctx, trace, scope, request, out_len)
-    } else {
-        call(
-            uctx,
-            trace,
-            scope,
-            request,
-            &mut CallerMemory::empty(),
-            out_len,
-        )
-    }?;
+    let mut memory = uctx.read_buffers(request)?;
+    let answer = call(uctx, args, trace, scope, request, &mut memory)?;
+
+    memory.write()?;
     write_visible(reply_in(request, &answer)?, args)
 }
 
 /// Calls the driver.
 ///
 /// The call ends before this returns: user memory is only touched before and after it.
-#[inline]
+#[inline(always)]
 fn call(
     uctx: &Uctx,
+    args: &RpcArgs,
     trace: &mut RpcTrace,
     scope: RpcScope,
     request: &mut [u8],
     memory: &mut CallerMemory,
-    out_len: usize,
 ) -> Result<Answer> {
     let call = uctx.enter()?;
 
     trace.ask_opcode(&call, request);
-    call.fw_rpc(scope, request, memory, out_len)
-}
-
-/// Calls a driver whose requests can name buffers of the caller.
-///
-/// Not inlined, to keep it out of the calls of other drivers.
-#[inline(never)]
-fn call_with_buffers(
-    uctx: &Uctx,
-    trace: &mut RpcTrace,
-    scope: RpcScope,
-    request: &mut [u8],
-    out_len: usize,
-) -> Result<Answer> {
-    let mut memory = uctx.read_buffers(request)?;
-    let answer = call(uctx, trace, scope, request, &mut memory, out_len)?;
-
-    memory.write()?;
-    Ok(answer)
+    call.fw_rpc(scope, request, memory, args.out_len as usize)
 }
 
 /// Returns the reply, which may be in the memory of the request.

@@ -135,7 +135,7 @@ impl MaxScope {
 /// Fails with [`EPERM`] if it may not, or if the administrator does not allow the scope on this
 /// device. Otherwise taints the kernel if the scope requires it; the
 /// taint stays even if the RPC fails later. Must run before the driver sees the request.
-#[inline]
+#[inline(always)]
 pub(crate) fn authorize(scope: RpcScope, device: &Device) -> Result {
     if !device.max_scope.allows(scope) {
         return Err(EPERM);
@@ -152,6 +152,7 @@ pub(crate) fn authorize(scope: RpcScope, device: &Device) -> Result {
 }
 
 /// Taints the kernel and logs a warning, once after the subsystem was loaded.
+#[inline(never)]
 fn taint_once(device: &device::Device) {
     static TAINTED: Atomic<bool> = Atomic::new(false);
 

@@ -43,7 +43,10 @@ use crate::{
         Cache,
         Request, //
     },
-    ops::call_driver,
+    ops::{
+        call_driver,
+        Passing, //
+    },
     registration::{
         Call,
         LiveDevice, //
@@ -66,7 +69,8 @@ use crate::{
 pub(crate) struct Uctx {
     device: NonNull<Device>,
     driver: NonNull<u8>,
-    cache: Cache,
+    /// Memory for requests.
+    pub(crate) cache: Cache,
     /// The RPCs of this file that have ended.
     pub(crate) counters: Counters,
     /// How many RPCs an asynchronous driver has.
@@ -89,7 +93,7 @@ impl Uctx {
     pub(crate) unsafe fn open(device: &Device) -> Result<NonNull<Self>> {
         device.check_live()?;
 
-        let in_flight = if device.driver.is_asynchronous {
+        let in_flight = if device.driver.passing == Passing::Asynchronously {
             Some(Arc::new(Atomic::new(0), GFP_KERNEL_ACCOUNT)?)
         } else {
             None
@@ -211,7 +215,6 @@ impl Uctx {
     /// Copies a request of `len` bytes from user space.
     ///
     /// Fails as [`Request::from_user`].
-    #[inline]
     pub(crate) fn read_request(&self, from: UserPtr, len: usize) -> Result<Request<'_>> {
         Request::from_user(&self.cache, from, len)
     }
@@ -279,7 +282,7 @@ impl UctxCall<'_> {
     }
 
     /// Calls the driver for `FWCTL_RPC`; the caller's reply buffer has `out_len` bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fw_rpc(
         &self,
         scope: RpcScope,

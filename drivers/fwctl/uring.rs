@@ -37,6 +37,7 @@ use crate::{
         FWCTL_INFO,
         FWCTL_RPC, //
     },
+    ops::Passing,
     rpc,
     shim,
     uctx::Uctx, //
@@ -55,7 +56,7 @@ pub(crate) fn dispatch<'a>(uctx: &Uctx, cmd: Cmd<'a>) -> Outcome<'a> {
     let driver = &uctx.device().driver;
 
     if cmd.view().op == FWCTL_RPC {
-        if driver.is_asynchronous && cmd.is_cancelable() {
+        if driver.passing == Passing::Asynchronously && cmd.is_cancelable() {
             let submitted = ioctl::run(uctx, arg, |uctx, arg, args| {
                 rpc::submit_queued(uctx, arg, args, &cmd)
             });

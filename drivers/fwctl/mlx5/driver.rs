@@ -295,8 +295,8 @@ impl Operations for Uctx {
         let function = cx.data();
         let may_wait = rpc.may_wait();
         let out_len = rpc.out_len();
+        let opcode = Self::check(rpc.request_mut(), out_len, scope, self.uid())?;
         let uid = self.uid_for_command();
-        let opcode = Self::check(rpc.request_mut(), out_len, scope, uid.number())?;
 
         function.destroy_contexts(&cx, may_wait)?;
         let slot = function.rpcs.take(&cx, &function.core_dev, may_wait)?;

@@ -147,6 +147,11 @@ impl Uctx {
         }
     }
 
+    /// Returns the uid.
+    pub(crate) fn uid(&self) -> u16 {
+        self.uid.number
+    }
+
     /// Returns the uid for a command, which counts as in flight until it is dropped.
     pub(crate) fn uid_for_command(&self) -> UidInUse {
         self.uid.begin_use()

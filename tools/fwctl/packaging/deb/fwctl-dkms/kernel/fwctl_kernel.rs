@@ -69,6 +69,13 @@ pub mod alloc {
     pub mod kvbytes;
 }
 
+/// The kernel's own memory management, and ours.
+pub mod mm {
+    pub use kernel::mm::*;
+
+    pub mod user_pages;
+}
+
 /// The kernel's own synchronisation primitives, and ours.
 pub mod sync {
     pub use kernel::sync::*;

@@ -20,12 +20,14 @@ use crate::{
     counters::Counter,
     device::Device,
     scope::RpcScope,
-    shim, //
+    shim,
+    umem::Registry, //
 };
 
 /// The files of all devices.
-pub(crate) static GROUPS: Groups<Device, 5> = Groups::new([
+pub(crate) static GROUPS: Groups<Device, 6> = Groups::new([
     &DEVICE,
+    &MEMORY,
     &CONFIGURATION,
     &DEBUG_READ_ONLY,
     &DEBUG_WRITE,
@@ -77,6 +79,35 @@ impl WritableAttribute for MaxScope {
         device.max_scope.set(scope)
     }
 }
+
+/// A number about registered memory.
+struct Memory(fn(&Registry) -> usize);
+
+impl Attribute for Memory {
+    type Device = Device;
+
+    fn show(&self, device: &Device, text: &mut Formatter<'_>) -> Result {
+        Ok(writeln!(text, "{}", (self.0)(&device.memory.lock()))?)
+    }
+}
+
+/// The subdirectory `memory`.
+static MEMORY: Group<Device> = {
+    static REGISTRATIONS: File<Memory> = File::read_only(
+        c"registrations",
+        Memory(|registry| registry.registered().count),
+    );
+    static BYTES: File<Memory> =
+        File::read_only(c"bytes", Memory(|registry| registry.registered().bytes()));
+    static QUARANTINED: File<Memory> = File::read_only(
+        c"quarantined_bytes",
+        Memory(|registry| registry.quarantined().bytes()),
+    );
+    static LIST: FileList<Device, 3> =
+        FileList::new([REGISTRATIONS.entry(), BYTES.entry(), QUARANTINED.entry()]);
+
+    Group::named(c"memory", &LIST)
+};
 
 /// A counter of one scope.
 struct ScopeCounter {

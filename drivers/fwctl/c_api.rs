@@ -97,6 +97,7 @@ unsafe fn allocate(
         passing: Passing::Directly,
         rust_ops: None,
         has_never_sleeps: false,
+        memory: None,
     };
 
     // SAFETY:

@@ -3,8 +3,8 @@
 //! The core of the fwctl subsystem.
 //!
 //! fwctl lets user space send RPCs to the firmware inside devices, under rules that keep the kernel
-//! safe: `/dev/fwctl/fwctlN` has two ioctls, `FWCTL_INFO` and `FWCTL_RPC`. See
-//! `Documentation/userspace-api/fwctl/` for the user's view.
+//! safe: `/dev/fwctl/fwctlN` has the ioctls `FWCTL_INFO` and `FWCTL_RPC`, and for some devices
+//! those that register memory. See `Documentation/userspace-api/fwctl/` for the user's view.
 //!
 //! There are two APIs for drivers:
 //!
@@ -23,6 +23,8 @@
 //! - `uring.rs`: the same for commands of io_uring;
 //! - `exchange.rs`: what a driver sees of an ioctl;
 //! - `async_rpc.rs`: RPCs that a driver answers later;
+//! - `umem.rs`: memory of the caller that is registered for the firmware;
+//! - `quarantine.rs`: such memory that the firmware did not forget;
 //! - `caller_memory.rs`: buffers of the caller that a request refers to by address;
 //! - `memory.rs`: buffers for requests;
 //! - `uctx.rs`: per-open-file state;
@@ -57,12 +59,14 @@ mod info;
 mod ioctl;
 mod memory;
 mod ops;
+mod quarantine;
 mod registration;
 mod rpc;
 mod scope;
 mod shim;
 mod trace;
 mod uctx;
+mod umem;
 mod uring;
 
 pub use crate::{
@@ -92,7 +96,13 @@ pub use crate::{
         Rpc,
         MAX_RPC_LEN, //
     },
-    scope::RpcScope, //
+    scope::RpcScope,
+    umem::{
+        MemoryFlags,
+        MemoryIds,
+        MemoryRef,
+        NewMemory, //
+    }, //
 };
 
 /// The initialised subsystem: the class, the device numbers, and the notifiers of registrations.
@@ -103,19 +113,22 @@ struct Subsystem {
     _class: class::Registration,
     _numbers: device::Numbers,
     _notifiers: binding::Notifiers,
+    _quarantine: quarantine::Quarantine,
 }
 
 impl Subsystem {
     /// Initialises the subsystem. Fails with [`EBUSY`] when called again.
     fn new() -> Result<Self> {
+        let quarantine = quarantine::Quarantine::new()?;
         let notifiers = binding::Notifiers::new()?;
-        let numbers = device::Numbers::new(&file::OPERATIONS, &notifiers)?;
+        let numbers = device::Numbers::new(&file::OPERATIONS, &notifiers, &quarantine)?;
 
         Ok(Self {
             _late_answers: async_rpc::LateAnswers,
             _class: device::CLASS.register()?,
             _numbers: numbers,
             _notifiers: notifiers,
+            _quarantine: quarantine,
         })
     }
 }

@@ -50,13 +50,15 @@ use crate::{
     },
     class::Class,
     ops::Driver,
+    quarantine::Quarantine,
     registration::State,
     scope::MaxScope,
     shim,
     uctx::{
         Uctx,
         UctxList, //
-    }, //
+    },
+    umem::Registry, //
 };
 
 /// How many devices there can be at once.
@@ -94,7 +96,11 @@ impl Numbers {
     /// registrations.
     ///
     /// Fails with [`EBUSY`] when called again, and as [`chrdev::Region::new`].
-    pub(crate) fn new(operations: &'static NodeOperations, _notifiers: &Notifiers) -> Result<Self> {
+    pub(crate) fn new(
+        operations: &'static NodeOperations,
+        _notifiers: &Notifiers,
+        _quarantine: &Quarantine,
+    ) -> Result<Self> {
         let region = chrdev::Region::new(MAX_DEVICES, c"fwctl")?;
         let first = region.number(0).ok_or(EINVAL)?.as_raw();
 
@@ -163,6 +169,9 @@ pub struct Device {
     /// The RPCs of an asynchronous driver that are in flight.
     #[pin]
     pub(crate) flights: Flights,
+    /// The memory that programs have registered.
+    #[pin]
+    pub(crate) memory: Mutex<Registry>,
     /// Woken when the device is removed. Its users hold a reference to the device.
     #[pin]
     pub(crate) removed: WaitQueue,
@@ -276,6 +285,7 @@ impl Device {
             state: State::new(),
             uctx_list <- new_mutex!(UctxList::new(), "fwctl_device::uctx_list"),
             flights <- Flights::new(),
+            memory <- new_mutex!(Registry::new(), "fwctl_device::memory"),
             removed <- WaitQueue::new(c"fwctl_device::removed", static_lock_class!()),
             driver,
             max_scope: MaxScope::new(),

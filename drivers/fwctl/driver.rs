@@ -48,7 +48,15 @@ use crate::{
         Passing, //
     },
     registration::LiveDevice,
-    scope::RpcScope, //
+    scope::RpcScope,
+    umem::{
+        MemoryFlags,
+        MemoryIds,
+        MemoryOps,
+        MemoryRef,
+        NewMemory,
+        Owner, //
+    }, //
 };
 
 /// The type of a device, which tells user space how to encode RPCs.
@@ -301,6 +309,56 @@ pub trait Operations: Sized + Send + Sync + 'static {
         let _ = cx;
         build_error!(VTABLE_DEFAULT_ERROR)
     }
+
+    /// What memory that programs register can be for; nothing by default.
+    ///
+    /// Only counts for a driver that implements [`Operations::add_memory`].
+    const MEMORY_FLAGS: MemoryFlags = MemoryFlags::NONE;
+
+    /// Returns the device that accesses registered memory, or [`None`] if there is no hardware, but
+    /// only the driver itself.
+    ///
+    /// It is the host or what the host tells of, such as its parent, so it is bound while the host
+    /// is. Its driver must end all memory accesses before it releases the device.
+    fn dma_device<'bound>(
+        host: &'bound Self::Host<Bound>,
+    ) -> Option<&'bound device::Device<Bound>> {
+        let _ = host;
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Tells the firmware of memory that a program has registered, and returns what the firmware
+    /// calls it.
+    ///
+    /// A driver that implements this one offers `FWCTL_RSC_UMEM_REG`. It needs
+    /// [`Operations::dma_device`] and [`Operations::remove_memory`], too. The core has pinned the
+    /// memory and mapped it, and limits how much there is. The firmware must only accept the
+    /// numbers from the file that they belong to; if it does not check that itself, the driver must
+    /// look up those of a request with [`Context::memory`].
+    ///
+    /// The firmware may access the memory as soon as it was told the addresses. If this fails
+    /// then, the memory is lost until the device is reset, unless the driver knows that the
+    /// firmware does not have them: see [`NewMemory::retract`]. Errors are returned from the ioctl.
+    fn add_memory(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        memory: &mut NewMemory<'_>,
+    ) -> Result<MemoryIds> {
+        let _ = (cx, memory);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Makes the firmware forget memory.
+    ///
+    /// Called once for each registration: when the program destroys it, and before
+    /// [`Operations::close`] for what is left then, also if the registration of the device is
+    /// ending. So it must not depend on [`Context::check`]. When this returns [`Ok`], the firmware
+    /// has confirmed that it does not access the memory and never will. If it has not, for whatever
+    /// reason, return an error: the memory is then kept until the device is reset.
+    fn remove_memory(self: Pin<&Self>, cx: Context<'_, '_, Self>, ids: MemoryIds) -> Result {
+        let _ = (cx, ids);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// The argument of every callback of [`Operations`]: the devices, the driver's data, and ways to
@@ -363,6 +421,48 @@ impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
         //   Callbacks are generic over `'bound`, so they cannot store anything in the data but
         //   what comes from the data, or is `'static`.
         unsafe { Pin::new_unchecked(data.as_ref()) }
+    }
+
+    /// Returns the memory that the file of `uctx` has registered, by its number in RPCs.
+    ///
+    /// It cannot be destroyed before the returned value is dropped. It can while an RPC of
+    /// [`Operations::submit`] is in flight, so [`Operations::remove_memory`] must end the accesses
+    /// of that, too. Fails with [`ENOENT`] if the file has no such memory: that of other files
+    /// cannot be found. May sleep.
+    pub fn memory<'a>(&self, uctx: Pin<&'a T>, umem: u32) -> Result<MemoryRef<'a>>
+    where
+        'cx: 'a,
+    {
+        // SAFETY: A context of the device is open while there is a reference to it.
+        unsafe { self.find_memory(uctx, |ids| ids.umem == umem) }
+    }
+
+    /// Returns the memory that has the memory key `mkey`.
+    ///
+    /// See [`Context::memory`].
+    pub fn memory_of_key<'a>(&self, uctx: Pin<&'a T>, mkey: u32) -> Result<MemoryRef<'a>>
+    where
+        'cx: 'a,
+    {
+        // SAFETY: A context of the device is open while there is a reference to it.
+        unsafe { self.find_memory(uctx, |ids| mkey != 0 && ids.mkey == mkey) }
+    }
+
+    /// # Safety
+    ///
+    /// If `uctx` is an open context, it must not be closed during `'a`.
+    unsafe fn find_memory<'a>(
+        &self,
+        uctx: Pin<&'a T>,
+        is_wanted: impl Fn(&MemoryIds) -> bool,
+    ) -> Result<MemoryRef<'a>>
+    where
+        'cx: 'a,
+    {
+        let owner = Owner::at(core::ptr::from_ref(uctx.get_ref()));
+
+        // SAFETY: The caller promises that the context is not closed during `'a`.
+        unsafe { MemoryRef::find(self.live.device(), owner, is_wanted) }
     }
 
     /// Checks whether a long operation should continue.
@@ -449,6 +549,10 @@ impl<T: Operations> UnregisteredDevice<T> {
                 !T::HAS_NEVER_SLEEPS || !T::HAS_NAME_BUFFERS,
                 "copying buffers sleeps"
             );
+            assert!(
+                T::HAS_ADD_MEMORY == T::HAS_REMOVE_MEMORY && T::HAS_ADD_MEMORY == T::HAS_DMA_DEVICE,
+                "a driver has all of `add_memory`, `remove_memory` and `dma_device`, or none"
+            );
         }
         let driver = Driver {
             device_type: T::DEVICE_TYPE.number(),
@@ -462,6 +566,11 @@ impl<T: Operations> UnregisteredDevice<T> {
             },
             rust_ops: Some(NonNull::from(&Vtable::<T>::OPS)),
             has_never_sleeps: T::HAS_NEVER_SLEEPS,
+            memory: if T::HAS_ADD_MEMORY {
+                Some(T::MEMORY_FLAGS)
+            } else {
+                None
+            },
         };
 
         // SAFETY:
@@ -632,6 +741,15 @@ impl<T: Operations> Vtable<T> {
             None
         },
         opcode: if T::HAS_OPCODE { Some(T::opcode) } else { None },
+        memory: if T::HAS_ADD_MEMORY {
+            Some(MemoryOps {
+                device: Self::dma_device,
+                add: Self::add_memory,
+                remove: Self::remove_memory,
+            })
+        } else {
+            None
+        },
     };
 
     /// Returns what a callback in an open context is called with.
@@ -740,5 +858,52 @@ impl<T: Operations> Vtable<T> {
         let (uctx, cx) = unsafe { Self::callback(uctx, live) };
 
         uctx.answered(cx)
+    }
+
+    /// # Safety
+    ///
+    /// `live` must be a device that was created with these functions.
+    unsafe fn dma_device<'cx>(live: LiveDevice<'cx>) -> (&'cx device::Device<Bound>, bool) {
+        // SAFETY: The caller promises that `live` was created with these functions, so it was
+        // registered by a Rust driver.
+        let host = unsafe { live.binding() }.host;
+        // SAFETY: The host is bound until the registration has ended. By the invariant of `live`,
+        // it has not ended.
+        let device = unsafe { device::Device::<Bound>::from_raw(host.as_ptr()) };
+        // SAFETY: This is the device of a `T::Host`, because `live` was registered for `T`.
+        let host = unsafe { T::Host::<Bound>::from_device(device) };
+
+        // The driver can only return what is bound while the host is: the function is generic
+        // over that lifetime.
+        match T::dma_device(host) {
+            Some(device) => (device, true),
+            None => (device, false),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The requirements are those of [`DriverOps`].
+    unsafe fn add_memory(
+        uctx: NonNull<u8>,
+        live: LiveDevice<'_>,
+        memory: &mut NewMemory<'_>,
+    ) -> Result<MemoryIds> {
+        // SAFETY: The caller promises that `live` was created with these functions, and that `uctx`
+        // is open. It is not closed during this call.
+        let (uctx, cx) = unsafe { Self::callback(uctx, live) };
+
+        uctx.add_memory(cx, memory)
+    }
+
+    /// # Safety
+    ///
+    /// The requirements are those of [`DriverOps`].
+    unsafe fn remove_memory(uctx: NonNull<u8>, live: LiveDevice<'_>, ids: MemoryIds) -> Result {
+        // SAFETY: The caller promises that `live` was created with these functions, and that `uctx`
+        // is open. It is not closed during this call.
+        let (uctx, cx) = unsafe { Self::callback(uctx, live) };
+
+        uctx.remove_memory(cx, ids)
     }
 }

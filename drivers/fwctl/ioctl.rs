@@ -27,13 +27,19 @@ use kernel::{
 use crate::{
     info,
     rpc,
-    uctx::Uctx, //
+    uctx::Uctx,
+    umem, //
 };
 
 /// `FWCTL_INFO` of `include/uapi/fwctl/fwctl.h`.
 pub(crate) const FWCTL_INFO: u32 = _IO(bindings::FWCTL_TYPE, bindings::FWCTL_CMD_INFO);
 /// `FWCTL_RPC` of `include/uapi/fwctl/fwctl.h`.
 pub(crate) const FWCTL_RPC: u32 = _IO(bindings::FWCTL_TYPE, bindings::FWCTL_CMD_RPC);
+
+/// `FWCTL_RSC_DESTROY` of `include/uapi/fwctl/fwctl.h`, which other kernels may not have.
+const FWCTL_RSC_DESTROY: u32 = _IO(bindings::FWCTL_TYPE, 2);
+/// `FWCTL_RSC_UMEM_REG` of `include/uapi/fwctl/fwctl.h`.
+const FWCTL_RSC_UMEM_REG: u32 = _IO(bindings::FWCTL_TYPE, 3);
 
 /// Executes the ioctl `number` with the structure at `arg`.
 ///
@@ -46,6 +52,20 @@ pub(crate) fn dispatch(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
     match number {
         FWCTL_INFO => run(uctx, arg, info::execute),
         FWCTL_RPC => run(uctx, arg, rpc::execute),
+        _ => dispatch_resource(uctx, number, arg),
+    }
+}
+
+/// Executes an ioctl for registered memory. There is none if the driver does not offer that.
+#[cold]
+fn dispatch_resource(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
+    if uctx.device().driver.memory.is_none() {
+        return Err(ENOTTY);
+    }
+
+    match number {
+        FWCTL_RSC_DESTROY => run(uctx, arg, umem::destroy),
+        FWCTL_RSC_UMEM_REG => run(uctx, arg, umem::register),
         _ => Err(ENOTTY),
     }
 }
@@ -119,9 +139,11 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_uapi() {
-        // `_IO(0x9A, 0)` and `_IO(0x9A, 1)`.
+        // `_IO(0x9A, 0)` and so on.
         assert_eq!(FWCTL_INFO, 0x9a00);
         assert_eq!(FWCTL_RPC, 0x9a01);
+        assert_eq!(FWCTL_RSC_DESTROY, 0x9a02);
+        assert_eq!(FWCTL_RSC_UMEM_REG, 0x9a03);
     }
 
     #[test]

@@ -21,7 +21,11 @@ use crate::{
         Rpc, //
     },
     registration::LiveDevice,
-    scope::RpcScope, //
+    scope::RpcScope,
+    umem::{
+        MemoryFlags,
+        MemoryOps, //
+    }, //
 };
 
 /// The functions of a Rust driver.
@@ -55,6 +59,8 @@ pub(crate) struct DriverOps {
     pub(crate) never_sleeps: Option<fn(request: &[u8]) -> bool>,
     /// Returns the number of the command in a request.
     pub(crate) opcode: Option<Opcode>,
+    /// Registers memory, if [`Driver::memory`] is set.
+    pub(crate) memory: Option<MemoryOps>,
 }
 
 /// See [`DriverOps::fw_rpc`].
@@ -115,4 +121,6 @@ pub(crate) struct Driver {
     pub(crate) rust_ops: Option<NonNull<DriverOps>>,
     /// Whether the driver has `never_sleeps`.
     pub(crate) has_never_sleeps: bool,
+    /// What registered memory can be for, or [`None`] if the driver does not offer it.
+    pub(crate) memory: Option<MemoryFlags>,
 }

@@ -41,7 +41,8 @@ use crate::{
     device::Device,
     ops::DriverOps,
     shim,
-    uctx::Uctx, //
+    uctx::Uctx,
+    umem::MemoryOps, //
 };
 
 /// What a device has been through.
@@ -124,6 +125,11 @@ impl<'a> LiveDevice<'a> {
         // SAFETY: `Device::new()` requires that the functions are valid until the device is
         // unregistered. By the type invariant, it is still registered.
         Some(unsafe { ops.as_ref() })
+    }
+
+    /// Returns the functions of a driver that has registered memory.
+    pub(crate) fn memory_ops(self) -> Option<&'a MemoryOps> {
+        self.rust_ops()?.memory.as_ref()
     }
 
     /// Fails with [`ENODEV`] once the device is being unregistered, and with [`EINTR`] if the

@@ -3,15 +3,19 @@
  * C helpers for what bindgen cannot express, the exported symbols of the C
  * API, and the initcall of a built-in core.  shim.rs declares them to Rust.
  */
+#include <linux/device.h>
 #include <linux/export.h>
 #include <linux/fs.h>
 #include <linux/fwctl.h>
 #include <linux/idr.h>
 #include <linux/init.h>
+#include <linux/moduleparam.h>
+#include <linux/pci.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/sysfs.h>
 
 #include "shim.h"
 
@@ -56,6 +60,51 @@ int fwctl_shim_comm(char *comm)
 	strscpy(comm, task->comm, TASK_COMM_LEN);
 	return task_pid_nr(task);
 }
+
+int fwctl_shim_add_action(struct device *dev, void (*action)(void *data), void *data)
+{
+	return devm_add_action(dev, action, data);
+}
+
+void fwctl_shim_remove_action(struct device *dev, void (*action)(void *data), void *data)
+{
+	/* Actions run with the lock held: none is running now. */
+	device_lock(dev);
+	devm_remove_action_nowarn(dev, action, data);
+	device_unlock(dev);
+}
+
+bool fwctl_shim_quiesce(struct device *dev)
+{
+#ifdef CONFIG_PCI
+	if (dev_is_pci(dev)) {
+		struct pci_dev *pdev = to_pci_dev(dev);
+
+		if (pci_dev_is_disconnected(pdev))
+			return true;
+		pci_clear_master(pdev);
+		return !pci_reset_function_locked(pdev);
+	}
+#endif
+	return false;
+}
+
+static int quarantined_bytes_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%llu\n", fwctl_quarantined_bytes());
+}
+
+static int quarantined_bytes_set(const char *value, const struct kernel_param *kp)
+{
+	return -EPERM;
+}
+
+static const struct kernel_param_ops quarantined_bytes_ops = {
+	.set = quarantined_bytes_set,
+	.get = quarantined_bytes_get,
+};
+module_param_cb(quarantined_bytes, &quarantined_bytes_ops, NULL, 0444);
+MODULE_PARM_DESC(quarantined_bytes, "Read only: memory that firmware did not confirm to have forgotten");
 
 /* The C API, in c_api.rs */
 EXPORT_SYMBOL_NS_GPL(_fwctl_alloc_device, "FWCTL");

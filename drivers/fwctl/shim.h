@@ -6,6 +6,7 @@
 #include <linux/types.h>
 
 struct cdev;
+struct device;
 struct ida;
 struct inode;
 
@@ -17,6 +18,12 @@ bool fwctl_shim_is_worker(void);
 bool fwctl_shim_is_cancelled(void);
 struct cdev *fwctl_shim_inode_cdev(struct inode *inode);
 int fwctl_shim_comm(char *comm);
+int fwctl_shim_add_action(struct device *dev, void (*action)(void *data), void *data);
+void fwctl_shim_remove_action(struct device *dev, void (*action)(void *data), void *data);
+bool fwctl_shim_quiesce(struct device *dev);
+
+/* In quarantine.rs */
+u64 fwctl_quarantined_bytes(void);
 
 /* In core.rs, only in a built-in core */
 int fwctl_early_init(void);

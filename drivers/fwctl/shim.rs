@@ -58,6 +58,39 @@ extern "C" {
     ///
     /// `comm` must be valid for a write of `TASK_COMM_LEN` (16) bytes.
     fn fwctl_shim_comm(comm: *mut c_char) -> c_int;
+
+    /// Adds a devres action: `devm_add_action()`. Returns 0 or a negative errno.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be bound. `action` must be sound to call with `data` when devres releases the
+    /// resources of `dev`, which it does with the device locked.
+    pub(crate) fn fwctl_shim_add_action(
+        dev: *mut bindings::device,
+        action: unsafe extern "C" fn(*mut c_void),
+        data: *mut c_void,
+    ) -> c_int;
+
+    /// Removes a devres action unless it has run. When this returns, it is not running.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be valid, and not locked by the current task.
+    pub(crate) fn fwctl_shim_remove_action(
+        dev: *mut bindings::device,
+        action: unsafe extern "C" fn(*mut c_void),
+        data: *mut c_void,
+    );
+
+    /// Ends all memory accesses of a device for good. Returns whether that succeeded.
+    ///
+    /// For a PCI function: takes its permission to be bus master, and resets it, unless it was
+    /// removed by surprise. Other devices cannot be silenced.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be valid and locked, and its driver must have released it.
+    pub(crate) fn fwctl_shim_quiesce(dev: *mut bindings::device) -> bool;
 }
 
 /// Returns whether a fatal signal is pending for the current task.

@@ -7,6 +7,7 @@ use core::ptr::NonNull;
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     bindings,
+    mm::user_pages::UserPages,
     prelude::*,
     sync::{
         atomic::{
@@ -52,7 +53,14 @@ use crate::{
         LiveDevice, //
     },
     scope::RpcScope,
-    shim, //
+    shim,
+    umem::{
+        self,
+        Added,
+        MemoryFlags,
+        Owner,
+        Slot, //
+    }, //
 };
 
 /// One open file of a fwctl device.
@@ -191,6 +199,11 @@ impl Uctx {
         unsafe { self.device.as_ref() }
     }
 
+    /// Returns what identifies the file in the registry of memory.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::at(self.driver.as_ptr())
+    }
+
     /// Returns the number of RPCs that an asynchronous driver has.
     ///
     /// Fails with [`EOPNOTSUPP`] for another driver.
@@ -229,7 +242,7 @@ impl Uctx {
         CallerMemory::read(&names)
     }
 
-    /// Calls the driver to close its part.
+    /// Calls the driver to make the firmware forget the memory of the file, and to close its part.
     ///
     /// # Safety
     ///
@@ -237,6 +250,12 @@ impl Uctx {
     /// - The context must be open, and must be closed only once.
     /// - No call in this context may be in flight or begin.
     pub(crate) unsafe fn close_driver(&self, live: LiveDevice<'_>) {
+        if live.device().driver.memory.is_some() {
+            // SAFETY: The caller promises that the context is open, and that nothing else runs in
+            // it.
+            unsafe { umem::remove_all(self.driver, live, self.owner()) };
+        }
+
         // SAFETY:
         // - `call_driver!` calls the functions that the device was made with.
         // - The caller promises that the context is open, and that nothing else runs in it.
@@ -309,6 +328,25 @@ impl UctxCall<'_> {
             // - By the type invariant, the context is open.
             None => unsafe { c_api::fw_rpc(uctx, live, scope, request, out_len) },
         }
+    }
+
+    /// Tells the firmware of memory. Fails as [`umem::add`].
+    pub(crate) fn add_memory(
+        &self,
+        slot: Slot<'_>,
+        pages: UserPages,
+        flags: MemoryFlags,
+    ) -> Result<Added> {
+        // SAFETY: By the type invariant, the context is open.
+        unsafe { umem::add(self.uctx.driver, self.call.device(), slot, pages, flags) }
+    }
+
+    /// Makes the firmware forget the memory of a resource. Fails as [`umem::remove`].
+    pub(crate) fn remove_memory(&self, rsc_id: u32) -> Result<UserPages> {
+        let uctx = self.uctx;
+
+        // SAFETY: By the type invariant, the context is open.
+        unsafe { umem::remove(uctx.driver, self.call.device(), uctx.owner(), rsc_id) }
     }
 
     /// Passes an RPC to an asynchronous driver.

@@ -30,6 +30,8 @@ use kernel::{
 };
 
 mod bus;
+// It has more than this driver uses.
+#[allow(dead_code)]
 mod command;
 
 use crate::command::{
@@ -137,6 +139,10 @@ impl fwctl::Operations for Uctx {
             Command::Op(Op::Zeros(len)) => Ok(FwRpcResponse::NewBuffer(KVVec::from_elem(
                 0, len, GFP_KERNEL,
             )?)),
+            // The abstraction has no registered memory.
+            Command::Op(Op::MemoryFill(..) | Op::MemoryRead(..) | Op::MemoryMode(_)) => {
+                Err(EOPNOTSUPP)
+            }
             Command::Op(Op::State) => {
                 let state = State {
                     open_uctx: firmware.open_uctx.load(Relaxed),

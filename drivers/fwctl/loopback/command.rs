@@ -30,6 +30,54 @@ struct Head {
     reserved: u32,
 }
 
+/// `struct fwctl_loopback_memory` after its header, at any address.
+#[repr(C, packed)]
+#[derive(
+    Clone,
+    Copy,
+    FromBytes,
+    zerocopy_derive::Immutable,
+    zerocopy_derive::KnownLayout,
+    zerocopy_derive::Unaligned,
+)]
+struct Place {
+    umem_id: u32,
+    len: u32,
+    offset: u64,
+}
+
+/// Bytes of registered memory.
+pub(crate) struct MemoryRange {
+    /// What the firmware calls the memory.
+    pub(crate) umem_id: u32,
+    pub(crate) offset: usize,
+    /// At most [`MAX_FILL`].
+    pub(crate) len: usize,
+}
+
+/// `enum fwctl_loopback_memory_mode`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MemoryMode {
+    Works,
+    Refused,
+    Unanswered,
+    Kept,
+}
+
+impl TryFrom<u32> for MemoryMode {
+    type Error = Error;
+
+    fn try_from(number: u32) -> Result<Self> {
+        Ok(match number {
+            0 => Self::Works,
+            1 => Self::Refused,
+            2 => Self::Unanswered,
+            3 => Self::Kept,
+            _ => return Err(EINVAL),
+        })
+    }
+}
+
 /// `struct fwctl_loopback_state`, the reply to [`Op::State`].
 #[repr(C)]
 #[derive(IntoBytes, zerocopy_derive::Immutable)]
@@ -68,6 +116,12 @@ pub(crate) enum Op {
     State,
     /// Reply with the given number of zeros.
     Zeros(usize),
+    /// Fill registered memory with a value.
+    MemoryFill(MemoryRange, u8),
+    /// Reply with bytes of registered memory, after the given number of milliseconds.
+    MemoryRead(MemoryRange, i64),
+    /// Handle memory in another way.
+    MemoryMode(MemoryMode),
 }
 
 impl Command {
@@ -83,8 +137,8 @@ impl Command {
     /// Fails with [`EINVAL`] if a field is out of range, and with [`EOPNOTSUPP`] for an unknown
     /// operation.
     pub(crate) fn parse(request: &[u8]) -> Result<Self> {
-        let head = match Head::ref_from_prefix(request) {
-            Ok((head, _)) if head.magic == MAGIC => head,
+        let (head, rest) = match Head::ref_from_prefix(request) {
+            Ok((head, rest)) if head.magic == MAGIC => (head, rest),
             _ => return Ok(Self::Echo),
         };
         if head.reserved != 0 {
@@ -100,8 +154,28 @@ impl Command {
             (5, len) if len as usize <= MAX_FILL => Op::Fill(len as usize),
             (6, _) => Op::State,
             (7, len) if len as usize <= MAX_FILL => Op::Zeros(len as usize),
-            (0..=7, _) => return Err(EINVAL),
+            (8, value @ 0..=0xff) => Op::MemoryFill(MemoryRange::parse(rest)?, value as u8),
+            (9, time @ 0..=MAX_SLEEP_MS) => Op::MemoryRead(MemoryRange::parse(rest)?, time.into()),
+            (10, mode) => Op::MemoryMode(mode.try_into()?),
+            (0..=9, _) => return Err(EINVAL),
             _ => return Err(EOPNOTSUPP),
         }))
+    }
+}
+
+impl MemoryRange {
+    /// Parses what follows the header.
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let (place, _) = Place::ref_from_prefix(bytes).map_err(|_| EINVAL)?;
+        let len = place.len as usize;
+        if len > MAX_FILL {
+            return Err(EINVAL);
+        }
+
+        Ok(Self {
+            umem_id: place.umem_id,
+            offset: usize::try_from(place.offset).map_err(|_| EINVAL)?,
+            len,
+        })
     }
 }

@@ -18,6 +18,9 @@ use fwctl::{
     Context,
     DeviceType,
     Info,
+    MemoryFlags,
+    MemoryIds,
+    NewMemory,
     Operations,
     Registration,
     Reply,
@@ -29,6 +32,7 @@ use fwctl::{
 use kernel::{
     auxiliary,
     device::{
+        self,
         Bound,
         Core,
         DeviceContext, //
@@ -52,6 +56,8 @@ mod command;
 
 use crate::command::{
     Command,
+    MemoryMode,
+    MemoryRange,
     Op,
     State, //
 };
@@ -93,11 +99,14 @@ impl auxiliary::Driver for Loopback {
 struct Firmware {
     open_uctx: Atomic<u32>,
     last_uid: Atomic<u32>,
+    last_umem: Atomic<u32>,
 }
 
 /// Per-open-file data.
 struct Uctx {
     uid: u32,
+    /// The number of a [`MemoryMode`].
+    memory_mode: Atomic<u32>,
 }
 
 #[vtable]
@@ -115,6 +124,7 @@ impl Operations for Uctx {
         Ok(Firmware {
             open_uctx: Atomic::new(0),
             last_uid: Atomic::new(0),
+            last_umem: Atomic::new(0),
         })
     }
 
@@ -124,6 +134,7 @@ impl Operations for Uctx {
         firmware.open_uctx.fetch_add(1, Relaxed);
         Ok(Self {
             uid: firmware.last_uid.fetch_add(1, Relaxed) + 1,
+            memory_mode: Atomic::new(MemoryMode::Works as u32),
         })
     }
 
@@ -137,7 +148,12 @@ impl Operations for Uctx {
     }
 
     fn never_sleeps(request: &[u8]) -> bool {
-        !matches!(Command::parse(request), Ok(Command::Op(Op::Sleep(_))))
+        !matches!(
+            Command::parse(request),
+            Ok(Command::Op(
+                Op::Sleep(_) | Op::MemoryFill(..) | Op::MemoryRead(..)
+            ))
+        )
     }
 
     fn opcode(request: &[u8]) -> Option<u32> {
@@ -162,7 +178,61 @@ impl Operations for Uctx {
             Command::Op(Op::Fill(len)) => Ok(rpc.reply(fill(len)?)),
             Command::Op(Op::State) => self.state(cx, scope, rpc),
             Command::Op(Op::Zeros(len)) => Ok(rpc.reply(Reply::zeroed(len)?)),
+            Command::Op(Op::MemoryFill(range, value)) => {
+                self.memory_fill(cx, &range, value)?;
+                echo(rpc)
+            }
+            Command::Op(Op::MemoryRead(range, time)) => {
+                Ok(rpc.reply(self.memory_read(cx, &range, time)?))
+            }
+            Command::Op(Op::MemoryMode(mode)) => {
+                self.memory_mode.store(mode as u32, Relaxed);
+                echo(rpc)
+            }
         }
+    }
+
+    const MEMORY_FLAGS: MemoryFlags = MemoryFlags::MKEY.union(MemoryFlags::MCDD);
+
+    fn dma_device<'bound>(
+        _host: &'bound auxiliary::Device<Bound>,
+    ) -> Option<&'bound device::Device<Bound>> {
+        None
+    }
+
+    fn add_memory(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        memory: &mut NewMemory<'_>,
+    ) -> Result<MemoryIds> {
+        // What a driver of hardware writes to its command.
+        let _ = memory.addresses().count();
+
+        match self.memory_mode() {
+            MemoryMode::Refused => {
+                memory.retract();
+                return Err(EIO);
+            }
+            MemoryMode::Unanswered => return Err(EIO),
+            MemoryMode::Works | MemoryMode::Kept => {}
+        }
+        let number = cx.data().last_umem.fetch_add(1, Relaxed) + 1;
+        Ok(MemoryIds {
+            umem: number,
+            mkey: if memory.flags().contains(MemoryFlags::MKEY) {
+                number << 8
+            } else {
+                0
+            },
+            private: self.uid.into(),
+        })
+    }
+
+    fn remove_memory(self: Pin<&Self>, _cx: Context<'_, '_, Self>, ids: MemoryIds) -> Result {
+        if ids.private != self.uid.into() || self.memory_mode() == MemoryMode::Kept {
+            return Err(EIO);
+        }
+        Ok(())
     }
 }
 
@@ -189,6 +259,55 @@ impl Uctx {
             .write_to_prefix(rpc.request_mut())
             .map_err(|_| EINVAL)?;
         rpc.in_place(size_of::<State>())
+    }
+}
+
+impl Uctx {
+    fn memory_mode(&self) -> MemoryMode {
+        self.memory_mode
+            .load(Relaxed)
+            .try_into()
+            .unwrap_or(MemoryMode::Works)
+    }
+
+    /// Fills registered memory with `value`, as the firmware would.
+    #[inline(never)]
+    fn memory_fill(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        range: &MemoryRange,
+        value: u8,
+    ) -> Result {
+        let memory = cx.memory(self, range.umem_id)?;
+        let part = [value; 64];
+        let mut done = 0;
+
+        while done < range.len {
+            let len = part.len().min(range.len - done);
+            let offset = range.offset.checked_add(done).ok_or(EINVAL)?;
+
+            memory.write(offset, &part[..len])?;
+            done += len;
+        }
+        Ok(())
+    }
+
+    /// Returns bytes of registered memory, which it uses for `time` milliseconds before.
+    #[inline(never)]
+    fn memory_read(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        range: &MemoryRange,
+        time: i64,
+    ) -> Result<Reply> {
+        let memory = cx.memory(self, range.umem_id)?;
+        let mut reply = Reply::zeroed(range.len)?;
+
+        if time != 0 {
+            fsleep(Delta::from_millis(time));
+        }
+        memory.read(range.offset, &mut reply)?;
+        Ok(reply)
     }
 }
 

@@ -30,6 +30,16 @@
  *	which byte i is i modulo 251.
  * @FWCTL_LOOPBACK_STATE: Reply in place with struct fwctl_loopback_state.
  * @FWCTL_LOOPBACK_ZEROS: Reply with a new buffer of @arg zeros (at most FWCTL_LOOPBACK_MAX_FILL).
+ * @FWCTL_LOOPBACK_MEMORY_FILL: Fill registered memory as struct fwctl_loopback_memory says, with
+ *	bytes of value @arg (at most 255).  Reply with the request, in place.
+ * @FWCTL_LOOPBACK_MEMORY_READ: Reply with bytes of registered memory, as struct
+ *	fwctl_loopback_memory says, in a new buffer.  @arg is a time in milliseconds (at most
+ *	FWCTL_LOOPBACK_MAX_SLEEP_MS) for which the memory is used before it is read.
+ * @FWCTL_LOOPBACK_MEMORY_MODE: From now on, handle memory of this file as @arg says: enum
+ *	fwctl_loopback_memory_mode.  Reply with the request, in place.
+ *
+ * Only the driver in Rust that answers synchronously has registered memory.  The others fail with
+ * EOPNOTSUPP.
  *
  * An @arg out of these bounds fails with EINVAL.
  */
@@ -42,6 +52,23 @@ enum fwctl_loopback_op {
 	FWCTL_LOOPBACK_FILL = 5,
 	FWCTL_LOOPBACK_STATE = 6,
 	FWCTL_LOOPBACK_ZEROS = 7,
+	FWCTL_LOOPBACK_MEMORY_FILL = 8,
+	FWCTL_LOOPBACK_MEMORY_READ = 9,
+	FWCTL_LOOPBACK_MEMORY_MODE = 10,
+};
+
+/**
+ * enum fwctl_loopback_memory_mode - What goes wrong when memory is registered or destroyed
+ * @FWCTL_LOOPBACK_MEMORY_WORKS: Nothing.
+ * @FWCTL_LOOPBACK_MEMORY_REFUSED: The firmware refuses new memory: EIO.
+ * @FWCTL_LOOPBACK_MEMORY_UNANSWERED: The firmware does not tell whether it has new memory: EIO.
+ * @FWCTL_LOOPBACK_MEMORY_KEPT: The firmware does not confirm that it has forgotten memory.
+ */
+enum fwctl_loopback_memory_mode {
+	FWCTL_LOOPBACK_MEMORY_WORKS = 0,
+	FWCTL_LOOPBACK_MEMORY_REFUSED = 1,
+	FWCTL_LOOPBACK_MEMORY_UNANSWERED = 2,
+	FWCTL_LOOPBACK_MEMORY_KEPT = 3,
 };
 
 #define FWCTL_LOOPBACK_MAX_SLEEP_MS 60000
@@ -59,6 +86,20 @@ struct fwctl_loopback_cmd {
 	__u32 op;
 	__u32 arg;
 	__u32 reserved;
+};
+
+/**
+ * struct fwctl_loopback_memory - Request that names registered memory
+ * @cmd: Header
+ * @umem_id: Number of the memory, fwctl_rsc_umem_reg::out_umem_id; ENOENT if the file has none such
+ * @len: Number of bytes, at most FWCTL_LOOPBACK_MAX_FILL, else EINVAL
+ * @offset: Offset of the first byte in the memory; EINVAL if the memory does not have them all
+ */
+struct fwctl_loopback_memory {
+	struct fwctl_loopback_cmd cmd;
+	__u32 umem_id;
+	__u32 len;
+	__aligned_u64 offset;
 };
 
 /**

@@ -313,7 +313,7 @@ TEST_F(loopback, rpc_refused_by_the_driver)
 {
 	struct fwctl_loopback_cmd cmd = loopback_cmd(FWCTL_LOOPBACK_ECHO, 0);
 
-	loopback_op_fails(EOPNOTSUPP, self->fd, 8, 0, NULL, 0);
+	loopback_op_fails(EOPNOTSUPP, self->fd, 11, 0, NULL, 0);
 	loopback_op_fails(EOPNOTSUPP, self->fd, UINT_MAX, 0, NULL, 0);
 	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_ERRNO, 0, NULL, 0);
 	loopback_op_fails(EINVAL, self->fd, FWCTL_LOOPBACK_ERRNO, 4096, NULL, 0);

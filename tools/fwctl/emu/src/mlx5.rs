@@ -10,7 +10,7 @@
 //! - [`exec`]: executes a command; [`query`]: answers of QUERY commands; [`caps`]: capability
 //!   pages;
 //! - [`diagnostics`], [`dump`]: sampled counters, and dumps of objects;
-//! - [`eq`], [`pages`], [`uctx`]: resources that a driver must release;
+//! - [`eq`], [`memory`], [`pages`], [`uctx`]: resources that a driver must release;
 //! - [`registers`]: the access registers; [`management`]: their content; [`nvconfig`]:
 //!   configuration;
 //! - [`counters`]: counters for the control socket and the final report.
@@ -31,6 +31,7 @@ pub mod fields;
 pub mod fuzz;
 pub mod iseg;
 pub mod management;
+pub mod memory;
 pub mod nvconfig;
 pub mod opcodes;
 pub mod pages;

@@ -29,7 +29,11 @@ nothing_left() {
 	emu release >/dev/null || fail "the device keeps its slots"
 	unbind
 	left=$(counter /alive)
-	[ "$left" = '{"eqs":0,"pages":0,"uars":0,"uids":0}' ] || fail "after '$spec', the device still has $left"
+	case $left in
+	*:[1-9]*) fail "after '$spec', the device still has $left" ;;
+	'{'*'}') ;;
+	*) fail "after '$spec', the device does not tell what it has: $left" ;;
+	esac
 	leaks=$(emu forgive-leaks)
 	case $1:$2 in
 	# mainline's mlx5_function_open() omits TEARDOWN_HCA once INIT_HCA is done: the device keeps its pages until DISABLE_HCA.

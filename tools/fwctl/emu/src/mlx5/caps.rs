@@ -5,6 +5,7 @@
 use super::diagnostics;
 use super::eq;
 use super::fields::hca_cap as layout;
+use super::memory;
 use super::refusal::{Refusal, Status, Syndrome};
 use super::Options;
 
@@ -52,6 +53,7 @@ impl Capabilities {
             (layout::NATIVE_PORT_NUM, 1),
             (layout::DRIVER_VERSION, 1),
             (layout::LOG_MAX_UCTX, log_max_uctx.into()),
+            (layout::LOG_MAX_UMEM, memory::LOG_MAX_OBJECTS.into()),
             (layout::UCTX_CAP, options.uctx_caps.into()),
         ] {
             field.set(&mut max, value);

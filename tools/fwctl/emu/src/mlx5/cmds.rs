@@ -3,7 +3,8 @@
 //! Parses the input of a command into a [`Request`] or a [`Refusal`].
 
 use super::fields::{
-    self, congestion, diagnostics, eq, hca_cap, input, pages, register, teardown, uar, uctx,
+    self, congestion, diagnostics, eq, hca_cap, input, mkey, pages, pd, register, teardown, uar,
+    uctx, umem,
 };
 use super::opcodes::{self as op, Opcode};
 use super::refusal::{Refusal, Status, Syndrome};
@@ -106,6 +107,17 @@ pub enum Request<'a> {
         caps: u32,
     },
     DestroyUctx(u16),
+    CreateUmem {
+        input: &'a [u8],
+    },
+    DestroyUmem(u32),
+    AllocPd,
+    DeallocPd(u32),
+    CreateMkey {
+        input: &'a [u8],
+    },
+    QueryMkey(u32),
+    DestroyMkey(u32),
     AccessRegister {
         id: u16,
         access: Access,
@@ -147,6 +159,8 @@ fn min_len(opcode: u16) -> usize {
         op::SET_HCA_CAP => hca_cap::CAPABILITY + hca_cap::LEN,
         op::CREATE_EQ => eq::PAS + 8,
         op::CREATE_UCTX => uctx::IN_LEN,
+        op::CREATE_UMEM => umem::IN_LEN,
+        op::CREATE_MKEY => mkey::IN_LEN,
         op::SET_DIAGNOSTIC_PARAMS => diagnostics::PARAMS + diagnostics::COUNTERS,
         _ => input::LEN,
     }
@@ -236,6 +250,13 @@ pub fn parse<'a>(opcode: &Opcode, bytes: &'a [u8]) -> Result<Request<'a>, Refusa
             caps: uctx::CAP.get(bytes) as u32,
         },
         op::DESTROY_UCTX => Request::DestroyUctx(uctx::UID.get(bytes) as u16),
+        op::CREATE_UMEM => Request::CreateUmem { input: bytes },
+        op::DESTROY_UMEM => Request::DestroyUmem(umem::ID.get(bytes) as u32),
+        op::ALLOC_PD => Request::AllocPd,
+        op::DEALLOC_PD => Request::DeallocPd(pd::PD.get(bytes) as u32),
+        op::CREATE_MKEY => Request::CreateMkey { input: bytes },
+        op::QUERY_MKEY => Request::QueryMkey(mkey::INDEX.get(bytes) as u32),
+        op::DESTROY_MKEY => Request::DestroyMkey(mkey::INDEX.get(bytes) as u32),
         op::ACCESS_REG | op::ACCESS_REGISTER_USER => Request::AccessRegister {
             id: register::ID.get(bytes) as u16,
             access: match op_mod {

@@ -102,6 +102,7 @@ impl ConnectX {
 
     fn counters(&self, bus: &Bus) -> Value {
         let function = &self.function;
+        let [umems, pds, mkeys] = function.memory.counts();
         let more = json!({
             "stage": function.stage.name(),
             "alive": {
@@ -109,7 +110,11 @@ impl ConnectX {
                 "uars": function.uars(),
                 "uids": function.contexts.alive().len(),
                 "pages": function.pages.alive(),
+                "umems": umems,
+                "pds": pds,
+                "mkeys": mkeys,
             },
+            "owned": function.memory.json(),
             "uids": function.contexts.alive(),
             "uctx": {
                 "created": function.contexts.created,
@@ -145,7 +150,7 @@ const VERBS: &[&str] = &[
     "syndrome SYNDROME (reports a health syndrome that is not fatal; 0 clears it)",
     "heartbeat on|off",
     "release (completes commands that are never answered, without their answers)",
-    "forget (destroys all user contexts, as a firmware reset does; not counted as leaks)",
+    "forget (destroys all user contexts and their objects, as a firmware reset does; not counted as leaks)",
     "forgive-leaks (prints the recorded leaks and clears them)",
     "request-pages N (requests pages from the driver; a negative N returns some)",
 ];
@@ -272,6 +277,7 @@ impl Device for ConnectX {
             "forget" => {
                 let count = self.function.contexts.alive().len();
                 self.function.contexts.clear();
+                self.function.memory.clear_users();
                 self.counters.dropped += count as u64;
                 return Ok(json!(count));
             }

@@ -10,6 +10,7 @@ use super::dump::{Dumps, Objects};
 use super::eq::{self, EventQueues};
 use super::fields::{issi, output, register, uar};
 use super::management::{self, Management};
+use super::memory::HostMemory;
 use super::opcodes::{self, Stage};
 use super::pages::Pages;
 use super::query::{self, Congestion};
@@ -45,6 +46,8 @@ pub struct Function {
     uars: BTreeSet<u32>,
     /// User contexts.
     pub contexts: Contexts,
+    /// Host memory that contexts have given to the device.
+    pub memory: HostMemory,
     /// Registers.
     pub management: Management,
     congestion: Congestion,
@@ -64,6 +67,7 @@ impl Function {
             eqs: EventQueues::default(),
             uars: BTreeSet::new(),
             contexts: Contexts::new(options.uctx_caps, options.max_uctx),
+            memory: HostMemory::default(),
             management: Management::new(&options),
             congestion: Congestion::default(),
             diagnostics: Diagnostics::default(),
@@ -81,6 +85,7 @@ impl Function {
         self.eqs.clear();
         self.uars.clear();
         self.contexts.clear();
+        self.memory.clear();
         self.congestion = Congestion::default();
         self.diagnostics = Diagnostics::default();
         self.dumps.clear();
@@ -132,6 +137,7 @@ impl Function {
                 self.eqs.clear();
                 self.uars.clear();
                 self.contexts.clear();
+                self.memory.clear();
                 self.stage = Stage::Enabled;
                 done()
             }
@@ -196,7 +202,26 @@ impl Function {
             }
             Request::CreateUctx { caps } => self.contexts.create(caps),
             Request::DestroyUctx(uid) => {
+                if self.memory.is_owner(uid) {
+                    return Err(Refusal(Status::BAD_RES_STATE, Syndrome::IN_USE));
+                }
                 self.contexts.destroy(uid)?;
+                done()
+            }
+            Request::CreateUmem { input } => self.memory.create_umem(uid, input),
+            Request::DestroyUmem(id) => {
+                self.memory.destroy_umem(uid, id)?;
+                done()
+            }
+            Request::AllocPd => self.memory.create_domain(uid),
+            Request::DeallocPd(id) => {
+                self.memory.destroy_domain(uid, id)?;
+                done()
+            }
+            Request::CreateMkey { input } => self.memory.create_key(uid, input),
+            Request::QueryMkey(index) => self.memory.query_key(uid, index),
+            Request::DestroyMkey(index) => {
+                self.memory.destroy_key(uid, index)?;
                 done()
             }
             Request::AccessRegister {
@@ -276,6 +301,7 @@ impl Function {
         if !self.uars.is_empty() {
             alive.push(format!("{} UARs", self.uars.len()));
         }
+        alive.extend(self.memory.alive());
         alive.extend(self.contexts.alive().iter().map(|uid| format!("uid {uid}")));
         alive
     }

@@ -120,6 +120,7 @@ pub mod hca_cap {
     pub const NUM_PORTS: Field = field(0x1b8, 8);
     pub const DRIVER_VERSION: Field = field(0x261, 1);
     pub const LOG_MAX_UCTX: Field = field(0x463, 5);
+    pub const LOG_MAX_UMEM: Field = field(0x46b, 5);
     pub const MAX_NUM_EQS: Field = field(0x470, 16);
     pub const LOG_UAR_PAGE_SZ: Field = field(0x490, 16);
     pub const NATIVE_PORT_NUM: Field = field(0x608, 8);
@@ -190,6 +191,63 @@ pub mod uctx {
     pub const IN_LEN: usize = 0x40;
     /// Of the answer, and of `destroy_uctx_in`.
     pub const UID: Field = field(0x50, 16);
+}
+
+/// `umem`, `mtt`, `create_umem_in`, `create_umem_out`, `destroy_umem_in`.
+#[allow(missing_docs)]
+pub mod umem {
+    use super::*;
+    /// Offset of the umem in `create_umem_in`. The next fields are relative to it.
+    pub const CONTEXT: usize = 0x10;
+    pub const ATS: Field = field(0x80, 1);
+    pub const LOG_PAGE_SIZE: Field = field(0x9b, 5);
+    pub const PAGE_OFFSET: Field = field(0xa0, 32);
+    pub const NUM_OF_MTT: Field = field(0xc0, 64);
+    /// Offset of the list of pages.
+    pub const MTT: usize = 0x20;
+    /// Of `create_umem_in`, without pages.
+    pub const IN_LEN: usize = CONTEXT + MTT;
+    /// Of an entry of the list: `ptag` with the low byte, which has other fields.
+    pub const PTAG: Field = field(0x00, 64);
+    pub const WR_EN: Field = field(0x3e, 1);
+    /// Of the answer, and of `destroy_umem_in`.
+    pub const ID: Field = field(0x48, 24);
+}
+
+/// `alloc_pd_out`, `dealloc_pd_in`.
+#[allow(missing_docs)]
+pub mod pd {
+    use super::*;
+    pub const PD: Field = field(0x48, 24);
+}
+
+/// `mkc`, `create_mkey_in`, `create_mkey_out`, `query_mkey_out`, `destroy_mkey_in`. The umem's
+/// number and offset are in a reserved part of mlx5_ifc.h; the header of rdma-core names them.
+#[allow(missing_docs)]
+pub mod mkey {
+    use super::*;
+    /// Of `create_mkey_in`.
+    pub const IN_LEN: usize = 0x110;
+    pub const UMEM_VALID: Field = field(0x61, 1);
+    pub const UMEM_ID: Field = field(0x320, 32);
+    pub const UMEM_OFFSET: Field = field(0x340, 64);
+    /// Offset of the context, in inputs and answers. The next fields are relative to it.
+    pub const CONTEXT: usize = 0x10;
+    pub const CONTEXT_LEN: usize = 0x40;
+    pub const FREE: Field = field(0x01, 1);
+    pub const ACCESS_MODE_4_2: Field = field(0x03, 3);
+    pub const LW: Field = field(0x14, 1);
+    pub const LR: Field = field(0x15, 1);
+    pub const ACCESS_MODE_1_0: Field = field(0x16, 2);
+    pub const QPN: Field = field(0x20, 24);
+    pub const MKEY_7_0: Field = field(0x38, 8);
+    pub const LENGTH64: Field = field(0x60, 1);
+    pub const PD: Field = field(0x68, 24);
+    pub const START_ADDR: Field = field(0x80, 64);
+    pub const LEN: Field = field(0xc0, 64);
+    /// Of `create_mkey_out`, `query_mkey_in` and `destroy_mkey_in`.
+    pub const INDEX: Field = field(0x48, 24);
+    pub const QUERY_LEN: usize = 0x130;
 }
 
 /// `teardown_hca_in`.
@@ -377,6 +435,15 @@ mod tests {
             (uar::NUMBER, 0x09),
             (uctx::CAP, 0x10),
             (uctx::UID, 0x0a),
+            (umem::LOG_PAGE_SIZE.within(umem::CONTEXT), 0x23),
+            (umem::NUM_OF_MTT.within(umem::CONTEXT), 0x28),
+            (umem::ID, 0x09),
+            (pd::PD, 0x09),
+            (mkey::PD.within(mkey::CONTEXT), 0x1d),
+            (mkey::START_ADDR.within(mkey::CONTEXT), 0x20),
+            (mkey::LEN.within(mkey::CONTEXT), 0x28),
+            (mkey::UMEM_ID, 0x64),
+            (mkey::INDEX, 0x09),
             (register::ID, 0x0a),
             (register::ARGUMENT, 0x0c),
             (hca_cap::UCTX_CAP.within(hca_cap::CAPABILITY), 0xe4),

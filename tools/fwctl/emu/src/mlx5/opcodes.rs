@@ -76,6 +76,9 @@ opcodes! {
     QUERY_ISSI = 0x10a, Disabled, Anyone;
     SET_ISSI = 0x10b, Enabled, Driver;
     SET_DRIVER_VERSION = 0x10d, Enabled, Driver;
+    CREATE_MKEY = 0x200, Initialised, Anyone;
+    QUERY_MKEY = 0x201, Initialised, Anyone;
+    DESTROY_MKEY = 0x202, Initialised, Anyone;
     QUERY_SPECIAL_CONTEXTS = 0x203, Initialised, Anyone;
     CREATE_EQ = 0x301, Initialised, Driver;
     DESTROY_EQ = 0x302, Initialised, Driver;
@@ -83,6 +86,8 @@ opcodes! {
     QUERY_VPORT_STATE = 0x750, Initialised, Anyone;
     QUERY_NIC_VPORT_CONTEXT = 0x754, Initialised, Anyone;
     QUERY_VPORT_COUNTER = 0x770, Initialised, Anyone;
+    ALLOC_PD = 0x800, Initialised, Anyone;
+    DEALLOC_PD = 0x801, Initialised, Anyone;
     ALLOC_UAR = 0x802, Initialised, Driver;
     DEALLOC_UAR = 0x803, Initialised, Driver;
     ACCESS_REG = 0x805, Enabled, Anyone;
@@ -95,6 +100,8 @@ opcodes! {
     QUERY_WOL_ROL = 0x831, Initialised, Anyone;
     CREATE_UCTX = 0xa04, Initialised, Driver;
     DESTROY_UCTX = 0xa06, Initialised, Driver;
+    CREATE_UMEM = 0xa08, Initialised, Anyone;
+    DESTROY_UMEM = 0xa0a, Initialised, Anyone;
     ACCESS_REGISTER_USER = 0xb0c, Initialised, Anyone; // named in drivers/fwctl/mlx5 only
     QUERY_VUID = 0xb22, Initialised, Anyone;
 }

@@ -18,6 +18,7 @@ impl Status {
     pub const BAD_SYS_STATE: Status = Status(0x04);
     pub const BAD_RES: Status = Status(0x05);
     pub const LIMIT: Status = Status(0x08);
+    pub const BAD_RES_STATE: Status = Status(0x09);
     pub const BAD_INDEX: Status = Status(0x0a);
     pub const BAD_IN_LEN: Status = Status(0x50);
 }
@@ -51,6 +52,7 @@ impl Syndrome {
     pub const NO_UCTX_CAP: Syndrome = Syndrome(0xe0012);
     pub const NOT_NEXT: Syndrome = Syndrome(0xe0013);
     pub const NO_MEMORY_KEY: Syndrome = Syndrome(0xe0014);
+    pub const OTHER_OWNER: Syndrome = Syndrome(0xe0015);
 }
 
 /// A command that was not executed.

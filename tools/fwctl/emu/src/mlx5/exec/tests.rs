@@ -2,7 +2,9 @@
 
 //! The sequence of commands that mlx5_core sends, and deviations from it.
 
-use super::super::fields::{hca_cap, input, uctx};
+use super::super::fields::Field;
+use super::super::fields::{hca_cap, input, mkey, pd, uctx, umem};
+use super::super::memory;
 use super::super::opcodes as op;
 use super::*;
 
@@ -220,6 +222,37 @@ fn dumps_are_of_the_objects() {
 }
 
 #[test]
+fn memory_outlives_no_context() {
+    let mut card = Card::initialised();
+    let uid = card.open();
+    let mut made = |opcode, tail: &[u8], field: Field| {
+        field.get(&card.send(opcode, uid, 0, tail).unwrap()) as u32
+    };
+    let umem = made(op::CREATE_UMEM, &memory::test::umem(&[0x1000]), umem::ID);
+    let pd = made(op::ALLOC_PD, &[], pd::PD);
+    let key = memory::test::key(pd, umem, 0, 0x1000);
+    let index = made(op::CREATE_MKEY, &key, mkey::INDEX);
+    let destroy_context = [0, 0, 0, uid as u8];
+    let in_use = Err(Refusal(Status::BAD_RES_STATE, Syndrome::IN_USE));
+    for (opcode, id) in [
+        (op::DESTROY_MKEY, index),
+        (op::DESTROY_UMEM, umem),
+        (op::DEALLOC_PD, pd),
+    ] {
+        let refused = card.send(op::DESTROY_UCTX, 0, 0, &destroy_context);
+        assert_eq!(refused, in_use, "{}", op::name(opcode));
+        card.send(opcode, uid, 0, &id.to_be_bytes()).unwrap();
+    }
+    card.ok(op::DESTROY_UCTX, 0, &destroy_context);
+    for (opcode, len) in [(op::CREATE_UMEM, 40), (op::CREATE_MKEY, 0x108)] {
+        assert_eq!(
+            card.send(opcode, 0, 0, &vec![0; len - 1]),
+            Err(Refusal(Status::BAD_IN_LEN, Syndrome::SHORT_INPUT))
+        );
+    }
+}
+
+#[test]
 fn counters_can_be_sampled_by_a_user() {
     let mut card = Card::initialised();
     let uid = card.open();
@@ -292,7 +325,9 @@ fn every_query_answers() {
             &tail,
         );
         match opcode.number {
-            op::QUERY_EQ => assert_eq!(answer, Err(Refusal(Status::BAD_RES, Syndrome::NOT_ALIVE))),
+            op::QUERY_EQ | op::QUERY_MKEY => {
+                assert_eq!(answer, Err(Refusal(Status::BAD_RES, Syndrome::NOT_ALIVE)))
+            }
             _ => assert!(answer.unwrap().len() >= 16, "{}", opcode.name),
         }
     }

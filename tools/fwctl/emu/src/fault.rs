@@ -88,6 +88,10 @@ pub struct Effects {
     pub lost: bool,
     /// Removes the device: reads return all ones.
     pub vanish: bool,
+    /// Delays what the command writes to host memory, but not its answer.
+    pub dma_late: Option<Duration>,
+    /// Writes nothing to host memory.
+    pub dma_lost: bool,
     /// Exits.
     pub exit: bool,
     /// Reports fatal health with this syndrome and executes no further command.
@@ -189,6 +193,10 @@ impl Fault {
             ("late", Some(value)) => {
                 effects.late = Some(Duration::from_millis(number(value)?).min(MAX_DELAY))
             }
+            ("dma_late", Some(value)) => {
+                effects.dma_late = Some(Duration::from_millis(number(value)?).min(MAX_DELAY))
+            }
+            ("dma_lost", None) => effects.dma_lost = true,
             ("never", None) => effects.never = true,
             ("garble", None) => effects.garble = Some(0),
             ("garble", Some(value)) => effects.garble = Some(number(value)?),

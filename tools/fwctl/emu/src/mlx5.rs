@@ -9,7 +9,8 @@
 //! - [`device`]: the card and the life of a command; [`iseg`]: the registers in BAR 0;
 //! - [`exec`]: executes a command; [`query`]: answers of QUERY commands; [`caps`]: capability
 //!   pages;
-//! - [`diagnostics`], [`dump`]: sampled counters, and dumps of objects;
+//! - [`diagnostics`], [`dump`], [`cr_space`]: sampled counters, and dumps of objects and registers;
+//! - [`component`]: update and readback of the firmware; [`transfer`]: what is written to host memory;
 //! - [`eq`], [`memory`], [`pages`], [`uctx`]: resources that a driver must release;
 //! - [`registers`]: the access registers; [`management`]: their content; [`nvconfig`]:
 //!   configuration;
@@ -21,7 +22,9 @@
 pub mod bits;
 pub mod caps;
 pub mod cmds;
+pub mod component;
 pub mod counters;
+pub mod cr_space;
 pub mod device;
 pub mod diagnostics;
 pub mod dump;
@@ -39,6 +42,7 @@ pub mod query;
 pub mod queue;
 pub mod refusal;
 pub mod registers;
+pub mod transfer;
 pub mod uctx;
 
 pub use device::ConnectX;
@@ -49,7 +53,7 @@ use crate::fault::Dialect;
 pub const FAULTS: Dialect = Dialect {
     keys: &[
         "op", "op_mod", "reg", "user", "nth", "times", "status", "delivery", "late", "never",
-        "garble", "truncate", "silent", "lost", "vanish", "exit", "health",
+        "garble", "truncate", "silent", "lost", "dma_late", "dma_lost", "vanish", "exit", "health",
     ],
     max_status: 0xff,
     help: "\
@@ -57,6 +61,7 @@ match:  op=N  op_mod=N  reg=N  user (only commands of a user context); without a
 which:  nth=N (1)  times=N|forever (1)
 effect: status=N[/SYNDROME]  delivery=N  late=MS  never  garble[=FROM]
         truncate=LEN  silent (no interrupt)  lost (no event)
+        dma_late=MS  dma_lost (dumps and pages of components, not the answer)
         vanish (reads as all ones)  exit (of the process)  health[=SYNDROME]",
 };
 

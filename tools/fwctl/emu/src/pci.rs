@@ -262,6 +262,13 @@ impl ConfigSpace {
 
     /// Fetches vital product data if a write of `len` bytes at `offset` has set an address. The
     /// flag says that it is done; a write of data is done at once, without effect.
+    /// Returns whether the function may access memory (bus master enable).
+    pub fn is_bus_master(&self) -> bool {
+        let mut command = [0; 2];
+        self.read(header::COMMAND as u64, &mut command);
+        command[0] & 4 != 0
+    }
+
     fn read_vpd(&mut self, offset: u64, len: usize) {
         let Some((at, image)) = &self.vpd else {
             return;
@@ -386,6 +393,14 @@ mod tests {
         assert_eq!(space.extended_capability(0x03, 1, &[2; 8], &[]), 0x10c);
         assert_eq!(word(&space, 0x100), 0x10c1_0023);
         assert_eq!(word(&space, 0x10c), 0x0001_0003);
+    }
+
+    #[test]
+    fn bus_master() {
+        let mut space = space();
+        assert!(!space.is_bus_master());
+        space.write(4, &[6, 0]);
+        assert!(space.is_bus_master());
     }
 
     #[test]

@@ -27,7 +27,7 @@ fn guest(seed: u64) -> Vec<u8> {
 #[test]
 fn connectx() {
     let guests = guests();
-    let mut seen = [0; 5];
+    let mut seen = [0; 7];
     for seed in 1..=guests {
         let mut bytes = guest(seed);
         // Most guests start with a driver that initialises the card.
@@ -35,25 +35,31 @@ fn connectx() {
             *first = 0;
         }
         let counters = fwctl_emu::mlx5::fuzz::run(&bytes);
-        let count = |path: &str| counters.pointer(path).and_then(Value::as_u64).unwrap();
+        let count = |path: &str| {
+            counters
+                .pointer(path)
+                .map_or(0, |count| count.as_u64().unwrap())
+        };
         let counts = [
             count("/total"),
             count("/delivery_errors"),
             count("/faults_hit"),
             count("/uctx/created"),
             count("/events/posted") + count("/events/dma_errors"),
+            count("/commands/CREATE_UMEM"),
+            count("/dma/writes"),
         ];
         (seen.iter_mut().zip(counts)).for_each(|(sum, count)| *sum += count);
     }
-    println!("commands, delivery errors, faults, uids, events: {seen:?}");
+    println!("commands, delivery errors, faults, uids, events, umems, writes: {seen:?}");
     // Check that commands were executed.
-    let [commands, delivery_errors, faults, uids, events] = seen;
+    let [commands, delivery_errors, faults, uids, events, umems, writes] = seen;
     assert!(
         commands > 10 * GUESTS && delivery_errors > guests,
         "{seen:?}"
     );
     assert!(
-        faults > guests / 2 && uids > guests / 20 && events > 0,
+        faults > guests / 2 && uids > guests / 20 && events > 0 && umems > guests && writes > 0,
         "{seen:?}"
     );
 }

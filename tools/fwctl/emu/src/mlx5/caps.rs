@@ -2,9 +2,10 @@
 
 //! Capability pages: what QUERY_HCA_CAP shows and SET_HCA_CAP changes.
 
+use super::cr_space;
 use super::diagnostics;
 use super::eq;
-use super::fields::hca_cap as layout;
+use super::fields::{core_dump, hca_cap as layout};
 use super::memory;
 use super::refusal::{Refusal, Status, Syndrome};
 use super::Options;
@@ -60,9 +61,11 @@ impl Capabilities {
         }
         let mut general_2 = vec![0; layout::LEN];
         layout::QUERY_VUID.set(&mut general_2, 1);
-        // Without `resource_dump`: mlx5_core would dump into memory, by a memory key.
+        // Without `resource_dump`: mlx5_core would dump into memory, by a key of another kind than
+        // those of umems.
         let mut debug = vec![0; layout::LEN];
         diagnostics::announce(&mut debug);
+        core_dump::LOG_MEMORY.set(&mut debug, cr_space::LOG_MEMORY.into());
         Capabilities {
             current: max.clone(),
             max,

@@ -115,6 +115,8 @@ impl ConnectX {
                 "mkeys": mkeys,
             },
             "owned": function.memory.json(),
+            "dma": function.transfers.json(),
+            "components_burnt": function.management.components.burnt,
             "uids": function.contexts.alive(),
             "uctx": {
                 "created": function.contexts.created,
@@ -216,10 +218,13 @@ impl Device for ConnectX {
             .iter()
             .flatten()
             .filter_map(|in_flight| in_flight.due)
+            .chain(self.function.transfers.due())
             .min()
     }
 
     fn run_due(&mut self, bus: &mut Bus, now: Instant) {
+        let is_master = self.config.is_bus_master();
+        self.function.run_transfers(&mut bus.memory, now, is_master);
         for slot in 0..SLOTS {
             let is_due = |in_flight: &mut InFlight| in_flight.due.is_some_and(|due| due <= now);
             if let Some(in_flight) = self.slots[slot].take_if(is_due) {

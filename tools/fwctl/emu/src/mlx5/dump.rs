@@ -3,12 +3,13 @@
 //! Resource dumps, by the register RESOURCE_DUMP: state of the function's objects, in segments,
 //! a part with each access.
 //!
-//! [`Dumps::part`] makes a part, of any size. The register gives it as inline data; a memory key,
-//! which the device does not have yet, would be another place to put it ([`Target`]).
+//! [`Dumps::part`] makes a part, of any size. The register gives it as inline data, or it goes to the
+//! memory of a key ([`Target`]).
 //!
 //! Layouts: `resource_dump_*` of mlx5_ifc.h, and mstflint's `resourcedump_*` for a reference and a
 //! notice. Segment types below 0xfff9 are the firmware's own.
 
+use super::cr_space;
 use super::eq::EventQueues;
 use super::fields::{eq, resource_dump as layout};
 use super::identity;
@@ -24,6 +25,8 @@ pub mod kind {
     pub const EQC: u16 = 0x1001;
     pub const UAR: u16 = 0x1002;
     pub const PATTERN: u16 = 0x1003;
+    /// Parts of the CR space.
+    pub const CR_SPACE: u16 = 0x1004;
     pub const NOTICE: u16 = 0xfff9;
     pub const COMMAND: u16 = 0xfffa;
     pub const TERMINATE: u16 = 0xfffb;
@@ -38,6 +41,8 @@ const ALL: u16 = 0xffff;
 const ACTIVE: u16 = 0xfffe;
 /// Maximum number of dumps in progress. A new one replaces the oldest.
 const MAX_DUMPS: usize = 8;
+/// Maximum number of bytes of a part that goes to memory.
+const MAX_PART: usize = 1 << 20;
 /// Maximum number of words of a pattern: 256 KiB less a header.
 const MAX_PATTERN: u32 = 0xfff0;
 /// Numbers of errors and notices.
@@ -46,11 +51,12 @@ const NO_OBJECT: u16 = 2;
 const OTHER_VHCA: u16 = 3;
 
 /// What can be dumped: type, name, what its index is, and whether the index is required.
-const MENU: [(u16, &str, &str, bool); 4] = [
+const MENU: [(u16, &str, &str, bool); 5] = [
     (kind::UCTX, "EMU_UCTX", "UID", false),
     (kind::EQC, "FULL_EQC", "EQN", true),
     (kind::UAR, "EMU_UAR", "UAR", true),
     (kind::PATTERN, "EMU_PATTERN", "WORDS", true),
+    (kind::CR_SPACE, "EMU_CRSPACE", "PART", false),
 ];
 /// Bits of a menu record for its index and count.
 const SUPPORTS_INDEX: u16 = 1 << 0;
@@ -85,6 +91,17 @@ pub enum Target {
         /// Address that the key translates.
         address: u64,
     },
+}
+
+impl Target {
+    /// Number of bytes that fit.
+    pub fn room(&self) -> usize {
+        match self {
+            Target::Inline => layout::INLINE_LEN,
+            // Segments are made of words.
+            Target::Memory { size, .. } => (*size as usize & !3).min(MAX_PART),
+        }
+    }
 }
 
 /// One access to the register.
@@ -183,23 +200,24 @@ impl Dumps {
         self.open.clear();
     }
 
-    /// Reads the register: replaces the request in `body` by the answer.
+    /// Reads the register: replaces the request in `body` by the answer. Returns what goes to the
+    /// memory of a key, if the request names one: the caller has checked that it is writable.
     pub fn read(
         &mut self,
         objects: &Objects<'_>,
         uid: u16,
         body: &mut [u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<u8>, Refusal> {
         let ask = Ask::of(body);
+        let part = self.part(objects, uid, &ask, ask.target.room())?;
+        body[layout::INLINE_DATA..].fill(0);
+        part.describe(body);
         match ask.target {
             Target::Inline => {
-                let part = self.part(objects, uid, &ask, layout::INLINE_LEN)?;
-                body[layout::INLINE_DATA..].fill(0);
-                part.describe(body);
                 body[layout::INLINE_DATA..][..part.bytes.len()].copy_from_slice(&part.bytes);
-                Ok(())
+                Ok(Vec::new())
             }
-            Target::Memory { .. } => Err(Refusal(Status::BAD_RES, Syndrome::NO_MEMORY_KEY)),
+            Target::Memory { .. } => Ok(part.bytes),
         }
     }
 
@@ -211,6 +229,9 @@ impl Dumps {
         ask: &Ask,
         room: usize,
     ) -> Result<Part, Refusal> {
+        if room == 0 {
+            return Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_SIZE));
+        }
         let mut dump = match (ask.sequence, ask.opaque) {
             (0, 0) => {
                 self.last = self.last.wrapping_add(1).max(1);
@@ -292,6 +313,7 @@ fn content(dump: &mut Vec<u8>, objects: &Objects<'_>, what: &What) {
             .collect(),
         kind::EQC => objects.eqs.numbers().map(u32::from).collect(),
         kind::UAR => objects.uars.iter().copied().collect(),
+        kind::CR_SPACE => (0..cr_space::REGIONS as u32).collect(),
         _ => return message(dump, kind::ERROR, UNKNOWN_TYPE, "unknown segment type"),
     };
     let count = match what.count1 {
@@ -326,6 +348,10 @@ fn object(dump: &mut Vec<u8>, objects: &Objects<'_>, kind: u16, index: u32) {
             .query(index as u8)
             .map(|answer| answer[eq::CONTEXT..][..eq::CONTEXT_LEN].to_vec())
             .unwrap_or_default(),
+        kind::CR_SPACE => {
+            let start = index as usize * cr_space::REGION;
+            cr_space::bytes(objects.vhca_id, start, cr_space::REGION)
+        }
         kind::UCTX => objects.contexts.caps(index as u16).to_be_bytes().to_vec(),
         _ => index.to_be_bytes().to_vec(),
     };
@@ -503,7 +529,7 @@ mod tests {
         let (bytes, parts) = whole(&mut Dumps::default(), &state, body);
         assert_eq!(parts, 2, "longer than the inline data");
         let menu = &bytes[0x24..];
-        assert_eq!(menu[..8], [0, 54, 0xff, 0xff, 0, 0, 0, 4]);
+        assert_eq!(menu[..8], [0, 67, 0xff, 0xff, 0, 0, 0, 5]);
         assert_eq!(menu[8..12], [0, 0xd1, 0x10, 0]);
         assert_eq!(&menu[12..24], b"EMU_UCTX\0\0\0\0");
         assert_eq!(&menu[28..32], b"UID\0");
@@ -578,12 +604,50 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_memory_keys() {
-        let state = State::new();
-        let mut body = ask(&[(layout::INLINE_DUMP, 0), (layout::MKEY, 0x700)]);
+    fn the_same_into_memory() {
+        let (mut dumps, state) = (Dumps::default(), State::new());
+        let what = [
+            (layout::SEGMENT_TYPE, 0x1004),
+            (layout::NUM_OF_OBJ1, 0xffff),
+        ];
+        let (inline, steps) = whole(&mut dumps, &state, ask(&what));
+        assert!(inline.len() > cr_space::LEN && steps > 20_000);
+        let mut body = ask(&what);
+        for (field, value) in [
+            (layout::INLINE_DUMP, 0),
+            (layout::MKEY, 0x142),
+            (layout::SIZE, 8 << 20),
+            (layout::ADDRESS, 0x7000),
+        ] {
+            field.set(&mut body, value);
+        }
         assert_eq!(
-            Dumps::default().read(&state.objects(), 1, &mut body),
-            Err(Refusal(Status::BAD_RES, Syndrome::NO_MEMORY_KEY))
+            Ask::of(&body).target,
+            Target::Memory {
+                mkey: 0x142,
+                size: 8 << 20,
+                address: 0x7000
+            }
+        );
+        let mut bytes = Vec::new();
+        for parts in 1.. {
+            let part = dumps.read(&state.objects(), 1, &mut body).unwrap();
+            assert_eq!(layout::SIZE.get(&body), part.len() as u64);
+            bytes.extend(part);
+            if !layout::MORE_DUMP.is_set(&body) {
+                assert_eq!(parts, 5);
+                break;
+            }
+            layout::SIZE.set(&mut body, 8 << 20);
+        }
+        assert!(bytes == inline);
+        // A part that brings nothing would never end.
+        layout::SIZE.set(&mut body, 3);
+        layout::SEQ_NUM.set(&mut body, 0);
+        layout::DEVICE_OPAQUE.set(&mut body, 0);
+        assert_eq!(
+            dumps.read(&state.objects(), 1, &mut body),
+            Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_SIZE))
         );
     }
 }

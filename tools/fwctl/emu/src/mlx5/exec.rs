@@ -4,23 +4,28 @@
 
 use super::caps::{Capabilities, ADAPTER_PAGE};
 use super::cmds::{self, Access, Header, PageNeed, Request};
+use super::component::{self, Direction};
 use super::counters::Counters;
+use super::cr_space::{self, CoreDumps};
 use super::diagnostics::Diagnostics;
-use super::dump::{Dumps, Objects};
+use super::dump::{self, Dumps, Objects};
 use super::eq::{self, EventQueues};
 use super::fields::{issi, output, register, uar};
 use super::management::{self, Management};
-use super::memory::HostMemory;
+use super::memory::{HostMemory, Target};
 use super::opcodes::{self, Stage};
 use super::pages::Pages;
 use super::query::{self, Congestion};
 use super::refusal::{Refusal, Status, Syndrome};
-use super::registers::RESOURCE_DUMP;
+use super::registers;
+use super::transfer::{Host, Transfers, Work};
 use super::uctx::Contexts;
 use super::Options;
 use crate::counters::count;
+use crate::dma::Memory;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::time::Instant;
 
 /// Size of BAR 0.
 pub const BAR0: u64 = 32 << 20;
@@ -53,6 +58,9 @@ pub struct Function {
     congestion: Congestion,
     diagnostics: Diagnostics,
     dumps: Dumps,
+    core_dumps: CoreDumps,
+    /// What is written to host memory.
+    pub transfers: Transfers,
 }
 
 impl Function {
@@ -72,6 +80,8 @@ impl Function {
             congestion: Congestion::default(),
             diagnostics: Diagnostics::default(),
             dumps: Dumps::default(),
+            core_dumps: CoreDumps::default(),
+            transfers: Transfers::default(),
         }
     }
 
@@ -89,22 +99,31 @@ impl Function {
         self.congestion = Congestion::default();
         self.diagnostics = Diagnostics::default();
         self.dumps.clear();
+        self.core_dumps.clear();
+        self.transfers.clear();
+        self.management.components.reset();
         dropped
     }
 
     /// Executes a command and returns its answer, with status and syndrome 0.
-    pub fn execute(&mut self, input: &[u8], counters: &mut Counters) -> Result<Vec<u8>, Refusal> {
+    pub fn execute(
+        &mut self,
+        input: &[u8],
+        host: &mut Host<'_>,
+        counters: &mut Counters,
+    ) -> Result<Vec<u8>, Refusal> {
         let header = Header::of(input);
         let is_user = self.contexts.check(header.uid)?;
         let opcode = opcodes::admit(header.opcode, self.stage, is_user)?;
         let request = cmds::parse(opcode, input)?;
-        self.run(header.uid, request, counters)
+        self.run(header.uid, request, host, counters)
     }
 
     fn run(
         &mut self,
         uid: u16,
         request: Request<'_>,
+        host: &mut Host<'_>,
         counters: &mut Counters,
     ) -> Result<Vec<u8>, Refusal> {
         let done = || Ok(vec![0; output::LEN]);
@@ -231,10 +250,14 @@ impl Function {
                 data,
             } => {
                 count(&mut counters.registers, id);
-                if id == RESOURCE_DUMP && access == Access::Read {
-                    return self.dump(uid, data);
+                match id {
+                    registers::RESOURCE_DUMP if access == Access::Read => {
+                        self.dump(uid, data, host)
+                    }
+                    registers::CORE_DUMP => self.core_dump(uid, access, data, host),
+                    registers::MCDD => self.component_page(access, data, host),
+                    _ => management::access(&mut self.management, id, access, data),
                 }
-                management::access(&mut self.management, id, access, data)
             }
             Request::QueryCongStatus { priority, protocol } => {
                 self.congestion.query(priority, protocol)
@@ -269,19 +292,150 @@ impl Function {
     }
 
     /// Reads RESOURCE_DUMP, whose content is the function's objects.
-    fn dump(&mut self, uid: u16, data: &[u8]) -> Result<Vec<u8>, Refusal> {
-        management::check(RESOURCE_DUMP, Access::Read, data)?;
+    fn dump(&mut self, uid: u16, data: &[u8], host: &mut Host<'_>) -> Result<Vec<u8>, Refusal> {
+        let mut answer = register_answer(registers::RESOURCE_DUMP, Access::Read, data)?;
+        let body = &mut answer[register::DATA..];
+        let place = dump::Ask::of(body).target;
+        let target = match place {
+            dump::Target::Inline => None,
+            dump::Target::Memory { mkey, address, .. } => {
+                let room = place.room() as u64;
+                Some(self.memory.writable(uid, mkey, address, room)?)
+            }
+        };
         let objects = Objects {
             eqs: &self.eqs,
             uars: &self.uars,
             contexts: &self.contexts,
             vhca_id: self.options.serial,
         };
-        let mut answer = vec![0; register::DATA];
-        answer.extend_from_slice(data);
-        self.dumps
-            .read(&objects, uid, &mut answer[register::DATA..])?;
+        let bytes = self.dumps.read(&objects, uid, body)?;
+        if let Some(target) = target {
+            self.write(host, target, bytes)?;
+        }
         Ok(answer)
+    }
+
+    /// Accesses CORE_DUMP: dumps the CR space into memory.
+    fn core_dump(
+        &mut self,
+        uid: u16,
+        access: Access,
+        data: &[u8],
+        host: &mut Host<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let mut answer = register_answer(registers::CORE_DUMP, access, data)?;
+        let body = &mut answer[register::DATA..];
+        let ask = cr_space::Ask::of(body)?;
+        let target = self
+            .memory
+            .writable(uid, ask.mkey, ask.address, ask.room())?;
+        let bytes = self.core_dumps.part(uid, self.options.serial, &ask, body)?;
+        self.write(host, target, bytes)?;
+        Ok(answer)
+    }
+
+    fn write(
+        &mut self,
+        host: &mut Host<'_>,
+        target: Target,
+        bytes: Vec<u8>,
+    ) -> Result<(), Refusal> {
+        self.transfers
+            .write(host, target, bytes)
+            .map_err(|_| Refusal(Status::INTERNAL, Syndrome::DMA_ERROR))
+    }
+
+    /// Accesses MCDD: begins to move a page of a component. The addresses are not checked.
+    fn component_page(
+        &mut self,
+        access: Access,
+        data: &[u8],
+        host: &mut Host<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let answer = register_answer(registers::MCDD, access, data)?;
+        let direction = match access {
+            Access::Read => Direction::Read,
+            Access::Write => Direction::Burn,
+        };
+        let page = self.management.components.mcdd(direction, data)?;
+        if host.fate.is_lost {
+            self.transfers.lose();
+            return Ok(answer);
+        }
+        if host.fate.late.is_some() {
+            self.transfers.delay();
+        }
+        let delay = component::STEP + host.fate.late.unwrap_or_default();
+        self.transfers.push(delay, Work::Component(page));
+        Ok(answer)
+    }
+
+    /// Does the transfers that are due. A device that is not a bus master can do none.
+    pub fn run_transfers(&mut self, memory: &mut Memory, now: Instant, is_master: bool) {
+        for work in self.transfers.take_due(now) {
+            match work {
+                _ if !is_master => self.transfers.drop_one(),
+                Work::Write { target, bytes } => {
+                    self.transfers
+                        .write_late(memory, &self.memory, &target, &bytes)
+                }
+                Work::Component(page) => self.move_page(memory, page),
+            }
+        }
+    }
+
+    /// Moves a page of a component, after its mailbox page has said that it begins.
+    fn move_page(&mut self, memory: &mut Memory, mut page: component::Access) {
+        if !page.has_begun {
+            let descriptor = page.descriptor(Ok(()));
+            self.write_mailbox(memory, page.mailbox, &descriptor);
+            page.has_begun = true;
+            self.transfers.push(component::STEP, Work::Component(page));
+            return;
+        }
+        let components = &mut self.management.components;
+        let result = match page.direction {
+            Direction::Burn => {
+                let mut bytes = vec![0; page.len];
+                self.transfers
+                    .read_from(memory, page.page, &mut bytes)
+                    .map_err(|_| component::DMA_FAILED)
+                    .and_then(|()| components.burn_page(&page, &bytes))
+            }
+            Direction::Read => components.read_page(&page).and_then(|bytes| {
+                if !self.memory.has_page_at(page.page, bytes.len()) {
+                    self.transfers.stray();
+                }
+                self.transfers
+                    .write_to(memory, page.page, bytes)
+                    .map_err(|_| component::DMA_FAILED)
+            }),
+        };
+        self.write_mailbox(memory, page.mailbox, &page.descriptor(result));
+    }
+
+    /// Writes a descriptor: the status after all else.
+    fn write_mailbox(&mut self, memory: &mut Memory, address: u64, descriptor: &[u8]) {
+        if !self.memory.has_page_at(address, descriptor.len()) {
+            self.transfers.stray();
+        }
+        let mut bytes = descriptor.to_vec();
+        let status = std::mem::take(&mut bytes[component::STATUS_AT]);
+        let status_at = address.wrapping_add(component::STATUS_AT as u64);
+        // What was the status before stays until it is known that all else is written.
+        let (head, tail) = bytes.split_at(component::STATUS_AT);
+        let written = self
+            .transfers
+            .write_to(memory, address, head)
+            .and_then(|()| {
+                self.transfers
+                    .write_to(memory, status_at.wrapping_add(1), &tail[1..])
+            });
+        if written.is_ok() {
+            // Mapped as the bytes around it are, or it is an error that has been counted.
+            let _ = memory.publish(status_at, status);
+        }
     }
 
     /// Returns descriptions of the resources that have not been released.
@@ -341,6 +495,14 @@ impl Function {
     pub fn uars(&self) -> usize {
         self.uars.len()
     }
+}
+
+/// Checks an access to a register, and returns an answer that repeats its data.
+fn register_answer(id: u16, access: Access, data: &[u8]) -> Result<Vec<u8>, Refusal> {
+    management::check(id, access, data)?;
+    let mut answer = vec![0; register::DATA];
+    answer.extend_from_slice(data);
+    Ok(answer)
 }
 
 /// Returns the answer of a refused command.

@@ -344,6 +344,42 @@ pub mod resource_dump {
     pub const RECORD: usize = 0x34;
 }
 
+/// `core_dump_reg`, as the public tool mlx5ctl has it.
+#[allow(missing_docs)]
+pub mod core_dump {
+    use super::*;
+    pub const MORE_DUMP: Field = field(0x00, 1);
+    pub const TYPE: Field = field(0x18, 8);
+    pub const MKEY: Field = field(0x80, 32);
+    pub const SIZE: Field = field(0xa0, 32);
+    pub const ADDRESS: Field = field(0xc0, 64);
+    pub const COOKIE: Field = field(0x100, 64);
+    /// In `debug_cap`.
+    pub const LOG_MEMORY: Field = field(0x04, 5);
+}
+
+/// `mcc_reg`, `mcda_reg`; and `tools_open_mcdd_reg` of mstflint, which begins as `mcda_reg` does.
+#[allow(missing_docs)]
+pub mod component {
+    use super::*;
+    pub const INSTRUCTION: Field = field(0x18, 8);
+    pub const COMPONENT_INDEX: Field = field(0x30, 16);
+    pub const HANDLE: Field = field(0x48, 24);
+    pub const PROGRESS: Field = field(0x69, 7);
+    pub const ERROR_CODE: Field = field(0x70, 8);
+    pub const STATE: Field = field(0x7c, 4);
+    pub const COMPONENT_SIZE: Field = field(0x80, 32);
+    /// Of MCDA and MCDD.
+    pub const MCDA_HANDLE: Field = field(0x08, 24);
+    pub const OFFSET: Field = field(0x20, 32);
+    pub const SIZE: Field = field(0x50, 16);
+    /// Offset of the data in MCDA.
+    pub const MCDA_DATA: usize = 0x10;
+    /// Of MCDD.
+    pub const DATA_PAGE: Field = field(0x80, 64);
+    pub const MAILBOX_PAGE: Field = field(0xc0, 64);
+}
+
 /// Diagnostic counters: `diagnostic_params_context` and the entries of the commands that use it,
 /// which mlx5_ifc.h does not describe; layouts of the public tool mlx5ctl.
 #[allow(missing_docs)]

@@ -5,7 +5,7 @@
 
 use super::bits::{Entry, BLOCK_ALIGN};
 use super::device::ConnectX;
-use super::fields::{eq, input};
+use super::fields::{eq, input, mkey, umem};
 use super::{opcodes, registers, Options};
 use crate::device::{Bus, Device, Reset};
 use crate::dma;
@@ -35,6 +35,8 @@ pub fn run(bytes: &[u8]) -> Value {
         memory: dma::test::memory(0, MEMORY),
         ..Bus::default()
     };
+    // Memory space and bus master.
+    card.config().write(4, &[6, 0]);
     if bytes.u8() & 1 == 0 {
         bring_up(&mut card, &mut bus);
     }
@@ -89,6 +91,41 @@ fn bring_up(card: &mut ConnectX, bus: &mut Bus) {
         &message(opcodes::ALLOC_UAR, 0, 0, &[0; 8]),
         16,
     );
+    let mut umem = vec![0; umem::IN_LEN - input::HEADER];
+    umem[umem::IN_LEN - input::HEADER - 9] = 2;
+    umem.extend([0, 0, 0, 0, 0, 4, 0, 3, 0, 0, 0, 0, 0, 6, 0, 3]);
+    let lock = register_access(registers::MCC, 1);
+    let read = register_access(registers::MCC, 7);
+    for (opcode, tail) in [
+        (opcodes::CREATE_UMEM, &umem[..]),
+        (opcodes::ALLOC_PD, &[0; 8]),
+        (opcodes::CREATE_MKEY, &key(1, 1, 0x2000)),
+        (opcodes::ACCESS_REG, &lock),
+        (opcodes::ACCESS_REG, &read),
+    ] {
+        command(card, bus, 0, &message(opcode, 0, 0, tail), 16);
+    }
+}
+
+/// The end of an input that writes an instruction for the handle 1 to MCC.
+fn register_access(register: u16, instruction: u8) -> Vec<u8> {
+    let mut tail = vec![0; 8 + 0x20];
+    tail[2..4].copy_from_slice(&register.to_be_bytes());
+    (tail[8 + 3], tail[8 + 0x0b]) = (instruction, 1);
+    tail
+}
+
+/// The end of an input that creates a key with the low byte 0.
+fn key(umem: u8, domain: u8, len: u64) -> Vec<u8> {
+    let mut input = vec![0; mkey::IN_LEN];
+    mkey::UMEM_VALID.set(&mut input, 1);
+    mkey::UMEM_ID.set(&mut input, umem.into());
+    let context = &mut input[mkey::CONTEXT..];
+    mkey::ACCESS_MODE_1_0.set(context, 1);
+    mkey::LW.set(context, 1);
+    mkey::PD.set(context, domain.into());
+    mkey::LEN.set(context, len);
+    input.split_off(input::HEADER)
 }
 
 fn step(card: &mut ConnectX, bus: &mut Bus, bytes: &mut Bytes<'_>) {
@@ -170,12 +207,14 @@ fn step(card: &mut ConnectX, bus: &mut Bus, bytes: &mut Bytes<'_>) {
                 "delivery=1",
                 "silent",
                 "lost",
+                "dma_late=1",
+                "dma_lost",
                 "health",
             ];
             let spec = format!(
                 "nth={},{}",
                 1 + bytes.u8() % 4,
-                effects[usize::from(bytes.u8() % 9)]
+                effects[usize::from(bytes.u8()) % effects.len()]
             );
             let fault = spec.parse().expect("a valid fault");
             let _ = card.add_fault(fault);
@@ -224,9 +263,52 @@ fn make_plausible(opcode: u16, tail: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
             // Inline data of a dump: at the register's first byte, after number and argument.
             tail.resize(tail.len().max(8 + 0x100), 0);
             if tail[2..4] == registers::RESOURCE_DUMP.to_be_bytes() {
-                let kind = bytes.u8() % 5;
-                tail[8..12].copy_from_slice(&[0x40, bytes.u8() % 2, 0x10, kind]);
+                let kind = bytes.u8() % 6;
+                let inline = 0x40 * (bytes.u8() % 2);
+                tail[8..12].copy_from_slice(&[inline, bytes.u8() % 2, 0x10, kind]);
+                tail[8 + 0x10..8 + 0x20].fill(0);
+                name_memory(&mut tail[8 + 0x20..], bytes);
             }
+            if tail[2..4] == registers::CORE_DUMP.to_be_bytes() {
+                tail[11] = 2;
+                name_memory(&mut tail[8 + 0x10..], bytes);
+            }
+            // An instruction, or pages that may be of a umem.
+            if tail[2..4] == registers::MCC.to_be_bytes() {
+                (tail[11], tail[8 + 0x0b]) = (bytes.u8() % 12, 1 + bytes.u8() % 2);
+                tail[12..16].fill(0);
+                tail[8 + 0x10..8 + 0x14].copy_from_slice(&[0, 0, bytes.u8(), 0]);
+            }
+            if tail[2..4] == registers::MCDD.to_be_bytes() {
+                tail[8..12].copy_from_slice(&[0, 0, 0, 1 + bytes.u8() % 2]);
+                tail[12..20].copy_from_slice(&[0, 0, bytes.u8(), 0, 0, 0, 0x10, 0]);
+                let pages = [bytes.u8(), bytes.u8()];
+                for (at, page) in [8 + 0x10, 8 + 0x18].into_iter().zip(pages) {
+                    let address = u64::from(page) << 12;
+                    tail[at..at + 8].copy_from_slice(&address.to_be_bytes());
+                }
+            }
+        }
+        opcodes::CREATE_UMEM => {
+            let count = bytes.u8() % 8;
+            tail.clear();
+            tail.resize(umem::IN_LEN - input::HEADER, 0);
+            tail[umem::IN_LEN - input::HEADER - 9] = count;
+            for _ in 0..count {
+                let address = u64::from(bytes.u8()) << 12 | 3;
+                tail.extend(address.to_be_bytes());
+            }
+        }
+        opcodes::CREATE_MKEY => {
+            let len = u64::from(bytes.u8()) << 7;
+            *tail = key(1 + bytes.u8() % 4, 1 + bytes.u8() % 2, len);
+        }
+        opcodes::QUERY_MKEY
+        | opcodes::DESTROY_MKEY
+        | opcodes::DESTROY_UMEM
+        | opcodes::DEALLOC_PD => {
+            tail.clear();
+            tail.extend([0, 0, 0, 1 + bytes.u8() % 4, 0, 0, 0, 0]);
         }
         opcodes::DESTROY_EQ | opcodes::DESTROY_UCTX => {
             tail.clear();
@@ -234,6 +316,13 @@ fn make_plausible(opcode: u16, tail: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
         }
         _ => {}
     }
+}
+
+/// Writes memory key, size and address of a register that dumps into memory.
+fn name_memory(fields: &mut [u8], bytes: &mut Bytes<'_>) {
+    fields[..4].copy_from_slice(&[0, 0, 1 + bytes.u8() % 4, 0]);
+    fields[4..8].copy_from_slice(&[0, 0, bytes.u8() % 16, bytes.u8() & !3]);
+    fields[8..16].copy_from_slice(&[0, 0, 0, 0, 0, 0, bytes.u8() % 16, 0]);
 }
 
 fn message(opcode: u16, uid: u16, op_mod: u16, tail: &[u8]) -> Vec<u8> {

@@ -9,6 +9,7 @@
 //! The configuration registers are in [`nvconfig`].
 
 use super::cmds::Access;
+use super::component::{Components, Direction};
 use super::fields::{register as layout, Field};
 use super::nvconfig::{self, Nvconfig};
 use super::refusal::{Refusal, Status, Syndrome};
@@ -50,6 +51,8 @@ pub struct Management {
     endianness: [u8; 16],
     /// Configuration of the card.
     pub nvconfig: Nvconfig,
+    /// Components of the firmware.
+    pub components: Components,
     /// Number of resets requested by MFRL.
     pub resets_asked: u64,
 }
@@ -74,13 +77,14 @@ impl Management {
             clock: (now.as_micros() as u64, Instant::now()),
             endianness: [0; 16],
             nvconfig: Nvconfig::new(identity::mac(options.serial)),
+            components: Components::default(),
             resets_asked: 0,
         }
     }
 
     /// Reads register `id` into `body`, which holds the request and has at least the register's
     /// length.
-    pub fn read(&self, id: u16, body: &mut [u8]) -> Result<(), Refusal> {
+    pub fn read(&mut self, id: u16, body: &mut [u8]) -> Result<(), Refusal> {
         match id {
             registers::MGIR => self.mgir(body),
             registers::MCAM => capability_mask(body, 0x48, |group| match group {
@@ -123,9 +127,8 @@ impl Management {
                 return Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_OP_MOD));
             }
             registers::MQIS => return mqis(body),
-            // No firmware update is in progress: state idle, no handle.
-            registers::MCC => body.fill(0),
-            registers::MCDA => return Err(Refusal(Status::BAD_SYS_STATE, Syndrome::NOT_ALIVE)),
+            registers::MCC => self.components.read_mcc(body),
+            registers::MCDA => return self.components.mcda(Direction::Read, body),
             registers::HOST_ENDIANNESS => body[..16].copy_from_slice(&self.endianness),
             // With zeroes the driver uses its default timeouts.
             registers::DTOR => body.fill(0),
@@ -140,6 +143,8 @@ impl Management {
             registers::MNVDA => return self.nvconfig.write(body),
             registers::MNVDI => return self.nvconfig.invalidate(body),
             registers::MNVIA => self.nvconfig.invalidate_all(),
+            registers::MCC => return self.components.write_mcc(body),
+            registers::MCDA => return self.components.mcda(Direction::Burn, body),
             registers::MRTC => self.clock = (field(0x40, 64).get(body), Instant::now()),
             registers::MFRL => {
                 let level = body[7];

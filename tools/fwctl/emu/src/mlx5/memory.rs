@@ -317,6 +317,18 @@ impl HostMemory {
         self.umems.alive.contains_key(&id)
     }
 
+    /// Returns whether a page of a umem has all bytes from an address on.
+    pub fn has_page_at(&self, address: u64, len: usize) -> bool {
+        self.umems.alive.values().any(|umem| {
+            let mut pages = umem.pages.iter();
+            pages.any(|page| {
+                let at = address.wrapping_sub(page.address);
+                at.checked_add(len as u64)
+                    .is_some_and(|end| end <= 1 << umem.log_page)
+            })
+        })
+    }
+
     /// Returns whether a uid owns something.
     pub fn is_owner(&self, uid: u16) -> bool {
         self.owners().contains_key(&uid)
@@ -484,6 +496,10 @@ mod tests {
             ])
         );
         assert_eq!(umem.writable(0x2ffc, 8), None);
+        assert!(
+            host.has_page_at(0x1_0000_3000, 0x1000) && !host.has_page_at(0x1_0000_3001, 0x1000)
+        );
+        assert!(!host.has_page_at(0x1_0000_1fff, 1) && !host.has_page_at(0, 4096));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub struct Status(
 
 #[allow(missing_docs)]
 impl Status {
+    pub const INTERNAL: Status = Status(0x01);
     pub const BAD_OP: Status = Status(0x02);
     pub const BAD_PARAM: Status = Status(0x03);
     pub const BAD_SYS_STATE: Status = Status(0x04);
@@ -53,6 +54,7 @@ impl Syndrome {
     pub const NOT_NEXT: Syndrome = Syndrome(0xe0013);
     pub const NO_MEMORY_KEY: Syndrome = Syndrome(0xe0014);
     pub const OTHER_OWNER: Syndrome = Syndrome(0xe0015);
+    pub const DMA_ERROR: Syndrome = Syndrome(0xe0016);
 }
 
 /// A command that was not executed.

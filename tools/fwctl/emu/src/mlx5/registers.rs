@@ -29,6 +29,7 @@ macro_rules! ids {
 }
 
 ids! {
+    CORE_DUMP = 0x402e;
     PCAM = 0x507f;
     HOST_ENDIANNESS = 0x7004;
     MTCAP = 0x9009;
@@ -41,6 +42,7 @@ ids! {
     MNVQC = 0x9030; // .adb
     MNVIA = 0x9033; // .adb
     MNVGC = 0x9034; // .adb
+    MCDD = 0x905c; // mstflint's tools_layouts
     MCQS = 0x9060;
     MCQI = 0x9061;
     MCC = 0x9062;
@@ -53,6 +55,7 @@ ids! {
 
 /// All registers, sorted by number.
 pub const REGISTERS: &[Register] = &[
+    reg(CORE_DUMP, "CORE_DUMP", 0x40, true),
     reg(PCAM, "PCAM", 0x50, false),
     reg(HOST_ENDIANNESS, "HOST_ENDIANNESS", 0x10, true),
     reg(MTCAP, "MTCAP", 0x10, false),
@@ -65,11 +68,11 @@ pub const REGISTERS: &[Register] = &[
     reg(MNVQC, "MNVQC", 0x08, false),
     reg(MNVIA, "MNVIA", 0x08, true),
     reg(MNVGC, "MNVGC", 0x10, false),
+    reg(MCDD, "MCDD", 0x20, true),
     reg(MCQS, "MCQS", 0x10, false),
     reg(MCQI, "MCQI", 0x18, false), // followed by data up to the length of the input
-    // Needed by mstflint to query components. Only firmware updates use more of them.
-    reg(MCC, "MCC", 0x20, false),
-    reg(MCDA, "MCDA", 0x10, false),
+    reg(MCC, "MCC", 0x20, true),
+    reg(MCDA, "MCDA", 0x10, true), // followed by data
     reg(MQIS, "MQIS", 0x18, false),
     reg(MCAM, "MCAM", 0x48, false),
     reg(RESOURCE_DUMP, "RESOURCE_DUMP", 0x100, false),

@@ -9,6 +9,7 @@ use super::super::fields::output;
 use super::super::iseg::Health;
 use super::super::opcodes;
 use super::super::queue::{Command, Delivery};
+use super::super::transfer::{Fate, Host};
 use super::{ConnectX, SLOTS};
 use crate::counters::count;
 use crate::device::{Bus, Presence};
@@ -157,12 +158,19 @@ impl ConnectX {
         if let Some(delivery) = effects.delivery {
             return (Outcome::Fail(Delivery(delivery)), effects);
         }
+        let mut host = Host {
+            memory: &mut bus.memory,
+            fate: Fate {
+                late: effects.dma_late,
+                is_lost: effects.dma_lost,
+            },
+        };
         let mut answer = match effects.status {
             // `mlx5::FAULTS` limits the status to 8 bits.
             Some((status, syndrome)) => exec::refused(status as u8, syndrome),
             None => self
                 .function
-                .execute(input, &mut self.counters)
+                .execute(input, &mut host, &mut self.counters)
                 .unwrap_or_else(|refusal| {
                     if self.options.is_verbose {
                         crate::say!("refused: {refusal}");

@@ -406,3 +406,59 @@ fn control_verbs() {
     assert!(machine.control("help", "").as_array().unwrap().len() > 8);
     assert_eq!(machine.control("counters", "")["alive"]["eqs"], 1);
 }
+
+/// Writes that come after their umem was destroyed: a driver must be prepared for them.
+#[test]
+fn dma_faults() {
+    use super::super::fields::{mkey, pd, umem};
+    use super::super::memory::test;
+    let mut machine = Machine::with_events();
+    machine.card.config.write(4, &[6, 0]);
+    let uid = uctx::UID.get(&machine.ok(op::CREATE_UCTX, &[0; 0x38])) as u16;
+    let page = 0x70_0000;
+    let send = |machine: &mut Machine, opcode, tail: &[u8]| {
+        let (own, answer) = machine.send(opcode, uid, tail, 0x50);
+        assert_eq!((own, answer[0]), (0, 0), "{}", op::name(opcode));
+        answer
+    };
+    let made = send(&mut machine, op::CREATE_UMEM, &test::umem(&[page]));
+    let umem = umem::ID.get(&made) as u32;
+    let made = send(&mut machine, op::ALLOC_PD, &[0; 8]);
+    let pd = pd::PD.get(&made) as u32;
+    let made = send(&mut machine, op::CREATE_MKEY, &test::key(pd, umem, 0, 4096));
+    let index = mkey::INDEX.get(&made) as u32;
+    let mut dump = vec![0, 0, 0x40, 0x2e, 0, 0, 0, 0];
+    dump.extend([0; 0x40]);
+    dump[8 + 3] = 2;
+    dump[8 + 0x10..8 + 0x14].copy_from_slice(&(index << 8 | 0x42).to_be_bytes());
+    dump[8 + 0x16] = 0x10;
+    machine.fault("reg=0x402e,dma_lost");
+    machine.fault("reg=0x402e,dma_late=1000");
+    let host = |machine: &Machine| {
+        let mut bytes = [0; 4096];
+        machine.bus.memory.read(page, &mut bytes).unwrap();
+        bytes.iter().any(|byte| *byte != 0)
+    };
+    for _ in 0..2 {
+        let answer = send(&mut machine, op::ACCESS_REG, &dump);
+        assert_eq!(answer[0x26], 0x10, "says that it has written");
+        assert!(!host(&machine));
+    }
+    for (opcode, id) in [(op::DESTROY_MKEY, index), (op::DESTROY_UMEM, umem)] {
+        let mut tail = id.to_be_bytes().to_vec();
+        tail.extend([0; 4]);
+        send(&mut machine, opcode, &tail);
+    }
+    let due = machine.card.due().unwrap();
+    machine.card.run_due(&mut machine.bus, due);
+    assert!(host(&machine), "after the umem was destroyed");
+    let counters = machine.control("counters", "");
+    let (dma, owned) = (&counters["dma"], &counters["owned"]);
+    assert_eq!(
+        (&dma["lost"], &dma["late"], &dma["outside_umems"]),
+        (&json!(1), &json!(1), &json!(1))
+    );
+    assert_eq!(owned["1"], json!({"umems": 0, "pds": 1, "mkeys": 0}));
+    machine.control("forget", "");
+    assert_eq!(machine.control("counters", "")["owned"], json!({}));
+}

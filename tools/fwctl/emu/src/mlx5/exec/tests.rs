@@ -6,12 +6,15 @@ use super::super::fields::Field;
 use super::super::fields::{hca_cap, input, mkey, pd, uctx, umem};
 use super::super::memory;
 use super::super::opcodes as op;
+use super::super::transfer::Fate;
 use super::*;
+use crate::dma;
 
 /// A function and its counters.
 struct Card {
     function: Function,
     counters: Counters,
+    host: Memory,
 }
 
 impl Card {
@@ -24,6 +27,7 @@ impl Card {
         Card {
             function: Function::new(options),
             counters: Counters::default(),
+            host: dma::test::memory(0, 16 << 20),
         }
     }
 
@@ -59,12 +63,71 @@ impl Card {
         }
         bytes.extend_from_slice(tail);
         bytes.resize(bytes.len().max(input::LEN), 0);
-        self.function.execute(&bytes, &mut self.counters)
+        let mut host = Host {
+            memory: &mut self.host,
+            fate: Fate::default(),
+        };
+        self.function.execute(&bytes, &mut host, &mut self.counters)
     }
 
     #[track_caller]
     fn ok(&mut self, opcode: u16, op_mod: u16, tail: &[u8]) -> Vec<u8> {
         self.send(opcode, 0, op_mod, tail).unwrap()
+    }
+
+    /// Registers pages for a context; returns a key of them whose addresses begin at 0x7000_0000.
+    fn register(&mut self, uid: u16, pages: &[u64]) -> u32 {
+        let mut made = |opcode, tail: &[u8], field: Field| {
+            field.get(&self.send(opcode, uid, 0, tail).unwrap()) as u32
+        };
+        let umem = made(op::CREATE_UMEM, &memory::test::umem(pages), umem::ID);
+        let pd = made(op::ALLOC_PD, &[], pd::PD);
+        let len = 4096 * pages.len() as u64;
+        let key = memory::test::key(pd, umem, 0x7000_0000, len);
+        made(op::CREATE_MKEY, &key, mkey::INDEX) << 8 | 0x42
+    }
+
+    fn access(
+        &mut self,
+        uid: u16,
+        id: u16,
+        access: Access,
+        body: &[u8],
+    ) -> Result<Vec<u8>, Refusal> {
+        let mut tail = vec![0; 2];
+        tail.extend(id.to_be_bytes());
+        tail.extend([0; 4]);
+        tail.extend(body);
+        let op_mod = u16::from(access == Access::Read);
+        let answer = self.send(op::ACCESS_REG, uid, op_mod, &tail)?;
+        Ok(answer[register::DATA..].to_vec())
+    }
+
+    fn host(&self, address: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.host.read(address, &mut bytes).unwrap();
+        bytes
+    }
+
+    /// Does what is due until nothing is.
+    fn run(&mut self) {
+        while let Some(due) = self.function.transfers.due() {
+            self.function.run_transfers(&mut self.host, due, true);
+        }
+    }
+
+    /// Locks the firmware, and begins to update or to read a component.
+    fn begin_component(&mut self, uid: u16, instruction: u8, size: u32) -> u8 {
+        let mut mcc = [0; 0x20];
+        mcc[3] = 1;
+        let locked = self
+            .access(uid, registers::MCC, Access::Write, &mcc)
+            .unwrap();
+        (mcc[3], mcc[0x0b]) = (instruction, locked[0x0b]);
+        mcc[0x10..0x14].copy_from_slice(&size.to_be_bytes());
+        self.access(uid, registers::MCC, Access::Write, &mcc)
+            .unwrap();
+        locked[0x0b]
     }
 
     #[track_caller]
@@ -335,4 +398,179 @@ fn every_query_answers() {
     assert!(hca_cap::UCTX_CAP
         .within(hca_cap::CAPABILITY)
         .is_set(&general));
+}
+
+/// CORE_DUMP into four pages that are not contiguous.
+#[test]
+fn core_dumps_go_to_memory() {
+    let mut card = Card::initialised();
+    let (uid, other) = (card.open(), card.open());
+    let pages = [0x50_0000, 0x30_0000, 0x40_0000, 0x20_0000];
+    let key = card.register(uid, &pages);
+    let mut body = vec![0; 0x40];
+    body[3] = 2;
+    body[0x10..0x14].copy_from_slice(&key.to_be_bytes());
+    body[0x14..0x18].copy_from_slice(&0x4000u32.to_be_bytes());
+    body[0x1c] = 0x70;
+    let refused = card.access(other, registers::CORE_DUMP, Access::Read, &body);
+    assert_eq!(
+        refused,
+        Err(Refusal(Status::BAD_RES, Syndrome::OTHER_OWNER))
+    );
+    let mut all = Vec::new();
+    while all.len() < 0x1_0000 {
+        let answer = card
+            .access(uid, registers::CORE_DUMP, Access::Read, &body)
+            .unwrap();
+        assert_eq!(
+            (answer[0] >> 7, &answer[0x14..0x18]),
+            (1, &[0, 0, 0x40, 0][..])
+        );
+        pages
+            .iter()
+            .for_each(|page| all.extend(card.host(*page, 4096)));
+        body[0x20..0x28].copy_from_slice(&answer[0x20..0x28]);
+    }
+    assert!(all == cr_space::bytes(0, 0, all.len()));
+    assert_eq!(card.host(0x30_1000, 8), [0; 8], "nothing behind a page");
+    body[0x1f] = 4;
+    assert_eq!(
+        card.access(uid, registers::CORE_DUMP, Access::Read, &body),
+        Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_ADDRESS))
+    );
+}
+
+#[test]
+fn resource_dumps_go_to_memory() {
+    let mut card = Card::initialised();
+    let uid = card.open();
+    let key = card.register(uid, &[0x20_0000, 0x40_0000]);
+    let mut body = vec![0; 0x100];
+    body[2..4].fill(0xff);
+    body[0x20..0x24].copy_from_slice(&key.to_be_bytes());
+    body[0x24..0x28].copy_from_slice(&[0, 0, 0x10, 0]);
+    body[0x28..0x30].copy_from_slice(&[0, 0, 0, 0, 0x70, 0, 0x08, 0]);
+    let answer = card
+        .access(uid, registers::RESOURCE_DUMP, Access::Read, &body)
+        .unwrap();
+    let len = u32::from_be_bytes(answer[0x24..0x28].try_into().unwrap());
+    assert_eq!((answer[0], answer[0x30..].iter().max()), (0, Some(&0)));
+    let menu = card.host(0x20_0800, len as usize);
+    assert_eq!(
+        (&menu[..4], &menu[len as usize - 4..]),
+        (&[0, 4, 0xff, 0xfe][..], &[0, 1, 0xff, 0xfb][..])
+    );
+    // One byte beyond the memory.
+    body[0x24..0x28].copy_from_slice(&[0, 0, 0x18, 4]);
+    assert_eq!(
+        card.access(uid, registers::RESOURCE_DUMP, Access::Read, &body),
+        Err(Refusal(Status::BAD_PARAM, Syndrome::BAD_ADDRESS))
+    );
+    // A umem whose page is not there.
+    let key = card.register(uid, &[0x7fff_f000]);
+    body[0x20..0x24].copy_from_slice(&key.to_be_bytes());
+    body[0x24..0x28].copy_from_slice(&[0, 0, 1, 0]);
+    assert_eq!(
+        card.access(uid, registers::RESOURCE_DUMP, Access::Read, &body),
+        Err(Refusal(Status::INTERNAL, Syndrome::DMA_ERROR))
+    );
+}
+
+fn mcdd(handle: u8, offset: u32, page: u64, mailbox: u64) -> [u8; 0x20] {
+    let mut body = [0; 0x20];
+    body[3] = handle;
+    body[4..8].copy_from_slice(&offset.to_be_bytes());
+    body[0x0a] = 0x10;
+    body[0x10..0x18].copy_from_slice(&page.to_be_bytes());
+    body[0x18..].copy_from_slice(&mailbox.to_be_bytes());
+    body
+}
+
+#[test]
+fn a_component_is_burnt_and_read_by_pages() {
+    let mut card = Card::initialised();
+    let uid = card.open();
+    let (data, mailbox) = (0x20_0000, 0x30_0000);
+    card.register(uid, &[data, mailbox]);
+    let handle = card.begin_component(uid, 3, 8192);
+    for page in 0..2u8 {
+        card.host.write(data, &[page + 1; 4096]).unwrap();
+        card.host.write(mailbox, &[0; 0x24]).unwrap();
+        let body = mcdd(handle, u32::from(page) * 4096, data, mailbox);
+        card.access(uid, registers::MCDD, Access::Write, &body)
+            .unwrap();
+        assert_eq!(
+            card.host(mailbox, 0x24),
+            [0; 0x24],
+            "the command only begins it"
+        );
+        let due = card.function.transfers.due().unwrap();
+        card.function.run_transfers(&mut card.host, due, true);
+        assert_eq!(card.host(mailbox + 0x20, 4), [1, 0, 0, 0]);
+        card.run();
+        let descriptor = card.host(mailbox, 0x24);
+        assert_eq!(
+            (&descriptor[..0x20], &descriptor[0x20..]),
+            (&body[..], &[2, 0, 0, 0][..])
+        );
+    }
+    let mut mcc = [0; 0x20];
+    (mcc[3], mcc[0x0b]) = (4, handle);
+    card.access(uid, registers::MCC, Access::Write, &mcc)
+        .unwrap();
+    mcc[3] = 7;
+    card.access(uid, registers::MCC, Access::Write, &mcc)
+        .unwrap();
+    let body = mcdd(handle, 4096, data, mailbox);
+    card.access(uid, registers::MCDD, Access::Read, &body)
+        .unwrap();
+    card.run();
+    assert_eq!(card.host(data, 4096), [2; 4096]);
+    // Beyond the end of the component.
+    let body = mcdd(handle, 8192, data, mailbox);
+    card.access(uid, registers::MCDD, Access::Read, &body)
+        .unwrap();
+    card.run();
+    assert_eq!(card.host(mailbox + 0x20, 2), [3, 1]);
+    assert_eq!(card.function.transfers.json()["outside_umems"], 0);
+}
+
+/// The firmware does not know whose memory it is: what a driver must not let a program name.
+#[test]
+fn components_go_to_any_address() {
+    let mut card = Card::initialised();
+    let uid = card.open();
+    let handle = card.begin_component(uid, 7, 0);
+    let body = mcdd(handle, 0, 0x66_6000, 0x77_7000);
+    card.access(uid, registers::MCDD, Access::Read, &body)
+        .unwrap();
+    card.run();
+    assert_ne!(card.host(0x66_6000, 4096), [0; 4096]);
+    // The data page once, the mailbox page twice.
+    assert_eq!(card.function.transfers.json()["outside_umems"], 3);
+    // Nor whether there is memory.
+    for (page, mailbox) in [(0x66_6000, u64::MAX - 8), (u64::MAX - 8, 0x77_7000)] {
+        let body = mcdd(handle, 0, page, mailbox);
+        card.access(uid, registers::MCDD, Access::Read, &body)
+            .unwrap();
+        card.run();
+    }
+    assert_eq!(card.host(0x77_7020, 2), [3, 1]);
+    assert!(card.function.transfers.json()["errors"].as_u64() >= Some(2));
+    // A device that is not a bus master does nothing.
+    card.host.write(0x77_7000, &[0; 0x24]).unwrap();
+    card.access(uid, registers::MCDD, Access::Read, &body)
+        .unwrap();
+    let due = card.function.transfers.due().unwrap();
+    card.function.run_transfers(&mut card.host, due, false);
+    assert_eq!(
+        (card.host(0x77_7000, 0x24), card.function.transfers.due()),
+        (vec![0; 0x24], None)
+    );
+    // Nor one that was reset.
+    card.access(uid, registers::MCDD, Access::Read, &body)
+        .unwrap();
+    card.function.reset();
+    assert_eq!(card.function.transfers.due(), None);
+    assert_eq!(card.function.transfers.json()["dropped"], 2);
 }

@@ -6,10 +6,14 @@
 //! numbers bits from the most significant bit of the first dword. `shim.c` has static assertions
 //! that compare its layouts with those below.
 
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
 use zerocopy::big_endian::{
     U16,
-    U32, //
+    U32,
+    U64, //
 };
 use zerocopy_derive::{
     Immutable,
@@ -195,6 +199,200 @@ impl Command for DestroyUctxIn {
     type Out = OutHeader;
 }
 
+/// Opcode that creates a memory key, with [`CreateMkeyIn`].
+pub(crate) const MLX5_CMD_OP_CREATE_MKEY: u16 = 0x200;
+
+/// Opcode that destroys a memory key, with [`ObjectIn`].
+pub(crate) const MLX5_CMD_OP_DESTROY_MKEY: u16 = 0x202;
+
+/// Opcode that allocates a protection domain, with [`ObjectIn`].
+pub(crate) const MLX5_CMD_OP_ALLOC_PD: u16 = 0x800;
+
+/// Opcode that frees a protection domain, with [`ObjectIn`].
+pub(crate) const MLX5_CMD_OP_DEALLOC_PD: u16 = 0x801;
+
+/// Opcode that creates a umem, with [`create_umem`].
+pub(crate) const MLX5_CMD_OP_CREATE_UMEM: u16 = 0xa08;
+
+/// Opcode that destroys a umem, with [`ObjectIn`].
+pub(crate) const MLX5_CMD_OP_DESTROY_UMEM: u16 = 0xa0a;
+
+/// Numbers of objects have 24 bits.
+const OBJECT_MASK: u32 = 0xff_ffff;
+
+/// Input of a command on one object: `destroy_umem_in`, `destroy_mkey_in`, `dealloc_pd_in`, and
+/// `alloc_pd_in` with number 0.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+pub(crate) struct ObjectIn {
+    opcode: U16,
+    uid: U16,
+    reserved_at_20: [u8; 2],
+    op_mod: U16,
+    /// The number, in the lower 24 bits.
+    id: U32,
+    reserved_at_60: [u8; 4],
+}
+
+impl ObjectIn {
+    pub(crate) fn new(opcode: u16, uid: u16, id: u32) -> Self {
+        Self {
+            opcode: U16::new(opcode),
+            uid: U16::new(uid),
+            reserved_at_20: [0; 2],
+            op_mod: U16::ZERO,
+            id: U32::new(id & OBJECT_MASK),
+            reserved_at_60: [0; 4],
+        }
+    }
+}
+
+/// Output of a command that creates an object: `create_umem_out`, `create_mkey_out` and
+/// `alloc_pd_out`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+pub(crate) struct ObjectOut {
+    status: u8,
+    reserved_at_8: [u8; 3],
+    syndrome: U32,
+    id: U32,
+    reserved_at_60: [u8; 4],
+}
+
+impl ObjectOut {
+    /// Returns the number of the object.
+    pub(crate) fn id(&self) -> u32 {
+        self.id.get() & OBJECT_MASK
+    }
+}
+
+/// `create_umem_in` without the pages.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct CreateUmemIn {
+    opcode: U16,
+    uid: U16,
+    reserved_at_20: [u8; 2],
+    op_mod: U16,
+    reserved_at_40: [u8; 8],
+    // `umem`
+    reserved_at_80: [u8; 16],
+    /// Of pages, in units of 4 KiB, in the lower 5 bits.
+    log_page_size: U32,
+    page_offset: U32,
+    num_of_mtt: U64,
+}
+
+/// Returns the input of `CREATE_UMEM` for pages at these addresses, which the firmware may read and
+/// write.
+///
+/// Fails with [`ENOMEM`].
+pub(crate) fn create_umem(
+    uid: u16,
+    count: usize,
+    addresses: impl Iterator<Item = u64>,
+) -> Result<KVVec<u8>> {
+    /// `wr_en` and `rd_en` of `mtt`.
+    const ACCESS: u64 = 0b11;
+
+    let head = CreateUmemIn {
+        opcode: U16::new(MLX5_CMD_OP_CREATE_UMEM),
+        uid: U16::new(uid),
+        reserved_at_20: [0; 2],
+        op_mod: U16::ZERO,
+        reserved_at_40: [0; 8],
+        reserved_at_80: [0; 16],
+        // CAST: It is less than 20.
+        log_page_size: U32::new(PAGE_SHIFT as u32 - MLX5_ADAPTER_PAGE_SHIFT),
+        page_offset: U32::ZERO,
+        num_of_mtt: U64::new(count as u64),
+    };
+    let mut command = KVVec::with_capacity(size_of::<CreateUmemIn>() + 8 * count, GFP_KERNEL)?;
+
+    command.extend_from_slice(head.as_bytes(), GFP_KERNEL)?;
+    for address in addresses.take(count) {
+        command.extend_from_slice(&(address | ACCESS).to_be_bytes(), GFP_KERNEL)?;
+    }
+    Ok(command)
+}
+
+/// log2 of the page size of the firmware.
+const MLX5_ADAPTER_PAGE_SHIFT: u32 = 0xc;
+
+/// `create_mkey_in` with its `mkc`, for a key of a umem.
+///
+/// `mkey_umem_id` and `mkey_umem_offset` are from the vendor's manual: the kernel's header has
+/// reserved bits there.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+pub(crate) struct CreateMkeyIn {
+    opcode: U16,
+    uid: U16,
+    reserved_at_20: [u8; 2],
+    op_mod: U16,
+    reserved_at_40: [u8; 4],
+    /// Bit 30: `mkey_umem_valid`.
+    flags: U32,
+    // `memory_key_mkey_entry`
+    /// `lw`, `lr` and `access_mode_1_0`.
+    access: U32,
+    /// `qpn` in the upper 24 bits, `mkey_7_0` in the others.
+    qpn: U32,
+    reserved_at_c0: [u8; 4],
+    /// In the lower 24 bits.
+    pd: U32,
+    start_addr: U64,
+    len: U64,
+    reserved_at_180: [u8; 20],
+    translations_octword_size: U32,
+    /// In the lower 6 bits.
+    log_page_size: U32,
+    reserved_at_260: [u8; 20],
+    translations_octword_actual_size: U32,
+    mkey_umem_id: U32,
+    mkey_umem_offset: U64,
+    reserved_at_380: [u8; 160],
+}
+
+impl CreateMkeyIn {
+    /// The lower byte of each key, which its creator chooses.
+    pub(crate) const VARIANT: u8 = 0x5f;
+
+    /// Local reads and writes; `MLX5_MKC_ACCESS_MODE_MTT`.
+    const ACCESS: u32 = 1 << 11 | 1 << 10 | 1 << 8;
+
+    /// Returns the input for a key of all `count` pages of a umem, whose addresses begin at 0.
+    pub(crate) fn new(uid: u16, pd: u32, umem: u32, count: usize) -> Self {
+        // CAST: There are fewer than 2^31 pages.
+        let octwords = U32::new(count.div_ceil(2) as u32);
+
+        Self {
+            opcode: U16::new(MLX5_CMD_OP_CREATE_MKEY),
+            uid: U16::new(uid),
+            reserved_at_20: [0; 2],
+            op_mod: U16::ZERO,
+            reserved_at_40: [0; 4],
+            flags: U32::new(1 << 30),
+            access: U32::new(Self::ACCESS),
+            // No queue pair.
+            qpn: U32::new(0xffff_ff00 | u32::from(Self::VARIANT)),
+            reserved_at_c0: [0; 4],
+            pd: U32::new(pd & OBJECT_MASK),
+            start_addr: U64::ZERO,
+            len: U64::new((count as u64) << PAGE_SHIFT),
+            reserved_at_180: [0; 20],
+            translations_octword_size: octwords,
+            // CAST: It is less than 32.
+            log_page_size: U32::new(PAGE_SHIFT as u32),
+            reserved_at_260: [0; 20],
+            translations_octword_actual_size: octwords,
+            mkey_umem_id: U32::new(umem & OBJECT_MASK),
+            mkey_umem_offset: U64::ZERO,
+            reserved_at_380: [0; 160],
+        }
+    }
+}
+
 /// The bit of `uctx_cap`, and of [`CreateUctxIn::new`], that allows commands to access the global
 /// state of the device.
 pub(crate) const UCTX_CAP_TOOLS_RESOURCES: u32 = 1 << 2;
@@ -227,6 +425,22 @@ const _: () = {
     assert!(size_of::<DestroyUctxIn>() == 16);
     assert!(offset_of!(DestroyUctxIn, op_mod) == 6);
     assert!(offset_of!(DestroyUctxIn, uid) == 10);
+    assert!(size_of::<ObjectIn>() == 16);
+    assert!(offset_of!(ObjectIn, op_mod) == 6);
+    assert!(offset_of!(ObjectIn, id) == 8);
+    assert!(size_of::<ObjectOut>() == 16);
+    assert!(offset_of!(ObjectOut, id) == 8);
+    assert!(size_of::<CreateUmemIn>() == 48);
+    assert!(offset_of!(CreateUmemIn, log_page_size) == 32);
+    assert!(offset_of!(CreateUmemIn, num_of_mtt) == 40);
+    assert!(size_of::<CreateMkeyIn>() == 272);
+    assert!(offset_of!(CreateMkeyIn, access) == 16);
+    assert!(offset_of!(CreateMkeyIn, pd) == 28);
+    assert!(offset_of!(CreateMkeyIn, start_addr) == 32);
+    assert!(offset_of!(CreateMkeyIn, translations_octword_size) == 68);
+    assert!(offset_of!(CreateMkeyIn, log_page_size) == 72);
+    assert!(offset_of!(CreateMkeyIn, translations_octword_actual_size) == 96);
+    assert!(offset_of!(CreateMkeyIn, mkey_umem_id) == 100);
     assert!(size_of::<Description>() == 8);
 };
 
@@ -253,6 +467,53 @@ mod tests {
             DestroyUctxIn::new(0xabcd).as_bytes(),
             &[0x0a, 0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0xab, 0xcd, 0, 0, 0, 0]
         );
+    }
+
+    #[test]
+    fn objects() -> Result {
+        assert_eq!(
+            ObjectIn::new(MLX5_CMD_OP_DESTROY_UMEM, 0x0102, 0xff01_0203).as_bytes(),
+            &[0x0a, 0x0a, 1, 2, 0, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0]
+        );
+        let output = [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xab, 0xcd, 0xef, 0, 0, 0, 0];
+        let output = ObjectOut::read_from_bytes(&output).map_err(|_| EINVAL)?;
+        assert_eq!(output.id(), 0xab_cdef);
+        Ok(())
+    }
+
+    #[test]
+    fn umem_of_two_pages() -> Result {
+        let command = create_umem(0x0102, 2, [0x1_2345_0000, 0x7000_0000].into_iter())?;
+
+        assert_eq!(command.len(), 64);
+        assert_eq!(command[..8], [0x0a, 0x08, 1, 2, 0, 0, 0, 0]);
+        assert!(command[8..32].iter().all(|&byte| byte == 0));
+        assert_eq!(command[35], PAGE_SHIFT as u8 - 12);
+        assert_eq!(command[36..40], [0; 4]);
+        assert_eq!(command[40..48], [0, 0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!(command[48..56], [0, 0, 0, 1, 0x23, 0x45, 0, 3]);
+        assert_eq!(command[56..], [0, 0, 0, 0, 0x70, 0, 0, 3]);
+        Ok(())
+    }
+
+    #[test]
+    fn key_of_three_pages() {
+        let command = CreateMkeyIn::new(0x0102, 0x0a_0b0c, 0x11_2233, 3);
+        let bytes = command.as_bytes();
+
+        assert_eq!(
+            bytes[..16],
+            [2, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0]
+        );
+        assert_eq!(bytes[16..24], [0, 0, 0x0d, 0, 0xff, 0xff, 0xff, 0x5f]);
+        assert_eq!(bytes[28..32], [0, 0x0a, 0x0b, 0x0c]);
+        assert_eq!(bytes[32..40], [0; 8]);
+        assert_eq!(bytes[40..48], (3u64 << PAGE_SHIFT).to_be_bytes());
+        assert_eq!(bytes[68..72], [0, 0, 0, 2]);
+        assert_eq!(bytes[75], PAGE_SHIFT as u8);
+        assert_eq!(bytes[96..100], [0, 0, 0, 2]);
+        assert_eq!(bytes[100..104], [0, 0x11, 0x22, 0x33]);
+        assert!(bytes[104..].iter().all(|&byte| byte == 0));
     }
 
     #[test]

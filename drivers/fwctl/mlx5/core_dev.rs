@@ -20,11 +20,13 @@ use kernel::{
         self,
         Bound, //
     },
+    dma::Coherent,
     error::{
         code::EREMOTEIO,
         to_result, //
     },
     prelude::*,
+    sync::barrier,
     task::Pid, //
 };
 use zerocopy::FromZeros;
@@ -303,6 +305,140 @@ impl<'bound> CoreDev<'bound> {
             (Err(error), Ok(()) | Err(EREMOTEIO | ENXIO)) => Err(Failure::Refused(error)),
             (Err(error), Err(_)) => Err(Failure::NotExecuted(error)),
         }
+    }
+}
+
+/// Commands about memory of the host, for which it matters what the firmware has done.
+impl CoreDev<'_> {
+    /// Executes a command of the driver itself.
+    ///
+    /// Succeeds only if the firmware has executed it: what `mlx5_core` makes of commands to a
+    /// device that does not answer any more does not count. [`Failure::Refused`] means that the
+    /// firmware has answered, and [`Failure::NoAnswer`] that it may have executed the command or
+    /// may do so later. May sleep.
+    pub(crate) fn confirm(&self, input: &mut [u8], output: &mut [u8]) -> Result<(), Failure> {
+        let ret = self.send(input, output).map_err(Failure::NotExecuted)?;
+
+        to_result(ret).map_err(|error| match error {
+            EREMOTEIO => Failure::Refused(error),
+            // There was no slot for it.
+            EBUSY | ECANCELED => Failure::NoSlot(error),
+            // There was no memory for its mailboxes.
+            ENOMEM => Failure::NotExecuted(error),
+            // Timed out, or the device failed before or after the command was sent.
+            error => Failure::NoAnswer(error),
+        })
+    }
+
+    /// Executes a command of a program. Fails if the firmware did not answer. May sleep.
+    pub(crate) fn execute(&self, input: &mut [u8], output: &mut [u8]) -> Result {
+        answered(self.send(input, output)?)
+    }
+
+    /// Returns the result of [`mlx5_cmd_do`], or fails with [`EMSGSIZE`].
+    fn send(&self, input: &mut [u8], output: &mut [u8]) -> Result<c_int> {
+        let in_size = size_with::<InHeader>(input.len())?;
+        let out_size = size_with::<OutHeader>(output.len())?;
+
+        // SAFETY:
+        // - `mdev` is started and stays so, by the type invariant.
+        // - `input` is valid for reading `in_size` bytes, at least a header as checked above.
+        // - `output` is valid for writing `out_size` bytes, at least a header as checked above,
+        //   and initialised.
+        Ok(unsafe {
+            mlx5_cmd_do(
+                self.mdev.as_ptr(),
+                input.as_mut_ptr().cast(),
+                in_size,
+                output.as_mut_ptr().cast(),
+                out_size,
+            )
+        })
+    }
+
+    /// Returns the PCI function, which accesses memory of the host.
+    pub(crate) fn dma_device(&self) -> &device::Device<Bound> {
+        self.host.parent()
+    }
+}
+
+/// A page for data and one for a mailbox, which the device and the driver access.
+pub(crate) struct DevicePages(Coherent<[[u8; DevicePages::LEN]; 2]>);
+
+// SAFETY: The memory is only copied from and to.
+unsafe impl Sync for DevicePages {}
+
+impl DevicePages {
+    /// Length of a page of the firmware.
+    pub(crate) const LEN: usize = 4096;
+
+    /// Allocates the pages. Fails with [`ENOMEM`].
+    pub(crate) fn new(device: &device::Device<Bound>) -> Result<Self> {
+        Coherent::zeroed(device, GFP_KERNEL).map(Self)
+    }
+
+    /// Returns the address of the data for the device.
+    pub(crate) fn data_address(&self) -> u64 {
+        self.0.dma_address()
+    }
+
+    /// Returns the address of the mailbox for the device.
+    pub(crate) fn mailbox_address(&self) -> u64 {
+        self.data_address() + Self::LEN as u64
+    }
+
+    fn page(&self, index: usize) -> *mut u8 {
+        // The pages are adjacent.
+        self.0
+            .as_mut_ptr()
+            .cast::<u8>()
+            .wrapping_add(index * Self::LEN)
+    }
+
+    fn read(&self, index: usize, to: &mut [u8]) {
+        let len = to.len().min(Self::LEN);
+
+        // SAFETY: The page has `len` bytes, and so has `to`, which is separate. If the device
+        // writes at the same time, any of its bytes are copied.
+        unsafe { ptr::copy_nonoverlapping(self.page(index), to.as_mut_ptr(), len) };
+    }
+
+    fn write(&self, index: usize, from: &[u8]) {
+        let len = from.len().min(Self::LEN);
+
+        // SAFETY: The page has `len` bytes, and so has `from`, which is separate. There is no
+        // reference to the page.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), self.page(index), len) };
+    }
+
+    /// Copies the first bytes of the data, at most a page.
+    pub(crate) fn read_data(&self, to: &mut [u8]) {
+        self.read(0, to);
+    }
+
+    /// Replaces the first bytes of the data, at most a page.
+    pub(crate) fn write_data(&self, from: &[u8]) {
+        self.write(0, from);
+    }
+
+    /// Copies the first bytes of the mailbox, at most a page.
+    pub(crate) fn read_mailbox(&self, to: &mut [u8]) {
+        self.read(1, to);
+    }
+
+    /// Replaces the first bytes of the mailbox, at most a page.
+    pub(crate) fn write_mailbox(&self, from: &[u8]) {
+        self.write(1, from);
+    }
+
+    /// Returns a byte of the mailbox, as the device wrote it last. What the device wrote before is
+    /// visible afterwards.
+    pub(crate) fn mailbox_byte(&self, offset: usize) -> u8 {
+        // SAFETY: The offset is within the page, which is valid for reads.
+        let byte = unsafe { self.page(1).add(offset % Self::LEN).read_volatile() };
+
+        barrier::dma_mb(barrier::Read);
+        byte
     }
 }
 

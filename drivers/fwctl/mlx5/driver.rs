@@ -11,6 +11,8 @@
 //! - `cmd.rs`: the layouts of commands;
 //! - `slots.rs`: limits of the commands in flight;
 //! - `uctx.rs`: the user context of an open file;
+//! - `memory.rs`: the memory that a file has registered;
+//! - `component.rs`: components of the firmware in such memory;
 //! - `core_dev.rs`: the wrapper of `mlx5_core`, with all unsafe code, and with `shim.c`.
 
 #![crate_name = "mlx5_fwctl"]
@@ -19,6 +21,9 @@ use fwctl::{
     Context,
     DeviceType,
     Info,
+    MemoryFlags,
+    MemoryIds,
+    NewMemory,
     Operations,
     PendingRpc,
     Registration,
@@ -35,6 +40,7 @@ use kernel::{
         Core,
         DeviceContext, //
     },
+    new_mutex,
     prelude::*,
     sync::{
         aref::ARef,
@@ -42,14 +48,17 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        Mutex, //
     },
     task::Pid,
     time::Delta, //
 };
 
 mod cmd;
+mod component;
 mod core_dev;
+mod memory;
 mod policy;
 mod slots;
 mod uctx;
@@ -59,12 +68,14 @@ use crate::{
         InHeader,
         OutHeader, //
     },
+    component::Bounce,
     core_dev::{
         debug,
         AsyncCommand,
         AsyncCommands,
         CoreDev, //
     },
+    memory::Silence,
     slots::{
         Share,
         Slot, //
@@ -119,11 +130,16 @@ const MAX_ATTEMPTS: u32 = 100;
 /// State of a device.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Function<'bound> {
-    core_dev: CoreDev<'bound>,
+    pub(crate) core_dev: CoreDev<'bound>,
     /// Always there, except during the drop.
     commands: Option<AsyncCommands<'bound>>,
-    rpcs: Arc<Share>,
-    opens: Arc<Share>,
+    pub(crate) rpcs: Arc<Share>,
+    pub(crate) opens: Arc<Share>,
+    /// For accesses to components.
+    #[pin]
+    pub(crate) bounce: Mutex<Bounce>,
+    #[pin]
+    pub(crate) silence: Silence,
     /// Whether the firmware has answered an RPC since contexts that are left were tried.
     has_answered: Arc<Atomic<bool>>,
     #[pin]
@@ -141,6 +157,8 @@ impl<'bound> Function<'bound> {
                 core_dev,
                 rpcs: Arc::new(Share::of_rpcs(slots), GFP_KERNEL)?,
                 opens: Arc::new(Share::of_opens(slots), GFP_KERNEL)?,
+                bounce <- new_mutex!(Bounce::new(), "mlx5_fwctl::bounce"),
+                silence <- Silence::new(),
                 has_answered: Arc::new(Atomic::new(false), GFP_KERNEL)?,
                 contexts <- Contexts::new(),
             }? Error))
@@ -296,6 +314,16 @@ impl Operations for Uctx {
         let may_wait = rpc.may_wait();
         let out_len = rpc.out_len();
         let opcode = Self::check(rpc.request_mut(), out_len, scope, self.uid())?;
+        if policy::names_host_memory(rpc.request()) {
+            if policy::is_component_page(rpc.request()) {
+                return self.access_component(&cx, rpc);
+            }
+            let key = policy::memory_key(rpc.request()).ok_or(EBADMSG)?;
+
+            // The firmware checks that as well. It stops using a key before it confirms that it
+            // has destroyed it, so the memory may be destroyed while the command is in flight.
+            cx.memory_of_key(self, key).map_err(|_| EBADMSG)?;
+        }
         let uid = self.uid_for_command();
 
         function.destroy_contexts(&cx, may_wait)?;
@@ -349,6 +377,27 @@ impl Operations for Uctx {
         // Cannot fail, since it may wait.
         let _ = cx.data().destroy_contexts(&cx, true);
     }
+
+    const MEMORY_FLAGS: MemoryFlags = memory::FLAGS;
+
+    fn dma_device<'bound>(
+        host: &'bound auxiliary::Device<Bound>,
+    ) -> Option<&'bound device::Device<Bound>> {
+        // The PCI function, as in `probe()`.
+        Some(host.parent())
+    }
+
+    fn add_memory(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        memory: &mut NewMemory<'_>,
+    ) -> Result<MemoryIds> {
+        self.add_umem(&cx, memory)
+    }
+
+    fn remove_memory(self: Pin<&Self>, cx: Context<'_, '_, Self>, ids: MemoryIds) -> Result {
+        self.remove_umem(&cx, ids)
+    }
 }
 
 impl Uctx {
@@ -379,9 +428,6 @@ impl Uctx {
         }
         // Never trust the uid in the request: commands must run in this file's own user context.
         header.uid.set(uid);
-        if policy::names_host_memory(request) {
-            return Err(EBADMSG);
-        }
         Ok(opcode)
     }
 }

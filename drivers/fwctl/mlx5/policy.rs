@@ -151,7 +151,7 @@ const MLX5_CMD_OP_ACCESS_REG: u16 = 0x805;
 const MLX5_CMD_OP_ACCESS_REGISTER_USER: u16 = 0xb0c;
 
 /// `op_mod` of a register access that reads.
-const READ: u16 = 1;
+pub(crate) const READ: u16 = 1;
 
 /// The accesses to a register in [`HOST_MEMORY`] that are allowed.
 #[derive(Clone, Copy)]
@@ -166,9 +166,9 @@ enum Allows {
 
 /// Registers that name host memory, by a DMA address or by a memory key, in ascending order.
 ///
-/// The firmware reads or writes that memory. User space cannot register memory with this driver, so
-/// it has no memory that it could validly name. Such an access is refused in every scope, since
-/// neither a taint nor a capability makes it safe.
+/// The firmware reads or writes that memory. Such an access is refused in every scope, since
+/// neither a taint nor a capability makes it safe. The exceptions are accesses to memory that the
+/// file has registered, see [`memory_key`] and [`is_component_page`].
 ///
 /// The only command in [`COMMANDS`] that takes an address or a key according to the layouts in the
 /// kernel's headers is `QUERY_MKEY`, which returns the properties of a key.
@@ -214,9 +214,9 @@ pub(crate) fn is_allowed(opcode: u16, op_mod: u16, scope: RpcScope) -> bool {
 
 /// Returns whether the command may make the firmware access host memory that it names.
 ///
-/// No scope allows such a command. `command` must begin with an
-/// [`InHeader`](crate::cmd::InHeader). A command that is too short to tell counts as one that names
-/// memory.
+/// No scope allows such a command, unless [`memory_key`] returns a key of the file. `command` must
+/// begin with an [`InHeader`](crate::cmd::InHeader). A command that is too short to tell counts as
+/// one that names memory.
 pub(crate) fn names_host_memory(command: &[u8]) -> bool {
     let Ok((access, data)) = AccessRegisterIn::of(command) else {
         return true;
@@ -237,6 +237,45 @@ pub(crate) fn names_host_memory(command: &[u8]) -> bool {
         }
     }
 }
+
+/// Returns the memory key that a command names, if it is one that may name a key of the caller's
+/// file: a read of a register that dumps into its memory.
+///
+/// For other commands that name host memory, returns [`None`]. The caller must check the key.
+pub(crate) fn memory_key(command: &[u8]) -> Option<u32> {
+    /// `core_dump_type`: registers of the device, into memory.
+    const CR_DUMP_TO_MEM: u32 = 2;
+
+    let (access, data) = AccessRegisterIn::of(command).ok()?;
+    if !accesses_register(access.opcode.get()) || access.op_mod.get() != READ {
+        return None;
+    }
+    let dword = first_dword(data)?;
+    let offset = match access.register_id.get() {
+        // By the vendor's mlx5ctl.
+        MLX5_REG_CORE_DUMP if dword & 0xff == CR_DUMP_TO_MEM => 0x10,
+        // By mlx5_ifc.h. The caller has checked that the dump is not inline.
+        MLX5_REG_RESOURCE_DUMP => 0x20,
+        _ => return None,
+    };
+    first_dword(data.get(offset..)?)
+}
+
+/// Returns whether the command accesses MCDD, which names pages of the host.
+///
+/// The caller must replace what it names by addresses.
+pub(crate) fn is_component_page(command: &[u8]) -> bool {
+    AccessRegisterIn::of(command).is_ok_and(|(access, _)| {
+        accesses_register(access.opcode.get())
+            && access.register_id.get() == MLX5_REG_MCDD
+            && access.op_mod.get() <= READ
+    })
+}
+
+/// Registers that may name memory of the file.
+const MLX5_REG_MCDD: u16 = 0x905c;
+const MLX5_REG_CORE_DUMP: u16 = 0x402e;
+const MLX5_REG_RESOURCE_DUMP: u16 = 0xc000;
 
 /// Returns whether the command of this opcode accesses a register.
 fn accesses_register(opcode: u16) -> bool {
@@ -388,6 +427,56 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn keys_of_dumps() {
+        let dump = |register, op_mod, dword| {
+            let mut command = [0; 16 + 0x40];
+
+            command[..24].copy_from_slice(&access(ACCESS_REG, op_mod, register, dword));
+            command[16 + 0x10..][..4].copy_from_slice(&[1, 2, 3, 4]);
+            command[16 + 0x20..][..4].copy_from_slice(&[5, 6, 7, 8]);
+            command
+        };
+
+        assert_eq!(memory_key(&dump(0x402e, READ, 2)), Some(0x0102_0304));
+        assert_eq!(
+            memory_key(&dump(0x402e, READ, 0xffff_ff02)),
+            Some(0x0102_0304)
+        );
+        assert_eq!(memory_key(&dump(0xc000, READ, 0)), Some(0x0506_0708));
+        for (register, op_mod, dword) in [
+            (0x402e, 0, 2),
+            (0x402e, READ, 1),
+            (0x402e, READ, 3),
+            (0xc000, 0, 0),
+            (0xc000, 2, 0),
+            (0x905c, READ, 0),
+            (0x905c, 0, 0),
+            (0x9041, 0, 0),
+            (0x911d, 0, 0),
+            (0x9153, READ, 0),
+        ] {
+            assert_eq!(memory_key(&dump(register, op_mod, dword)), None);
+        }
+        // Too short for the key.
+        let command = dump(0xc000, READ, 0);
+        for len in 0..16 + 0x24 {
+            assert_eq!(memory_key(&command[..len]), None);
+        }
+        assert!(memory_key(&command[..16 + 0x24]).is_some());
+    }
+
+    #[test]
+    fn component_pages() {
+        for opcode in [ACCESS_REG, ACCESS_REGISTER_USER] {
+            assert!(is_component_page(&access(opcode, 0, 0x905c, 0)));
+            assert!(is_component_page(&access(opcode, READ, 0x905c, 0)));
+            assert!(!is_component_page(&access(opcode, 2, 0x905c, 0)));
+            assert!(!is_component_page(&access(opcode, 0, 0x905d, 0)));
+        }
+        assert!(!is_component_page(&access(0x80d, 0, 0x905c, 0)));
     }
 
     #[test]

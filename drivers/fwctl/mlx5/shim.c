@@ -134,6 +134,29 @@ static_assert(MLX5_ST_SZ_BYTES(destroy_uctx_out) == 16);
 ASSERT_FIELD(destroy_uctx_out, status, 0, 8);
 ASSERT_FIELD(destroy_uctx_out, syndrome, 4, 32);
 
+static_assert(MLX5_ST_SZ_BYTES(create_umem_in) == 48);
+ASSERT_FIELD(create_umem_in, opcode, 0, 16);
+ASSERT_FIELD(create_umem_in, uid, 2, 16);
+ASSERT_FIELD(create_umem_in, op_mod, 6, 16);
+ASSERT_FIELD(create_umem_in, umem.page_offset, 36, 32);
+ASSERT_FIELD(create_umem_in, umem.num_of_mtt, 40, 64);
+static_assert(MLX5_ST_SZ_BYTES(mtt) == 8);
+ASSERT_FIELD(create_umem_out, umem_id, 9, 24);
+ASSERT_FIELD(destroy_umem_in, umem_id, 9, 24);
+ASSERT_FIELD(alloc_pd_out, pd, 9, 24);
+ASSERT_FIELD(dealloc_pd_in, pd, 9, 24);
+
+static_assert(MLX5_ST_SZ_BYTES(create_mkey_in) == 272);
+ASSERT_FIELD(create_mkey_in, memory_key_mkey_entry.qpn, 20, 24);
+ASSERT_FIELD(create_mkey_in, memory_key_mkey_entry.mkey_7_0, 23, 8);
+ASSERT_FIELD(create_mkey_in, memory_key_mkey_entry.pd, 29, 24);
+ASSERT_FIELD(create_mkey_in, memory_key_mkey_entry.start_addr, 32, 64);
+ASSERT_FIELD(create_mkey_in, memory_key_mkey_entry.len, 40, 64);
+ASSERT_FIELD(create_mkey_in, memory_key_mkey_entry.translations_octword_size, 68, 32);
+ASSERT_FIELD(create_mkey_in, translations_octword_actual_size, 96, 32);
+ASSERT_FIELD(create_mkey_out, mkey_index, 9, 24);
+ASSERT_FIELD(destroy_mkey_in, mkey_index, 9, 24);
+
 static_assert(MLX5_ST_SZ_BYTES(access_register_in) == 16);
 ASSERT_FIELD(access_register_in, op_mod, 6, 16);
 ASSERT_FIELD(access_register_in, register_id, 10, 16);
@@ -151,6 +174,16 @@ ASSERT_BITS(core_dump_reg, core_dump_type, 24, 8);
 ASSERT_BITS(mtrc_conf, trace_mkey, 64, 32);
 ASSERT_BITS(resource_dump, inline_dump, 1, 1);
 ASSERT_BITS(resource_dump, mkey, 256, 32);
+
+/* cmd.rs: bits of words */
+ASSERT_BITS(create_umem_in, umem.log_page_size, 0x11b, 5);
+ASSERT_BITS(mtt, wr_en, 62, 1);
+ASSERT_BITS(mtt, rd_en, 63, 1);
+ASSERT_BITS(create_mkey_in, mkey_umem_valid, 97, 1);
+ASSERT_BITS(mkc, lw, 20, 1);
+ASSERT_BITS(mkc, lr, 21, 1);
+ASSERT_BITS(mkc, access_mode_1_0, 22, 2);
+ASSERT_BITS(mkc, log_page_size, 474, 6);
 
 /* Opcodes and registers that the headers lack. */
 enum {

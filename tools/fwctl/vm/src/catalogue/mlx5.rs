@@ -56,6 +56,7 @@ pub(super) const TESTS: &[Test] = &[
         is_slow: true,
         ..on_connectx!("mlx5/faults-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5_faults")
     },
+    on_connectx!("mlx5/umem", "memory registered for the firmware, and what becomes of it if the firmware is silent", CONNECTX_FAULTS, "rust", "mlx5_umem"),
     Test {
         name: "mlx5/timeout",
         about: "fwctl --timeout ends in time, although the firmware is silent and the driver waits",

@@ -232,6 +232,69 @@ static int open_use_close(const char *node)
 	return err;
 }
 
+/* Returns 0 or an errno. */
+static int umem_reg(int fd, void *mem, size_t len, struct fwctl_rsc_umem_reg *reg)
+{
+	*reg = (struct fwctl_rsc_umem_reg) {
+		.size = sizeof(*reg),
+		.flags = FWCTL_UMEM_FLAG_MKEY,
+		.addr = to_u64(mem),
+		.len = len,
+	};
+	return ioctl_errno(fd, FWCTL_RSC_UMEM_REG, reg);
+}
+
+static int umem_destroy(int fd, uint32_t rsc_id)
+{
+	struct fwctl_rsc_destroy cmd = { .size = sizeof(cmd), .rsc_id = rsc_id };
+
+	return ioctl_errno(fd, FWCTL_RSC_DESTROY, &cmd);
+}
+
+/* Registrations of the device, and their bytes. */
+static bool has_memory(const struct device *dev)
+{
+	static const char *const names[] = { "registrations", "bytes", "quarantined_bytes" };
+	char path[PATH_MAX], text[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), CLASS_DIR "/%s/memory/%s", dev->name, names[i]);
+		if (read_text(path, text, sizeof(text)) || strcmp(text, "0"))
+			return true;
+	}
+	return false;
+}
+
+TEST_F_TIMEOUT(fail_nth, registered_memory, LONG_TIMEOUT)
+{
+	size_t len = 512 * page_size();
+	struct fwctl_rsc_umem_reg reg;
+	uint8_t *mem;
+
+	if (umem_destroy(self->fd, 1) == ENOTTY)
+		SKIP(return, "the driver has no registered memory");
+	mem = (uint8_t *)mapping_end(512) - len;
+	memset(mem, 1, len);
+	/* Few pages, whose list is from kmalloc(), and many. */
+	for (size_t part = page_size(); part <= len; part += len - page_size()) {
+		sweep("UMEM_REG", umem_reg(self->fd, mem, part, &reg), ({
+			if (!err)
+				EXPECT_EQ(0, umem_destroy(self->fd, reg.out_rsc_id));
+			EXPECT_FALSE(has_memory(&self->dev));
+		}), ENOMEM, EFAULT);
+	}
+	sweep("RSC_DESTROY", ({
+		int __err = umem_reg(self->fd, mem, page_size(), &reg);
+
+		__err ? __err : umem_destroy(self->fd, reg.out_rsc_id);
+	}), ({
+		/* A structure that was not read destroys nothing. */
+		if (err == EFAULT && has_memory(&self->dev))
+			EXPECT_EQ(0, umem_destroy(self->fd, 1));
+		EXPECT_FALSE(has_memory(&self->dev));
+	}), ENOMEM, EFAULT);
+}
+
 TEST_F_TIMEOUT(fail_nth, open_use_close, LONG_TIMEOUT)
 {
 	sweep("open, use, close", open_use_close(self->dev.node), ({

@@ -189,6 +189,14 @@ machines! {
         ..BASE
     };
 
+    /// The card cannot access the memory of the guest but through bounce buffers.
+    pub static CONNECTX_BOUNCE: Machine = Machine {
+        name: "connectx-bounce",
+        about: "as connectx, booted with swiotlb=force",
+        cmdline: "kunit.enable=0 swiotlb=force",
+        ..CONNECTX
+    };
+
     /// Runs the mlx5 tests with the C driver, which replaces ours.
     pub static CONNECTX_MAINLINE: Machine = Machine {
         name: "connectx-mainline",

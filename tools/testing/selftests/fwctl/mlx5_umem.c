@@ -177,6 +177,14 @@ static int _mcdd(int fd, uint16_t op_mod, uint32_t handle, uint32_t size, struct
 	return err ? err : memcmp(data + 0x10, asked + 0x10, 0x10) ? ECHANGED : 0;
 }
 
+static void *memory(size_t pages)
+{
+	uint8_t *end = mapping_end(pages);
+
+	memset(end - pages * page_size(), 0x11, pages * page_size());
+	return end - pages * page_size();
+}
+
 FIXTURE(mlx5_umem)
 {
 	struct device dev;
@@ -209,6 +217,8 @@ FIXTURE_SETUP(mlx5_umem)
 		SKIP(return, "the driver has no registered memory");
 	if (err == EREMOTEIO)
 		SKIP(return, "the device has no umems");
+	if (err == EOPNOTSUPP)
+		SKIP(return, "the memory needs bounce buffers");
 	ASSERT_EQ(0, err);
 	destroy(self->fd, reg.out_rsc_id);
 	ASSERT_EQ(0, quarantined());
@@ -229,6 +239,28 @@ FIXTURE_TEARDOWN(mlx5_umem)
 	EXPECT_EQ(keys, count_owned(self->uid, "mkeys"));				\
 	EXPECT_EQ(keys, count_owned(self->uid, "pds"));				\
 } while (0)
+
+/* The device would write to copies, which the program does not see. */
+TEST(bounce_buffers_are_refused)
+{
+	struct fwctl_rsc_umem_reg reg;
+	char command_line[4096];
+	struct device dev;
+	int fd;
+
+	if (read_text("/proc/cmdline", command_line, sizeof(command_line)) ||
+	    !strstr(command_line, "swiotlb=force"))
+		SKIP(return, "not booted with swiotlb=force");
+	if (!find_device(&dev, is_mlx5))
+		SKIP(return, "no device of mlx5_core: load mlx5_fwctl");
+	fd = open(dev.node, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(EOPNOTSUPP, _umem_reg(fd, memory(4), 4 * page_size(), 0, &reg));
+	EXPECT_EQ(EOPNOTSUPP, _umem_reg(fd, memory(1), page_size(), 0, &reg));
+	EXPECT_EQ(0, quarantined());
+	read_mgir(fd);
+	close(fd);
+}
 
 TEST_F(mlx5_umem, objects_belong_to_the_user_context)
 {

@@ -57,6 +57,7 @@ pub(super) const TESTS: &[Test] = &[
         ..on_connectx!("mlx5/faults-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5_faults")
     },
     on_connectx!("mlx5/umem", "memory registered for the firmware, and what becomes of it if the firmware is silent", CONNECTX_FAULTS, "rust", "mlx5_umem"),
+    on_connectx!("mlx5/umem-bounce", "memory that the card could only access through bounce buffers is refused", CONNECTX_BOUNCE, "rust", "mlx5_umem"),
     Test {
         name: "mlx5/timeout",
         about: "fwctl --timeout ends in time, although the firmware is silent and the driver waits",

@@ -107,6 +107,11 @@ fn loopback(scope: u32, request: &[u8], room: usize) -> Answer {
         6 => Answer::replies(Reply::LoopbackState(scope, room as u32)),
         7 if arg <= LOOPBACK_MAX => Answer::replies(Reply::Bytes(vec![0; len])),
         2..=7 => Answer::fails(EINVAL),
+        // Registered memory, which some of the drivers have. No memory has these numbers.
+        op @ 8..=10 => Answer {
+            errnos: &[libc::EOPNOTSUPP, libc::EINVAL, libc::ENOENT],
+            reply: (op == 10 && arg <= 3).then(|| Reply::Bytes(request.to_vec())),
+        },
         _ => Answer::fails(&[libc::EOPNOTSUPP]),
     }
 }
@@ -525,6 +530,6 @@ mod tests {
             say(6, 0, 16).reply,
             Some(Reply::LoopbackState(2, 99))
         ));
-        assert_eq!(say(8, 0, 16).errnos, [libc::EOPNOTSUPP]);
+        assert_eq!(say(11, 0, 16).errnos, [libc::EOPNOTSUPP]);
     }
 }

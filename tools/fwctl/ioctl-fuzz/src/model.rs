@@ -17,6 +17,11 @@ pub const INFO_LEN: usize = 24;
 /// Size of `struct fwctl_rpc`.
 pub const RPC_LEN: usize = 32;
 
+/// `FWCTL_RSC_DESTROY`, and the size of its structure.
+const RSC_DESTROY: (u32, usize) = (0x9a02, 24);
+/// `FWCTL_RSC_UMEM_REG`, and the size of its structure.
+const RSC_UMEM_REG: (u32, usize) = (0x9a03, 48);
+
 /// Maximum size of a structure, a page.
 const MAX_STRUCT_LEN: usize = 4096;
 
@@ -76,6 +81,8 @@ impl Prediction {
         let known = match attempt.number {
             FWCTL_INFO => INFO_LEN,
             FWCTL_RPC => RPC_LEN,
+            number if number == RSC_DESTROY.0 => return resource(attempt, RSC_DESTROY.1),
+            number if number == RSC_UMEM_REG.0 => return resource(attempt, RSC_UMEM_REG.1),
             _ => return Self::fails(libc::ENOTTY),
         };
         if let Err(errnos) = structure(attempt, known) {
@@ -86,6 +93,23 @@ impl Prediction {
             _ => rpc(attempt, device),
         }
     }
+}
+
+/// The ioctls for registered memory, which some drivers have. A case has no address of memory, and no
+/// number of a resource, so they fail.
+fn resource(attempt: &Attempt<'_>, known: usize) -> Prediction {
+    let mut errnos = vec![libc::ENOTTY];
+    match structure(attempt, known) {
+        Err(more) => errnos.extend(more),
+        Ok(()) => errnos.extend([
+            libc::EOPNOTSUPP,
+            libc::EINVAL,
+            libc::ENOENT,
+            libc::EFAULT,
+            libc::ENOMEM,
+        ]),
+    }
+    Prediction::fails_either(errnos)
 }
 
 /// The size protocol.

@@ -288,6 +288,11 @@ pub enum Operation {
         /// Type of the device, where it is known.
         device_type: DeviceType,
     },
+    /// FWCTL_RSC_UMEM_REG.
+    RegisterMemory {
+        /// Bytes of the memory.
+        len: usize,
+    },
 }
 
 impl std::fmt::Display for Operation {
@@ -295,6 +300,7 @@ impl std::fmt::Display for Operation {
         match self {
             Operation::Open => f.write_str("open"),
             Operation::Info => f.write_str("FWCTL_INFO"),
+            Operation::RegisterMemory { len } => write!(f, "FWCTL_RSC_UMEM_REG ({len} bytes)"),
             Operation::Rpc {
                 scope,
                 request_len,
@@ -352,6 +358,9 @@ impl Error {
             }
             Operation::Open => open_advice(errno),
             Operation::Info => common_advice(errno)?,
+            Operation::RegisterMemory { .. } => {
+                memory_advice(errno).or_else(|| common_advice(errno))?
+            }
             Operation::Rpc {
                 scope, device_type, ..
             } => rpc_advice(errno, *scope, *device_type).or_else(|| common_advice(errno))?,
@@ -510,6 +519,37 @@ fn open_advice(errno: i32) -> (&'static str, &'static str) {
             "see the kernel log: dmesg; the driver's documentation may list this error",
         ),
     }
+}
+
+/// Registering memory fails in the kernel, or in the firmware, which has to know it.
+fn memory_advice(errno: i32) -> Option<(&'static str, &'static str)> {
+    Some(match errno {
+        libc::ENOTTY => (
+            "the kernel, or the driver of this device, cannot register memory for the firmware",
+            "use what needs no memory, or a kernel whose driver can",
+        ),
+        libc::EOPNOTSUPP => (
+            "the driver does not register memory for this use",
+            "use what needs no memory",
+        ),
+        libc::EINVAL => (
+            "this is more memory than the kernel registers at once",
+            "register less",
+        ),
+        libc::ENOMEM => (
+            "the memory exceeds the limit on locked memory, or of the cgroup, or the kernel has none",
+            "see ulimit -l, which root can raise; register less",
+        ),
+        libc::ENOSPC => (
+            "the file or the device has as much memory registered as it may have",
+            "close other users of the device; if the firmware did not answer, see the kernel log with dmesg: its memory is kept until a reset",
+        ),
+        libc::EPERM => (
+            "the administrator does not allow requests on this device",
+            "fwctl info shows the highest scope; root can change it in /sys/class/fwctl/*/max_scope",
+        ),
+        _ => return None,
+    })
 }
 
 fn common_advice(errno: i32) -> Option<(&'static str, &'static str)> {

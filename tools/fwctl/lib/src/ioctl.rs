@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The two ioctls. The only unsafe code of the crate.
+//! The ioctls.
 
+use crate::pages::Pages;
 use crate::pds::Call;
 use fwctl_uapi::pds::RpcPds;
-use fwctl_uapi::{FwctlInfo, FwctlRpc, FWCTL_INFO, FWCTL_RPC};
+use fwctl_uapi::{
+    FwctlInfo, FwctlRpc, FwctlRscDestroy, FwctlRscUmemReg, FWCTL_INFO, FWCTL_RPC,
+    FWCTL_RSC_DESTROY, FWCTL_RSC_UMEM_REG,
+};
 use std::fs::File;
 use std::io;
 use std::mem::size_of;
@@ -40,7 +44,8 @@ pub(crate) fn rpc(node: &File, scope: u32, request: &[u8], reply: &mut [u8]) -> 
     // SAFETY: FWCTL_RPC takes a FwctlRpc of the size in its first field, reads `in_len` bytes at
     // `in_` and writes at most `out_len` bytes at `out`. The request is borrowed, the reply and the
     // argument exclusively, for the call. `Device::rpc` refuses requests of device types whose
-    // messages hold further addresses; those of `call_pds()` are valid.
+    // messages hold further addresses; those of `call_pds()` are valid. A message can also name
+    // memory that is registered, which is a `Pages`: it may be written at any time.
     check(unsafe { libc::ioctl(node.as_raw_fd(), FWCTL_RPC as _, &mut arg) })?;
     Ok(arg.out_len)
 }
@@ -69,6 +74,45 @@ pub(crate) fn call_pds(
         Some((reply, _)) if len as usize == RpcPds::LEN => Ok(reply.retval),
         _ => Err(io::Error::from_raw_os_error(libc::EBADMSG)),
     }
+}
+
+/// FWCTL_RSC_UMEM_REG: lets the firmware access memory. Returns the numbers of the memory, of its
+/// key, and of the resource.
+///
+/// Nothing has to stay alive for it: the kernel pins the pages, and they are unpinned only when the
+/// firmware cannot access them any more. If `pages` is unmapped before, the firmware writes to
+/// pages that nobody else has.
+pub(crate) fn register_memory(
+    node: &File,
+    pages: &Pages,
+    flags: u64,
+) -> io::Result<(u32, u32, u32)> {
+    let mut arg = FwctlRscUmemReg {
+        size: size_of::<FwctlRscUmemReg>() as u32,
+        flags,
+        addr: pages.address(),
+        len: pages.len() as u64,
+        ..FwctlRscUmemReg::default()
+    };
+    // SAFETY: FWCTL_RSC_UMEM_REG takes a FwctlRscUmemReg of the size in its first field and writes
+    // it, and it is exclusively borrowed for the call. The memory that it names may be written by
+    // the device from now on, while it is registered: it is all of a `Pages`, which only allows
+    // for accesses at the same time, and whose pages the kernel keeps from others if it is dropped.
+    // A node of another class answers ENOTTY: the number's type byte is fwctl's.
+    check(unsafe { libc::ioctl(node.as_raw_fd(), FWCTL_RSC_UMEM_REG as _, &mut arg) })?;
+    Ok((arg.out_umem_id, arg.out_mkey_id, arg.out_rsc_id))
+}
+
+/// FWCTL_RSC_DESTROY: releases a resource.
+pub(crate) fn destroy_resource(node: &File, rsc_id: u32) -> io::Result<()> {
+    let mut arg = FwctlRscDestroy {
+        size: size_of::<FwctlRscDestroy>() as u32,
+        rsc_id,
+        ..FwctlRscDestroy::default()
+    };
+    // SAFETY: FWCTL_RSC_DESTROY takes a FwctlRscDestroy of the size in its first field, which is
+    // exclusively borrowed for the call, and accesses no other memory of the caller.
+    check(unsafe { libc::ioctl(node.as_raw_fd(), FWCTL_RSC_DESTROY as _, &mut arg) })
 }
 
 pub(crate) fn length(len: usize) -> io::Result<u32> {

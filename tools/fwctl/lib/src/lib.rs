@@ -11,6 +11,7 @@
 //!   ([`Error::advice`]).
 //! - [`replay`] answers from a recording, so that users of this crate can test without a device.
 //!
+//! - [`Memory`] is memory that the firmware can write to, where the kernel can register it.
 //! - [`Queue`] has many RPCs in flight from one thread, by io_uring where that is allowed.
 //!
 //! [`Device::rpc`] blocks until the firmware has answered; only the driver sets a limit to that,
@@ -35,7 +36,10 @@ mod error;
 mod info;
 #[allow(unsafe_code)]
 mod ioctl;
+mod memory;
 pub mod mlx5;
+#[allow(unsafe_code)]
+mod pages;
 mod pci_ids;
 pub mod pds;
 mod queue;
@@ -54,6 +58,8 @@ pub use device::{Device, Exchange, Info, Observer, Reply};
 pub use device_type::{DeviceType, UnknownType};
 pub use error::{errno_name, errno_text, Advice, Error, Malformed, Operation};
 pub use info::{Capability, DriverInfo};
+pub use memory::{Memory, MemoryIds, MemoryUse};
+pub use pages::Pages;
 pub use queue::{Backend, Completion, NoRing, Queue, QueueOptions, Rpc, Ticket, DEFAULT_DEPTH};
 pub use scope::{MaxScope, Scope, UnknownScope};
 pub use status::FirmwareStatus;

@@ -12,8 +12,11 @@
 //! rpc debug-read-only 0105 -> len 4096 0800     # a reply that claims to have 4096 bytes
 //! rpc debug-write 0205 -> errno 22              # the kernel refuses
 //! rpc configuration 03 -> after 500 0800        # the firmware takes half a second; also before len and errno
+//! memory 7 0x142                                # memory can be registered: the numbers of it and of its key
+//! rpc configuration 04 -> dma 0a0b then 0800    # before it answers, the firmware writes to the start of the memory
 //! otherwise 0300 0000                           # answer to every request that is not recorded
 //! ```
+//!
 //! The request of a call to a Pensando card is its message, with zeros as addresses, and the bytes of
 //! the operation's request; the reply is the result of the operation, four bytes, and the response.
 //!
@@ -23,11 +26,11 @@
 //! calls fail; `open after N` makes opening take N milliseconds. In other recordings requests must
 //! come in the order and with the bytes of the recording; any other request fails, and says so.
 
-use crate::{pds, DeviceType, InfoReply, Scope, Transport};
+use crate::{pds, DeviceType, InfoReply, MemoryIds, MemoryUse, Pages, Scope, Transport};
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A recorded device.
@@ -39,6 +42,9 @@ pub struct Replay {
     info: Result<(DeviceType, Vec<u8>), i32>,
     exchanges: Mutex<VecDeque<Exchange>>,
     is_unordered: bool,
+    /// The numbers of memory, if it can be registered, and the memory that is.
+    ids: Option<MemoryIds>,
+    pages: Mutex<Option<Arc<Pages>>>,
     /// The answer to other requests.
     otherwise: Option<(Answer, Duration)>,
 }
@@ -52,6 +58,8 @@ struct Exchange {
     request: Vec<u8>,
     answer: Answer,
     delay: Duration,
+    /// What the firmware writes to the memory.
+    dma: Vec<u8>,
 }
 
 /// A recording that cannot be read, by line number and reason.
@@ -78,6 +86,8 @@ impl Replay {
             info: Err(libc::ENOTTY),
             exchanges: Mutex::default(),
             is_unordered: false,
+            ids: None,
+            pages: Mutex::default(),
             otherwise: None,
         };
         let mut exchanges = VecDeque::new();
@@ -95,8 +105,9 @@ impl Replay {
                     replay.is_unordered = true;
                     Ok(())
                 }
+                "memory" => ids(rest).map(|ids| replay.ids = Some(ids)),
                 "otherwise" => answer(rest).map(|answer| replay.otherwise = Some(answer)),
-                _ => Err("not one of number, open, info, rpc, unordered, otherwise"),
+                _ => Err("not one of number, open, info, rpc, memory, unordered, otherwise"),
             };
             parsed.map_err(|why| BadRecording { line, why })?;
         }
@@ -141,7 +152,30 @@ impl Transport for Replay {
         }
         let expected = self.next(scope, request)?;
         std::thread::sleep(expected.delay);
+        if !expected.dma.is_empty() {
+            let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_written = pages
+                .as_ref()
+                .is_some_and(|pages| pages.write(0, &expected.dma));
+            if !is_written {
+                return Err(io::Error::other("the recording writes to no memory"));
+            }
+        }
         give(&expected.answer, reply)
+    }
+
+    fn register_memory(&self, pages: &Arc<Pages>, _: MemoryUse) -> io::Result<MemoryIds> {
+        let ids = self.ids.ok_or(io::Error::from_raw_os_error(libc::ENOTTY))?;
+        *self.pages.lock().unwrap_or_else(PoisonError::into_inner) = Some(pages.clone());
+        Ok(ids)
+    }
+
+    fn release_memory(&self, _: u32) -> io::Result<()> {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages
+            .take()
+            .map(drop)
+            .ok_or(io::Error::from_raw_os_error(libc::ENOENT))
     }
 
     fn call_pds(&self, scope: Scope, call: &pds::Call, response: &mut [u8]) -> io::Result<u32> {
@@ -260,12 +294,32 @@ fn exchange(text: &str) -> Result<Exchange, &'static str> {
         .split_once(' ')
         .ok_or("an rpc has no request")?;
     let scope = scope.parse().map_err(|_| "no such scope")?;
+    let (dma, reply) = match reply.trim().strip_prefix("dma ") {
+        Some(rest) => rest.split_once("then").ok_or("a dma has no then")?,
+        None => ("", reply),
+    };
     let (answer, delay) = answer(reply)?;
     Ok(Exchange {
         scope,
         request: bytes_of(request)?,
         answer,
         delay,
+        dma: bytes_of(dma)?,
+    })
+}
+
+fn ids(text: &str) -> Result<MemoryIds, &'static str> {
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    let (umem, key) = text.split_once(' ').ok_or("a memory has two numbers")?;
+    let ids = number(umem).zip(number(key));
+    let (umem, key) = ids.ok_or("not the number of a memory")?;
+    Ok(MemoryIds {
+        umem,
+        key,
+        resource: 1,
     })
 }
 
@@ -458,12 +512,31 @@ rpc configuration 04 -> errno 19
     }
 
     #[test]
+    fn memory_is_written_before_the_answer() {
+        let recording = "info mlx5\nmemory 7 0x142\n\
+                         rpc configuration 01 -> dma 0a0b then 0c\n\
+                         rpc configuration 02 -> dma 0d then errno 5";
+        let device = Device::with_transport("fwctl0", Replay::parse(recording).unwrap());
+        let memory = device.register_memory(1, MemoryUse::KEY).unwrap();
+        assert_eq!((memory.ids().umem, memory.ids().key), (7, 0x142));
+        let reply = device.rpc(Scope::Configuration, &[1], 1).unwrap();
+        let mut bytes = [0; 3];
+        assert!(memory.read(0, &mut bytes));
+        assert_eq!((reply.bytes, bytes), (vec![0x0c], [0x0a, 0x0b, 0]));
+        drop(memory);
+        assert!(device.rpc(Scope::Configuration, &[2], 1).is_err());
+        for bad in ["memory 7", "memory x 1", "rpc configuration 00 -> dma 00"] {
+            assert!(Replay::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn bad_recordings_name_the_line() {
         for (text, line, why) in [
             (
                 "\nhello",
                 2,
-                "not one of number, open, info, rpc, unordered, otherwise",
+                "not one of number, open, info, rpc, memory, unordered, otherwise",
             ),
             ("info nobody", 1, "no such device type"),
             (

@@ -2,10 +2,11 @@
 
 //! What carries requests to a device: the node, or a recording of one.
 
-use crate::{ioctl, pds, Scope};
+use crate::{ioctl, pds, MemoryIds, MemoryUse, Pages, Scope};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 /// Answer to FWCTL_INFO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct InfoReply {
     pub data_len: u32,
 }
 
-/// The two calls of a fwctl device. Errors are errnos, as the kernel reports them.
+/// The calls of a fwctl device. Errors are errnos, as the kernel reports them.
 pub trait Transport: Send + Sync {
     /// FWCTL_INFO: fills `data` with the driver's part, padded with zeros.
     ///
@@ -43,6 +44,27 @@ pub trait Transport: Send + Sync {
     fn call_pds(&self, scope: Scope, call: &pds::Call, response: &mut [u8]) -> io::Result<u32> {
         let _ = (scope, call, response);
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// FWCTL_RSC_UMEM_REG: lets the firmware access memory, until it is released or the device is
+    /// closed. The transport may keep a clone of the pages and use it as a device would.
+    ///
+    /// # Errors
+    ///
+    /// An errno of FWCTL_RSC_UMEM_REG. By default `ENOTTY`: the device has no such call.
+    fn register_memory(&self, pages: &Arc<Pages>, use_: MemoryUse) -> io::Result<MemoryIds> {
+        let _ = (pages, use_);
+        Err(io::Error::from_raw_os_error(libc::ENOTTY))
+    }
+
+    /// FWCTL_RSC_DESTROY: ends the firmware's access to memory.
+    ///
+    /// # Errors
+    ///
+    /// An errno of FWCTL_RSC_DESTROY. By default `ENOTTY`.
+    fn release_memory(&self, resource: u32) -> io::Result<()> {
+        let _ = resource;
+        Err(io::Error::from_raw_os_error(libc::ENOTTY))
     }
 
     /// Number of RPCs that a [`Queue`](crate::Queue) may send at the same time. With the default of
@@ -82,6 +104,19 @@ impl Transport for Node {
 
     fn call_pds(&self, scope: Scope, call: &pds::Call, response: &mut [u8]) -> io::Result<u32> {
         ioctl::call_pds(&self.0, scope.number(), call, response)
+    }
+
+    fn register_memory(&self, pages: &Arc<Pages>, use_: MemoryUse) -> io::Result<MemoryIds> {
+        let (umem, key, resource) = ioctl::register_memory(&self.0, pages, use_.flags())?;
+        Ok(MemoryIds {
+            umem,
+            key,
+            resource,
+        })
+    }
+
+    fn release_memory(&self, resource: u32) -> io::Result<()> {
+        ioctl::destroy_resource(&self.0, resource)
     }
 
     fn concurrency(&self) -> usize {

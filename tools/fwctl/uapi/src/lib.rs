@@ -34,6 +34,17 @@ pub const FWCTL_INFO: u32 = FWCTL_TYPE << 8;
 /// `_IO(FWCTL_TYPE, 1)`: one request to the firmware and its reply. Argument: [`FwctlRpc`].
 pub const FWCTL_RPC: u32 = (FWCTL_TYPE << 8) | 1;
 
+/// `_IO(FWCTL_TYPE, 2)`: releases a resource. Argument: [`FwctlRscDestroy`].
+///
+/// Not of Linux 7.3: the name and the layout are those of the public tool mstflint.
+pub const FWCTL_RSC_DESTROY: u32 = (FWCTL_TYPE << 8) | 2;
+
+/// `_IO(FWCTL_TYPE, 3)`: registers memory that the firmware may access. Argument:
+/// [`FwctlRscUmemReg`].
+///
+/// Not of Linux 7.3: the name and the layout are those of the public tool mstflint.
+pub const FWCTL_RSC_UMEM_REG: u32 = (FWCTL_TYPE << 8) | 3;
+
 /// Most bytes that the kernel accepts for a request or for a reply buffer. Longer: `EMSGSIZE`.
 pub const MAX_RPC_LEN: u32 = 2 * 1024 * 1024;
 
@@ -61,6 +72,54 @@ pub mod scope {
     pub const DEBUG_WRITE: u32 = 2;
     /// Write anything. Needs `CAP_SYS_RAWIO`, and taints the kernel.
     pub const DEBUG_WRITE_FULL: u32 = 3;
+}
+
+/// Bits of [`FwctlRscUmemReg::flags`].
+pub mod umem_flags {
+    /// The firmware gets a memory key for the memory.
+    pub const MKEY: u64 = 1 << 0;
+    /// Requests that name pages by DMA address can name those of the memory, by number.
+    pub const MCDD: u64 = 1 << 1;
+}
+
+/// Argument of [`FWCTL_RSC_UMEM_REG`] (48 bytes).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FwctlRscUmemReg {
+    /// In: size of this struct in bytes.
+    pub size: u32,
+    /// In: must be 0.
+    pub reserved: u32,
+    /// In: bits of [`umem_flags`].
+    pub flags: u64,
+    /// In: address of the memory, which starts at a page.
+    pub addr: u64,
+    /// In: bytes of it, whole pages.
+    pub len: u64,
+    /// Out: number by which requests name the memory.
+    pub out_umem_id: u32,
+    /// Out: memory key by which requests name the memory, or 0.
+    pub out_mkey_id: u32,
+    /// Out: number of the resource, for [`FwctlRscDestroy`].
+    pub out_rsc_id: u32,
+    /// In: must be 0.
+    pub reserved1: u32,
+}
+
+/// Argument of [`FWCTL_RSC_DESTROY`] (24 bytes).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FwctlRscDestroy {
+    /// In: size of this struct in bytes.
+    pub size: u32,
+    /// In: must be 0.
+    pub reserved: u32,
+    /// In: must be 0.
+    pub flags: u64,
+    /// In: must be 0.
+    pub kind: u32,
+    /// In: number of the resource.
+    pub rsc_id: u32,
 }
 
 /// Argument of [`FWCTL_INFO`] (24 bytes).
@@ -106,5 +165,17 @@ const _: () = {
         size_of::<FwctlRpc>() == 32
             && offset_of!(FwctlRpc, in_) == 16
             && offset_of!(FwctlRpc, out) == 24
+    );
+    assert!(FWCTL_RSC_DESTROY == 0x9A02 && FWCTL_RSC_UMEM_REG == 0x9A03);
+    assert!(
+        size_of::<FwctlRscUmemReg>() == 48
+            && offset_of!(FwctlRscUmemReg, flags) == 8
+            && offset_of!(FwctlRscUmemReg, len) == 24
+            && offset_of!(FwctlRscUmemReg, out_rsc_id) == 40
+    );
+    assert!(
+        size_of::<FwctlRscDestroy>() == 24
+            && offset_of!(FwctlRscDestroy, flags) == 8
+            && offset_of!(FwctlRscDestroy, rsc_id) == 20
     );
 };

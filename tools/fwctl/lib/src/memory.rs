@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Memory that is registered with a device.
+
+use crate::pages::Pages;
+use crate::{Device, Error, Operation, Result};
+use fwctl_uapi::umem_flags;
+use std::io;
+use std::ops::BitOr;
+use std::sync::{mpsc, Arc};
+use std::thread;
+use std::time::Instant;
+
+/// What memory is registered for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse(u64);
+
+impl MemoryUse {
+    /// Requests name it by a memory key.
+    pub const KEY: MemoryUse = MemoryUse(umem_flags::MKEY);
+    /// Requests name its pages, by number.
+    pub const PAGES: MemoryUse = MemoryUse(umem_flags::MCDD);
+
+    /// The flags of the kernel.
+    pub fn flags(self) -> u64 {
+        self.0
+    }
+}
+
+impl BitOr for MemoryUse {
+    type Output = MemoryUse;
+
+    fn bitor(self, other: MemoryUse) -> MemoryUse {
+        MemoryUse(self.0 | other.0)
+    }
+}
+
+/// The numbers of registered memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryIds {
+    /// By which requests name it.
+    pub umem: u32,
+    /// Memory key by which requests name it, or 0.
+    pub key: u32,
+    /// By which it is released.
+    pub resource: u32,
+}
+
+/// Memory of this process that the firmware of a device can access, until it is dropped.
+///
+/// It belongs to the open file of the device, and only requests of this file can name it. The file
+/// stays open while this exists.
+#[derive(Debug)]
+pub struct Memory {
+    device: Device,
+    pages: Arc<Pages>,
+    ids: MemoryIds,
+}
+
+impl Device {
+    /// Registers new memory of `len` bytes, rounded up to whole pages, whose bytes are 0.
+    ///
+    /// The kernel pins the memory, which counts against `RLIMIT_MEMLOCK`. With a
+    /// [deadline](Device::with_deadline), it is not waited for longer than that; if it is
+    /// registered afterwards, it is released again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`]: `ENOTTY` if the kernel, or the driver of the device, cannot register
+    /// memory, as in Linux 7.3; `EOPNOTSUPP` if not for this use; `EINVAL` if it is too much at
+    /// once; `ENOMEM` and `ENOSPC` if it exceeds a limit. [`Error::TimedOut`].
+    pub fn register_memory(&self, len: usize, use_: MemoryUse) -> Result<Memory> {
+        let failed = |source| Error::Call {
+            device: self.name().into(),
+            operation: Operation::RegisterMemory { len },
+            source,
+        };
+        let pages = Arc::new(Pages::new(len).map_err(failed)?);
+        let device = self.clone();
+        let register = move || -> io::Result<Memory> {
+            let ids = device.transport().register_memory(&pages, use_)?;
+            Ok(Memory { device, pages, ids })
+        };
+        let Some(deadline) = self.deadline() else {
+            return register().map_err(failed);
+        };
+        // What comes too late is dropped by the thread, as nobody takes it.
+        match within(deadline, register) {
+            Some(registered) => registered.map_err(failed),
+            None => Err(Error::TimedOut {
+                device: self.name().into(),
+                operation: Operation::RegisterMemory { len },
+                was_sent: true,
+            }),
+        }
+    }
+}
+
+impl Memory {
+    /// The device that it is registered with.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Number of bytes: whole pages.
+    // There is no memory without bytes.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Its numbers.
+    pub fn ids(&self) -> MemoryIds {
+        self.ids
+    }
+
+    /// Its address in this process, at which the firmware may know it, too.
+    pub fn address(&self) -> u64 {
+        self.pages.address()
+    }
+
+    /// Copies bytes out. Returns whether there are as many from `offset` on; if not, nothing is
+    /// copied. If the device writes at the same time, some of them are old and some new.
+    #[must_use]
+    pub fn read(&self, offset: usize, to: &mut [u8]) -> bool {
+        self.pages.read(offset, to)
+    }
+
+    /// Copies bytes in, before the next request is sent. Returns whether they fit; if not, nothing
+    /// is copied.
+    #[must_use]
+    pub fn write(&self, offset: usize, from: &[u8]) -> bool {
+        self.pages.write(offset, from)
+    }
+}
+
+impl Drop for Memory {
+    /// Releases the memory: when this returns, the firmware does not write to it any more, or the
+    /// kernel keeps its pages from everybody else. With a deadline, it is not waited for that.
+    fn drop(&mut self) {
+        let transport = self.device.transport().clone();
+        let (pages, resource) = (self.pages.clone(), self.ids.resource);
+        let release = move || {
+            // If it fails, the kernel releases the memory when the file is closed.
+            let _ = transport.release_memory(resource);
+            drop(pages);
+        };
+        match self.device.deadline() {
+            None => release(),
+            Some(deadline) => drop(within(deadline, release)),
+        }
+    }
+}
+
+/// Does something in a thread, and returns what it returned, unless it takes longer.
+fn within<T: Send + 'static>(
+    deadline: Instant,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, receiver) = mpsc::channel();
+    let started = thread::Builder::new().spawn(move || {
+        // If nobody waits any more, the result is dropped here.
+        let _ = sender.send(work());
+    });
+    started.ok()?;
+    let time = deadline.saturating_duration_since(Instant::now());
+    receiver.recv_timeout(time).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DeviceType, InfoReply, Scope, Transport};
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    /// A device that remembers what is registered.
+    #[derive(Default)]
+    struct Card {
+        pages: Mutex<Vec<Arc<Pages>>>,
+        released: Mutex<Vec<u32>>,
+        delay: Duration,
+    }
+
+    impl Transport for Arc<Card> {
+        fn info(&self, _: &mut [u8]) -> io::Result<InfoReply> {
+            Ok(InfoReply {
+                device_type: DeviceType::Mlx5.number(),
+                data_len: 0,
+            })
+        }
+
+        fn rpc(&self, _: Scope, _: &[u8], _: &mut [u8]) -> io::Result<u32> {
+            Err(io::Error::from_raw_os_error(libc::EIO))
+        }
+
+        fn register_memory(&self, pages: &Arc<Pages>, use_: MemoryUse) -> io::Result<MemoryIds> {
+            assert_eq!(use_.flags(), 3);
+            thread::sleep(self.delay);
+            self.pages.lock().unwrap().push(pages.clone());
+            Ok(MemoryIds {
+                umem: 5,
+                key: 0x142,
+                resource: 9,
+            })
+        }
+
+        fn release_memory(&self, resource: u32) -> io::Result<()> {
+            thread::sleep(self.delay);
+            self.released.lock().unwrap().push(resource);
+            Ok(())
+        }
+    }
+
+    const BOTH: MemoryUse = MemoryUse(3);
+
+    #[test]
+    fn life_of_memory() {
+        let card = Arc::new(Card::default());
+        let device = Device::with_transport("fwctl0", card.clone());
+        let memory = device.register_memory(5000, BOTH).unwrap();
+        drop(device);
+        assert_eq!(memory.len() % Pages::page_size(), 0);
+        assert_eq!((memory.ids().umem, memory.ids().key), (5, 0x142));
+        assert!(card.pages.lock().unwrap()[0].write(4999, &[7]));
+        let mut byte = [0];
+        assert!(memory.read(4999, &mut byte) && byte == [7]);
+        assert!(memory.write(0, &[1]) && !memory.write(memory.len(), &[1]));
+        drop(memory);
+        assert_eq!(*card.released.lock().unwrap(), [9]);
+        // Pages that a device still has stay.
+        assert!(card.pages.lock().unwrap()[0].read(4999, &mut byte));
+    }
+
+    #[test]
+    fn what_is_registered_too_late_is_released() {
+        let card = Arc::new(Card {
+            delay: Duration::from_millis(200),
+            ..Card::default()
+        });
+        let device = Device::with_transport("fwctl0", card.clone());
+        let limited = device.with_deadline(Instant::now() + Duration::from_millis(20));
+        let error = limited.register_memory(1, BOTH).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "fwctl0: FWCTL_RSC_UMEM_REG (1 bytes): no answer by the deadline"
+        );
+        let patience = Instant::now() + Duration::from_secs(20);
+        while card.released.lock().unwrap().is_empty() {
+            assert!(Instant::now() < patience);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn devices_without() {
+        struct Without;
+        impl Transport for Without {
+            fn info(&self, _: &mut [u8]) -> io::Result<InfoReply> {
+                Err(io::Error::from_raw_os_error(libc::EIO))
+            }
+            fn rpc(&self, _: Scope, _: &[u8], _: &mut [u8]) -> io::Result<u32> {
+                Err(io::Error::from_raw_os_error(libc::EIO))
+            }
+        }
+        let device = Device::with_transport("fwctl0", Without);
+        let error = device.register_memory(1, MemoryUse::KEY).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENOTTY));
+        assert!(error.advice().unwrap().meaning.contains("memory"));
+    }
+}

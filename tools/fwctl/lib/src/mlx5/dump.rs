@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Resource dumps: state of queues, contexts and other objects of the firmware, by the register
-//! RESOURCE_DUMP in its inline mode, which needs no memory that the device can write to.
+//! RESOURCE_DUMP. In its inline mode, each request brings some 200 bytes; where the kernel registers
+//! memory, it brings as many as fit. Core dumps: the device's own registers, by the register
+//! CORE_DUMP, which needs memory.
 //!
 //! Layouts are those of `mlx5_ifc_resource_dump_*` in `include/linux/mlx5/mlx5_ifc.h`; that of a
-//! reference and of a notice, and the numbers of the segment types, are mstflint's.
+//! reference and of a notice, and the numbers of the segment types, are mstflint's; that of CORE_DUMP
+//! is the public tool mlx5ctl's.
 
-use super::{register, Layout, Mlx5Device};
-use crate::{Error, Malformed, Result};
+use super::{register, request as command, Capability, Layout, Mlx5Device};
+use crate::{Error, Malformed, Memory, MemoryUse, Result};
 
 /// Type of the segment that lists what can be dumped.
 pub const MENU: u16 = 0xffff;
@@ -135,10 +138,78 @@ pub struct Index {
 const HEADER: usize = 4;
 /// Bytes of a menu record.
 const RECORD: usize = 52;
-/// Where the inline data starts in the register.
+/// Where the inline data starts in the register, and its bytes.
 const INLINE: usize = 48;
+const INLINE_LEN: usize = 208;
+
+/// CORE_DUMP, its length, and the type of a dump into memory.
+const CORE_DUMP: u16 = 0x402e;
+const CORE_DUMP_LEN: usize = 0x40;
+const TO_MEMORY: u8 = 2;
+/// Command that reads the context of a memory key.
+const QUERY_MKEY: u16 = 0x201;
+/// Bytes of its reply, and where the first address of the key and its length are.
+const MKEY_REPLY: usize = 0x130;
+const MKEY_START: usize = 0x20;
+const MKEY_LEN: usize = 0x28;
+/// Capability that tells how much memory a core dump needs.
+const DEBUG: u16 = 0xd;
+/// Memory for dumps, which the firmware writes to by a memory key.
+#[derive(Debug)]
+pub struct DumpMemory {
+    memory: Memory,
+    /// The first address of the key.
+    start: u64,
+}
+
+impl DumpMemory {
+    /// Number of bytes.
+    // There is no memory without bytes.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Makes what was written before unreadable, so nothing old can be taken for new.
+    fn clear(&self, len: usize) {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        for at in (0..len).step_by(ZEROS.len()) {
+            // It ends with a whole page.
+            let _ = self.memory.write(at, &ZEROS);
+        }
+    }
+}
 
 impl Mlx5Device {
+    /// Registers memory for dumps; none if the kernel, or the driver, cannot.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Device::register_memory`](crate::Device::register_memory), but for `ENOTTY` and
+    /// `EOPNOTSUPP`.
+    pub fn dump_memory(&self, len: usize) -> Result<Option<DumpMemory>> {
+        let memory = match self.device().register_memory(len, MemoryUse::KEY) {
+            Ok(memory) => memory,
+            Err(error) if matches!(error.errno(), Some(libc::ENOTTY | libc::EOPNOTSUPP)) => {
+                return Ok(None)
+            }
+            Err(error) => return Err(error),
+        };
+        // Where the addresses of the key begin is the driver's choice. If the firmware does not
+        // tell, they are those of this process.
+        let key = memory.ids().key;
+        let body = [&(key >> 8).to_be_bytes()[..], &[0; 4]].concat();
+        let query = command(QUERY_MKEY, 0, &body);
+        let queried = self.command("QUERY_MKEY", super::READ_SCOPE, &query, MKEY_REPLY);
+        let start = match queried {
+            Ok(reply) if double_word(&reply, MKEY_LEN) >= Some(memory.len() as u64) => {
+                double_word(&reply, MKEY_START).unwrap_or_default()
+            }
+            _ => memory.address(),
+        };
+        Ok(Some(DumpMemory { memory, start }))
+    }
+
     /// Dumps something: asks the register until the firmware has no more, or until `max` bytes have
     /// come. `progress` is told how many bytes have come. The result is the segments' bytes.
     ///
@@ -151,16 +222,32 @@ impl Mlx5Device {
         &self,
         what: &DumpRequest,
         max: usize,
-        mut progress: impl FnMut(usize),
+        progress: impl FnMut(usize),
     ) -> Result<Vec<u8>> {
-        let malformed = |why| Error::Malformed {
-            device: self.device().name().into(),
-            what: "RESOURCE_DUMP".into(),
-            why,
-        };
+        let mut all = Vec::new();
+        self.dump_to(what, max, None, &mut all, progress)?;
+        Ok(all)
+    }
+
+    /// Like [`Mlx5Device::dump`], by way of memory if there is some, with the same result in fewer
+    /// steps. Appends the bytes to `all`, also those that came before an error.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mlx5Device::dump`].
+    pub fn dump_to(
+        &self,
+        what: &DumpRequest,
+        max: usize,
+        memory: Option<&DumpMemory>,
+        all: &mut Vec<u8>,
+        mut progress: impl FnMut(usize),
+    ) -> Result<()> {
+        let malformed = |why| self.malformed("RESOURCE_DUMP", why);
         let Some(layout) = register("resource-dump") else {
-            return Ok(Vec::new());
+            return Ok(());
         };
+        let first = all.len();
         let mut step = vec![0; layout.size];
         let set = |step: &mut [u8], name: &str, value: u64| {
             // Each value has the type of its field.
@@ -176,31 +263,52 @@ impl Mlx5Device {
         ] {
             set(&mut step, name, value);
         }
-        let mut all = Vec::new();
         loop {
-            set(&mut step, "inline_dump", 1);
+            let mut room = INLINE_LEN;
+            match memory {
+                None => set(&mut step, "inline_dump", 1),
+                Some(memory) => {
+                    // As much too much as an inline dump would bring.
+                    let left = max.saturating_sub(all.len() - first).saturating_add(1);
+                    room = memory.len().min(left.next_multiple_of(INLINE_LEN));
+                    memory.clear(room);
+                    for (name, value) in [
+                        ("mkey", memory.memory.ids().key.into()),
+                        ("size", room as u64),
+                        ("address", memory.start),
+                    ] {
+                        set(&mut step, name, value);
+                    }
+                }
+            }
             let sequence = number(layout, &step, "seq_num");
             let mut reply = self.read_register(layout.id, &step)?;
             let size = number(layout, &reply, "size") as usize;
-            let inline = reply.get(INLINE..).unwrap_or_default();
-            let data = inline.get(..size).ok_or_else(|| {
-                malformed(Malformed::Short {
-                    part: "the inline data",
+            if size > room {
+                return Err(malformed(Malformed::Short {
+                    part: match memory {
+                        None => "the inline data",
+                        Some(_) => "the memory for the dump",
+                    },
                     needed: size,
-                    got: inline.len(),
-                })
-            })?;
-            all.extend(data);
-            progress(all.len());
-            if all.len() > max {
+                    got: room,
+                }));
+            }
+            match memory {
+                None => all.extend(&reply[INLINE..][..size]),
+                Some(memory) => append(all, &memory.memory, size),
+            }
+            let count = all.len() - first;
+            progress(count);
+            if count > max {
                 return Err(malformed(Malformed::Long {
                     part: "the dump",
                     asked: max,
-                    got: all.len(),
+                    got: count,
                 }));
             }
             if number(layout, &reply, "more_dump") == 0 {
-                return Ok(all);
+                return Ok(());
             }
             let expected = (sequence + 1) % 16;
             let got = number(layout, &reply, "seq_num");
@@ -233,6 +341,89 @@ impl Mlx5Device {
         }
     }
 
+    /// How much memory a core dump needs, if the device can make one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mlx5Device::capability`].
+    pub fn core_dump_len(&self) -> Result<Option<usize>> {
+        let debug = self.capability(DEBUG, Capability::Current)?;
+        // log_cr_dump_to_mem_size: bits 4 to 8, in units of 4 KiB.
+        let log = debug.first_chunk().map_or(0, |&[high, low]| {
+            u16::from_be_bytes([high, low]) >> 7 & 0x1f
+        });
+        Ok((log > 0).then(|| 4096 << log))
+    }
+
+    /// Dumps the device's own registers: asks for it until the firmware has no more, or until `max`
+    /// bytes have come. Appends the bytes to `all`, also those that came before an error. `progress`
+    /// is told how many bytes have come.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if a step claims more bytes than
+    /// there is memory, or announces more and brings nothing, or if there are more than `max` bytes.
+    pub fn core_dump(
+        &self,
+        memory: &DumpMemory,
+        max: usize,
+        all: &mut Vec<u8>,
+        mut progress: impl FnMut(usize),
+    ) -> Result<()> {
+        let malformed = |why| self.malformed("CORE_DUMP", why);
+        let first = all.len();
+        let mut cookie = [0; 8];
+        loop {
+            let left = max.saturating_sub(all.len() - first).saturating_add(4);
+            let room = memory.len().min(left.next_multiple_of(4));
+            memory.clear(room);
+            let mut step = vec![0; CORE_DUMP_LEN];
+            step[3] = TO_MEMORY;
+            step[0x10..0x14].copy_from_slice(&memory.memory.ids().key.to_be_bytes());
+            step[0x14..0x18].copy_from_slice(&(room as u32).to_be_bytes());
+            step[0x18..0x20].copy_from_slice(&memory.start.to_be_bytes());
+            step[0x20..0x28].copy_from_slice(&cookie);
+            let reply = self.read_register(CORE_DUMP, &step)?;
+            let size = word(&reply, 0x14).unwrap_or(0) as usize;
+            if size > room {
+                return Err(malformed(Malformed::Short {
+                    part: "the memory for the dump",
+                    needed: size,
+                    got: room,
+                }));
+            }
+            append(all, &memory.memory, size);
+            let count = all.len() - first;
+            progress(count);
+            if count > max {
+                return Err(malformed(Malformed::Long {
+                    part: "the dump",
+                    asked: max,
+                    got: count,
+                }));
+            }
+            if reply[0] & 0x80 == 0 {
+                return Ok(());
+            }
+            if size == 0 {
+                return Err(malformed(Malformed::Short {
+                    part: "a step of the dump",
+                    needed: HEADER,
+                    got: 0,
+                }));
+            }
+            cookie.copy_from_slice(&reply[0x20..0x28]);
+        }
+    }
+
+    fn malformed(&self, what: &str, why: Malformed) -> Error {
+        Error::Malformed {
+            device: self.device().name().into(),
+            what: what.into(),
+            why,
+        }
+    }
+
     /// Lists what can be dumped.
     ///
     /// # Errors
@@ -248,6 +439,19 @@ impl Mlx5Device {
         };
         Ok(segments.into_iter().flat_map(records).collect())
     }
+}
+
+/// Appends what the firmware has written.
+fn append(all: &mut Vec<u8>, memory: &Memory, size: usize) {
+    let at = all.len();
+    all.resize(at + size, 0);
+    // The size was checked: it is all there.
+    let _ = memory.read(0, &mut all[at..]);
+}
+
+fn double_word(data: &[u8], at: usize) -> Option<u64> {
+    let bytes = data.get(at..)?.first_chunk()?;
+    Some(u64::from_be_bytes(*bytes))
 }
 
 fn number(layout: &Layout, data: &[u8], name: &str) -> u64 {
@@ -361,8 +565,10 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Device, DeviceType, InfoReply, Scope, Transport};
+    use crate::{Device, DeviceType, InfoReply, MemoryIds, Pages, Scope, Transport};
     use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     fn segment(segment_type: u16, data: &[u8]) -> Vec<u8> {
         let words = (data.len() / 4 + 1) as u16;
@@ -490,11 +696,40 @@ mod tests {
         assert_eq!(found[0].content, Content::Unknown);
     }
 
-    /// Dumps `data` in steps of `step` bytes; `lie` changes a reply.
+    /// Dumps `data` in steps of `step` bytes, inline or into memory; `lie` changes a reply.
     struct Card {
         data: Vec<u8>,
         step: usize,
         lie: fn(&mut [u8]),
+        pages: Mutex<Option<Arc<Pages>>>,
+        rpcs: Arc<AtomicUsize>,
+        /// The first address of the memory key, or none if the firmware does not tell.
+        start: Option<u64>,
+        has_memory: bool,
+    }
+
+    fn card(data: Vec<u8>, step: usize, lie: fn(&mut [u8])) -> Card {
+        Card {
+            data,
+            step,
+            lie,
+            pages: Mutex::default(),
+            rpcs: Arc::default(),
+            start: Some(0x7000),
+            has_memory: true,
+        }
+    }
+
+    impl Card {
+        /// What the firmware writes to memory, by the address in a request.
+        fn dma(&self, key: u64, address: u64, size: u64, bytes: &[u8]) {
+            let pages = self.pages.lock().unwrap();
+            let pages = pages.as_ref().expect("registered");
+            assert_eq!(key, 0x142);
+            let start = self.start.unwrap_or(pages.address());
+            assert!(address == start && size <= pages.len() as u64);
+            assert!(bytes.len() as u64 <= size && pages.write(0, bytes));
+        }
     }
 
     impl Transport for Card {
@@ -505,21 +740,69 @@ mod tests {
             })
         }
 
+        fn register_memory(&self, pages: &Arc<Pages>, use_: MemoryUse) -> io::Result<MemoryIds> {
+            if !self.has_memory {
+                return Err(io::Error::from_raw_os_error(libc::ENOTTY));
+            }
+            assert_eq!(use_, MemoryUse::KEY);
+            *self.pages.lock().unwrap() = Some(pages.clone());
+            Ok(MemoryIds {
+                umem: 7,
+                key: 0x142,
+                resource: 3,
+            })
+        }
+
+        fn release_memory(&self, resource: u32) -> io::Result<()> {
+            assert_eq!(resource, 3);
+            *self.pages.lock().unwrap() = None;
+            Ok(())
+        }
+
         fn rpc(&self, scope: Scope, request: &[u8], reply: &mut [u8]) -> io::Result<u32> {
-            assert_eq!(
-                (scope, &request[10..12]),
-                (Scope::DebugReadOnly, &[0xc0, 0][..])
-            );
-            let layout = register("resource-dump").unwrap();
-            let asked = &request[16..];
-            assert_eq!(number(layout, asked, "segment_type"), 0x1234);
-            assert_eq!(number(layout, asked, "inline_dump"), 1);
-            assert_eq!(number(layout, asked, "size"), 0);
-            let at = number(layout, asked, "device_opaque") as usize;
-            let end = self.data.len().min(at + self.step);
+            assert_eq!(scope, Scope::DebugReadOnly);
+            self.rpcs.fetch_add(1, Ordering::Relaxed);
             reply.fill(0);
+            if request[..2] == [0x02, 0x01] {
+                assert_eq!(request[8..12], [0, 0, 0, 1]);
+                match self.start {
+                    Some(start) => {
+                        reply[0x20..0x28].copy_from_slice(&start.to_be_bytes());
+                        reply[0x28..0x30].copy_from_slice(&(1u64 << 40).to_be_bytes());
+                    }
+                    None => reply[0] = 5,
+                }
+                return Ok(reply.len() as u32);
+            }
+            let asked = &request[16..];
             let body = &mut reply[16..];
             body.copy_from_slice(asked);
+            if request[10..12] == [0x40, 0x2e] {
+                assert_eq!(asked[3], 2);
+                let at = double_word(asked, 0x20).unwrap() as usize;
+                let size = word(asked, 0x14).unwrap();
+                let end = self.data.len().min(at + self.step.min(size as usize));
+                self.dma(
+                    word(asked, 0x10).unwrap().into(),
+                    double_word(asked, 0x18).unwrap(),
+                    size.into(),
+                    &self.data[at..end],
+                );
+                body[0] = u8::from(end < self.data.len()) << 7;
+                body[0x14..0x18].copy_from_slice(&((end - at) as u32).to_be_bytes());
+                body[0x20..0x28].copy_from_slice(&(end as u64).to_be_bytes());
+                (self.lie)(body);
+                return Ok(reply.len() as u32);
+            }
+            assert_eq!(request[10..12], [0xc0, 0]);
+            let layout = register("resource-dump").unwrap();
+            assert_eq!(number(layout, asked, "segment_type"), 0x1234);
+            let is_inline = number(layout, asked, "inline_dump") == 1;
+            let size = number(layout, asked, "size");
+            assert_eq!(size == 0, is_inline);
+            let room = if is_inline { 208 } else { size as usize };
+            let at = number(layout, asked, "device_opaque") as usize;
+            let end = self.data.len().min(at + self.step.min(room));
             let sequence = (number(layout, asked, "seq_num") + 1) % 16;
             layout.set(body, "seq_num", sequence).unwrap();
             layout
@@ -527,7 +810,13 @@ mod tests {
                 .unwrap();
             layout.set(body, "device_opaque", end as u64).unwrap();
             layout.set(body, "size", (end - at) as u64).unwrap();
-            body[INLINE..][..end - at].copy_from_slice(&self.data[at..end]);
+            let bytes = &self.data[at..end];
+            if is_inline {
+                body[INLINE..][..end - at].copy_from_slice(bytes);
+            } else {
+                let address = number(layout, asked, "address");
+                self.dma(number(layout, asked, "mkey"), address, size, bytes);
+            }
             (self.lie)(body);
             Ok(reply.len() as u32)
         }
@@ -538,27 +827,69 @@ mod tests {
         mlx5.dump(&DumpRequest::new(0x1234), max, |_| {})
     }
 
+    /// The same into `len` bytes of memory.
+    fn dump_by(card: Card, max: usize, len: usize) -> (Result<()>, Vec<u8>) {
+        let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", card)).unwrap();
+        let memory = mlx5.dump_memory(len).unwrap().expect("memory");
+        let mut all = vec![];
+        let what = DumpRequest::new(0x1234);
+        let result = mlx5.dump_to(&what, max, Some(&memory), &mut all, |_| {});
+        (result, all)
+    }
+
     #[test]
     fn a_dump_is_put_together_from_its_steps() {
         // 20 steps, so the sequence number wraps around.
         let data: Vec<u8> = (0..2000).map(|n| n as u8).collect();
         for step in [100, 208, 2000] {
-            let card = Card {
-                data: data.clone(),
-                step: step.min(208),
-                lie: |_| {},
-            };
-            assert_eq!(dump(card, 4096).unwrap(), data);
+            let inline = card(data.clone(), step, |_| {});
+            assert_eq!(dump(inline, 4096).unwrap(), data);
+            let by_memory = card(data.clone(), step, |_| {});
+            let (result, all) = dump_by(by_memory, 4096, 1);
+            result.unwrap();
+            assert_eq!(all, data);
         }
     }
 
     #[test]
-    fn dumps_that_lie() {
-        let card = |lie| Card {
-            data: vec![1; 800],
-            step: 100,
-            lie,
+    fn memory_saves_requests() {
+        let data: Vec<u8> = (0..1u32 << 18).flat_map(u32::to_be_bytes).collect();
+        let rpcs = |memory: bool| {
+            let card = card(data.clone(), usize::MAX >> 1, |_| {});
+            let rpcs = card.rpcs.clone();
+            let all = if memory {
+                let (result, all) = dump_by(card, 1 << 24, 1 << 18);
+                result.map(|()| all)
+            } else {
+                dump(card, 1 << 24)
+            };
+            assert!(all.unwrap() == data);
+            rpcs.load(Ordering::Relaxed)
         };
+        // One asks for the key.
+        assert_eq!((rpcs(true), rpcs(false)), (5, 5042));
+    }
+
+    #[test]
+    fn a_device_without_memory() {
+        let without = Card {
+            has_memory: false,
+            ..card(vec![], 1, |_| {})
+        };
+        let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", without)).unwrap();
+        assert!(mlx5.dump_memory(1).unwrap().is_none());
+        // Firmware that does not tell where the addresses of the key begin.
+        let silent = Card {
+            start: None,
+            ..card(vec![1; 8], 8, |_| {})
+        };
+        let (result, all) = dump_by(silent, 8, 1);
+        assert_eq!((result.is_ok(), all), (true, vec![1; 8]));
+    }
+
+    #[test]
+    fn dumps_that_lie() {
+        let card = |lie| card(vec![1; 800], 100, lie);
         let text = |lie, max| dump(card(lie), max).unwrap_err().to_string();
         assert_eq!(
             text(|body| body[36..40].fill(0xff), 4096),
@@ -576,5 +907,55 @@ mod tests {
             text(|_| {}, 150),
             "fwctl0: RESOURCE_DUMP: bad reply: the dump has 200 bytes, at most 150 were asked for"
         );
+        // What came before is kept.
+        let (result, all) = dump_by(card(|_| {}), 350, 4096);
+        assert_eq!((result.is_err(), all), (true, vec![1; 400]));
+        let (result, _) = dump_by(card(|body| body[36..40].fill(0xff)), 350, 4096);
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            "fwctl0: RESOURCE_DUMP: bad reply: the memory for the dump needs 4294967295 bytes and has 416"
+        );
+    }
+
+    #[test]
+    fn core_dumps() {
+        let core_dump = |step, max, lie: fn(&mut [u8])| {
+            let data = (0..20_000u32).map(|n| n as u8).collect();
+            let card = card(data, step, lie);
+            let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", card)).unwrap();
+            let memory = mlx5.dump_memory(8192).unwrap().unwrap();
+            let (mut all, mut told) = (vec![], vec![]);
+            let result = mlx5.core_dump(&memory, max, &mut all, |count| told.push(count));
+            (result.map_err(|error| error.to_string()), all, told)
+        };
+        let (result, all, told) = core_dump(8192, 1 << 20, |_| {});
+        assert_eq!((result, told), (Ok(()), vec![8192, 16384, 20_000]));
+        assert!(all.iter().enumerate().all(|(n, byte)| *byte == n as u8));
+        let (result, all, _) = core_dump(5000, 10_000, |_| {});
+        assert_eq!(
+            result.unwrap_err(),
+            "fwctl0: CORE_DUMP: bad reply: the dump has 10004 bytes, at most 10000 were asked for"
+        );
+        assert_eq!(all.len(), 10_004);
+        let (result, ..) = core_dump(5000, 1 << 20, |body| body[0x14..0x18].fill(0x7f));
+        assert!(result.unwrap_err().ends_with("and has 8192"));
+        let (result, ..) = core_dump(5000, 1 << 20, |body| body[0x14..0x18].fill(0));
+        assert!(result.unwrap_err().ends_with("needs 4 bytes and has 0"));
+    }
+
+    #[test]
+    fn the_capability_tells_how_much_memory() {
+        let len = |bytes: &str| {
+            let recording = format!(
+                "info mlx5\nrpc configuration 01000000 0000001b 00000000 00000000 -> len 4112 {:032x} {bytes}",
+                0
+            );
+            let replay = crate::replay::Replay::parse(&recording).unwrap();
+            let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", replay)).unwrap();
+            mlx5.core_dump_len().unwrap()
+        };
+        // log_cr_dump_to_mem_size 11, after core_dump_general and before resource_dump.
+        assert_eq!(len("85c00008"), Some(8 << 20));
+        assert_eq!(len("80400008"), None);
     }
 }

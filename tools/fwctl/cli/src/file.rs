@@ -51,6 +51,17 @@ impl Output {
         })
     }
 
+    /// Writes another file, whose name ends with `.partial`, and leaves this one as it was. A pipe or
+    /// a device is written to itself. Returns the name of what was written.
+    pub fn write_partial(mut self, bytes: &[u8]) -> Result<String, Failure> {
+        if let Target::Regular(_, path) = &mut self.target {
+            self.name.push_str(".partial");
+            path.as_mut_os_string().push(".partial");
+        }
+        let name = self.name.clone();
+        self.write(bytes).map(|()| name)
+    }
+
     /// Writes the file.
     pub fn write(self, bytes: &[u8]) -> Result<(), Failure> {
         let written = match self.target {

@@ -3,6 +3,7 @@
 //! `fwctl mlx5`: registers, capabilities and query commands of a ConnectX.
 
 mod caps;
+mod coredump;
 mod diag;
 pub mod dump;
 mod query;
@@ -27,6 +28,7 @@ pub enum Mlx5Verb {
     Caps(caps::CapsArgs),
     Query(query::QueryArgs),
     Dump(dump::DumpArgs),
+    Coredump(coredump::CoredumpArgs),
     Regs(regs::RegsArgs),
     #[command(subcommand)]
     Diag(diag::DiagVerb),
@@ -39,6 +41,7 @@ impl Mlx5Verb {
             Mlx5Verb::Caps(args) => args.output.output,
             Mlx5Verb::Query(args) => args.output.output,
             Mlx5Verb::Dump(args) => args.output.output,
+            Mlx5Verb::Coredump(_) => Format::default(),
             Mlx5Verb::Regs(args) => args.output.output,
             Mlx5Verb::Diag(verb) => verb.format(),
         }
@@ -51,6 +54,7 @@ pub fn run(world: &World, verb: Mlx5Verb) -> Result<(), Failure> {
         Mlx5Verb::Caps(args) => caps::caps(world, &args),
         Mlx5Verb::Query(args) => query::query(world, args),
         Mlx5Verb::Dump(args) => dump::dump(world, &args),
+        Mlx5Verb::Coredump(args) => coredump::coredump(world, &args),
         Mlx5Verb::Regs(args) => regs::regs(&args),
         Mlx5Verb::Diag(verb) => diag::diag(world, &verb),
     }

@@ -7,7 +7,9 @@ use crate::failure::{ErrorRow, Failure};
 use crate::file::Output;
 use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
 use crate::progress;
-use fwctl::mlx5::{segments, Content, DumpRequest, Index, MenuRecord, Mlx5Device, Segment, MENU};
+use fwctl::mlx5::{
+    segments, Content, DumpMemory, DumpRequest, Index, MenuRecord, Mlx5Device, Segment, MENU,
+};
 use serde::Serialize;
 
 /// Dump state of the firmware: queues, contexts and other objects
@@ -15,9 +17,15 @@ use serde::Serialize;
 /// Without WHAT, lists what can be dumped, with the numbers that each takes. Asks until the firmware
 /// has no more, and splits the dump into its segments; their content is the vendor's. Raw output is
 /// the dump as it came, which other tools read.
+///
+/// Where the kernel can register memory for the firmware, a dump goes through memory, in fewer
+/// requests. The result is the same.
+///
+/// The file of --out is replaced as a whole, and only by a dump that is complete. If the firmware
+/// fails midway, what came before is written to a file of the same name with .partial at its end.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  fwctl mlx5 dump 0000:07:00.0\n  fwctl mlx5 dump 0000:07:00.0 PRM_QUERY_QP --index1 0x48 --out qp.bin"
+    after_help = "Examples:\n  fwctl mlx5 dump 0000:07:00.0\n  fwctl mlx5 dump 0000:07:00.0 PRM_QUERY_QP --index1 0x48 --out qp.bin\n  fwctl mlx5 dump 0000:07:00.0 --all --out all.bin"
 )]
 pub struct DumpArgs {
     #[command(flatten)]
@@ -25,6 +33,14 @@ pub struct DumpArgs {
     /// Name of the list, or the number of a segment type
     #[arg(value_name = "WHAT")]
     what: Option<String>,
+    /// Dump everything in the list that exists: all objects, where the firmware knows which those are
+    ///
+    /// Prints how long each dump is. Raw output, and the file of --out, is one dump after the other.
+    #[arg(
+        long,
+        conflicts_with_all = ["what", "index1", "index2", "count1", "count2"]
+    )]
+    all: bool,
     /// First number of the object
     #[arg(long, value_name = "N", default_value = "0", value_parser = number::<u32>)]
     index1: u32,
@@ -88,6 +104,35 @@ struct Dump {
 }
 
 #[derive(Serialize)]
+struct All {
+    device: String,
+    size: usize,
+    dumps: Vec<AllRow>,
+    #[serde(skip)]
+    bytes: Vec<u8>,
+}
+
+#[derive(Serialize)]
+struct AllRow {
+    name: String,
+    segment_type: u16,
+    /// None if it was not dumped.
+    size: Option<usize>,
+    note: Option<String>,
+}
+
+impl AllRow {
+    fn new(record: &MenuRecord, size: Option<usize>, note: Option<String>) -> AllRow {
+        AllRow {
+            name: record.name.clone(),
+            segment_type: record.segment_type,
+            size,
+            note,
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct SegmentRow {
     segment_type: u16,
     kind: &'static str,
@@ -104,6 +149,9 @@ pub fn dump(world: &World, args: &DumpArgs) -> Result<(), Failure> {
     let file = args.out.as_deref().map(Output::prepare).transpose()?;
     let mlx5 = Mlx5Device::new(args.device.open(world)?)?;
     let device = mlx5.device().name().to_owned();
+    if args.all {
+        return dump_all(&mlx5, file, args);
+    }
     let Some(what) = &args.what else {
         let menu = mlx5.dump_menu()?.into_iter().map(menu_row).collect();
         return output::print(args.output.output, &Menu { device, menu });
@@ -116,7 +164,23 @@ pub fn dump(world: &World, args: &DumpArgs) -> Result<(), Failure> {
         num_of_obj1: args.count1,
         num_of_obj2: args.count2,
     };
-    let bytes = read(&mlx5, &request, args.max as usize)?;
+    let memory = memory_for_dumps(&mlx5)?;
+    let mut bytes = Vec::new();
+    let result = read_to(
+        &mlx5,
+        &request,
+        args.max as usize,
+        memory.as_ref(),
+        &mut bytes,
+    );
+    // The firmware forgets the memory before anything is printed.
+    drop(memory);
+    if let Err(error) = result {
+        if let Some(file) = file {
+            keep(&device, file, &bytes)?;
+        }
+        return Err(error.into());
+    }
     let (found, rest) = segments(&bytes);
     if !rest.is_empty() {
         say(&format!(
@@ -145,14 +209,170 @@ pub fn dump(world: &World, args: &DumpArgs) -> Result<(), Failure> {
     }
 }
 
-/// Reads a dump, and shows how far it is.
+/// Reads a dump inline, and shows how far it is.
 pub fn read(mlx5: &Mlx5Device, request: &DumpRequest, max: usize) -> Result<Vec<u8>, fwctl::Error> {
+    let mut bytes = Vec::new();
+    read_to(mlx5, request, max, None, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a dump, by way of memory if there is some. Appends it, or what came before an error.
+fn read_to(
+    mlx5: &Mlx5Device,
+    request: &DumpRequest,
+    max: usize,
+    memory: Option<&DumpMemory>,
+    bytes: &mut Vec<u8>,
+) -> Result<(), fwctl::Error> {
     let name = mlx5.device().name().to_owned();
-    let bytes = mlx5.dump(request, max, |count| {
+    let result = mlx5.dump_to(request, max, memory, bytes, |count| {
         progress::count(&name, "bytes dumped", count);
     });
     progress::clear();
-    bytes
+    result
+}
+
+/// How much memory to register for dumps. It is cleared before each step, and no firmware is known
+/// that writes more at once.
+const MEMORY: usize = 1 << 20;
+/// Less is not worth the effort.
+const LEAST_MEMORY: usize = 64 << 10;
+
+/// Registers memory, or less than was asked for if that is above a limit. Returns none if the
+/// kernel, or the driver, cannot register any.
+pub fn register_memory(
+    mlx5: &Mlx5Device,
+    mut len: usize,
+) -> Result<Option<DumpMemory>, fwctl::Error> {
+    loop {
+        match mlx5.dump_memory(len) {
+            Err(error) if is_above_limit(&error) && len / 2 >= LEAST_MEMORY => len /= 2,
+            result => return result,
+        }
+    }
+}
+
+fn is_above_limit(error: &fwctl::Error) -> bool {
+    matches!(
+        error.errno().and_then(fwctl::errno_name),
+        Some("ENOMEM" | "ENOSPC" | "EINVAL")
+    )
+}
+
+/// Registers memory for dumps that could also be made without.
+fn memory_for_dumps(mlx5: &Mlx5Device) -> Result<Option<DumpMemory>, fwctl::Error> {
+    match register_memory(mlx5, MEMORY) {
+        Err(error) if is_above_limit(&error) => {
+            say(&format!("{error}: dumping without memory, which is slow"));
+            Ok(None)
+        }
+        result => result,
+    }
+}
+
+/// Keeps what came before an error, if anything did, beside the file that it was for.
+pub fn keep(device: &str, file: Output, bytes: &[u8]) -> Result<(), Failure> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let name = file.write_partial(bytes)?;
+    say(&format!(
+        "{device}: {} came before the error; they are in {name}",
+        output::bytes(bytes.len())
+    ));
+    Ok(())
+}
+
+/// Dumps all that the menu lists, as far as no number must be known for it.
+fn dump_all(mlx5: &Mlx5Device, file: Option<Output>, args: &DumpArgs) -> Result<(), Failure> {
+    let device = mlx5.device().name().to_owned();
+    let menu = mlx5.dump_menu()?;
+    let memory = memory_for_dumps(mlx5)?;
+    let (mut bytes, mut dumps, mut refusals) = (Vec::new(), Vec::new(), 0);
+    for record in &menu {
+        let (count1, count2) = match (count(&record.index1), count(&record.index2)) {
+            (Some(count1), Some(count2)) => (count1, count2),
+            _ => {
+                dumps.push(AllRow::new(record, None, Some("needs a number".into())));
+                continue;
+            }
+        };
+        let request = DumpRequest {
+            vhca_id: args.vhca,
+            num_of_obj1: count1,
+            num_of_obj2: count2,
+            ..DumpRequest::new(record.segment_type)
+        };
+        let before = bytes.len();
+        let max = (args.max as usize).saturating_sub(before);
+        let result = read_to(mlx5, &request, max, memory.as_ref(), &mut bytes);
+        let note = match &result {
+            Ok(()) => first_error(&bytes[before..]),
+            // The firmware does not like this one.
+            Err(error) if error.firmware_status().is_some() => {
+                refusals += 1;
+                Some(error.to_string())
+            }
+            Err(_) => {
+                drop(memory);
+                if let Some(file) = file {
+                    keep(&device, file, &bytes)?;
+                }
+                return Err(result.unwrap_err().into());
+            }
+        };
+        dumps.push(AllRow::new(record, Some(bytes.len() - before), note));
+    }
+    drop(memory);
+    let all = All {
+        device,
+        size: bytes.len(),
+        dumps,
+        bytes,
+    };
+    match file {
+        Some(file) => file.write(&all.bytes)?,
+        None => output::print(args.output.output, &all)?,
+    }
+    match refusals {
+        0 => Ok(()),
+        _ => Err(Failure::Reported(format!(
+            "{}: the firmware refused {refusals} of {} dumps",
+            all.device,
+            all.dumps.len()
+        ))),
+    }
+}
+
+/// The count that means all objects, or 0 if there is no such number; none if a number is needed.
+fn count(index: &Index) -> Option<u16> {
+    const ALL: u16 = 0xffff;
+    const ACTIVE: u16 = 0xfffe;
+    match index {
+        Index {
+            takes_active: true, ..
+        } => Some(ACTIVE),
+        Index {
+            takes_all: true, ..
+        } => Some(ALL),
+        Index {
+            is_required: true, ..
+        }
+        | Index {
+            requires_count: true,
+            ..
+        } => None,
+        _ => Some(0),
+    }
+}
+
+/// What a dump says went wrong.
+fn first_error(bytes: &[u8]) -> Option<String> {
+    let (found, _) = segments(bytes);
+    found.into_iter().find_map(|segment| match segment.content {
+        Content::Error(message) => Some(message.text),
+        _ => None,
+    })
 }
 
 /// The type of a number or of a name of the menu.
@@ -274,6 +494,27 @@ impl Report for Menu {
             &["NAME", "TYPE", "INDEX1", "INDEX2"],
             self.menu.iter().map(cells).collect(),
         )]
+    }
+}
+
+impl Report for All {
+    fn blocks(&self) -> Vec<Block> {
+        let cells = |row: &AllRow| {
+            vec![
+                row.name.clone(),
+                format!("{:#06x}", row.segment_type),
+                row.size.map_or("-".to_owned(), |size| size.to_string()),
+                row.note.clone().unwrap_or_default(),
+            ]
+        };
+        vec![Block::Table(
+            &["NAME", "TYPE", "BYTES", "NOTE"],
+            self.dumps.iter().map(cells).collect(),
+        )]
+    }
+
+    fn raw(&self) -> Option<&[u8]> {
+        Some(&self.bytes)
     }
 }
 

@@ -3,6 +3,7 @@
 //! `mlx5 reg`, `caps` and `query`. Bytes: include/linux/mlx5/mlx5_ifc.h.
 
 use crate::machine::Machine;
+use std::fs;
 
 fn machine(recording: &str) -> Machine {
     let machine = Machine::new();
@@ -640,6 +641,201 @@ fn a_dump_that_the_firmware_ends_with_an_error() {
             "fwctl: fwctl0: the dump has an error: no such object (syndrome 0x7)\n"
         )
     );
+}
+
+/// Memory with the key 0x142, whose addresses begin at 0x1000.
+fn memory() -> String {
+    format!(
+        "memory 7 0x142\nrpc debug-read-only 02010000 00000000 00000001 00000000 -> \
+         00000000 00000000 {:048x} {:016x} {:016x} {:0512x}\n",
+        0, 0x1000, 0x100000, 0
+    )
+}
+
+/// A step of RESOURCE_DUMP into memory: size and address are in the register then.
+fn memory_step(request: &str, size: u32, reply: &str, data: &str) -> String {
+    format!(
+        "rpc debug-read-only 08050000 00000001 0000c000 00000000 {request:0<64} 00000142 {size:08x} {:016x} {:0416x} -> \
+         dma {data} then 00000000 00000000 00000000 00000000 {reply:0<64} 00000142 {:08x} {:016x} {:0416x}\n",
+        0x1000,
+        0,
+        data.len() / 2,
+        0x1000,
+        0
+    )
+}
+
+#[test]
+fn a_dump_by_memory_is_the_same() {
+    let whole = "0006123400000000000000480000000001020304050607080001fffb";
+    let inline = step(
+        "400012340000000000000048",
+        "400112340000000000000048",
+        28,
+        whole,
+    );
+    let in_two = memory()
+        + &memory_step(
+            "000012340000000000000048",
+            1 << 20,
+            "800112340000000000000048",
+            &whole[..40],
+        )
+        + &memory_step(
+            "800112340000000000000048",
+            1 << 20,
+            "000212340000000000000048",
+            &whole[40..],
+        );
+    let args = ["mlx5", "dump", "fwctl0", "0x1234", "--index1", "0x48"];
+    let [inline, in_two] = [inline, in_two].map(|recording| machine(&recording).run(&args));
+    assert_eq!((in_two.stderr.as_str(), in_two.status), ("", 0));
+    assert_eq!(in_two.stdout, inline.stdout);
+}
+
+#[test]
+fn what_came_before_an_error_is_kept() {
+    let first = "0001fffb".repeat(8);
+    let refused = "-> 09000000 00000077";
+    let second = memory_step("80011234", 1 << 20, "0", "00");
+    let second = second.split("->").next().unwrap().to_owned() + refused;
+    let recording =
+        memory() + &memory_step("00001234", 1 << 20, "80011234", &first) + &second + "\n";
+    let machine = machine(&recording);
+    machine.write("qp.bin", "old");
+    machine
+        .run(&["mlx5", "dump", "fwctl0", "0x1234", "--out", "qp.bin"])
+        .is(
+            3,
+            "",
+            "fwctl: fwctl0: 32 bytes came before the error; they are in qp.bin.partial\n\
+             fwctl: fwctl0: ACCESS_REG: firmware refused with status 0x9 (bad resource state), syndrome 0x00000077\n",
+        );
+    assert_eq!(fs::read(machine.path("qp.bin")).unwrap(), b"old");
+    assert_eq!(fs::read(machine.path("qp.bin.partial")).unwrap().len(), 32);
+}
+
+/// The debug capability of a device that needs 8 MiB for a core dump.
+fn core_dump_capability() -> String {
+    format!(
+        "rpc configuration 01000000 0000001b 00000000 00000000 -> len 4112 {:032x} 05800000\n",
+        0
+    )
+}
+
+/// A step of CORE_DUMP.
+fn core_step(cookie: u64, answer: &str) -> String {
+    format!(
+        "rpc debug-read-only 08050000 00000001 0000402e 00000000 \
+         00000002 00000000 00000000 00000000 00000142 00800000 {:016x} {cookie:016x} {:048x} -> {answer}\n",
+        0x1000, 0
+    )
+}
+
+/// The answer to a step: cookie 0 ends the dump.
+fn core_part(data: &str, cookie: u64) -> String {
+    format!(
+        "dma {data} then 00000000 00000000 00000000 00000000 \
+         {:08x} 00000000 00000000 00000000 00000142 {:08x} {:016x} {cookie:016x} {:048x}",
+        u64::from(cookie != 0) << 31 | 2,
+        data.len() / 2,
+        0x1000,
+        0
+    )
+}
+
+fn core_memory() -> String {
+    core_dump_capability() + &memory().replace("0000000000100000", "0000000000800000")
+}
+
+#[test]
+fn a_core_dump_in_parts() {
+    let recording = core_memory()
+        + &core_step(0, &core_part("00010203", 4))
+        + &core_step(4, &core_part("04050607", 0));
+    let machine = machine(&recording);
+    machine
+        .run(&["mlx5", "coredump", "fwctl0", "-o", "core.bin"])
+        .is(0, "", "fwctl: fwctl0: core dump of 8 bytes\n");
+    assert_eq!(
+        fs::read(machine.path("core.bin")).unwrap(),
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    );
+}
+
+#[test]
+fn a_core_dump_that_fails() {
+    let recording = core_memory()
+        + &core_step(0, &core_part("00010203", 4))
+        + &core_step(4, "01000000 00000055");
+    let failing = machine(&recording);
+    failing
+        .run(&["mlx5", "coredump", "fwctl0", "-o", "core.bin"])
+        .is(
+            3,
+            "",
+            "fwctl: fwctl0: 4 bytes came before the error; they are in core.bin.partial\n\
+             fwctl: fwctl0: ACCESS_REG: firmware refused with status 0x1 (internal error), syndrome 0x00000055\n",
+        );
+    assert!(!failing.path("core.bin").exists());
+    assert_eq!(
+        fs::read(failing.path("core.bin.partial")).unwrap(),
+        [0, 1, 2, 3]
+    );
+    // A kernel without memory, and a device that needs none.
+    machine(&core_dump_capability())
+        .run(&["mlx5", "coredump", "fwctl0", "-o", "core.bin"])
+        .is(
+            1,
+            "",
+            "fwctl: fwctl0: no memory for the core dump\n  \
+             meaning: the kernel, or the driver of this device, cannot register memory for the firmware\n  \
+             remedy:  use a kernel whose driver can, or dump single objects: fwctl mlx5 dump DEV\n",
+        );
+    machine(&core_dump_capability().replace("05800000", "00400000"))
+        .run(&["mlx5", "coredump", "fwctl0", "-o", "core.bin"])
+        .is(
+            1,
+            "",
+            "fwctl: fwctl0: the device does not offer core dumps into memory; --memory tries it anyway\n",
+        );
+}
+
+#[test]
+fn all_that_can_be_dumped() {
+    let name = |text: &str| -> String {
+        let digits = text.bytes().map(|byte| format!("{byte:02x}"));
+        format!("{:0<32}", digits.collect::<Vec<_>>().concat())
+    };
+    let row = |bits: &str, kind: &str, called: &str| {
+        format!("{bits}{kind}{}{}{}", name(called), name("N"), name(""))
+    };
+    // All of the first, one without a number, and one that needs a number.
+    let records = [
+        row("0053", "1000", "A"),
+        row("0000", "1001", "B"),
+        row("0003", "1002", "C"),
+    ];
+    let menu = format!("0029ffff00000003{}", records.concat());
+    let recording = step("4000ffff", "4001ffff", 164, &menu)
+        + &step(
+            "40001000000000000000000000000000ffff",
+            "40011000",
+            4,
+            "0001fffb",
+        )
+        + &step("40001001", "40011001", 8, "0001fffb0001fffb");
+    let args = ["mlx5", "dump", "fwctl0", "--all"];
+    machine(&recording).run(&args).is(
+        0,
+        "NAME  TYPE    BYTES  NOTE\n\
+         A     0x1000  4\n\
+         B     0x1001  8\n\
+         C     0x1002  -      needs a number\n",
+        "",
+    );
+    let raw = machine(&recording).run(&[&args[..], &["-o", "raw"]].concat());
+    assert_eq!(raw.bytes.len(), 12);
 }
 
 #[test]

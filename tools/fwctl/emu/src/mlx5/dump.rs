@@ -56,7 +56,7 @@ const MENU: [(u16, &str, &str, bool); 5] = [
     (kind::EQC, "FULL_EQC", "EQN", true),
     (kind::UAR, "EMU_UAR", "UAR", true),
     (kind::PATTERN, "EMU_PATTERN", "WORDS", true),
-    (kind::CR_SPACE, "EMU_CRSPACE", "PART", false),
+    (kind::CR_SPACE, "EMU_CRSPACE", "PART", true),
 ];
 /// Bits of a menu record for its index and count.
 const SUPPORTS_INDEX: u16 = 1 << 0;

@@ -64,6 +64,7 @@ key_of() {
 	selftests | arm64-selftests)
 		paths=(tools/testing/selftests/fwctl include patches)
 		paths+=(drivers/fwctl/{loopback,tests} scripts/inside/{selftests,tree} scripts/lib/staging.sh)
+		paths+=(tools/fwctl/vm/guest/mstflint-umem.c)
 		;;
 	kernel-stock)
 		paths=(drivers/fwctl patches rust/kernel samples/fwctl)

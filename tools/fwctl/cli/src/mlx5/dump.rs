@@ -56,6 +56,9 @@ pub struct DumpArgs {
     /// Virtual device whose objects are meant
     #[arg(long, value_name = "ID", default_value = "0", value_parser = number::<u16>)]
     vhca: u16,
+    /// Register no memory for the firmware
+    #[arg(long)]
+    inline: bool,
     /// Give up after this many bytes
     #[arg(long, value_name = "BYTES", default_value = "16777216", value_parser = number::<u32>)]
     max: u32,
@@ -164,7 +167,7 @@ pub fn dump(world: &World, args: &DumpArgs) -> Result<(), Failure> {
         num_of_obj1: args.count1,
         num_of_obj2: args.count2,
     };
-    let memory = memory_for_dumps(&mlx5)?;
+    let memory = memory_for_dumps(&mlx5, args)?;
     let mut bytes = Vec::new();
     let result = read_to(
         &mlx5,
@@ -260,7 +263,13 @@ fn is_above_limit(error: &fwctl::Error) -> bool {
 }
 
 /// Registers memory for dumps that could also be made without.
-fn memory_for_dumps(mlx5: &Mlx5Device) -> Result<Option<DumpMemory>, fwctl::Error> {
+fn memory_for_dumps(
+    mlx5: &Mlx5Device,
+    args: &DumpArgs,
+) -> Result<Option<DumpMemory>, fwctl::Error> {
+    if args.inline {
+        return Ok(None);
+    }
     match register_memory(mlx5, MEMORY) {
         Err(error) if is_above_limit(&error) => {
             say(&format!("{error}: dumping without memory, which is slow"));
@@ -287,7 +296,7 @@ pub fn keep(device: &str, file: Output, bytes: &[u8]) -> Result<(), Failure> {
 fn dump_all(mlx5: &Mlx5Device, file: Option<Output>, args: &DumpArgs) -> Result<(), Failure> {
     let device = mlx5.device().name().to_owned();
     let menu = mlx5.dump_menu()?;
-    let memory = memory_for_dumps(mlx5)?;
+    let memory = memory_for_dumps(mlx5, args)?;
     let (mut bytes, mut dumps, mut refusals) = (Vec::new(), Vec::new(), 0);
     for record in &menu {
         let (count1, count2) = match (count(&record.index1), count(&record.index2)) {

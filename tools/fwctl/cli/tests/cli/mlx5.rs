@@ -688,7 +688,10 @@ fn a_dump_by_memory_is_the_same() {
             &whole[40..],
         );
     let args = ["mlx5", "dump", "fwctl0", "0x1234", "--index1", "0x48"];
+    let forced = format!("memory 7 0x142\n{inline}");
+    let forced = machine(&forced).run(&[&args[..], &["--inline"]].concat());
     let [inline, in_two] = [inline, in_two].map(|recording| machine(&recording).run(&args));
+    assert_eq!(forced.stdout, inline.stdout);
     assert_eq!((in_two.stderr.as_str(), in_two.status), ("", 0));
     assert_eq!(in_two.stdout, inline.stdout);
 }

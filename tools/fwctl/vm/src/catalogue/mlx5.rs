@@ -94,6 +94,32 @@ pub(super) const TESTS: &[Test] = &[
         ..under_load!("mlx5/leaks", "kmemleak finds nothing after most of these", CONNECTX_LEAKS, "unbind", "unload", "core-unbind", "remove", "vanish")
     },
     Test {
+        name: "mlx5/memory",
+        about: "dumps by way of registered memory are the same as inline, and faster",
+        machine: &machine::CONNECTX,
+        script: &["mlx5-memory.sh"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "mlx5/mstflint-register",
+        about: "memory is registered by the calls of mstflint, byte for byte",
+        machine: &machine::CONNECTX,
+        script: &["mlx5-mstflint-umem.sh", "register"],
+        needs: &[Selftest("mstflint-umem"), Module("mlx5_core"), Module("mlx5_fwctl")],
+        ..BASE
+    },
+    Test {
+        name: "mlx5/mstflint-burn",
+        about: "a component is burnt and read back by the calls of mstflint, byte for byte",
+        machine: &machine::CONNECTX,
+        script: &["mlx5-mstflint-umem.sh", "burn"],
+        needs: &[Selftest("mstflint-umem"), Module("mlx5_core"), Module("mlx5_fwctl")],
+        wants_fresh: true,
+        ..BASE
+    },
+    Test {
         name: "emu/connectx",
         about: "the emulated ConnectX has a fwctl device and accepts the commands of `emu`",
         machine: &machine::CONNECTX,

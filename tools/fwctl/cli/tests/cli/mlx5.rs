@@ -740,7 +740,7 @@ fn core_part(data: &str, cookie: u64) -> String {
     format!(
         "dma {data} then 00000000 00000000 00000000 00000000 \
          {:08x} 00000000 00000000 00000000 00000142 {:08x} {:016x} {cookie:016x} {:048x}",
-        u64::from(cookie != 0) << 31 | 2,
+        (u64::from(cookie != 0) << 31) | 2,
         data.len() / 2,
         0x1000,
         0

@@ -350,7 +350,7 @@ impl Mlx5Device {
         let debug = self.capability(DEBUG, Capability::Current)?;
         // log_cr_dump_to_mem_size: bits 4 to 8, in units of 4 KiB.
         let log = debug.first_chunk().map_or(0, |&[high, low]| {
-            u16::from_be_bytes([high, low]) >> 7 & 0x1f
+            (u16::from_be_bytes([high, low]) >> 7) & 0x1f
         });
         Ok((log > 0).then(|| 4096 << log))
     }

@@ -10,7 +10,7 @@
 //! The firmware does not relate these accesses to the umem: destroying the umem does not end them,
 //! and the program could write the mailbox itself, so it cannot show that they have ended. So the
 //! firmware never gets addresses of the program's memory. The driver moves the data through two
-//! pages of its own, waits for the end of the access there, and copies the data and the mailbox to
+//! separate pages, waits for the end of the access there, and copies the data and the mailbox to
 //! the program's pages before it replies. A program that polls its mailbox finds the access
 //! finished.
 

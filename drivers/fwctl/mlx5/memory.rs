@@ -3,13 +3,13 @@
 //! Memory that programs register for the firmware.
 //!
 //! Each registration is a *umem* of the user context of its file: a list of pages. If the program
-//! asks for a memory key, it is one for all of the umem, in a protection domain of its own, whose
+//! asks for a memory key, it is one for all of the umem, in a separate protection domain, whose
 //! addresses are offsets in the umem. All three belong to the user context, so the firmware refuses
 //! them in commands of other files.
 //!
-//! They are destroyed in the reverse order. A key or a umem is gone when the firmware has confirmed
-//! that, and only then. A domain does not refer to memory: if it is left, it is lost until the
-//! device is torn down.
+//! They are destroyed in the reverse order. A key or a umem only counts as destroyed when the
+//! firmware has confirmed it. A domain does not refer to memory: if it is left, it is lost until
+//! the device is torn down.
 
 use fwctl::{
     Context,

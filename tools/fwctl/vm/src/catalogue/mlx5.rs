@@ -71,7 +71,6 @@ pub(super) const TESTS: &[Test] = &[
     under_load!("mlx5/unload", "mlx5_fwctl is unloaded while RPCs are in flight", CONNECTX_FAULTS, "unload"),
     under_load!("mlx5/core-unbind", "mlx5_core is unbound while RPCs are in flight", CONNECTX_FAULTS, "core-unbind"),
     under_load!("mlx5/remove", "the function is removed while RPCs are in flight", CONNECTX_FAULTS, "remove"),
-    under_load!("mlx5/vanish", "the card is removed by surprise during an RPC", CONNECTX_FAULTS, "vanish"),
     Test {
         needs: &[Selftest("mlx5_load"), Selftest("devlink_reload"), Module("mlx5_core"), Module("mlx5_fwctl")],
         ..under_load!("mlx5/reload", "devlink reloads the driver while RPCs are in flight", CONNECTX_FAULTS, "reload")
@@ -87,6 +86,7 @@ pub(super) const TESTS: &[Test] = &[
     },
     // Not on a card with a short timeout: mlx5_core flushes its commands for ever if one of them has timed out before it
     // notices, which it does within 3 s.
+    under_load!("mlx5/vanish", "the card is removed by surprise during an RPC", CONNECTX, "vanish"),
     under_load!("mlx5/health", "the card reports fatal health during an RPC", CONNECTX, "health"),
     Test {
         limit: 600,

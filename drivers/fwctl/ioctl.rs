@@ -52,12 +52,13 @@ pub(crate) fn dispatch(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
     match number {
         FWCTL_INFO => run(uctx, arg, info::execute),
         FWCTL_RPC => run(uctx, arg, rpc::execute),
-        _ => dispatch_resource(uctx, number, arg),
+        FWCTL_RSC_DESTROY | FWCTL_RSC_UMEM_REG => dispatch_resource(uctx, number, arg),
+        _ => Err(ENOTTY),
     }
 }
 
 /// Executes an ioctl for registered memory. There is none if the driver does not offer that.
-#[cold]
+#[inline(never)]
 fn dispatch_resource(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
     if uctx.device().driver.memory.is_none() {
         return Err(ENOTTY);

@@ -216,9 +216,7 @@ impl Operations for Uctx {
             Command::Op(Op::Fill(len)) => Ok(rpc.reply(fill(len)?)),
             Command::Op(Op::State) => self.state(cx, scope, rpc),
             Command::Op(Op::Zeros(len)) => Ok(rpc.reply(Reply::zeroed(len)?)),
-            Command::Op(Op::MemoryFill(..) | Op::MemoryRead(..) | Op::MemoryMode(_)) => {
-                Err(EOPNOTSUPP)
-            }
+            Command::Op(Op::Memory) => Err(EOPNOTSUPP),
         }
     }
 }

@@ -116,12 +116,18 @@ pub(crate) enum Op {
     State,
     /// Reply with the given number of zeros.
     Zeros(usize),
-    /// Fill registered memory with a value.
-    MemoryFill(MemoryRange, u8),
-    /// Reply with bytes of registered memory, after the given number of milliseconds.
-    MemoryRead(MemoryRange, i64),
-    /// Handle memory in another way.
-    MemoryMode(MemoryMode),
+    /// Do what [`MemoryOp::parse`] returns for the request.
+    Memory,
+}
+
+/// An operation on registered memory. Apart from [`Op`], to keep that small.
+pub(crate) enum MemoryOp {
+    /// Fill it with a value.
+    Fill(MemoryRange, u8),
+    /// Reply with bytes of it, after the given number of milliseconds.
+    Read(MemoryRange, i64),
+    /// Handle it in another way.
+    Mode(MemoryMode),
 }
 
 impl Command {
@@ -137,8 +143,8 @@ impl Command {
     /// Fails with [`EINVAL`] if a field is out of range, and with [`EOPNOTSUPP`] for an unknown
     /// operation.
     pub(crate) fn parse(request: &[u8]) -> Result<Self> {
-        let (head, rest) = match Head::ref_from_prefix(request) {
-            Ok((head, rest)) if head.magic == MAGIC => (head, rest),
+        let head = match Head::ref_from_prefix(request) {
+            Ok((head, _)) if head.magic == MAGIC => head,
             _ => return Ok(Self::Echo),
         };
         if head.reserved != 0 {
@@ -154,12 +160,24 @@ impl Command {
             (5, len) if len as usize <= MAX_FILL => Op::Fill(len as usize),
             (6, _) => Op::State,
             (7, len) if len as usize <= MAX_FILL => Op::Zeros(len as usize),
-            (8, value @ 0..=0xff) => Op::MemoryFill(MemoryRange::parse(rest)?, value as u8),
-            (9, time @ 0..=MAX_SLEEP_MS) => Op::MemoryRead(MemoryRange::parse(rest)?, time.into()),
-            (10, mode) => Op::MemoryMode(mode.try_into()?),
-            (0..=9, _) => return Err(EINVAL),
+            (8..=10, _) => Op::Memory,
+            (0..=7, _) => return Err(EINVAL),
             _ => return Err(EOPNOTSUPP),
         }))
+    }
+}
+
+impl MemoryOp {
+    /// Parses a request that is [`Op::Memory`]. Fails with [`EINVAL`] if a field is out of range.
+    pub(crate) fn parse(request: &[u8]) -> Result<Self> {
+        let (head, rest) = Head::ref_from_prefix(request).map_err(|_| EINVAL)?;
+
+        Ok(match (head.op, head.arg) {
+            (8, value @ 0..=0xff) => Self::Fill(MemoryRange::parse(rest)?, value as u8),
+            (9, time @ 0..=MAX_SLEEP_MS) => Self::Read(MemoryRange::parse(rest)?, time.into()),
+            (10, mode) => Self::Mode(mode.try_into()?),
+            _ => return Err(EINVAL),
+        })
     }
 }
 

@@ -57,6 +57,7 @@ mod command;
 use crate::command::{
     Command,
     MemoryMode,
+    MemoryOp,
     MemoryRange,
     Op,
     State, //
@@ -150,9 +151,7 @@ impl Operations for Uctx {
     fn never_sleeps(request: &[u8]) -> bool {
         !matches!(
             Command::parse(request),
-            Ok(Command::Op(
-                Op::Sleep(_) | Op::MemoryFill(..) | Op::MemoryRead(..)
-            ))
+            Ok(Command::Op(Op::Sleep(_) | Op::Memory))
         )
     }
 
@@ -178,17 +177,7 @@ impl Operations for Uctx {
             Command::Op(Op::Fill(len)) => Ok(rpc.reply(fill(len)?)),
             Command::Op(Op::State) => self.state(cx, scope, rpc),
             Command::Op(Op::Zeros(len)) => Ok(rpc.reply(Reply::zeroed(len)?)),
-            Command::Op(Op::MemoryFill(range, value)) => {
-                self.memory_fill(cx, &range, value)?;
-                echo(rpc)
-            }
-            Command::Op(Op::MemoryRead(range, time)) => {
-                Ok(rpc.reply(self.memory_read(cx, &range, time)?))
-            }
-            Command::Op(Op::MemoryMode(mode)) => {
-                self.memory_mode.store(mode as u32, Relaxed);
-                echo(rpc)
-            }
+            Command::Op(Op::Memory) => self.memory(cx, rpc),
         }
     }
 
@@ -263,6 +252,23 @@ impl Uctx {
 }
 
 impl Uctx {
+    /// Carries out an operation on registered memory. Not inlined, as `state()`.
+    #[inline(never)]
+    fn memory<'rpc>(
+        self: Pin<&Self>,
+        cx: Context<'_, '_, Self>,
+        rpc: Rpc<'rpc>,
+    ) -> Result<Response<'rpc>> {
+        match MemoryOp::parse(rpc.request())? {
+            MemoryOp::Fill(range, value) => self.memory_fill(cx, &range, value)?,
+            MemoryOp::Read(range, time) => {
+                return Ok(rpc.reply(self.memory_read(cx, &range, time)?));
+            }
+            MemoryOp::Mode(mode) => self.memory_mode.store(mode as u32, Relaxed),
+        }
+        echo(rpc)
+    }
+
     fn memory_mode(&self) -> MemoryMode {
         self.memory_mode
             .load(Relaxed)

@@ -140,9 +140,7 @@ impl fwctl::Operations for Uctx {
                 0, len, GFP_KERNEL,
             )?)),
             // The abstraction has no registered memory.
-            Command::Op(Op::MemoryFill(..) | Op::MemoryRead(..) | Op::MemoryMode(_)) => {
-                Err(EOPNOTSUPP)
-            }
+            Command::Op(Op::Memory) => Err(EOPNOTSUPP),
             Command::Op(Op::State) => {
                 let state = State {
                     open_uctx: firmware.open_uctx.load(Relaxed),

@@ -511,10 +511,12 @@ static void unbind_during_fault(struct __test_metadata *_metadata, const struct 
 	uint8_t *missing, present[64] = { 0 };
 	struct unbinder unbinder = {};
 	struct single_call call = { .fd = fd };
+	struct pollfd pollfd;
 	struct device bound;
 	int uffd;
 
-	uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	/* poll() only waits if reads do not. */
+	uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (uffd < 0 && (errno == ENOSYS || errno == EPERM))
 		SKIP(return, "no userfaultfd for faults of the kernel");
 	ASSERT_LE(0, uffd);
@@ -531,7 +533,9 @@ static void unbind_during_fault(struct __test_metadata *_metadata, const struct 
 	ASSERT_TRUE(find_auxiliary(dev, unbinder.auxiliary, sizeof(unbinder.auxiliary)));
 	ASSERT_EQ(0, pthread_create(&call.thread, NULL, single_call_main, &call));
 	/* Until there is a fault to resolve. */
-	ASSERT_EQ(1, poll(&(struct pollfd) { .fd = uffd, .events = POLLIN }, 1, 60000));
+	pollfd = (struct pollfd) { .fd = uffd, .events = POLLIN };
+	ASSERT_EQ(1, poll(&pollfd, 1, 60000));
+	ASSERT_EQ(POLLIN, pollfd.revents);
 
 	ASSERT_EQ(0, pthread_create(&unbinder.thread, NULL, unbinder_main, &unbinder));
 	EXPECT_EQ(!is_c_driver(), is_done_in(&unbinder.is_done, is_c_driver() ? 1 : 20));

@@ -52,23 +52,27 @@ pub(crate) fn dispatch(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
     match number {
         FWCTL_INFO => run(uctx, arg, info::execute),
         FWCTL_RPC => run(uctx, arg, rpc::execute),
-        FWCTL_RSC_DESTROY | FWCTL_RSC_UMEM_REG => dispatch_resource(uctx, number, arg),
+        FWCTL_RSC_DESTROY => run_for_memory(uctx, arg, umem::destroy),
+        FWCTL_RSC_UMEM_REG => run_for_memory(uctx, arg, umem::register),
         _ => Err(ENOTTY),
     }
 }
 
-/// Executes an ioctl for registered memory. There is none if the driver does not offer that.
+/// Runs an ioctl for registered memory. There is none if the driver does not offer that.
 #[inline(never)]
-fn dispatch_resource(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
+fn run_for_memory<T>(
+    uctx: &Uctx,
+    arg: UserPtr,
+    execute: impl FnOnce(&Uctx, UserPtr, &mut T) -> Result,
+) -> Result
+where
+    T: FromBytes + IntoBytes + zerocopy::Immutable,
+{
     if uctx.device().driver.memory.is_none() {
         return Err(ENOTTY);
     }
 
-    match number {
-        FWCTL_RSC_DESTROY => run(uctx, arg, umem::destroy),
-        FWCTL_RSC_UMEM_REG => run(uctx, arg, umem::register),
-        _ => Err(ENOTTY),
-    }
+    run(uctx, arg, execute)
 }
 
 /// Reads the structure and executes an ioctl, which writes the structure back.

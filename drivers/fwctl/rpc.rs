@@ -194,9 +194,8 @@ pub(crate) fn execute_now(uctx: &Uctx, arg: UserPtr, args: &mut RpcArgs) -> Resu
         args.out_len as usize,
     );
     drop(call);
-    let result = answer.and_then(|answer| write_reply(reply_in(request, &answer)?, args, arg));
-    rpc.done(uctx, &result);
-    Ok(Some(result.map(|_| ())))
+    let result = answer.and_then(|answer| write_visible(reply_in(request, &answer)?, args));
+    Ok(Some(end(uctx, arg, args, rpc, result)))
 }
 
 /// Checks the structure, and that the current task may use its scope. Returns the scope, and where

@@ -275,27 +275,17 @@ impl<'bound> CoreDev<'bound> {
         const { assert!(size_of::<C::Out>() >= size_of::<OutHeader>()) };
 
         let mut out = C::Out::new_zeroed();
-        let input = command.as_mut_bytes();
-        let output = out.as_mut_bytes();
-        // CAST: Commands have a few hundred bytes at most.
-        let in_size = const { size_of::<C>() as c_int };
-        let out_size = const { size_of::<C::Out>() as c_int };
-
-        let input = input.as_mut_ptr().cast();
-        let output = output.as_mut_ptr().cast();
+        let ret = self
+            .send(command.as_mut_bytes(), out.as_mut_bytes())
+            .map_err(Failure::NotExecuted)?;
+        let input = command.as_mut_bytes().as_mut_ptr().cast();
+        let output = out.as_mut_bytes().as_mut_ptr().cast();
 
         // SAFETY:
         // - `mdev` is started and stays so, by the type invariant.
-        // - `input` is valid for reading `in_size` bytes, at least a header as asserted above.
-        // - `output` is valid for writing `out_size` bytes, at least a header as asserted above,
-        //   and initialised with zeros.
-        let ret = unsafe { mlx5_cmd_do(self.mdev.as_ptr(), input, in_size, output, out_size) };
-
-        // SAFETY:
-        // - `mdev` is started and stays so, by the type invariant.
-        // - `ret` is the result of the call above for `input` and `output`. `input` is unchanged,
-        //   since it is separate from `output`.
-        // - `output` is valid for writing `out_size` bytes, at least a header.
+        // - `ret` is the result of `send()` for `input` and `output`. `input` is unchanged, since
+        //   it is separate from `output`.
+        // - `output` is valid for writing, and has at least a header as asserted above.
         let checked = unsafe { mlx5_cmd_check(self.mdev.as_ptr(), ret, input, output) };
 
         match (to_result(checked), to_result(ret)) {

@@ -315,19 +315,19 @@ fn dump_all(mlx5: &Mlx5Device, file: Option<Output>, args: &DumpArgs) -> Result<
         let before = bytes.len();
         let max = (args.max as usize).saturating_sub(before);
         let result = read_to(mlx5, &request, max, memory.as_ref(), &mut bytes);
-        let note = match &result {
+        let note = match result {
             Ok(()) => first_error(&bytes[before..]),
             // The firmware does not like this one.
             Err(error) if error.firmware_status().is_some() => {
                 refusals += 1;
                 Some(error.to_string())
             }
-            Err(_) => {
+            Err(error) => {
                 drop(memory);
                 if let Some(file) = file {
                     keep(&device, file, &bytes)?;
                 }
-                return Err(result.unwrap_err().into());
+                return Err(error.into());
             }
         };
         dumps.push(AllRow::new(record, Some(bytes.len() - before), note));

@@ -284,29 +284,13 @@ impl Mlx5Device {
             let sequence = number(layout, &step, "seq_num");
             let mut reply = self.read_register(layout.id, &step)?;
             let size = number(layout, &reply, "size") as usize;
-            if size > room {
-                return Err(malformed(Malformed::Short {
-                    part: match memory {
-                        None => "the inline data",
-                        Some(_) => "the memory for the dump",
-                    },
-                    needed: size,
-                    got: room,
-                }));
-            }
-            match memory {
-                None => all.extend(&reply[INLINE..][..size]),
-                Some(memory) => append(all, &memory.memory, size),
-            }
-            let count = all.len() - first;
-            progress(count);
-            if count > max {
-                return Err(malformed(Malformed::Long {
-                    part: "the dump",
-                    asked: max,
-                    got: count,
-                }));
-            }
+            let from = match memory {
+                None => Source::Inline(&reply[INLINE..]),
+                Some(memory) => Source::Memory(&memory.memory),
+            };
+            from.append(size, room, all).map_err(malformed)?;
+            progress(all.len() - first);
+            check_len(all.len() - first, max).map_err(malformed)?;
             if number(layout, &reply, "more_dump") == 0 {
                 return Ok(());
             }
@@ -319,13 +303,7 @@ impl Mlx5Device {
                     got,
                 }));
             }
-            if size == 0 {
-                return Err(malformed(Malformed::Short {
-                    part: "a step of the dump",
-                    needed: HEADER,
-                    got: 0,
-                }));
-            }
+            check_step(size).map_err(malformed)?;
             // The next request is the reply, which has the place to go on from.
             reply[INLINE..].fill(0);
             for (name, value) in [
@@ -385,33 +363,15 @@ impl Mlx5Device {
             step[0x20..0x28].copy_from_slice(&cookie);
             let reply = self.read_register(CORE_DUMP, &step)?;
             let size = word(&reply, 0x14).unwrap_or(0) as usize;
-            if size > room {
-                return Err(malformed(Malformed::Short {
-                    part: "the memory for the dump",
-                    needed: size,
-                    got: room,
-                }));
-            }
-            append(all, &memory.memory, size);
-            let count = all.len() - first;
-            progress(count);
-            if count > max {
-                return Err(malformed(Malformed::Long {
-                    part: "the dump",
-                    asked: max,
-                    got: count,
-                }));
-            }
+            Source::Memory(&memory.memory)
+                .append(size, room, all)
+                .map_err(malformed)?;
+            progress(all.len() - first);
+            check_len(all.len() - first, max).map_err(malformed)?;
             if reply[0] & 0x80 == 0 {
                 return Ok(());
             }
-            if size == 0 {
-                return Err(malformed(Malformed::Short {
-                    part: "a step of the dump",
-                    needed: HEADER,
-                    got: 0,
-                }));
-            }
+            check_step(size).map_err(malformed)?;
             cookie.copy_from_slice(&reply[0x20..0x28]);
         }
     }
@@ -441,12 +401,65 @@ impl Mlx5Device {
     }
 }
 
-/// Appends what the firmware has written.
-fn append(all: &mut Vec<u8>, memory: &Memory, size: usize) {
-    let at = all.len();
-    all.resize(at + size, 0);
-    // The size was checked: it is all there.
-    let _ = memory.read(0, &mut all[at..]);
+/// Where the firmware has written a step of a dump.
+enum Source<'a> {
+    Inline(&'a [u8]),
+    Memory(&'a Memory),
+}
+
+impl Source<'_> {
+    /// Appends the `size` bytes that the firmware says it has written, if it had `room` for them.
+    fn append(
+        &self,
+        size: usize,
+        room: usize,
+        all: &mut Vec<u8>,
+    ) -> std::result::Result<(), Malformed> {
+        if size > room {
+            return Err(Malformed::Short {
+                part: match self {
+                    Source::Inline(_) => "the inline data",
+                    Source::Memory(_) => "the memory for the dump",
+                },
+                needed: size,
+                got: room,
+            });
+        }
+        match self {
+            Source::Inline(bytes) => all.extend(&bytes[..size]),
+            Source::Memory(memory) => {
+                let at = all.len();
+                all.resize(at + size, 0);
+                // The size was checked: it is all there.
+                let _ = memory.read(0, &mut all[at..]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a dump has at most `max` bytes.
+fn check_len(count: usize, max: usize) -> std::result::Result<(), Malformed> {
+    if count > max {
+        return Err(Malformed::Long {
+            part: "the dump",
+            asked: max,
+            got: count,
+        });
+    }
+    Ok(())
+}
+
+/// Checks that a step after which more is to come has brought something.
+fn check_step(size: usize) -> std::result::Result<(), Malformed> {
+    if size == 0 {
+        return Err(Malformed::Short {
+            part: "a step of the dump",
+            needed: HEADER,
+            got: 0,
+        });
+    }
+    Ok(())
 }
 
 fn double_word(data: &[u8], at: usize) -> Option<u64> {

@@ -197,6 +197,16 @@ static unsigned long long quarantined(void)
 	return number_in("/sys/module/fwctl/parameters/quarantined_bytes");
 }
 
+/* Opens a loopback that has registered memory. Returns why there is none, or NULL. */
+static const char *open_umem(struct __test_metadata *_metadata, struct device *dev, int *fd)
+{
+	if (!find_loopback(dev))
+		return NO_LOOPBACK;
+	*fd = open(dev->node, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, *fd);
+	return _destroy(*fd, 1) == ENOTTY ? NO_UMEM : NULL;
+}
+
 FIXTURE(umem)
 {
 	struct device dev;
@@ -207,12 +217,10 @@ FIXTURE(umem)
 
 FIXTURE_SETUP(umem)
 {
-	if (!find_loopback(&self->dev))
-		SKIP(return, NO_LOOPBACK);
-	self->fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, self->fd);
-	if (_destroy(self->fd, 1) == ENOTTY)
-		SKIP(return, NO_UMEM);
+	const char *missing = open_umem(_metadata, &self->dev, &self->fd);
+
+	if (missing)
+		SKIP(return, "%s", missing);
 	EXPECT_EQ(0, quarantined());
 	EXPECT_EQ(0, of_device(&self->dev, "registrations"));
 	self->pinned = pinned_pages();
@@ -870,12 +878,10 @@ FIXTURE(quarantine)
 
 FIXTURE_SETUP(quarantine)
 {
-	if (!find_loopback(&self->dev))
-		SKIP(return, NO_LOOPBACK);
-	self->fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, self->fd);
-	if (_destroy(self->fd, 1) == ENOTTY)
-		SKIP(return, NO_UMEM);
+	const char *missing = open_umem(_metadata, &self->dev, &self->fd);
+
+	if (missing)
+		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, quarantined());
 	self->pinned = pinned_pages();
 	self->locked = locked_kb();

@@ -185,6 +185,18 @@ static void *memory(size_t pages)
 	return end - pages * page_size();
 }
 
+/* Opens an emulated ConnectX. Returns why there is none, or NULL. */
+static const char *open_emulated(struct __test_metadata *_metadata, struct device *dev, int *fd)
+{
+	if (!find_device(dev, is_mlx5))
+		return "no device of mlx5_core: load mlx5_fwctl";
+	if (emu("clear 2>&1") != -1)
+		return "no emulator: the command emu fails";
+	*fd = open(dev->node, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, *fd);
+	return NULL;
+}
+
 FIXTURE(mlx5_umem)
 {
 	struct device dev;
@@ -197,15 +209,13 @@ FIXTURE(mlx5_umem)
 FIXTURE_SETUP(mlx5_umem)
 {
 	struct fwctl_rsc_umem_reg reg;
+	const char *missing;
 	struct fwctl_info_mlx5 info;
 	int err;
 
-	if (!find_device(&self->dev, is_mlx5))
-		SKIP(return, "no device of mlx5_core: load mlx5_fwctl");
-	if (emu("clear 2>&1") != -1)
-		SKIP(return, "no emulator: the command emu fails");
-	self->fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, self->fd);
+	missing = open_emulated(_metadata, &self->dev, &self->fd);
+	if (missing)
+		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, _info(self->fd, &info));
 	self->uid = info.uid;
 	self->len = 2 * DUMP_LEN;
@@ -508,14 +518,12 @@ FIXTURE(mlx5_quarantine)
 FIXTURE_SETUP(mlx5_quarantine)
 {
 	struct fwctl_rsc_umem_reg reg;
+	const char *missing;
 	int err;
 
-	if (!find_device(&self->dev, is_mlx5))
-		SKIP(return, "no device of mlx5_core: load mlx5_fwctl");
-	if (emu("clear 2>&1") != -1)
-		SKIP(return, "no emulator: the command emu fails");
-	self->fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, self->fd);
+	missing = open_emulated(_metadata, &self->dev, &self->fd);
+	if (missing)
+		SKIP(return, "%s", missing);
 	self->len = 4 * page_size();
 	self->mem = (uint8_t *)mapping_end(4) - self->len;
 	memset(self->mem, 0x11, self->len);

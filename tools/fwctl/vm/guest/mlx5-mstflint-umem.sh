@@ -14,7 +14,7 @@ if [ "$1" = burn ]; then
 	burnt=$(emu -p /components_burnt counters)
 	[ "$burnt" = 1 ] || fail "the card has burnt $burnt components"
 fi
-# A driver may give the card pages of its own instead of the program's, but no address without memory.
+# The driver may give the card pages that belong to the driver instead. Each address must be one of memory.
 errors=$(emu -p /dma/errors counters)
 [ "$errors" = 0 ] || fail "the card accessed $errors addresses without memory"
 nothing_alive umems pds mkeys uids

@@ -6,7 +6,6 @@ use super::codes::entity;
 use super::counters::Counters;
 use super::firmware::{self, Firmware};
 use super::registers::{Registers, BAR0, MAX_INTERRUPTS, MSIX_PENDING, MSIX_TABLE};
-use super::rpc::{Behind, FULL_SCOPE};
 use super::{identity, Options, FAULTS};
 use crate::control;
 use crate::counters::merged;
@@ -156,27 +155,6 @@ impl Pensando {
         count
     }
 
-    /// Returns what is behind the buffer of the list that claimed entries there: the endpoint, or 1 if
-    /// the attribute became the scope that the C driver of Linux 7.3 replaces it by. `undo` restores
-    /// it.
-    fn overreached(&mut self, bus: &mut Bus, undo: bool) -> Result<u32, String> {
-        match self.firmware.endpoints.behind.take() {
-            Some(Behind::Endpoint(id)) => Ok(id),
-            Some(Behind::Operation(address, before)) => {
-                let mut now = [0];
-                let read = bus.memory.read(address, &mut now);
-                read.map_err(|error| error.to_string())?;
-                let is_overwritten = now == [FULL_SCOPE];
-                if is_overwritten && undo {
-                    let restored = bus.memory.write(address, &[before]);
-                    restored.map_err(|error| error.to_string())?;
-                }
-                Ok(is_overwritten.into())
-            }
-            None => Ok(0),
-        }
-    }
-
     fn counters(&self, bus: &Bus) -> Value {
         let more = json!({
             "in_flight": usize::from(self.device_flight.is_some()) + self.admin_flights.len(),
@@ -217,8 +195,8 @@ const VERBS: &[&str] = &[
     "event link|reset|transceiver|client",
     "recount N (changes the number of entries in all lists in guest memory)",
     "reattribute N (changes all attributes in lists of operations in guest memory)",
-    "overreach endpoints|operations (the next such list claims entries behind its buffer)",
-    "overreached [undo] (the endpoint there; or 1 if the attribute there was overwritten)",
+    "overreach endpoints|operations BYTE (the next such list claims an entry behind its buffer, if memory there is BYTE)",
+    "overreached (1 if the last such list did)",
     "release (answers the commands that `never` and `late` hold back)",
 ];
 
@@ -310,13 +288,19 @@ impl Device for Pensando {
                 return Ok(json!(self.rewrite(bus, value, verb == "recount")));
             }
             "overreach" => {
-                self.firmware.endpoints.overreach = Some(match argument {
+                self.firmware.endpoints.overreached = false;
+                let (kind, mark) = argument
+                    .split_once(' ')
+                    .ok_or("expected a kind and a byte")?;
+                let entity = match kind {
                     "endpoints" => entity::ROOT,
                     "operations" => entity::ENDPOINT,
                     _ => return Err("endpoints or operations".into()),
-                });
+                };
+                let mark = crate::fault::number(mark)?;
+                self.firmware.endpoints.overreach = Some((entity, mark));
             }
-            "overreached" => return Ok(json!(self.overreached(bus, argument == "undo")?)),
+            "overreached" => return Ok(json!(u8::from(self.firmware.endpoints.overreached))),
             "release" => return Ok(json!(self.release(bus))),
             _ => return Err(format!("unknown: {verb}; `help` lists the commands")),
         }

@@ -52,15 +52,6 @@ pub struct List {
     pub entries: u32,
 }
 
-/// The last entry of a list that claims more entries than its buffer holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behind {
-    /// An endpoint: the number in memory behind the buffer.
-    Endpoint(u32),
-    /// An operation: the address of its attribute, and the byte in memory there.
-    Operation(u64, u8),
-}
-
 /// The endpoints and their values.
 pub struct Endpoints {
     max_payload: u32,
@@ -70,16 +61,13 @@ pub struct Endpoints {
     values: Vec<[u8; VALUE]>,
     /// The lists that the driver was given, until the next reset.
     pub written: Vec<List>,
-    /// The next list of this kind claims entries behind its buffer.
-    pub overreach: Option<u8>,
-    /// Where the last such list ends.
-    pub behind: Option<Behind>,
+    /// The next list of this kind claims an entry behind its buffer if each byte of that is the
+    /// second one: memory that a test has filled.
+    pub overreach: Option<(u8, u8)>,
+    /// Whether the last such list did.
+    pub overreached: bool,
 }
 
-/// The scope that stands for unknown attributes, `FWCTL_RPC_DEBUG_WRITE_FULL`.
-pub const FULL_SCOPE: u8 = 3;
-/// Most entries that such a list claims.
-const MAX_OVERREACH: usize = 1 << 13;
 /// Most lists that are remembered.
 const MAX_WRITTEN: usize = 64;
 
@@ -93,7 +81,7 @@ impl Endpoints {
             values: vec![[0; VALUE]; ENDPOINTS.len()],
             written: Vec::new(),
             overreach: None,
-            behind: None,
+            overreached: false,
         }
     }
 
@@ -177,8 +165,9 @@ impl Endpoints {
             entity::OPERATION => return Err(Status::EINVAL),
             _ => return Err(Status::EINVAL),
         };
-        let claim = match self.overreach.take_if(|entity| *entity == command.entity) {
-            Some(_) => self.reach_behind(memory, &command),
+        let overreach = self.overreach.take_if(|(kind, _)| *kind == command.entity);
+        let claim = match overreach {
+            Some((_, mark)) => self.reach_behind(memory, &command, mark),
             None => claim,
         };
         let head = ListHead {
@@ -204,35 +193,22 @@ impl Endpoints {
         })
     }
 
-    /// Returns how many entries to claim, so that the last one is behind the buffer: a number that is
-    /// no endpoint, or an attribute that the C driver of Linux 7.3 replaces by [`FULL_SCOPE`]. It
-    /// leaves all attributes before that one as they are.
-    fn reach_behind(&mut self, memory: &Memory, command: &QueryCommand) -> Option<u32> {
-        let (address, len) = (command.address.get(), command.len.get() as usize);
+    /// Returns how many entries to claim, so that the last one is the first behind the buffer.
+    /// Returns `None` if a byte of that one is not `mark`: it may be memory that the guest uses.
+    fn reach_behind(&mut self, memory: &Memory, command: &QueryCommand, mark: u8) -> Option<u32> {
         let size = match command.entity {
-            entity::ROOT => 4,
+            entity::ROOT => size_of::<u32>(),
             _ => size_of::<ListedOperation>(),
         };
-        let first = len.saturating_sub(size_of::<ListHead>()).div_ceil(size);
-        for index in first..MAX_OVERREACH {
-            let entry = address.checked_add((size_of::<ListHead>() + index * size) as u64)?;
-            let mut word = [0; 4];
-            let at = entry.checked_add(size as u64 - 4)?;
-            memory.read(at, &mut word).ok()?;
-            let id = u32::from_le_bytes(word);
-            self.behind = match size {
-                4 if id != 0 && self.find(id).is_err() => Some(Behind::Endpoint(id)),
-                // Other attributes become scopes that memory often holds.
-                8 if !matches!(word[0], 0 | 2 | 3 | 4 | 8 | 0x10) => {
-                    Some(Behind::Operation(at, word[0]))
-                }
-                // This one would be overwritten on the way.
-                8 if !matches!(word[0], 0 | 3) => return None,
-                _ => continue,
-            };
-            return Some(index as u32 + 1);
-        }
-        None
+        let buffer = command.len.get() as usize;
+        let index = buffer.checked_sub(size_of::<ListHead>())?.div_ceil(size);
+        let offset = (size_of::<ListHead>() + index * size) as u64;
+        let mut entry = vec![0; size];
+        memory
+            .read(command.address.get().checked_add(offset)?, &mut entry)
+            .ok()?;
+        self.overreached = entry.iter().all(|byte| *byte == mark);
+        self.overreached.then_some(index as u32 + 1)
     }
 
     fn rpc(&mut self, memory: &Memory, command: &RpcCommand) -> Result<Done, Status> {
@@ -438,60 +414,34 @@ mod tests {
 
     #[test]
     fn lists_that_reach_behind_their_buffer() {
-        for (entity, at, byte, count, behind) in [
-            // Endpoint 0x20 is listed, so it is passed over.
-            (entity::ROOT, 4096, 0x20, None, None),
-            (
-                entity::ROOT,
-                4096,
-                0x21,
-                Some(1023),
-                Some(Behind::Endpoint(0x21)),
-            ),
-            (
-                entity::ROOT,
-                4100,
-                0x21,
-                Some(1024),
-                Some(Behind::Endpoint(0x21)),
-            ),
-            // Three is left as it is. The last byte of an entry is no attribute.
-            (entity::ENDPOINT, 4100, 3, None, None),
-            (entity::ENDPOINT, 4103, 9, None, None),
-            (entity::ENDPOINT, 4100, 8, None, None),
-            (
-                entity::ENDPOINT,
-                4100,
-                9,
-                Some(512),
-                Some(Behind::Operation(BASE + 4100, 9)),
-            ),
-            (
-                entity::ENDPOINT,
-                4108,
-                9,
-                Some(513),
-                Some(Behind::Operation(BASE + 4108, 9)),
-            ),
+        for (entity, marked, count) in [
+            (entity::ROOT, 4096..4100, Some(1023)),
+            (entity::ROOT, 4096..4099, None),
+            (entity::ROOT, 4097..4101, None),
+            (entity::ENDPOINT, 4096..4104, Some(512)),
+            (entity::ENDPOINT, 4096..4103, None),
+            (entity::ENDPOINT, 4097..4105, None),
         ] {
             let (mut endpoints, mut memory) = endpoints();
-            memory.write(BASE + at, &[byte]).unwrap();
-            endpoints.overreach = Some(entity);
+            for at in marked.clone() {
+                memory.write(BASE + at, &[0xa5]).unwrap();
+            }
+            endpoints.overreach = Some((entity, 0xa5));
             let command = query(entity, 4096, 0x20);
             let done = endpoints.execute(&memory, command.as_bytes(), None);
             let usual = if entity == entity::ROOT { 4 } else { 5 };
             let claimed = u32::from_le_bytes(done.unwrap().data[4..8].try_into().unwrap());
-            assert_eq!(claimed, count.unwrap_or(usual), "{at}");
-            assert_eq!(endpoints.behind, behind);
+            assert_eq!(claimed, count.unwrap_or(usual), "{marked:?}");
+            assert_eq!(endpoints.overreached, count.is_some());
             assert_eq!(endpoints.overreach, None, "once");
         }
         for (address, len) in [(u64::MAX, 4096), (BASE, 0), (BASE, u32::MAX)] {
             let (mut endpoints, memory) = endpoints();
-            endpoints.overreach = Some(entity::ENDPOINT);
+            endpoints.overreach = Some((entity::ENDPOINT, 0xa5));
             let mut command = query(entity::ENDPOINT, len, 0x20);
             command.address = address.into();
             let _ = endpoints.execute(&memory, command.as_bytes(), None);
-            assert_eq!(endpoints.behind, None);
+            assert!(!endpoints.overreached);
         }
     }
 

@@ -14,6 +14,8 @@
 //! the program's pages before it replies. A program that polls its mailbox finds the access
 //! finished.
 
+use core::mem;
+
 use fwctl::{
     Context,
     MemoryFlags,
@@ -25,8 +27,16 @@ use fwctl::{
 use kernel::{
     device,
     device::Bound,
+    new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        SetOnce,
+        SpinLock, //
+    },
+    task::Pid,
     time::{
         delay::fsleep,
         Delta,
@@ -40,9 +50,17 @@ use crate::{
         AccessRegisterIn,
         OutHeader, //
     },
-    core_dev::DevicePages,
+    core_dev::{
+        debug,
+        AsyncCommand,
+        DevicePages, //
+    },
     policy::READ,
-    uctx::Uctx, //
+    slots::Slot,
+    uctx::{
+        Uctx,
+        UidInUse, //
+    }, //
 };
 
 /// The page of a program's memory that is its mailbox.
@@ -111,50 +129,186 @@ impl Names {
     }
 }
 
+/// The answer to the command of an access: its output, or an error if the firmware did not answer.
+type Answer = SetOnce<Result<Reply>>;
+
+/// The command of an access.
+struct AccessCommand {
+    request: Reply,
+    output: Reply,
+    answer: Arc<Answer>,
+    device: ARef<fwctl::Device>,
+    log_device: ARef<device::Device>,
+    opcode: u16,
+    pid: Pid,
+    uid: UidInUse,
+    _slot: Slot,
+}
+
+impl AsyncCommand for AccessCommand {
+    fn request(&mut self) -> &mut [u8] {
+        &mut self.request
+    }
+
+    fn output(&mut self) -> &mut [u8] {
+        &mut self.output
+    }
+
+    fn done(this: KBox<Self>, result: Result) {
+        let this = KBox::into_inner(this);
+        let answer = result
+            .and_then(|()| OutHeader::of(&this.output))
+            .map(|header| (header.status, header.syndrome.get()));
+
+        debug(
+            &this.log_device,
+            this.pid,
+            this.uid.number(),
+            this.opcode,
+            answer,
+        );
+        this.answer.populate(result.map(|()| this.output));
+        this.device.notify();
+    }
+}
+
 /// The pages through which the data move, for one access at a time.
+#[pin_data(PinnedDrop)]
 pub(crate) struct Bounce {
-    pages: Option<DevicePages>,
-    /// Whether the firmware may still access the pages.
-    is_busy: bool,
+    #[pin]
+    state: SpinLock<State>,
+}
+
+struct State {
+    /// Allocated for the first access.
+    pages: Option<Arc<DevicePages>>,
+    user: User,
+}
+
+/// The user of the pages.
+enum User {
+    Nobody,
+    /// A caller, which waits for the end of its access.
+    Caller,
+    /// Possibly the firmware, after the caller has left. The answer shows whether it does.
+    Firmware(Arc<Answer>),
+}
+
+impl State {
+    /// Returns whether the firmware may still access the pages after the caller has left.
+    fn is_left(&self) -> bool {
+        let (User::Firmware(answer), Some(pages)) = (&self.user, &self.pages) else {
+            return false;
+        };
+
+        match SetOnce::as_ref(answer) {
+            // A refused access does not begin.
+            Some(Ok(output)) if is_refusal(output) => false,
+            // If the command timed out, the firmware may execute it later.
+            _ => !has_ended(pages),
+        }
+    }
 }
 
 impl Bounce {
-    pub(crate) const fn new() -> Self {
-        Self {
-            pages: None,
-            is_busy: false,
-        }
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            state <- new_spinlock!(
+                State {
+                    pages: None,
+                    user: User::Nobody,
+                },
+                "mlx5_fwctl::bounce"
+            ),
+        })
     }
 
-    /// Returns the pages, allocated for the first access, with an empty mailbox.
+    /// Waits for the end of the access of another caller, and begins one.
     ///
-    /// Fails with [`EBUSY`] if an access has not ended yet, and with [`ENOMEM`].
-    fn begin(&mut self, device: &device::Device<Bound>) -> Result<&DevicePages> {
-        if self.is_busy {
-            self.is_busy = !self.pages.as_ref().is_some_and(has_ended);
-        }
-        if self.is_busy {
-            return Err(EBUSY);
-        }
+    /// Fails with [`EBUSY`] if the firmware has not ended an access whose caller has left, with
+    /// [`ENOMEM`], and like [`Context::wait`].
+    fn begin(&self, cx: &Context<'_, '_, Uctx>) -> Result<Access<'_>> {
+        let mut begun = Ok(());
+        // Dropped without the lock.
+        let mut before = User::Nobody;
 
-        if self.pages.is_none() {
-            self.pages = Some(DevicePages::new(device)?);
+        cx.wait(|| {
+            let mut state = self.state.lock();
+
+            if matches!(state.user, User::Caller) {
+                return false;
+            }
+            begun = if state.is_left() {
+                Err(EBUSY)
+            } else {
+                before = mem::replace(&mut state.user, User::Caller);
+                Ok(())
+            };
+            true
+        })?;
+        begun?;
+
+        Ok(Access {
+            bounce: self,
+            device: cx.handle(),
+            left: None,
+        })
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Bounce {
+    fn drop(self: Pin<&mut Self>) {
+        let mut state = self.state.lock();
+
+        if state.is_left() {
+            pr_err!("firmware did not end an access: two pages are lost\n");
+            mem::forget(state.pages.take());
         }
-        let pages = self.pages.as_ref().ok_or(ENOMEM)?;
+    }
+}
+
+/// An access of a caller, which uses the pages alone until it is dropped.
+struct Access<'a> {
+    bounce: &'a Bounce,
+    device: ARef<fwctl::Device>,
+    /// The answer, if the firmware may access the pages after the caller has left.
+    left: Option<Arc<Answer>>,
+}
+
+impl Access<'_> {
+    /// Returns the pages, with an empty mailbox.
+    ///
+    /// Fails with [`ENOMEM`].
+    fn pages(&self, device: &device::Device<Bound>) -> Result<Arc<DevicePages>> {
+        let allocated = self.bounce.state.lock().pages.clone();
+        let pages = match allocated {
+            Some(pages) => pages,
+            None => {
+                let pages = Arc::new(DevicePages::new(device)?, GFP_KERNEL)?;
+
+                self.bounce.state.lock().pages = Some(pages.clone());
+                pages
+            }
+        };
+
         pages.write_mailbox(&[0; DESCRIPTOR_LEN]);
         Ok(pages)
     }
 }
 
-impl Drop for Bounce {
+impl Drop for Access<'_> {
     fn drop(&mut self) {
-        if let Some(pages) = self.pages.take() {
-            if self.is_busy && !has_ended(&pages) {
-                pr_err!("firmware did not end an access: two pages are lost\n");
-                core::mem::forget(pages);
-            }
-        }
+        let user = self.left.take().map_or(User::Nobody, User::Firmware);
+
+        self.bounce.state.lock().user = user;
+        self.device.notify();
     }
+}
+
+/// Returns whether the firmware refused the command with this output.
+fn is_refusal(output: &[u8]) -> bool {
+    OutHeader::of(output).is_ok_and(|header| header.status != 0)
 }
 
 /// Returns whether the mailbox says that the access has ended: 0 is unknown, 1 is busy.
@@ -165,21 +319,27 @@ fn has_ended(pages: &DevicePages) -> bool {
 impl Uctx {
     /// Carries out an access to MCDD, whose command is complete except for the addresses.
     ///
-    /// Fails with [`EBADMSG`] if it does not name memory that the file has registered for that;
-    /// with [`EAGAIN`] if the caller may not wait; like
+    /// A caller that is killed, or whose device is being unregistered, does not wait for the
+    /// firmware, which may still access the pages of the driver. They are not used again before the
+    /// access has ended.
+    ///
+    /// Fails with [`EBADMSG`] if the command does not name memory that the file has registered for
+    /// that; with [`EAGAIN`] if the caller may not wait; like
     /// [`Share::take`](crate::slots::Share::take) if there is no slot; with [`EBUSY`] while the
     /// firmware does not end an earlier access, and [`ETIMEDOUT`] if it does not end this one; with
-    /// [`ENOMEM`]; and with the error of `mlx5_core` if the firmware does not answer.
+    /// [`ENOMEM`]; with the error of `mlx5_core` if the firmware does not answer; and like
+    /// [`Context::wait`].
     pub(crate) fn access_component<'rpc>(
         self: Pin<&Self>,
         cx: &Context<'_, '_, Self>,
-        mut rpc: Submission<'rpc>,
+        rpc: Submission<'rpc>,
     ) -> Result<Submitted<'rpc>> {
         const HEADER: usize = size_of::<AccessRegisterIn>();
 
         let function = cx.data();
-        let (access, register) = AccessRegisterIn::of(rpc.request())?;
-        let is_read = access.op_mod.get() == READ;
+        let (header, register) = AccessRegisterIn::of(rpc.request())?;
+        let is_read = header.op_mod.get() == READ;
+        let opcode = header.opcode.get();
         let names = Names::of(register)?;
         let memory = cx.memory(self, names.umem).map_err(|_| EBADMSG)?;
         if !has_mcdd(memory.ids())
@@ -192,53 +352,66 @@ impl Uctx {
             return Err(EAGAIN);
         }
 
-        let _slot = function.rpcs.take(cx, &function.core_dev, true)?;
+        let slot = function.rpcs.take(cx, &function.core_dev, true)?;
         let mut reply = Reply::zeroed(rpc.out_len())?;
         let mut data = KVVec::with_capacity(names.size, GFP_KERNEL)?;
         data.resize(names.size, 0, GFP_KERNEL)?;
-        let mut bounce = function.bounce.lock();
-        let pages = bounce.begin(function.core_dev.dma_device())?;
+        let mut access = function.bounce.begin(cx)?;
+        let pages = access.pages(function.core_dev.dma_device())?;
 
         if !is_read {
             memory.read(names.page * PAGE_SIZE, &mut data)?;
             pages.write_data(&data);
         }
-        let request = rpc.request_mut();
-        let addresses = request
-            .get_mut(HEADER..)
-            .and_then(|register| register.get_mut(ADDRESSES))
-            .ok_or(EBADMSG)?;
+        let mut request = Reply::copy_of(rpc.request())?;
+        let addresses = addresses_in(&mut request, HEADER).ok_or(EBADMSG)?;
         let mut named = [0; ADDRESSES.end - ADDRESSES.start];
         named.copy_from_slice(addresses);
         addresses[..8].copy_from_slice(&pages.data_address().to_be_bytes());
         addresses[8..].copy_from_slice(&pages.mailbox_address().to_be_bytes());
-        let answered = function.core_dev.execute(request, &mut reply);
-        // Programs do not learn addresses.
-        if let Some(addresses) = request[HEADER..].get_mut(ADDRESSES) {
-            addresses.copy_from_slice(&named);
-        }
-        if let Some(register) = reply.get_mut(HEADER..) {
-            let len = register.len().min(ADDRESSES.end);
 
-            if let Some(addresses) = register.get_mut(ADDRESSES.start..len) {
-                addresses.copy_from_slice(&named[..addresses.len()]);
-            }
+        let answer = Arc::new(Answer::new(), GFP_KERNEL)?;
+        let command = KBox::new(
+            AccessCommand {
+                request,
+                output: Reply::zeroed(rpc.out_len())?,
+                answer: answer.clone(),
+                device: cx.handle(),
+                log_device: cx.device().into(),
+                opcode,
+                pid: current!().pid(),
+                uid: self.uid_for_command(),
+                _slot: slot,
+            },
+            GFP_KERNEL,
+        )?;
+        function
+            .begin(cx, command, true)
+            .map_err(|(error, _)| error)?;
+
+        access.left = Some(answer.clone());
+        let mut output = None;
+        cx.wait(|| {
+            output = SetOnce::as_ref(&answer);
+            output.is_some()
+        })?;
+        match output {
+            Some(Ok(output)) => reply.copy_from_slice(output),
+            Some(Err(error)) => return Err(*error),
+            None => return Err(EINTR),
         }
-        if let Err(error) = answered {
-            // The firmware may have begun the access, or do so later.
-            bounce.is_busy = true;
-            return Err(error);
+        // Programs do not learn addresses.
+        if let Some(addresses) = addresses_in(&mut reply, HEADER) {
+            addresses.copy_from_slice(&named[..addresses.len()]);
         }
-        if OutHeader::of(&reply)?.status != 0 {
+        if is_refusal(&reply) {
             return Ok(rpc.reply(reply));
         }
 
-        // Not for longer if the caller was killed or the device is being unbound: the firmware
-        // accesses the pages in any case.
         let start = Instant::<Monotonic>::now();
-        while !has_ended(pages) {
+        while !has_ended(&pages) {
+            cx.check()?;
             if start.elapsed() > TIMEOUT {
-                bounce.is_busy = true;
                 return Err(ETIMEDOUT);
             }
             fsleep(PAUSE);
@@ -254,6 +427,14 @@ impl Uctx {
         memory.write(MAILBOX * PAGE_SIZE, &descriptor)?;
         Ok(rpc.reply(reply))
     }
+}
+
+/// Returns the addresses of the register after `header` bytes, as far as `bytes` has them.
+fn addresses_in(bytes: &mut [u8], header: usize) -> Option<&mut [u8]> {
+    let register = bytes.get_mut(header..)?;
+    let len = register.len().min(ADDRESSES.end);
+
+    register.get_mut(ADDRESSES.start..len)
 }
 
 const _: () = assert!(ADDRESSES.end == REGISTER_LEN && REGISTER_LEN == STATUS);

@@ -320,11 +320,6 @@ impl CoreDev<'_> {
         })
     }
 
-    /// Executes a command of a program. Fails if the firmware did not answer. May sleep.
-    pub(crate) fn execute(&self, input: &mut [u8], output: &mut [u8]) -> Result {
-        answered(self.send(input, output)?)
-    }
-
     /// Returns the result of [`mlx5_cmd_do`], or fails with [`EMSGSIZE`].
     fn send(&self, input: &mut [u8], output: &mut [u8]) -> Result<c_int> {
         let in_size = size_with::<InHeader>(input.len())?;

@@ -40,7 +40,6 @@ use kernel::{
         Core,
         DeviceContext, //
     },
-    new_mutex,
     prelude::*,
     sync::{
         aref::ARef,
@@ -48,8 +47,7 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc,
-        Mutex, //
+        Arc, //
     },
     task::Pid,
     time::Delta, //
@@ -137,7 +135,7 @@ pub(crate) struct Function<'bound> {
     pub(crate) opens: Arc<Share>,
     /// For accesses to components.
     #[pin]
-    pub(crate) bounce: Mutex<Bounce>,
+    pub(crate) bounce: Bounce,
     #[pin]
     pub(crate) silence: Silence,
     /// Whether the firmware has answered an RPC since contexts that are left were tried.
@@ -157,12 +155,46 @@ impl<'bound> Function<'bound> {
                 core_dev,
                 rpcs: Arc::new(Share::of_rpcs(slots), GFP_KERNEL)?,
                 opens: Arc::new(Share::of_opens(slots), GFP_KERNEL)?,
-                bounce <- new_mutex!(Bounce::new(), "mlx5_fwctl::bounce"),
+                bounce <- Bounce::new(),
                 silence <- Silence::new(),
                 has_answered: Arc::new(Atomic::new(false), GFP_KERNEL)?,
                 contexts <- Contexts::new(),
             }? Error))
         })
+    }
+
+    /// Begins a command. Waits while `mlx5_core` cannot take it, if the caller `may_wait`.
+    ///
+    /// Returns the command on failure: with [`EAGAIN`] if the caller may not wait, with the error
+    /// of `mlx5_core`, and like [`Context::wait`].
+    pub(crate) fn begin<T: AsyncCommand>(
+        &self,
+        cx: &Context<'_, '_, Uctx>,
+        command: KBox<T>,
+        may_wait: bool,
+    ) -> Result<(), (Error, KBox<T>)> {
+        let Some(commands) = &self.commands else {
+            return Err((ENODEV, command));
+        };
+        let mut attempt = commands.begin(command);
+        let mut attempts = 1;
+
+        while let Err((error, command)) = attempt {
+            // `mlx5_core` bounds the commands of some kinds, and takes memory for commands that are
+            // answered later from reserves. Neither reports when there is some again.
+            if !matches!(error, EBUSY | ENOMEM) || (error == ENOMEM && attempts >= MAX_ATTEMPTS) {
+                return Err((error, command));
+            }
+            if !may_wait {
+                return Err((EAGAIN, command));
+            }
+            if let Err(error) = cx.wait_timeout(PAUSE, || false) {
+                return Err((error, command));
+            }
+            attempts += 1;
+            attempt = commands.begin(command);
+        }
+        Ok(())
     }
 
     /// Destroys contexts that are left, if the firmware has answered since the last time.
@@ -351,25 +383,14 @@ impl Operations for Uctx {
             GFP_KERNEL,
         )?;
 
-        let commands = function.commands.as_ref().ok_or(ENODEV)?;
-        let mut attempt = commands.begin(command);
-        let mut attempts = 1;
-        while let Err((error, mut command)) = attempt {
-            match error {
-                // `mlx5_core` bounds the commands of some kinds, and takes memory for commands that
-                // are answered later from reserves. Neither reports when there is some again.
-                EBUSY | ENOMEM if !may_wait => return Err(EAGAIN),
-                EBUSY | ENOMEM if error == EBUSY || attempts < MAX_ATTEMPTS => {
-                    cx.wait_timeout(PAUSE, || false)?;
-                    attempts += 1;
-                    attempt = commands.begin(command);
-                }
-                error => {
+        function
+            .begin(&cx, command, may_wait)
+            .map_err(|(error, mut command)| {
+                if error != EAGAIN {
                     command.debug(Err(error));
-                    return Err(error);
                 }
-            }
-        }
+                error
+            })?;
         Ok(submitted)
     }
 

@@ -432,6 +432,57 @@ TEST_F(mlx5_umem, late_components_are_waited_for)
 	mcc(self->fd, MCC_RELEASE, 1, 0, &handle);
 }
 
+/* Starts a task that reads 8 bytes of a component.  It exits with the result of _mcdd(). */
+static pid_t start_mcdd(int fd, uint32_t handle, struct mcdd_names names)
+{
+	pid_t child = fork();
+
+	if (!child)
+		_exit(_mcdd(fd, READ_REG, handle, 8, names));
+	return child;
+}
+
+static void wait_for_pending_dma(void)
+{
+	while (!emu_count("/dma/pending"))
+		usleep(10000);
+}
+
+/* The firmware still moves the data of a caller that was killed.  Its pages are not used again. */
+TEST_F_TIMEOUT(mlx5_umem, killed_callers_do_not_wait_for_components, PATIENCE)
+{
+	struct fwctl_rsc_umem_reg reg =
+		umem_reg(self->fd, self->mem, 3 * page_size(), FWCTL_UMEM_FLAG_MCDD);
+	struct mcdd_names names = { .umem = reg.out_umem_id };
+	uint32_t handle = 0;
+	int status, err;
+	pid_t child;
+
+	mcc(self->fd, MCC_LOCK, 0, 0, &handle);
+	mcc(self->fd, MCC_READ, 1, 0, &handle);
+	fault("op=0x805,reg=%#x,dma_late=3600000", REG_MCDD);
+	child = start_mcdd(self->fd, handle, names);
+	ASSERT_LE(0, child);
+	wait_for_pending_dma();
+	EXPECT_EQ(0, kill(child, SIGKILL));
+	EXPECT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(1, emu_count("/dma/pending"));
+	EXPECT_EQ(EBUSY, _mcdd(self->fd, READ_REG, handle, 8, names));
+	/* Its own memory is not affected. */
+	destroy(self->fd, reg.out_rsc_id);
+	reg = umem_reg(self->fd, self->mem, 3 * page_size(), FWCTL_UMEM_FLAG_MCDD);
+	names.umem = reg.out_umem_id;
+	memset(self->mem, 0x11, 3 * page_size());
+
+	EXPECT_LE(0, emu("release"));
+	while ((err = _mcdd(self->fd, READ_REG, handle, 8, names)) == EBUSY)
+		usleep(10000);
+	EXPECT_EQ(0, err);
+	EXPECT_EQ(2, self->mem[MAILBOX_PAGE * page_size() + 0x20]);
+	mcc(self->fd, MCC_RELEASE, 1, 0, &handle);
+}
+
 TEST_F(mlx5_umem, close_destroys_the_objects)
 {
 	struct fwctl_info_mlx5 info;
@@ -547,6 +598,56 @@ FIXTURE_TEARDOWN(mlx5_quarantine)
 	EXPECT_LE(0, self->fd);
 	EXPECT_EQ(0, quarantined());
 	close(self->fd);
+}
+
+/* Unbinding does not wait for the firmware either: the pages are lost. */
+TEST_F_TIMEOUT(mlx5_quarantine, components_do_not_delay_unbinding, PATIENCE)
+{
+	struct fwctl_rsc_umem_reg reg =
+		umem_reg(self->fd, self->mem, 3 * page_size(), FWCTL_UMEM_FLAG_MCDD);
+	struct mcdd_names names = { .umem = reg.out_umem_id };
+	int kmsg = kmsg_open(), status;
+	uint32_t handle = 0;
+	pid_t child;
+
+	mcc(self->fd, MCC_LOCK, 0, 0, &handle);
+	mcc(self->fd, MCC_READ, 1, 0, &handle);
+	fault("op=0x805,reg=%#x,dma_late=3600000", REG_MCDD);
+	child = start_mcdd(self->fd, handle, names);
+	ASSERT_LE(0, child);
+	wait_for_pending_dma();
+	EXPECT_TRUE(rebind(&self->dev));
+	EXPECT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(ENODEV, WEXITSTATUS(status));
+	EXPECT_EQ(1, emu_count("/dma/pending"));
+	EXPECT_EQ(1, kmsg_count(kmsg, "did not end an access", NULL, 0));
+	EXPECT_EQ(0, quarantined());
+	close(kmsg);
+}
+
+/* A caller of a silent firmware is killed.  The firmware may begin the access later. */
+TEST_F_TIMEOUT(mlx5_quarantine, killed_callers_do_not_wait_for_answers, PATIENCE)
+{
+	struct fwctl_rsc_umem_reg reg =
+		umem_reg(self->fd, self->mem, 3 * page_size(), FWCTL_UMEM_FLAG_MCDD);
+	struct mcdd_names names = { .umem = reg.out_umem_id };
+	uint32_t handle = 0;
+	pid_t child;
+	int status;
+
+	mcc(self->fd, MCC_LOCK, 0, 0, &handle);
+	mcc(self->fd, MCC_READ, 1, 0, &handle);
+	fault("op=0x805,reg=%#x,never,dma_lost", REG_MCDD);
+	child = start_mcdd(self->fd, handle, names);
+	ASSERT_LE(0, child);
+	while (!count_in_flight())
+		usleep(10000);
+	EXPECT_EQ(0, kill(child, SIGKILL));
+	EXPECT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(EBUSY, _mcdd(self->fd, READ_REG, handle, 8, names));
+	destroy(self->fd, reg.out_rsc_id);
 }
 
 TEST_F_TIMEOUT(mlx5_quarantine, umems_that_are_not_destroyed_stay, PATIENCE)

@@ -151,7 +151,7 @@ const VERBS: &[&str] = &[
     "health SYNDROME (reports fatal health; 0 clears it)",
     "syndrome SYNDROME (reports a health syndrome that is not fatal; 0 clears it)",
     "heartbeat on|off",
-    "release (completes commands that are never answered, without their answers)",
+    "release (completes commands that are never answered, without their answers, and does late writes)",
     "forget (destroys all user contexts and their objects, as a firmware reset does; not counted as leaks)",
     "forgive-leaks (prints the recorded leaks and clears them)",
     "request-pages N (requests pages from the driver; a negative N returns some)",
@@ -277,6 +277,7 @@ impl Device for ConnectX {
                 released
                     .into_iter()
                     .for_each(|in_flight| self.finish(bus, in_flight));
+                self.function.transfers.hasten();
                 return Ok(json!(count));
             }
             "forget" => {

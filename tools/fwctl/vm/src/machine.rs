@@ -511,6 +511,14 @@ machines! {
         ..CORES
     };
 
+    /// Measures RPCs that wait for a card.
+    pub static BENCH_READS: Machine = Machine {
+        name: "bench-reads",
+        about: "as bench-smp, one emulated ConnectX",
+        emulated: &[CARD],
+        ..BENCH_SMP
+    };
+
     /// Shows that the checkers of the flavour "debug" report bugs.
     pub static SEEDED_BUGS: Machine = Machine {
         name: "seeded-bugs",

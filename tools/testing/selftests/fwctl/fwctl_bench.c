@@ -4,6 +4,8 @@
  *
  *	fwctl_bench cost		cost of each operation, in ticks of the time stamp
  *					counter, or in nanoseconds if the CPU has none
+ *	fwctl_bench batches		cost of an RPC by ioctl, and by io_uring in batches, for
+ *					a loopback driver
  *	fwctl_bench reads COUNT		register reads per second of an mlx5 driver, by ioctl and
  *					with several in flight by io_uring, from one thread
  *	fwctl_bench threads SECONDS	RPCs per second of one and two threads, on one and
@@ -299,23 +301,23 @@ static void cost_of_batch(int fd, struct uring *ring, unsigned int batch, uint32
 	}
 }
 
-/* Does nothing on a core whose files know no commands of io_uring. */
-static void cost_of_batches(int fd)
+static void batches(const struct device *dev)
 {
 	static const unsigned int batches[] = { 1, 8, 32, MAX_BATCH };
-	struct fwctl_info info = { .size = sizeof(info) };
-	struct io_uring_cqe cqe;
+	static const uint32_t lens[] = { 64, 4096 };
+	int fd = open(dev->node, O_RDWR);
 	struct uring ring;
 
-	if (uring_init(&ring, MAX_BATCH, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN))
-		return;
-	uring_fwctl(&ring, fd, FWCTL_INFO, &info, 0);
-	must(!uring_wait(&ring, &cqe), "io_uring_enter");
-	for (size_t i = 0; !cqe.res && i < ARRAY_SIZE(batches); i++) {
-		cost_of_batch(fd, &ring, batches[i], 64);
-		cost_of_batch(fd, &ring, batches[i], 4096);
+	must(fd >= 0, dev->node);
+	must(!uring_init(&ring, MAX_BATCH, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN),
+	     "io_uring_setup");
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+		cost_of_rpc(fd, "ioctl, echo", FWCTL_LOOPBACK_ECHO, lens[i]);
+		for (size_t j = 0; j < ARRAY_SIZE(batches); j++)
+			cost_of_batch(fd, &ring, batches[j], lens[i]);
 	}
 	uring_exit(&ring);
+	close(fd);
 }
 
 static void cost(const struct device *dev)
@@ -342,8 +344,6 @@ static void cost(const struct device *dev)
 	cost_of_rpcs(fd, "echo", FWCTL_LOOPBACK_ECHO);
 	cost_of_rpcs(fd, "new", FWCTL_LOOPBACK_ZEROS);
 	cost_of_open_close(dev->node);
-	if (getenv("FWCTL_BENCH_URING"))
-		cost_of_batches(fd);
 	close(fd);
 }
 
@@ -508,6 +508,10 @@ int main(int argc, char **argv)
 		cost(&dev);
 		return 0;
 	}
+	if (argc == 2 && !strcmp(argv[1], "batches") && is_loopback(&dev)) {
+		batches(&dev);
+		return 0;
+	}
 	if (argc == 3 && !strcmp(argv[1], "reads") && is_mlx5(&dev)) {
 		reads(&dev, strtoul(argv[2], NULL, 10) ?: 1000);
 		return 0;
@@ -517,6 +521,6 @@ int main(int argc, char **argv)
 		threads(&dev, seconds > 0 ? seconds : 1);
 		return 0;
 	}
-	fprintf(stderr, "usage: fwctl_bench cost | reads COUNT | threads SECONDS\n");
+	fprintf(stderr, "usage: fwctl_bench cost | batches | reads COUNT | threads SECONDS\n");
 	return 1;
 }

@@ -15,7 +15,7 @@
 
 /* A tool for tests, not a test. */
 #define FWCTL_NO_TEST
-#include "mlx5_utils.h"
+#include "mlx5_memory.h"
 
 /* Upper bound for a call after the end, in seconds: longer than the timeouts of mlx5_core. */
 #define PATIENCE 200
@@ -27,9 +27,9 @@
 /* Index of wrong replies. */
 #define WRONG 0
 
-enum call { CALL_OPEN, CALL_INFO, CALL_RPC, CALL_LONG_RPC, CALL_CLOSE, CALLS };
+enum call { CALL_OPEN, CALL_INFO, CALL_RPC, CALL_LONG_RPC, CALL_DUMP, CALL_CLOSE, CALLS };
 
-static const char *const call_names[] = { "open", "info", "rpc", "long rpc", "close" };
+static const char *const call_names[] = { "open", "info", "rpc", "long rpc", "dump", "close" };
 
 /* By call and errno.  Index 0 is success in `answers` and a wrong reply in `failures`. */
 static _Atomic unsigned long answers[CALLS], failures[CALLS][MAX_ERRNO];
@@ -42,6 +42,8 @@ struct thread {
 	_Atomic enum call call;
 	int fd;
 	atomic_bool *is_gone;
+	/* Where dumps go, mapped for the first one */
+	uint8_t *memory;
 };
 
 struct file {
@@ -72,6 +74,30 @@ static int long_rpc(int fd)
 	return err ? err : len == sizeof(reply) && !reply[0] ? 0 : -1;
 }
 
+/* Registers memory, lets the firmware write a dump to it, and destroys it. */
+static int dump_to_memory(struct thread *thread)
+{
+	size_t len = 4 * page_size();
+	struct fwctl_rsc_umem_reg reg;
+	int fd = thread->fd;
+	int err, dumped;
+
+	if (!thread->memory)
+		thread->memory = (uint8_t *)mapping_end(4) - len;
+	memset(thread->memory, 0x11, len);
+	err = _umem_reg(fd, thread->memory, len, FWCTL_UMEM_FLAG_MKEY, &reg);
+	/* A driver without registered memory */
+	if (err == ENOTTY)
+		return 0;
+	if (err)
+		return err;
+	dumped = _dump(fd, READ_REG, reg.out_mkey_id, 0, len);
+	if (!dumped && all_bytes_are(thread->memory, 0x11, len))
+		dumped = -1;
+	err = _destroy(fd, reg.out_rsc_id);
+	return dumped ? dumped : err;
+}
+
 static int call_once(struct thread *thread, enum call call)
 {
 	struct fwctl_info_mlx5 info;
@@ -86,6 +112,9 @@ static int call_once(struct thread *thread, enum call call)
 	case CALL_LONG_RPC:
 		err = long_rpc(thread->fd);
 		break;
+	case CALL_DUMP:
+		err = dump_to_memory(thread);
+		break;
 	default:
 		err = _read_mgir(thread->fd, &answer);
 		break;
@@ -99,7 +128,9 @@ static void *thread_main(void *arg)
 	struct thread *thread = arg;
 
 	for (int i = 0; i < CALLS_PER_FILE && !is_over && !*thread->is_gone; i++) {
-		enum call call = i % 16 == 7 ? CALL_LONG_RPC : i % 4 == 1 ? CALL_INFO : CALL_RPC;
+		enum call call = i % 16 == 7  ? CALL_LONG_RPC :
+				 i % 16 == 11 ? CALL_DUMP :
+				 i % 4 == 1   ? CALL_INFO : CALL_RPC;
 		int err = call_once(thread, call);
 
 		if (err == ENODEV)

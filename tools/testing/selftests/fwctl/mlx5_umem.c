@@ -5,7 +5,7 @@
  * Needs the ConnectX of fwctl-emu, which nothing else may use, started with a short --cmd-timeout,
  * and a command `emu` that connects to its control socket.
  */
-#include "mlx5_utils.h"
+#include "mlx5_memory.h"
 
 #define OP_CREATE_MKEY 0x200
 #define OP_DESTROY_MKEY 0x202
@@ -14,7 +14,6 @@
 #define OP_CREATE_UMEM 0xa08
 #define OP_DESTROY_UMEM 0xa0a
 
-#define REG_CORE_DUMP 0x402e
 #define REG_RESOURCE_DUMP 0xc000
 
 #define REG_MCC 0x9062
@@ -30,11 +29,6 @@
 #define COMPONENT_LEN 4096
 #define MAILBOX_PAGE 2
 
-/* core_dump_type: registers of the device, into memory */
-#define CR_DUMP_TO_MEM 2
-
-#define CORE_DUMP_LEN 0x40
-
 #define DUMP_LEN (64u << 10)
 
 /* Time for a command that times out: that of the emulator, and 5 seconds of mlx5_core. */
@@ -42,78 +36,18 @@
 
 #define fault(...) ASSERT_EQ(-1, emu("fault " __VA_ARGS__))
 
-/* Returns 0 or an errno. */
-static int _umem_reg(int fd, void *addr, size_t len, uint64_t flags, struct fwctl_rsc_umem_reg *reg)
-{
-	*reg = (struct fwctl_rsc_umem_reg) {
-		.size = sizeof(*reg),
-		.flags = flags,
-		.addr = to_u64(addr),
-		.len = len,
-	};
-	return ioctl_errno(fd, FWCTL_RSC_UMEM_REG, reg);
-}
-
 #define umem_reg(fd, addr, len, flags) ({					\
 	struct fwctl_rsc_umem_reg __reg;					\
 	ASSERT_EQ(0, _umem_reg(fd, addr, len, flags, &__reg));			\
 	__reg;									\
 })
 
-/* Returns 0 or an errno. */
-static int _destroy(int fd, uint32_t rsc_id)
-{
-	struct fwctl_rsc_destroy cmd = { .size = sizeof(cmd), .rsc_id = rsc_id };
-
-	return ioctl_errno(fd, FWCTL_RSC_DESTROY, &cmd);
-}
-
 #define destroy(fd, rsc_id) ASSERT_EQ(0, _destroy(fd, rsc_id))
-
-static unsigned long long quarantined(void)
-{
-	char text[64];
-
-	if (read_text("/sys/module/fwctl/parameters/quarantined_bytes", text, sizeof(text)))
-		return ULLONG_MAX;
-	return strtoull(text, NULL, 10);
-}
 
 /* Returns how many objects of a kind the user context has. */
 static long count_owned(uint32_t uid, const char *what)
 {
 	return emu_count("/owned/%u/%s", uid, what);
-}
-
-static void put32(uint8_t *at, uint32_t value)
-{
-	value = htobe32(value);
-	memcpy(at, &value, sizeof(value));
-}
-
-static struct command core_dump(uint16_t op_mod, uint32_t mkey, uint64_t address, uint32_t size)
-{
-	struct command cmd = command(OP_ACCESS_REG, op_mod);
-
-	cmd.register_id = htobe16(REG_CORE_DUMP);
-	put32(cmd.data, CR_DUMP_TO_MEM);
-	put32(cmd.data + 0x10, mkey);
-	put32(cmd.data + 0x14, size);
-	put32(cmd.data + 0x18, address >> 32);
-	put32(cmd.data + 0x1c, address);
-	return cmd;
-}
-
-/* Returns 0, an errno, or minus the status of the firmware. */
-static int _dump(int fd, uint16_t op_mod, uint32_t mkey, uint64_t address, uint32_t size)
-{
-	struct command cmd = core_dump(op_mod, mkey, address, size);
-	uint32_t len = HEADER_LEN + CORE_DUMP_LEN;
-	struct answer answer;
-	int err;
-
-	err = _fwctl_rpc(fd, FWCTL_RPC_DEBUG_READ_ONLY, &cmd, len, &answer, &len);
-	return err ? err : -answer.status;
 }
 
 /* Accesses a register of 32 bytes.  Returns 0, an errno, or minus the status of the firmware. */

@@ -60,6 +60,7 @@ pub(super) const TESTS: &[Test] = &[
     on_loopback!("core/selftest-fail-nth-c", "each allocation fails once, on the loopback in C", PLAIN, "c", "fwctl_loopback_c", "fwctl_fail_nth"),
     on_loopback!("core/selftest-sysfs-rust", "type, max_scope and counters, on the loopback in Rust", PLAIN, "rust", "fwctl_loopback", "fwctl_sysfs"),
     on_loopback!("core/selftest-sysfs-c", "type, max_scope and counters, on the loopback in C", PLAIN, "c", "fwctl_loopback_c", "fwctl_sysfs"),
+    on_loopback!("core/selftest-sysfs-32bit", "type, max_scope and counters, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_sysfs_32"),
     on_loopback!("core/selftest-umem-rust", "memory registered for the firmware, on the loopback in Rust", PLAIN, "rust", "fwctl_loopback", "fwctl_umem"),
     on_loopback!("core/selftest-umem-c", "drivers without registered memory, on the loopback in C", PLAIN, "c", "fwctl_loopback_c", "fwctl_umem"),
     on_loopback!("core/selftest-umem-32bit", "memory registered for the firmware, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_umem_32"),

@@ -88,7 +88,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Features that the kernel keeps for itself (`include/cxl/features.h`), and our short names for
+/// Features that Linux 7.3 keeps for itself (`include/cxl/features.h`), and our short names for
 /// them.
 const KNOWN: [(&str, Uuid); 8] = [
     (
@@ -148,9 +148,9 @@ impl Feature {
             .map(|(name, _)| name)
     }
 
-    /// The kernel keeps it for itself.
+    /// The kernel keeps it for itself: it then reports that nothing can be set.
     pub fn is_kernel_exclusive(&self) -> bool {
-        self.name().is_some()
+        self.name().is_some() && self.set_size == 0
     }
 
     /// The device, and the kernel on its behalf, say that Set Feature may change it.
@@ -280,14 +280,24 @@ mod tests {
             vendor(0, 1 << 1).set_policy(),
             SetPolicy::Never(Verdict::NotChangeable)
         );
-        let scrub = Feature {
-            uuid: known_feature("patrol-scrub").unwrap(),
-            ..vendor(1, 1 << 1)
+    }
+
+    // cxlctl_get_supported_features() clears both for Features that the kernel keeps.
+    #[test]
+    fn a_feature_is_the_kernel_s_only_if_the_kernel_says_so() {
+        let scrub = |flags, set_size| {
+            let uuid = known_feature("patrol-scrub").unwrap();
+            let feature = Feature {
+                uuid,
+                set_size,
+                ..vendor(flags, 1 << 1)
+            };
+            feature.set_policy()
         };
-        assert_eq!(
-            scrub.set_policy(),
-            SetPolicy::Never(Verdict::KernelExclusive)
-        );
+        assert_eq!(scrub(0, 0), SetPolicy::Never(Verdict::KernelExclusive));
+        assert_eq!(scrub(1, 0), SetPolicy::Never(Verdict::KernelExclusive));
+        assert_eq!(scrub(0, 2), SetPolicy::Never(Verdict::NotChangeable));
+        assert_eq!(scrub(1, 2), SetPolicy::Scope(Scope::DebugWriteFull));
     }
 
     #[test]

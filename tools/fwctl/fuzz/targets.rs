@@ -5,7 +5,10 @@
 //!
 //! `fuzz_targets/` passes them to libFuzzer, and `lib/tests/hostile.rs` runs them on noise.
 
-use fwctl::cxl::{effect_names, CxlDevice, GetFeature, Selection, SetFeature};
+use fwctl::cxl::{
+    effect_names, feature_fields, known_features, writable_part, CxlDevice, GetFeature, Selection,
+    SetFeature, Settings,
+};
 use fwctl::mlx5::{self, Capability, Mlx5Device};
 use fwctl::replay::Replay;
 use fwctl::sysfs::Root;
@@ -96,6 +99,13 @@ pub fn cxl(bytes: &[u8]) {
                 feature.uuid.to_string(),
             );
         }
+    }
+    let text = String::from_utf8_lossy(bytes);
+    for (_, uuid) in known_features() {
+        let _ = feature_fields(uuid, bytes);
+        let _ = Settings::parse(uuid, &[&text]);
+        let data = writable_part(uuid, bytes);
+        assert!(data.is_none_or(|data| data.len() <= bytes.len()));
     }
     let uuid = Uuid([7; 16]);
     let size = u16::from(bytes.first().copied().unwrap_or(0)) + 1;

@@ -26,6 +26,7 @@ mod decode;
 mod effects;
 mod feature;
 mod message;
+mod setting;
 
 pub use command::{
     command_name, known_log, Command, CommandPolicy, Log, Refusal, FIRST_VENDOR_OPCODE,
@@ -34,6 +35,7 @@ pub use decode::{feature_fields, FeatureField};
 pub use effects::{effect_names, Effect};
 pub use feature::{known_feature, known_features, Feature, SetPolicy, Verdict};
 pub use message::{GetFeature, Selection, SetFeature, UnknownSelection};
+pub use setting::{settable_fields, writable_part, NewValue, SettingError, Settings};
 
 use crate::{Device, DeviceType, DriverInfo, Error, Malformed, Reply, Result, Rpc, Scope};
 use fwctl_uapi::cxl::{caps, QUERY_COMMANDS};

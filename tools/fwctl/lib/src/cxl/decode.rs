@@ -5,6 +5,7 @@
 
 use super::known_features;
 use crate::Uuid;
+use std::ops::Range;
 
 /// A field of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,32 +34,43 @@ impl FeatureField {
 }
 
 /// What the bits of a field are.
-#[derive(Clone, Copy)]
-enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
     Flag,
     Number(Option<&'static str>),
     /// Numbers that stand for something; with the unit of that.
-    Names(&'static [(u64, &'static str)], Option<&'static str>),
+    Names(&'static [Named], Option<&'static str>),
 }
 
-/// Where a field is: its first byte, its lowest bit there, and its width.
-#[derive(Clone, Copy)]
-struct Place {
-    name: &'static str,
+/// A number that stands for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) number: u64,
+    /// The word that a setting uses.
+    pub(super) keyword: &'static str,
+    /// What it stands for.
+    pub(super) meaning: &'static str,
+}
+
+/// Where a field is: its first byte, its lowest bit there, and its width. No field crosses a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) name: &'static str,
     byte: usize,
     bit: u32,
-    width: u32,
-    kind: Kind,
+    pub(super) width: u32,
+    pub(super) kind: Kind,
+    /// Set Feature takes it.
+    pub(super) is_writable: bool,
+    /// The flag of the value without which the device does not change the field, or does not turn
+    /// it on.
+    pub(super) needs: Option<&'static str>,
+    /// The field of the value that has its minimum.
+    pub(super) least: Option<&'static str>,
 }
 
 const fn flag(name: &'static str, byte: usize, bit: u32) -> Place {
-    Place {
-        name,
-        byte,
-        bit,
-        width: 1,
-        kind: Kind::Flag,
-    }
+    bits(name, byte, bit, 1, Kind::Flag)
 }
 
 const fn bits(name: &'static str, byte: usize, bit: u32, width: u32, kind: Kind) -> Place {
@@ -68,19 +80,59 @@ const fn bits(name: &'static str, byte: usize, bit: u32, width: u32, kind: Kind)
         bit,
         width,
         kind,
+        is_writable: false,
+        needs: None,
+        least: None,
     }
 }
 
-const HOURS: Kind = Kind::Number(Some("h"));
+const fn named(number: u64, keyword: &'static str, meaning: &'static str) -> Named {
+    Named {
+        number,
+        keyword,
+        meaning,
+    }
+}
+
+impl Place {
+    const fn writable(self) -> Place {
+        Place {
+            is_writable: true,
+            ..self
+        }
+    }
+
+    const fn needs(self, flag: &'static str) -> Place {
+        Place {
+            needs: Some(flag),
+            ..self
+        }
+    }
+
+    const fn at_least(self, field: &'static str) -> Place {
+        Place {
+            least: Some(field),
+            ..self
+        }
+    }
+}
+
+/// Unit of numbers of hours.
+pub(super) const HOUR: &str = "h";
+
+const HOURS: Kind = Kind::Number(Some(HOUR));
 const PLAIN: Kind = Kind::Number(None);
 
 /// Device Patrol Scrub Control (8.2.10.9.11.1).
 const PATROL_SCRUB: &[Place] = &[
     flag("cycle-changeable", 0, 0),
     flag("real-time-report", 0, 1),
-    bits("cycle", 1, 0, 8, HOURS),
+    bits("cycle", 1, 0, 8, HOURS)
+        .writable()
+        .needs("cycle-changeable")
+        .at_least("minimum-cycle"),
     bits("minimum-cycle", 2, 0, 8, HOURS),
-    flag("enabled", 3, 0),
+    flag("enabled", 3, 0).writable(),
 ];
 
 /// DDR5 Error Check Scrub Control (8.2.10.9.11.2): the part before the media FRUs.
@@ -89,8 +141,15 @@ const ECS: &[Place] = &[bits(
     0,
     0,
     2,
-    Kind::Names(&[(0, "per DRAM"), (1, "per media FRU")], None),
-)];
+    Kind::Names(
+        &[
+            named(0, "dram", "per DRAM"),
+            named(1, "media-fru", "per media FRU"),
+        ],
+        None,
+    ),
+)
+.writable()];
 
 /// The same: each media FRU.
 const ECS_FRU: &[Place] = &[
@@ -101,21 +160,30 @@ const ECS_FRU: &[Place] = &[
         0,
         3,
         Kind::Names(
-            &[(3, "256"), (4, "1024"), (5, "4096")],
+            &[
+                named(3, "256", "256"),
+                named(4, "1024", "1024"),
+                named(5, "4096", "4096"),
+            ],
             Some("errors per Gbit"),
         ),
-    ),
+    )
+    .writable(),
     bits(
         "count-mode",
         1,
         3,
         1,
         Kind::Names(
-            &[(0, "rows with errors"), (1, "codewords with errors")],
+            &[
+                named(0, "rows", "rows with errors"),
+                named(1, "codewords", "codewords with errors"),
+            ],
             None,
         ),
-    ),
-    flag("reset-counter", 1, 4),
+    )
+    .writable(),
+    flag("reset-counter", 1, 4).writable(),
     bits("flags", 3, 0, 8, PLAIN),
 ];
 
@@ -127,13 +195,21 @@ const ECS_FRU_SIZE: usize = 4;
 const REPAIR: &[Place] = &[
     bits("maximum-latency", 0, 0, 8, PLAIN),
     flag("device-initiated-capable", 1, 0),
-    flag("device-initiated", 3, 0),
+    flag("device-initiated", 3, 0)
+        .writable()
+        .needs("device-initiated-capable"),
     bits(
         "class",
         5,
         0,
         8,
-        Kind::Names(&[(1, "PPR"), (2, "memory sparing")], None),
+        Kind::Names(
+            &[
+                named(1, "ppr", "PPR"),
+                named(2, "sparing", "memory sparing"),
+            ],
+            None,
+        ),
     ),
     bits("subclass", 6, 0, 8, PLAIN),
 ];
@@ -146,8 +222,12 @@ const PPR: &[Place] = &[
     flag("device-initiated-at-boot-supported", 16, 3),
     flag("media-not-accessible", 17, 0),
     flag("data-not-retained", 17, 2),
-    flag("sparing-event-record-enabled", 19, 0),
-    flag("device-initiated-at-boot-enabled", 19, 1),
+    flag("sparing-event-record-enabled", 19, 0)
+        .writable()
+        .needs("sparing-event-record-supported"),
+    flag("device-initiated-at-boot-enabled", 19, 1)
+        .writable()
+        .needs("device-initiated-at-boot-supported"),
 ];
 
 /// Memory sparing (8.2.10.7.2.3).
@@ -157,47 +237,135 @@ const SPARING: &[Place] = &[
     flag("soft-sparing-supported", 17, 2),
 ];
 
+/// The layout of the value of a Feature that the specification defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    PatrolScrub,
+    Ecs,
+    Ppr,
+    Sparing,
+}
+
+/// Fields in sequence.
+pub(super) struct Part {
+    /// What the names of its fields begin with.
+    pub(super) prefix: String,
+    /// The byte of the value that the places are relative to.
+    pub(super) at: usize,
+    pub(super) places: &'static [Place],
+}
+
+impl Layout {
+    pub(super) fn of(uuid: Uuid) -> Option<Layout> {
+        let (name, _) = known_features().find(|(_, known)| *known == uuid)?;
+        Some(match name {
+            "patrol-scrub" => Layout::PatrolScrub,
+            "ecs" => Layout::Ecs,
+            "sppr" | "hppr" => Layout::Ppr,
+            _ => Layout::Sparing,
+        })
+    }
+
+    /// Number of media FRUs in a value of this length, of a Feature that has them.
+    pub(super) fn frus(self, len: usize) -> usize {
+        match self {
+            Layout::Ecs => len.saturating_sub(ECS_HEAD) / ECS_FRU_SIZE,
+            _ => 0,
+        }
+    }
+
+    /// What a value has once.
+    pub(super) fn common(self) -> Vec<Part> {
+        let part = |places| Part {
+            prefix: String::new(),
+            at: 0,
+            places,
+        };
+        match self {
+            Layout::PatrolScrub => vec![part(PATROL_SCRUB)],
+            Layout::Ecs => vec![part(ECS)],
+            Layout::Ppr => vec![part(REPAIR), part(PPR)],
+            Layout::Sparing => vec![part(REPAIR), part(SPARING)],
+        }
+    }
+
+    /// What a value has for a media FRU.
+    pub(super) fn fru(self, number: usize) -> Option<Part> {
+        (self == Layout::Ecs).then(|| Part {
+            prefix: format!("fru{number}."),
+            at: ECS_HEAD + number * ECS_FRU_SIZE,
+            places: ECS_FRU,
+        })
+    }
+
+    /// The bytes of a value that Set Feature takes, in its order.
+    pub(super) fn writable_bytes(self, len: usize) -> Vec<Range<usize>> {
+        match self {
+            // Cycle, and flags.
+            Layout::PatrolScrub => vec![1..2, 3..4],
+            // Type of log entries, and the configuration of each media FRU.
+            Layout::Ecs => {
+                let fru = |n| ECS_HEAD + n * ECS_FRU_SIZE;
+                let configs = (0..self.frus(len)).map(|n| fru(n) + 1..fru(n) + 3);
+                std::iter::once(0..1).chain(configs).collect()
+            }
+            // Mode of the maintenance operation, and mode of PPR.
+            Layout::Ppr => vec![3..5, 19..20],
+            Layout::Sparing => std::iter::once(3..5).collect(),
+        }
+    }
+}
+
 /// The fields of a whole value of a Feature that the specification defines. Nothing for other
 /// Features, and for a value that is too short.
 pub fn feature_fields(uuid: Uuid, value: &[u8]) -> Option<Vec<FeatureField>> {
-    let (name, _) = known_features().find(|(_, known)| *known == uuid)?;
-    let read = |places: &[Place], at: usize, prefix: &str| -> Option<Vec<FeatureField>> {
-        places
-            .iter()
-            .map(|place| place.read(value.get(at..)?, prefix))
+    let layout = Layout::of(uuid)?;
+    let frus = (0..layout.frus(value.len())).filter_map(|number| layout.fru(number));
+    let parts = layout.common().into_iter().chain(frus);
+    let read = |part: Part| -> Option<Vec<FeatureField>> {
+        let value = value.get(part.at..)?;
+        let fields = part.places.iter();
+        fields
+            .map(|place| place.read(value, &part.prefix))
             .collect()
     };
-    let parts = match name {
-        "patrol-scrub" => vec![read(PATROL_SCRUB, 0, "")?],
-        "ecs" => {
-            let frus = value.len().checked_sub(ECS_HEAD)? / ECS_FRU_SIZE;
-            let fru = |n: usize| {
-                let at = ECS_HEAD + n * ECS_FRU_SIZE;
-                read(ECS_FRU, at, &format!("fru{n}."))
-            };
-            let mut parts = vec![read(ECS, 0, "")?];
-            parts.extend((0..frus).map(fru).collect::<Option<Vec<_>>>()?);
-            parts
-        }
-        "sppr" | "hppr" => vec![read(REPAIR, 0, "")?, read(PPR, 0, "")?],
-        _ => vec![read(REPAIR, 0, "")?, read(SPARING, 0, "")?],
-    };
-    Some(parts.concat())
+    let fields: Vec<Vec<FeatureField>> = parts.map(read).collect::<Option<_>>()?;
+    Some(fields.concat())
 }
 
 impl Place {
-    /// Reads the field from a value in which all places are relative to the start.
-    fn read(&self, value: &[u8], prefix: &str) -> Option<FeatureField> {
+    /// The bits of the field, in a value in which all places are relative to the start.
+    pub(super) fn get(&self, value: &[u8]) -> Option<u64> {
         let byte = u64::from(*value.get(self.byte)?);
-        let value = (byte >> self.bit) & ((1 << self.width) - 1);
+        Some((byte >> self.bit) & self.most())
+    }
+
+    /// Replaces the bits of the field; nothing if the value is too short or the number too large.
+    pub(super) fn set(&self, value: &mut [u8], number: u64) -> Option<()> {
+        let byte = value.get_mut(self.byte)?;
+        let bits = u8::try_from(number)
+            .ok()
+            .filter(|_| number <= self.most())?;
+        let mask = (self.most() as u8) << self.bit;
+        *byte = (*byte & !mask) | (bits << self.bit);
+        Some(())
+    }
+
+    /// The largest number that fits in the field.
+    pub(super) fn most(&self) -> u64 {
+        (1 << self.width) - 1
+    }
+
+    fn read(&self, value: &[u8], prefix: &str) -> Option<FeatureField> {
+        let value = self.get(value)?;
         let (unit, meaning) = match self.kind {
             Kind::Flag => (None, Some(if value == 0 { "no" } else { "yes" })),
             Kind::Number(unit) => (unit, None),
             Kind::Names(names, unit) => {
-                let found = names.iter().find(|(number, _)| *number == value);
+                let found = names.iter().find(|known| known.number == value);
                 (
                     unit.filter(|_| found.is_some()),
-                    found.map(|(_, name)| *name),
+                    found.map(|known| known.meaning),
                 )
             }
         };

@@ -9,6 +9,7 @@ use clap::CommandFactory;
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 use fwctl::catalogue::{items, Kind};
+use fwctl::cxl::{known_feature, settable_fields};
 use fwctl::mlx5::{command, register, Layout};
 use fwctl::sysfs::Entry;
 use fwctl::DeviceType;
@@ -75,6 +76,21 @@ pub fn features() -> ArgValueCandidates {
         let names = fwctl::cxl::known_features();
         names
             .map(|(name, uuid)| candidate(name, &uuid.to_string()))
+            .collect()
+    })
+}
+
+/// `FIELD=` for the fields that can be set of the feature that the command line names.
+pub fn settings() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let current = current.to_string_lossy();
+        let mut named = std::env::args().skip_while(|word| word != "--").skip(1);
+        let uuid = named.find_map(|word| known_feature(&word).or_else(|| word.parse().ok()));
+        let fields = uuid.and_then(settable_fields).unwrap_or_default();
+        fields
+            .iter()
+            .filter(|(name, _)| name.starts_with(current.as_ref()))
+            .map(|(name, values)| candidate(format!("{name}="), values))
             .collect()
     })
 }

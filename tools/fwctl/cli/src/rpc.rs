@@ -2,7 +2,7 @@
 
 //! `fwctl rpc`.
 
-use crate::common::{number_text, read_input, rpc_len, taint, warn_of_taint, DeviceArg, World};
+use crate::common::{read_input, rpc_len, taint, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
 use crate::file::Output;
 use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
@@ -80,14 +80,17 @@ pub struct Changes(pub Vec<Changed>);
 #[derive(Serialize)]
 pub struct Changed {
     #[serde(skip)]
-    pub name: &'static str,
+    pub name: String,
     pub old: u64,
     pub new: u64,
+    /// Both for people.
+    #[serde(skip)]
+    pub texts: [String; 2],
 }
 
 impl Serialize for Changes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|change| (change.name, change)))
+        serializer.collect_map(self.0.iter().map(|change| (&change.name, change)))
     }
 }
 
@@ -205,11 +208,8 @@ impl Report for Plan {
         let mut blocks = vec![Block::Fields(fields), Block::Dump(self.request.0.clone())];
         if !self.changes.0.is_empty() {
             let cells = |change: &Changed| {
-                vec![
-                    change.name.to_owned(),
-                    number_text(change.old),
-                    number_text(change.new),
-                ]
+                let [old, new] = change.texts.clone();
+                vec![change.name.clone(), old, new]
             };
             let rows = self.changes.0.iter().map(cells).collect();
             blocks.push(Block::Table(&["FIELD", "OLD", "NEW"], rows));

@@ -3,7 +3,7 @@
 //! `fwctl mlx5 reg`.
 
 use super::{assign, assignment, blocks, size, undescribed, Assignment, Id, IdParser};
-use crate::common::{number, scope_parser, warn_of_taint, DeviceArg, World};
+use crate::common::{number, number_text, scope_parser, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
 use crate::fields::Fields;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
@@ -126,9 +126,10 @@ fn changes(layout: &Layout, old: &[u8], new: &[u8]) -> Changes {
             .fields_of(new)
             .filter_map(|field| match (field.get(old)?, field.get(new)?) {
                 (Value::Number(old), Value::Number(new)) if old != new => Some(Changed {
-                    name: field.name,
+                    name: field.name.into(),
                     old,
                     new,
+                    texts: [number_text(old), number_text(new)],
                 }),
                 _ => None,
             });

@@ -463,6 +463,279 @@ fn a_refused_change_has_the_firmware_s_status() {
     );
 }
 
+/// Patrol scrub, ECS of two media FRUs and soft PPR, with a kernel that keeps none of them.
+const KNOWN: &str = "
+info cxl
+rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 -> 08000000 00000000 0000 0300 00000000
+rpc configuration 00050000 00000000 08000000 00000000 98000000 0000 0000 -> 98000000 00000000 0300 0300 00000000
+    96dad7d6fde8482ba73375774e06db8a 0000 0400 0200 01000000 01 01 0202 000000000000000000000000000000000000
+    e5b13f2223284a14b8bab9691e893386 0100 0900 0500 01000000 01 02 0102 000000000000000000000000000000000000
+    892ba475fad8474e9d3e692c917568bb 0200 1400 0400 01000000 03 03 0202 000000000000000000000000000000000000
+";
+const SCRUB_NOW: &str =
+    "rpc configuration 01050000 00000000 15000000 00000000 96dad7d6fde8482ba73375774e06db8a 0000 0400 00 \
+     -> 04000000 00000000";
+const SET_SCRUB: &str =
+    "rpc debug-write-full 02050000 00000000 22000000 00000000 96dad7d6fde8482ba73375774e06db8a \
+     00000000 0000 01 000000000000000000";
+const SET_FIELDS: [&str; 6] = [
+    "cxl",
+    "set",
+    "mem0",
+    "patrol-scrub",
+    "cycle=1d",
+    "enabled=on",
+];
+
+fn known(more: &str) -> Machine {
+    Machine::with_cxl(&format!("{KNOWN}\n{more}"))
+}
+
+#[test]
+fn fields_are_set_and_read_back() {
+    // Cycle and flags are written, and the upper bits of the flags stay.
+    let written = format!(
+        "{SCRUB_NOW} 030c01fe\n{SET_SCRUB} 18ff -> 00000000 00000000\n{SCRUB_NOW} 031801ff"
+    );
+    let agreed = [&SET_FIELDS[..], &["--scope", "debug-write-full"]].concat();
+    let said = "fwctl: fwctl0: patrol-scrub (96dad7d6-fde8-482b-a733-75774e06db8a): changes configuration at once\n\
+                fwctl: warning: a request in scope debug-write-full taints the kernel (flag J) until the next boot, even if \
+                it fails\n";
+    known(&written).run(&agreed).is(
+        0,
+        "device:        fwctl0\nfeature:       96dad7d6-fde8-482b-a733-75774e06db8a (patrol-scrub)\n\
+         scope:         debug-write-full\nwritten:       2 bytes at offset 0\n\
+         across reset:  not asked for; Linux 7.3 always keeps it\neffects:       configuration at once\n\
+         read back:     the current value is what was written\n\n\
+         FIELD    OLD   NEW   NOW\n\
+         cycle    12 h  24 h  24 h\n\
+         enabled  no    yes   yes\n",
+        said,
+    );
+    // The device keeps the old cycle.
+    let kept = written.replace("031801ff", "030c01ff");
+    known(&kept)
+        .run(&[&agreed[..], &["-o", "json"]].concat())
+        .is(
+            0,
+            r#"{
+  "format": 2,
+  "device": "fwctl0",
+  "uuid": "96dad7d6-fde8-482b-a733-75774e06db8a",
+  "name": "patrol-scrub",
+  "scope": "debug-write-full",
+  "offset": 0,
+  "size": 2,
+  "asked_saved": false,
+  "effects": 514,
+  "immediate": true,
+  "read_back": "030c01ff",
+  "matches": false,
+  "fields": {
+    "cycle": {
+      "old": 12,
+      "new": 24,
+      "now": 12,
+      "unit": "h"
+    },
+    "enabled": {
+      "old": 0,
+      "new": 1,
+      "now": 1,
+      "unit": null
+    }
+  }
+}
+"#,
+            said,
+        );
+    // Without agreement only the present value is read.
+    let asked = known(&format!("{SCRUB_NOW} 030c01fe")).run(&SET_FIELDS);
+    assert_eq!(asked.status, 2);
+    assert!(
+        asked.stderr.contains("nothing was written"),
+        "{}",
+        asked.stderr
+    );
+}
+
+#[test]
+fn a_dry_run_of_fields_shows_those_that_change() {
+    let machine = || known(&format!("{SCRUB_NOW} 030c01ff"));
+    let dry = [&SET_FIELDS[..], &["--dry-run"]].concat();
+    let ended = machine().run(&dry);
+    assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+    // It is on already.
+    assert!(
+        ended
+            .stdout
+            .ends_with("\nFIELD  OLD   NEW\ncycle  12 h  24 h\n"),
+        "{}",
+        ended.stdout
+    );
+    let json = machine().run(&[&dry[..], &["-o", "json"]].concat()).stdout;
+    let end = r#"  "old": "0cff",
+  "new": "18ff",
+  "changes": {
+    "cycle": {
+      "old": 12,
+      "new": 24
+    }
+  }
+}
+"#;
+    assert!(json.ends_with(end), "{json}");
+    let raw = machine().run(&[&dry[..], &["-o", "raw"]].concat()).bytes;
+    assert_eq!(raw[raw.len() - 2..], [0x18, 0xff]);
+}
+
+#[test]
+fn a_field_of_a_media_fru() {
+    const NOW: &str =
+        "rpc configuration 01050000 00000000 15000000 00000000 e5b13f2223284a14b8bab9691e893386 0000 0900 00 \
+         -> 09000000 00000000 01 01 0300 00";
+    let set =
+        "rpc debug-write 02050000 00000000 25000000 00000000 e5b13f2223284a14b8bab9691e893386 \
+               00000000 0000 02 000000000000000000 01 0300 0b00 -> 00000000 00000000";
+    let machine = |number: &str, answer: &str| {
+        known(&format!("{NOW} 01 {number} 00\n{answer}\n{NOW} 01 0b00 00"))
+    };
+    let args = ["cxl", "set", "mem0", "ecs", "fru1.count-mode=codewords"];
+    let args = [&args[..], &["--scope", "debug-write"]].concat();
+    let ended = machine("0300", set).run(&args);
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let row = "fru1.count-mode  rows with errors  codewords with errors  codewords with errors\n";
+    assert!(ended.stdout.ends_with(row), "{}", ended.stdout);
+}
+
+#[test]
+fn fields_that_are_not_set() {
+    const UUID: &str = "(96dad7d6-fde8-482b-a733-75774e06db8a)";
+    // Nothing is sent: the recording has no answer.
+    let silent = || Machine::with_cxl("info cxl");
+    for (feature, field, why) in [
+        (
+            "patrol-scrub",
+            "speed=9",
+            "patrol-scrub: no field \"speed\"; possible are cycle=1h..255h, enabled=on|off",
+        ),
+        (
+            "patrol-scrub",
+            "real-time-report=on",
+            "patrol-scrub: real-time-report can only be read; possible are cycle=1h..255h, enabled=on|off",
+        ),
+        (
+            "patrol-scrub",
+            "cycle=24",
+            "patrol-scrub: cycle=24: a unit is missing: h is hours, d is days; possible is cycle=1h..255h",
+        ),
+        (
+            "patrol-scrub",
+            "cycle=300h",
+            "patrol-scrub: cycle=300h: not in this range; possible is cycle=1h..255h",
+        ),
+        (
+            "ecs",
+            "fru0.threshold=512",
+            "ecs: fru0.threshold=512: not one of the values; possible is fru0.threshold=256|1024|4096",
+        ),
+        (
+            IMMEDIATE,
+            "cycle=24h",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff: the fields of this feature are not known, only its bytes can be \
+             written: use --in",
+        ),
+    ] {
+        let args = ["cxl", "set", "mem0", feature, field, "--scope", "debug-write-full"];
+        silent().run(&args).is(2, "", &format!("fwctl: {why}\n"));
+    }
+    // What only the device can tell.
+    let args = |field| ["cxl", "set", "mem0", "patrol-scrub", field, "--dry-run"];
+    for (value, field, why) in [
+        (
+            "03180c00",
+            "cycle=6h",
+            "cycle=6h: less than the minimum of this device; possible is cycle=12h..255h",
+        ),
+        (
+            "02180c00",
+            "cycle=24h",
+            "cycle cannot be set to 24h: cycle-changeable of this device is no",
+        ),
+    ] {
+        known(&format!("{SCRUB_NOW} {value}")).run(&args(field)).is(
+            1,
+            "",
+            &format!("fwctl: fwctl0: patrol-scrub {UUID}: {why}\n"),
+        );
+    }
+    // The kernel keeps the Feature.
+    machine("").run(&args("enabled=on")).is(
+        1,
+        "",
+        &format!(
+            "fwctl: fwctl0: patrol-scrub {UUID}: the kernel keeps this feature for itself: if it has EDAC drivers for CXL, \
+             set it in /sys/bus/edac/devices/cxl_mem0\n"
+        ),
+    );
+    // Soft PPR of another layout.
+    let sppr = "rpc configuration 01050000 00000000 15000000 00000000 892ba475fad8474e9d3e692c917568bb 0000 1400 00 \
+                -> 14000000 00000000 00010000000100000000000000000000 0f000000";
+    known(sppr)
+        .run(&["cxl", "set", "mem0", "sppr", "device-initiated=on", "--dry-run"])
+        .is(
+            1,
+            "",
+            "fwctl: fwctl0: sppr (892ba475-fad8-474e-9d3e-692c917568bb): the feature takes 4 bytes, and the layout of the \
+             specification has 3\n",
+        );
+    for (feature, possible) in [
+        (
+            "patrol-scrub",
+            "cycle=1h..255h, enabled=on|off, bytes with --in",
+        ),
+        (IMMEDIATE, "bytes with --in"),
+    ] {
+        silent().run(&["cxl", "set", "mem0", feature]).is(
+            2,
+            "",
+            &format!("fwctl: {feature}: nothing to set; possible are {possible}\n"),
+        );
+    }
+    for args in [
+        &["patrol-scrub", "enabled=on", "-i", "-"][..],
+        &["patrol-scrub", "enabled=on", "--offset", "1"],
+    ] {
+        let ended = silent().run(&[&["cxl", "set", "mem0"], args].concat());
+        assert_eq!(ended.status, 2, "{args:?}");
+    }
+}
+
+#[test]
+fn bytes_of_a_known_feature_are_compared_with_what_set_feature_takes() {
+    let machine = known(&format!(
+        "{SCRUB_NOW} 030c0101\n{SET_SCRUB} 1801 -> 00000000 00000000\n{SCRUB_NOW} 03180101"
+    ));
+    let args = ["cxl", "set", "mem0", "patrol-scrub", "-i", "-"];
+    let dry = machine.run_with_input(
+        &[&args[..], &["--dry-run", "-o", "json"]].concat(),
+        &[0x18, 1],
+    );
+    assert!(dry.stdout.contains(r#""old": "0c01""#), "{}", dry.stdout);
+    let machine = known(&format!(
+        "{SET_SCRUB} 1801 -> 00000000 00000000\n{SCRUB_NOW} 03180101"
+    ));
+    let args = [&args[..], &["--scope", "debug-write-full", "-o", "json"]].concat();
+    let ended = machine.run_with_input(&args, &[0x18, 1]);
+    assert!(
+        ended.stdout.contains(r#""read_back": "1801""#)
+            && ended.stdout.contains(r#""matches": true"#),
+        "{}{}",
+        ended.stdout,
+        ended.stderr
+    );
+}
+
 #[test]
 fn other_devices_are_refused() {
     let machine = Machine::new();

@@ -51,6 +51,14 @@ fn completions_know_verbs_devices_registers_features_and_fields() {
         ["patrol-scrub"]
     );
     assert_eq!(
+        offered(&machine, &["cxl", "set", "mem0", "patrol-scrub", ""])[..2],
+        ["cycle=", "enabled="]
+    );
+    assert_eq!(
+        offered(&machine, &["cxl", "set", "mem0", "ecs", "log"]),
+        ["log-entry-type="]
+    );
+    assert_eq!(
         offered(
             &machine,
             &["mlx5", "reg", "fwctl1", "mtmp", "--set", "temp_"]

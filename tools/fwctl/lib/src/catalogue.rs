@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Everything that can be read of a device, by device type: registers, capabilities, query commands
-//! features and operations, with scope, volatility, units and decoded fields.
+//! Everything that can be read of a device, by device type: registers, capabilities, query commands,
+//! features, and lists of commands and operations, with scope, volatility, units and decoded fields.
 //!
 //! [`items`] lists what is known of a type, without a device. [`read_all`] reads all of it from a
 //! device: an item that fails is reported as such, and the rest is still read.
@@ -41,6 +41,8 @@ pub enum Kind {
     Query,
     /// A Feature of a CXL memory device.
     Feature,
+    /// A mailbox command of a CXL memory device, which is listed and not sent.
+    Command,
     /// An operation of a Pensando card's firmware.
     Operation,
 }
@@ -53,6 +55,7 @@ impl Kind {
             Kind::Capability => "capability",
             Kind::Query => "query",
             Kind::Feature => "feature",
+            Kind::Command => "command",
             Kind::Operation => "operation",
         }
     }
@@ -185,6 +188,8 @@ pub enum Range {
     Features,
     /// The values that a Feature has: current, default, saved.
     Values,
+    /// The commands of the device.
+    Commands,
     /// The endpoints of the firmware.
     Endpoints,
     /// The operations of an endpoint.

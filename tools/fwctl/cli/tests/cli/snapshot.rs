@@ -138,6 +138,53 @@ fn the_features_of_a_memory_device() {
     assert_eq!(items[refused]["error"]["firmware_status"], 2);
 }
 
+/// Two commands of a memory device with a Feature, the second with these effects and scope.
+fn commands(effects: &str, scope: &str) -> Machine {
+    Machine::with_cxl(&format!(
+        "info cxl 03000000 00010000
+rpc configuration 00000100 00000000 00000000 00000000 -> 18000000 00000000 02000000 00000000
+    0404 1000 03 00 0000  00c0 {effects} {scope} 00 0000
+rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 -> 08000000 00000000 0000 0100 00000000
+rpc configuration 00050000 00000000 08000000 00000000 38000000 0000 0000 -> 38000000 00000000 0100 0100 00000000
+    96dad7d6fde8482ba73375774e06db8a 0000 0000 0000 00000000 01 01 0602 000000000000000000000000000000000000
+"
+    ))
+}
+
+#[test]
+fn the_commands_of_a_memory_device() {
+    let document = document(&commands("0000", "01"), &["snapshot", "mem0"]);
+    let items = document["devices"][0]["items"].as_object().unwrap();
+    let paths: Vec<&String> = items.keys().collect();
+    assert_eq!(
+        paths,
+        [
+            "command/entry/opcode=0x0404",
+            "command/entry/opcode=0xc000",
+            "feature/entry/uuid=patrol-scrub"
+        ]
+    );
+    let entry = &items["command/entry/opcode=0x0404"];
+    assert_eq!(
+        entry["fields"],
+        json!({
+            "name": {"value": "Populate Log"},
+            "effects": {"value": 16},
+            "scope": {"value": "debug-write-full"},
+            "by_feature": {"value": 0},
+        })
+    );
+    assert_eq!(entry["volatility"], "identity");
+    // After an update of the firmware, a command does more.
+    let ended =
+        two(&commands("0000", "01"), &commands("0100", "02")).run(&["diff", "a.json", "b.json"]);
+    let rows = "DEVICE  VALUE                                A                B\n\
+                fwctl0  command/entry/opcode=0xc000 effects  0                1\n\
+                fwctl0  command/entry/opcode=0xc000 scope    debug-read-only  debug-write\n";
+    assert!(ended.stdout.ends_with(rows), "{}", ended.stdout);
+    assert_eq!(ended.status, 1);
+}
+
 #[test]
 fn several_devices_are_read_in_parallel_and_a_silent_one_has_an_error() {
     let machine = before();

@@ -3,7 +3,7 @@
 //! Reads the items of a device.
 
 use super::{connectx, memory, pensando, Datum, Decoded, Item, Kind, Range};
-use crate::cxl::{CxlDevice, Feature, GetFeature, Selection};
+use crate::cxl::{Command, CommandPolicy, CxlDevice, Feature, GetFeature, Selection};
 use crate::mlx5::{capabilities, command, decode, register, Capability, Layout, Mlx5Device, Read};
 use crate::pds::{Operation, PdsDevice};
 use crate::{Device, DeviceType, Error, Result, Uuid, DEFAULT_DEPTH};
@@ -127,7 +127,11 @@ impl Parts {
             Range::Ports => self.ports.clone(),
             Range::Modules => self.ports.iter().map(|port| port - 1).collect(),
             Range::Sensors => self.sensors.clone(),
-            Range::Features | Range::Values | Range::Endpoints | Range::Operations => Vec::new(),
+            Range::Features
+            | Range::Values
+            | Range::Commands
+            | Range::Endpoints
+            | Range::Operations => Vec::new(),
         }
     }
 
@@ -202,7 +206,7 @@ fn request(item: &Item, instance: &[(&'static str, u64)]) -> Option<(Read, &'sta
             set(&command.input, &mut request);
             (Read::Query(command, request), &command.output)
         }
-        Kind::Capability | Kind::Feature | Kind::Operation => {
+        Kind::Capability | Kind::Feature | Kind::Command | Kind::Operation => {
             let layout = capabilities()
                 .iter()
                 .find(|layout| layout.name == item.name)?;
@@ -220,6 +224,10 @@ fn read_memory(
     is_wanted: impl Fn(&Item) -> bool,
     each: &mut impl FnMut(Reading),
 ) -> Result<()> {
+    // Before the Features: a device can have commands only.
+    if is_wanted(memory::COMMAND) {
+        read_commands(cxl, each)?;
+    }
     if !is_wanted(memory::ENTRY) && !is_wanted(memory::VALUE) {
         return Ok(());
     }
@@ -251,6 +259,48 @@ fn read_memory(
         }
     }
     Ok(())
+}
+
+/// The commands that the kernel lists; nothing if it has no list. None is sent: what one does is
+/// what the device claims.
+fn read_commands(cxl: &CxlDevice, each: &mut impl FnMut(Reading)) -> Result<()> {
+    let reading = |selection, outcome| Reading {
+        item: memory::COMMAND,
+        selection,
+        outcome,
+    };
+    let commands = match cxl.commands() {
+        Ok(commands) => commands.unwrap_or_default(),
+        Err(error) => return hand_out(each, reading(Vec::new(), Err(error))),
+    };
+    // Of several with the same opcode, the first counts.
+    let mut known = HashSet::new();
+    for command in commands {
+        if known.insert(command.opcode) {
+            let selection = vec![("opcode", format!("{:#06x}", command.opcode))];
+            each(reading(selection, Ok((Vec::new(), sendable(&command)))));
+        }
+    }
+    Ok(())
+}
+
+/// What the device claims about a command, and what the kernel asks of a program that sends it.
+fn sendable(command: &Command) -> Vec<Decoded> {
+    let text = |name, text: &str| field(name, Datum::Text(text.to_owned()));
+    let (scope, by_feature, refused) = match command.policy {
+        CommandPolicy::Scope(scope) => (scope.name(), 0, None),
+        CommandPolicy::ByFeature(scope) => (scope.name(), 1, None),
+        CommandPolicy::Never(refusal) => ("never", 0, Some(refusal.name())),
+    };
+    let name = command.name().map(|name| text("name", name));
+    let mut fields: Vec<Decoded> = name.into_iter().collect();
+    fields.extend([
+        number("effects", command.effects.into()),
+        text("scope", scope),
+        number("by_feature", by_feature),
+    ]);
+    fields.extend(refused.map(|why| text("refused", why)));
+    fields
 }
 
 /// The values that a Feature has.
@@ -496,6 +546,71 @@ rpc configuration 02000000 30000000 00000000 00000000 -> errno 71",
         let fields = &all[0].outcome.as_ref().unwrap().1;
         assert_eq!(fields[3].datum, Datum::Text("debug-write".into()));
         assert!(all[2].outcome.is_err());
+    }
+
+    // struct fwctl_cxl_command, include/uapi/fwctl/cxl.h.
+    #[test]
+    fn commands_of_a_memory_device() {
+        const QUERY: &str = "rpc configuration 00000100 00000000 00000000 00000000 ->";
+        // It has no Features, which is the end. The commands have been read by then.
+        let read = |recording: &str| {
+            let replay = Replay::parse(&format!("{recording}\notherwise 00000000 15000000"));
+            let device = Device::with_transport("fwctl0", replay.unwrap());
+            let mut all = Vec::new();
+            let end = read_all(&device, |reading| all.push(reading));
+            (all, end)
+        };
+        let (all, end) = read(&format!(
+            "info cxl 03000000 00010000\n{QUERY} 28000000 00000000 04000000 00000000
+    0205 0e02 02 00 0100  10c0 0100 02 00 0000  30c0 4000 ff 04 0000  10c0 0000 00 00 0000"
+        ));
+        assert!(end.is_err());
+        let paths: Vec<String> = all.iter().map(Reading::path).collect();
+        assert_eq!(
+            paths,
+            [
+                "command/entry/opcode=0x0502",
+                "command/entry/opcode=0xc010",
+                "command/entry/opcode=0xc030",
+            ]
+        );
+        let fields = |reading: &Reading| {
+            let (bytes, fields) = reading.outcome.as_ref().unwrap();
+            assert!(bytes.is_empty());
+            let fields = fields.iter();
+            fields
+                .map(|field| (field.name.to_string(), field.datum.clone()))
+                .collect::<Vec<_>>()
+        };
+        let text = |name: &str, text: &str| (name.to_owned(), Datum::Text(text.to_owned()));
+        let number = |name: &str, number| (name.to_owned(), Datum::Number(number));
+        assert_eq!(
+            fields(&all[0]),
+            [
+                text("name", "Set Feature"),
+                number("effects", 0x20e),
+                text("scope", "debug-write"),
+                number("by_feature", 1),
+            ]
+        );
+        assert_eq!(
+            fields(&all[2]),
+            [
+                number("effects", 0x40),
+                text("scope", "never"),
+                number("by_feature", 0),
+                text("refused", "background"),
+            ]
+        );
+        // A list that lies is one item that failed; a kernel without a list has none.
+        let (all, _) = read(&format!(
+            "info cxl 03000000 00010000\n{QUERY} 08000000 00000000 04000000 00000000"
+        ));
+        assert_eq!((all.len(), all[0].path()), (1, "command/entry".into()));
+        assert!(all[0].outcome.is_err());
+        for kernel in ["info cxl", "info cxl 02000000 00010000"] {
+            assert!(read(kernel).0.is_empty(), "{kernel}");
+        }
     }
 
     #[test]

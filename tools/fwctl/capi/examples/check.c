@@ -109,6 +109,72 @@ static void queues(void)
 	fwctl_queue_free(queue);
 }
 
+static const char memory[] =
+	"unordered\n"
+	"info cxl 0300000000010000\n"
+	/* Set Feature by its effects, a vendor's command, one that changes configuration, one refused. */
+	"rpc configuration 00000100 00000000 00000000 00000000 -> 28000000 00000000 04000000 00000000"
+	" 0205 0e02 02 00 0100  00c0 0000 01 00 0000  20c0 0200 03 00 0000  30c0 4000 ff 04 0000\n"
+	"rpc debug-read-only 00c00000 00000000 02000000 00000000 6869 -> 03000000 00000000 616263\n"
+	"rpc debug-read-only 00c00000 00000000 00000000 00000000 -> 00000000 16000000\n"
+	"rpc debug-read-only 00c00000 00000000 00000000 00000000 -> 00000000 16000000\n"
+	"rpc debug-read-only 20c00000 00000000 00000000 00000000 -> errno 1\n"
+	"rpc debug-read-only 01c00000 00000000 00000000 00000000 -> after 60000 00000000 00000000\n"
+	"rpc debug-read-only 02c00000 00000000 00000000 00000000 -> ff000000 00000000 61\n";
+
+static void commands(void)
+{
+	const struct fwctl_cxl_command *command;
+	struct fwctl_cxl_commands *list;
+	struct fwctl_device *dev;
+	struct fwctl_status status = { 0 };
+	unsigned char buffer[16] = { 0 };
+	size_t len = 77;
+
+	CHECK(fwctl_open_recording(memory, &dev) == 0);
+	CHECK(fwctl_cxl_list(dev, NULL) == -EINVAL);
+	CHECK(fwctl_cxl_list(dev, &list) == 0 && fwctl_cxl_list_len(list) == 4);
+	command = fwctl_cxl_list_get(list, 0);
+	CHECK(command->opcode == 0x502 && command->effects == 0x20e);
+	CHECK(command->scope == FWCTL_SCOPE_DEBUG_WRITE && command->by_feature);
+	CHECK(strcmp(command->name, "Set Feature") == 0 && !command->refused);
+	command = fwctl_cxl_list_get(list, 1);
+	CHECK(command->opcode == 0xc000 && command->scope == FWCTL_SCOPE_DEBUG_READ_ONLY);
+	CHECK(!command->by_feature && !command->name && !command->refused);
+	command = fwctl_cxl_list_get(list, 3);
+	CHECK(command->scope == FWCTL_SCOPE_NEVER && strcmp(command->refused, "background") == 0);
+	CHECK(!fwctl_cxl_list_get(list, 4));
+	fwctl_cxl_list_free(list);
+
+	CHECK(fwctl_cxl_send(dev, 1, 0xc000, (const uint8_t *)"hi", 2, buffer, 2, FWCTL_FOREVER, &len,
+			     NULL) == 0);
+	CHECK(len == 3 && memcmp(buffer, "ab", 3) == 0);
+	CHECK(fwctl_cxl_send(dev, 1, 0xc000, NULL, 0, buffer, 16, FWCTL_FOREVER, &len, &status) ==
+	      -EREMOTEIO);
+	CHECK(status.code == 0x16 && status.name[0] && strstr(fwctl_error(), "0x16"));
+	CHECK(fwctl_cxl_send(dev, 1, 0xc000, NULL, 0, buffer, 16, FWCTL_FOREVER, &len, NULL) ==
+	      -EREMOTEIO);
+	/* The kernel refuses the scope. */
+	CHECK(fwctl_cxl_send(dev, 1, 0xc020, NULL, 0, buffer, 16, FWCTL_FOREVER, &len, NULL) == -EPERM);
+	CHECK(fwctl_cxl_send(dev, 1, 0xc001, NULL, 0, buffer, 16, 20, &len, NULL) == -ETIMEDOUT);
+	CHECK(fwctl_cxl_send(dev, 1, 0xc002, NULL, 0, buffer, 16, FWCTL_FOREVER, &len, NULL) == -EBADMSG);
+	/* Nothing is sent. */
+	CHECK(fwctl_cxl_send(dev, 9, 0xc000, NULL, 0, buffer, 16, FWCTL_FOREVER, &len, NULL) == -EINVAL);
+	CHECK(fwctl_cxl_send(dev, 1, 0xc000, NULL, 1, buffer, 16, FWCTL_FOREVER, &len, NULL) == -EINVAL);
+	CHECK(fwctl_cxl_send(dev, 1, 0xc000, NULL, 0, NULL, 16, FWCTL_FOREVER, &len, NULL) == -EINVAL);
+	CHECK(fwctl_cxl_send(dev, 1, 0xc000, NULL, 0, buffer, 16, FWCTL_FOREVER, NULL, NULL) == -EINVAL);
+	fwctl_close(dev);
+
+	/* A kernel with Feature commands only, and a device of another type. */
+	CHECK(fwctl_open_recording("info cxl", &dev) == 0);
+	CHECK(fwctl_cxl_list(dev, &list) == -EOPNOTSUPP && strstr(fwctl_error(), "Feature commands"));
+	fwctl_close(dev);
+	dev = device();
+	CHECK(fwctl_cxl_list(dev, &list) == -EINVAL);
+	CHECK(fwctl_cxl_send(dev, 1, 0xc000, NULL, 0, NULL, 0, FWCTL_FOREVER, &len, NULL) == -EINVAL);
+	fwctl_close(dev);
+}
+
 static void errors(void)
 {
 	struct fwctl_devices *list;
@@ -134,6 +200,7 @@ int main(void)
 {
 	calls();
 	queues();
+	commands();
 	errors();
 	return 0;
 }

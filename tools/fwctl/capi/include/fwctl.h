@@ -10,6 +10,7 @@
 #ifndef FWCTL_H
 #define FWCTL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,11 @@
  * Scope of an RPC: write anything. Taints the kernel and needs CAP_SYS_RAWIO.
  */
 #define FWCTL_SCOPE_DEBUG_WRITE_FULL 3
+
+/**
+ * No scope: the kernel never sends this command.
+ */
+#define FWCTL_SCOPE_NEVER 4294967295
 
 /**
  * Maximum length of a request and of a reply buffer.
@@ -59,6 +65,11 @@
 #define FWCTL_BACKEND_THREADS 2
 
 /**
+ * The commands of a CXL memory device.
+ */
+struct fwctl_cxl_commands;
+
+/**
  * An open device.
  */
 struct fwctl_device;
@@ -72,6 +83,36 @@ struct fwctl_devices;
  * RPCs in flight on one device.
  */
 struct fwctl_queue;
+
+/**
+ * A command of a CXL memory device.
+ */
+struct fwctl_cxl_command {
+  /**
+   * Mailbox opcode.
+   */
+  uint16_t opcode;
+  /**
+   * What the device claims that it does: bits of the Command Effects Log of CXL 3.2.
+   */
+  uint16_t effects;
+  /**
+   * The least scope in which the kernel sends it, or FWCTL_SCOPE_NEVER.
+   */
+  uint32_t scope;
+  /**
+   * The scope depends on the Feature, and is at least this one.
+   */
+  bool by_feature;
+  /**
+   * Its name in the specification, or NULL.
+   */
+  const char *name;
+  /**
+   * Why the kernel never sends it, in a word such as "background"; or NULL.
+   */
+  const char *refused;
+};
 
 /**
  * The refusal in a reply.
@@ -141,6 +182,50 @@ const char *fwctl_error_remedy(void);
  * Version of the library, such as "0.1.0".
  */
 const char *fwctl_version(void);
+
+/**
+ * Lists the commands of a CXL memory device, as the kernel knows them: the device is not asked.
+ * Fails with -EOPNOTSUPP if the kernel passes Feature commands only. Free the list with
+ * fwctl_cxl_list_free().
+ */
+int fwctl_cxl_list(const struct fwctl_device *device, struct fwctl_cxl_commands **list);
+
+/**
+ * Frees a list of commands. It may be NULL.
+ */
+void fwctl_cxl_list_free(struct fwctl_cxl_commands *list);
+
+/**
+ * Number of commands in a list.
+ */
+size_t fwctl_cxl_list_len(const struct fwctl_cxl_commands *list);
+
+/**
+ * A command in a list; NULL if there are not so many. Valid until the list is freed, like its
+ * texts.
+ */
+const struct fwctl_cxl_command *fwctl_cxl_list_get(const struct fwctl_cxl_commands *list,
+                                                   size_t index);
+
+/**
+ * Sends a command, other than a Feature command, with this input payload. Copies as much of its
+ * output payload as fits; true_len receives the length of the whole output.
+ *
+ * The scope must be at least that of the command in the list. fwctl_rpc() says what a limit does.
+ *
+ * If the device refuses the command, returns -EREMOTEIO and stores the refusal in status, which may
+ * be NULL.
+ */
+int fwctl_cxl_send(const struct fwctl_device *device,
+                   uint32_t scope,
+                   uint16_t opcode,
+                   const uint8_t *input,
+                   size_t input_len,
+                   uint8_t *output,
+                   size_t output_len,
+                   int64_t limit_ms,
+                   size_t *true_len,
+                   struct fwctl_status *status);
 
 /**
  * Opens a device: "fwctl0", the path of a node, a PCI address, a memdev, a netdev, an RDMA device

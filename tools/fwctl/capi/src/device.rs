@@ -216,20 +216,24 @@ pub unsafe extern "C" fn fwctl_firmware_status(
     let Some(found) = FirmwareStatus::of_reply(DeviceType::from_number(device_type), reply) else {
         return 0;
     };
+    // SAFETY: As in the header.
+    match unsafe { store(status, Ok(refusal(&found))) } {
+        0 => 1,
+        error => error,
+    }
+}
+
+/// A refusal for C.
+pub(crate) fn refusal(found: &FirmwareStatus) -> fwctl_status {
     let mut name = [0; 64];
     // The last byte stays 0.
     for (to, from) in name.iter_mut().zip(found.name.bytes().take(63)) {
         *to = from as c_char;
     }
-    let found = fwctl_status {
+    fwctl_status {
         code: found.code,
         syndrome: found.syndrome.unwrap_or(0),
         name,
-    };
-    // SAFETY: As in the header.
-    match unsafe { store(status, Ok(found)) } {
-        0 => 1,
-        error => error,
     }
 }
 

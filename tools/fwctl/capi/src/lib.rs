@@ -5,6 +5,7 @@
 //! - `lib.rs`: errors, and what the rest shares
 //! - `device.rs`: finding and opening devices, INFO and RPC
 //! - `queue.rs`: many RPCs in flight
+//! - `cxl.rs`: mailbox commands of CXL memory devices
 //!
 //! Pointers are checked for NULL; that they are valid otherwise is the contract with the caller, as
 //! everywhere in C.
@@ -12,9 +13,11 @@
 // The contracts of the functions are those of C, in the documentation that goes to the header.
 #![allow(clippy::missing_safety_doc)]
 
+mod cxl;
 mod device;
 mod queue;
 
+pub use cxl::*;
 pub use device::*;
 pub use queue::*;
 
@@ -33,6 +36,8 @@ pub const FWCTL_SCOPE_DEBUG_READ_ONLY: u32 = 1;
 pub const FWCTL_SCOPE_DEBUG_WRITE: u32 = 2;
 /// Scope of an RPC: write anything. Taints the kernel and needs CAP_SYS_RAWIO.
 pub const FWCTL_SCOPE_DEBUG_WRITE_FULL: u32 = 3;
+/// No scope: the kernel never sends this command.
+pub const FWCTL_SCOPE_NEVER: u32 = 0xffffffff;
 
 /// Maximum length of a request and of a reply buffer.
 pub const FWCTL_MAX_LEN: usize = 2097152;
@@ -180,6 +185,7 @@ mod tests {
             FWCTL_SCOPE_DEBUG_WRITE_FULL,
         ];
         assert_eq!(fwctl::Scope::ALL.map(fwctl::Scope::number), scopes);
+        assert_eq!(fwctl::Scope::from_number(FWCTL_SCOPE_NEVER), None);
         assert_eq!(FWCTL_MAX_LEN, fwctl::MAX_RPC_LEN as usize);
     }
 
@@ -202,6 +208,10 @@ mod tests {
             fwctl_queue_free(ptr::null_mut());
             fwctl_completion_free(ptr::null_mut());
             fwctl_list_free(ptr::null_mut());
+            fwctl_cxl_list_free(ptr::null_mut());
+            assert_eq!(fwctl_cxl_list_len(ptr::null()), 0);
+            assert!(fwctl_cxl_list_get(ptr::null(), 0).is_null());
+            assert_eq!(fwctl_cxl_list(ptr::null(), ptr::null_mut()), -libc::EINVAL);
             let text = CStr::from_ptr(fwctl_error()).to_str();
             assert!(text.unwrap().contains("NULL"), "{text:?}");
         }

@@ -3,6 +3,7 @@
 //! The native part of the Python package `fwctl`. The documentation is that of the stubs,
 //! `python/fwctl/__init__.pyi`.
 
+use fwctl::cxl::{effect_names, Command, CommandPolicy, CxlDevice};
 use fwctl::replay::Replay;
 use fwctl::sysfs::Root;
 use fwctl::{Backend, Error, FirmwareStatus, QueueOptions, Rpc, Scope, Ticket};
@@ -22,6 +23,9 @@ create_exception!(
     "A call of this package failed."
 );
 
+/// The longest output of a command of a CXL memory device: a reply has 8 bytes before it.
+const MOST_OUTPUT: usize = fwctl::MAX_RPC_LEN as usize - 8;
+
 /// How long to wait between looks for signals, such as that of Ctrl-C.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -30,9 +34,12 @@ fn failed(py: Python<'_>, error: &Error) -> PyErr {
     let exception = FwctlError::new_err((error.nearest_errno(), error.to_string()));
     let value = exception.value_bound(py);
     let advice = error.advice();
+    let status = error.firmware_status();
     let set = value
         .setattr("meaning", advice.map(|advice| advice.meaning))
-        .and_then(|()| value.setattr("remedy", advice.map(|advice| advice.remedy)));
+        .and_then(|()| value.setattr("remedy", advice.map(|advice| advice.remedy)))
+        .and_then(|()| status.map(|found| refusal(py, found)).transpose())
+        .and_then(|status| value.setattr("status", status));
     set.err().unwrap_or(exception)
 }
 
@@ -102,6 +109,46 @@ struct Status {
     syndrome: Option<u32>,
 }
 
+/// A command of a CXL memory device.
+#[pyclass(frozen, get_all, module = "fwctl")]
+struct CxlCommand {
+    opcode: u16,
+    name: Option<&'static str>,
+    effects: u16,
+    effect_names: Vec<&'static str>,
+    scope: Option<&'static str>,
+    by_feature: bool,
+    refused: Option<&'static str>,
+}
+
+#[pymethods]
+impl CxlCommand {
+    fn __repr__(&self) -> String {
+        let scope = self.scope.unwrap_or("never");
+        format!("<fwctl.CxlCommand {:#06x} {scope}>", self.opcode)
+    }
+}
+
+impl From<Command> for CxlCommand {
+    fn from(command: Command) -> CxlCommand {
+        let (scope, by_feature, refused) = match command.policy {
+            CommandPolicy::Scope(scope) => (Some(scope.name()), false, None),
+            CommandPolicy::ByFeature(scope) => (Some(scope.name()), true, None),
+            CommandPolicy::Never(refusal) => (None, false, Some(refusal.name())),
+        };
+        let effects = effect_names(command.effects).into_iter();
+        CxlCommand {
+            opcode: command.opcode,
+            name: command.name(),
+            effects: command.effects,
+            effect_names: effects.map(|effect| effect.name).collect(),
+            scope,
+            by_feature,
+            refused,
+        }
+    }
+}
+
 /// The end of an RPC of a queue.
 #[pyclass(frozen, get_all, module = "fwctl")]
 struct Completion {
@@ -122,24 +169,26 @@ impl Completion {
     }
 }
 
-fn reply(py: Python<'_>, device: &fwctl::Device, reply: &fwctl::Reply) -> PyResult<Py<Reply>> {
-    let found = FirmwareStatus::of_reply(device.device_type().or_raise(py)?, &reply.bytes);
-    let status = found.map(|found| {
-        let FirmwareStatus {
+fn refusal(py: Python<'_>, found: FirmwareStatus) -> PyResult<Py<Status>> {
+    let FirmwareStatus {
+        code,
+        name,
+        syndrome,
+        ..
+    } = found;
+    Py::new(
+        py,
+        Status {
             code,
             name,
             syndrome,
-            ..
-        } = found;
-        Py::new(
-            py,
-            Status {
-                code,
-                name,
-                syndrome,
-            },
-        )
-    });
+        },
+    )
+}
+
+fn reply(py: Python<'_>, device: &fwctl::Device, reply: &fwctl::Reply) -> PyResult<Py<Reply>> {
+    let found = FirmwareStatus::of_reply(device.device_type().or_raise(py)?, &reply.bytes);
+    let status = found.map(|found| refusal(py, found));
     let data = PyBytes::new_bound(py, &reply.bytes).unbind();
     Py::new(
         py,
@@ -234,6 +283,36 @@ impl Device {
         all[..answer.bytes.len()].copy_from_slice(&answer.bytes);
         buffer.copy_from_slice(py, &all)?;
         Ok(answer.true_len)
+    }
+
+    fn cxl_commands(&self, py: Python<'_>) -> PyResult<Option<Vec<CxlCommand>>> {
+        let device = self.0.clone();
+        let commands = py.allow_threads(|| CxlDevice::new(device)?.commands());
+        let commands = commands.or_raise(py)?;
+        Ok(commands.map(|found| found.into_iter().map(CxlCommand::from).collect()))
+    }
+
+    // The default in the signature that Python shows: PyO3 cannot tell.
+    #[pyo3(
+        signature = (scope, opcode, data = Vec::new(), *, timeout = None),
+        text_signature = "($self, scope, opcode, data=b'', *, timeout=None)"
+    )]
+    fn cxl_send(
+        &self,
+        py: Python<'_>,
+        scope: &str,
+        opcode: u16,
+        data: Vec<u8>,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyBytes>> {
+        let scope = crate::scope(scope)?;
+        let device = self.limited(timeout)?;
+        let output = py.allow_threads(|| {
+            let cxl = CxlDevice::new(device)?;
+            let most = cxl.payload_size()?.unwrap_or(0);
+            cxl.send(scope, opcode, &data, most.min(MOST_OUTPUT))
+        });
+        Ok(PyBytes::new_bound(py, &output.or_raise(py)?).unbind())
     }
 
     #[pyo3(signature = (*, depth = None, backend = None))]
@@ -425,6 +504,7 @@ fn _fwctl(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MAX_LEN", fwctl::MAX_RPC_LEN)?;
     module.add("FwctlError", module.py().get_type_bound::<FwctlError>())?;
     module.add_class::<Completion>()?;
+    module.add_class::<CxlCommand>()?;
     module.add_class::<Device>()?;
     module.add_class::<Entry>()?;
     module.add_class::<Info>()?;

@@ -25,6 +25,20 @@ rpc configuration 08 -> after 300 88
 """
 
 
+# Set Feature by its effects, a vendor's command, and one that the kernel refuses.
+CXL = """
+unordered
+info cxl 0300000000010000
+rpc configuration 00000100 00000000 00000000 00000000 -> 20000000 00000000 03000000 00000000
+    0205 0e02 02 00 0100  00c0 0000 01 00 0000  30c0 4000 ff 04 0000
+rpc debug-read-only 00c00000 00000000 02000000 00000000 6869 -> 03000000 00000000 616263
+rpc debug-read-only 00c00000 00000000 00000000 00000000 -> 00000000 16000000
+rpc debug-read-only 20c00000 00000000 00000000 00000000 -> errno 1
+rpc debug-read-only 01c00000 00000000 00000000 00000000 -> after 60000 00000000 00000000
+rpc debug-read-only 02c00000 00000000 00000000 00000000 -> ff000000 00000000 61
+"""
+
+
 def device() -> fwctl.Device:
     return fwctl.Device.from_recording(MLX5)
 
@@ -115,6 +129,49 @@ class Calls(unittest.TestCase):
                 fwctl.Device.from_fd(null.fileno())
         with self.assertRaises(OSError):
             fwctl.Device.from_fd(9999)
+
+
+class CxlCommands(unittest.TestCase):
+    def test_list(self) -> None:
+        commands = fwctl.Device.from_recording(CXL).cxl_commands()
+        assert commands is not None
+        feature, vendor, refused = commands
+        self.assertEqual((feature.opcode, feature.name), (0x502, "Set Feature"))
+        self.assertEqual((feature.scope, feature.by_feature), ("debug-write", True))
+        self.assertEqual(feature.effects, 0x20E)
+        self.assertEqual(
+            feature.effect_names, ["config-immediate", "data-immediate", "policy-immediate"]
+        )
+        self.assertEqual((vendor.opcode, vendor.name), (0xC000, None))
+        self.assertEqual((vendor.scope, vendor.by_feature), ("debug-read-only", False))
+        self.assertEqual((refused.scope, refused.refused), (None, "background"))
+        self.assertEqual(repr(vendor), "<fwctl.CxlCommand 0xc000 debug-read-only>")
+        self.assertEqual(repr(refused), "<fwctl.CxlCommand 0xc030 never>")
+        self.assertIsNone(fwctl.Device.from_recording("info cxl").cxl_commands())
+        with self.assertRaises(fwctl.FwctlError):
+            device().cxl_commands()
+
+    def test_send(self) -> None:
+        memory = fwctl.Device.from_recording(CXL)
+        self.assertEqual(memory.cxl_send("debug-read-only", 0xC000, b"hi"), b"abc")
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            memory.cxl_send("debug-read-only", 0xC000)
+        self.assertEqual(raised.exception.errno, errno.EREMOTEIO)
+        assert raised.exception.status is not None
+        self.assertEqual(raised.exception.status.code, 0x16)
+        for opcode, number in ((0xC020, errno.EPERM), (0xC002, errno.EBADMSG)):
+            with self.assertRaises(fwctl.FwctlError) as raised:
+                memory.cxl_send("debug-read-only", opcode)
+            self.assertEqual(raised.exception.errno, number)
+            self.assertIsNone(raised.exception.status)
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            memory.cxl_send("debug-read-only", 0xC001, timeout=0.05)
+        self.assertEqual(raised.exception.errno, errno.ETIMEDOUT)
+        with self.assertRaises(ValueError):
+            memory.cxl_send("never", 0xC000)  # type: ignore[arg-type]
+        for opcode in (-1, 0x10000):
+            with self.assertRaises(OverflowError):
+                memory.cxl_send("debug-read-only", opcode)
 
 
 class Queues(unittest.TestCase):

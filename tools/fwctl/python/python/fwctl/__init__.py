@@ -4,6 +4,7 @@
 from ._fwctl import (
     MAX_LEN,
     Completion,
+    CxlCommand,
     Device,
     Entry,
     FwctlError,
@@ -19,6 +20,7 @@ from ._fwctl import (
 __all__ = [
     "MAX_LEN",
     "Completion",
+    "CxlCommand",
     "Device",
     "Entry",
     "FwctlError",

@@ -15,6 +15,7 @@ Backend = Literal["io_uring", "threads"]
 __all__ = [
     "MAX_LEN",
     "Completion",
+    "CxlCommand",
     "Device",
     "Entry",
     "FwctlError",
@@ -38,6 +39,9 @@ class FwctlError(OSError):
     meaning: Optional[str]
     #: What may help, if that is known.
     remedy: Optional[str]
+    #: The refusal, if the firmware refused a command that this package made; ``rpc()`` has it in the
+    #: reply.
+    status: Optional[Status]
 
 @final
 class Entry:
@@ -94,6 +98,31 @@ class Reply:
     def is_truncated(self) -> bool: ...
 
 @final
+class CxlCommand:
+    """A command of a CXL memory device, as the kernel lists it."""
+
+    @property
+    def opcode(self) -> int: ...
+    @property
+    def name(self) -> Optional[str]:
+        """Its name in the specification."""
+    @property
+    def effects(self) -> int:
+        """What the device claims that it does: bits of the Command Effects Log of CXL 3.2."""
+    @property
+    def effect_names(self) -> list[str]:
+        """The same in words, such as ``config-immediate``."""
+    @property
+    def scope(self) -> Optional[Scope]:
+        """The least scope in which the kernel sends it; None if it never does."""
+    @property
+    def by_feature(self) -> bool:
+        """The scope depends on the Feature, and is at least ``scope``."""
+    @property
+    def refused(self) -> Optional[str]:
+        """Why the kernel never sends it, in a word such as ``background``."""
+
+@final
 class Device:
     """An open device. Several threads may use it at once."""
 
@@ -119,6 +148,15 @@ class Device:
         self, scope: Scope, request: bytes, buffer: Buffer, *, timeout: Optional[float] = None
     ) -> int:
         """As rpc(), with the caller's buffer. Returns the length of the whole reply."""
+    def cxl_commands(self) -> Optional[list[CxlCommand]]:
+        """The commands of a CXL memory device, as the kernel knows them: the device is not asked.
+        None if the kernel passes Feature commands only."""
+    def cxl_send(
+        self, scope: Scope, opcode: int, data: bytes = b"", *, timeout: Optional[float] = None
+    ) -> bytes:
+        """Sends a command of a CXL memory device, other than a Feature command; returns its output.
+        The scope must be at least that of cxl_commands(). If the device refuses, it fails with
+        EREMOTEIO, and ``status`` of the error has the refusal."""
     def queue(self, *, depth: Optional[int] = None, backend: Optional[Backend] = None) -> Queue:
         """A queue on this device, by io_uring if that is allowed."""
 

@@ -164,12 +164,18 @@ struct State {
     watched: KVec<Watched>,
 }
 
+impl State {
+    const fn new() -> Self {
+        Self {
+            memory: List::new(),
+            watched: KVec::new(),
+        }
+    }
+}
+
 global_lock! {
     // SAFETY: `Quarantine::new()` initialises it before there is a device.
-    unsafe(uninit) static STATE: Mutex<State> = State {
-        memory: List::new(),
-        watched: KVec::new(),
-    };
+    unsafe(uninit) static STATE: Mutex<State> = State::new();
 }
 
 /// Whether `STATE` is initialised. sysfs has the parameters of a module before it is initialised.
@@ -209,9 +215,11 @@ impl Drop for Quarantine {
             unsafe { shim::fwctl_shim_remove_action(device, at_release, device.cast()) };
         }
 
-        // Nobody is left who could decide when to release these.
-        let list = core::mem::replace(&mut STATE.lock().memory, List::new());
-        core::mem::forget(list);
+        // A static is not dropped, so what the state has allocated would be leaked.
+        let State { memory, watched } = core::mem::replace(&mut *STATE.lock(), State::new());
+        drop(watched);
+        // Nobody is left who could decide when to release this.
+        core::mem::forget(memory);
     }
 }
 

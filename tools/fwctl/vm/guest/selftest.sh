@@ -28,6 +28,7 @@ case $* in
 # Thousands of devices are removed, and each removal waits for RCU, which the test is not about.
 '-t all_numbers_are_taken') echo 1 >/sys/kernel/rcu_expedited || fail "no /sys/kernel/rcu_expedited" ;;
 esac
+[ "$FWCTL_VM_MACHINE" != plain-leaks ] || forget_leaks
 # shellcheck disable=SC2086 # none or one
 load "$module" $parameter
 wait_for "a device of $module" some_device
@@ -39,4 +40,5 @@ echo 0 >/sys/kernel/rcu_expedited
 # The modules can be unloaded whatever the result is.
 unload "$module" fwctl
 has_devices 0 || fail "devices are left: $(devices)"
+[ "$FWCTL_VM_MACHINE" != plain-leaks ] || no_leaks
 exit $status

@@ -62,6 +62,7 @@ pub(super) const TESTS: &[Test] = &[
     on_loopback!("core/selftest-sysfs-c", "type, max_scope and counters, on the loopback in C", PLAIN, "c", "fwctl_loopback_c", "fwctl_sysfs"),
     on_loopback!("core/selftest-sysfs-32bit", "type, max_scope and counters, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_sysfs_32"),
     on_loopback!("core/selftest-umem-rust", "memory registered for the firmware, on the loopback in Rust", PLAIN, "rust", "fwctl_loopback", "fwctl_umem"),
+    on_loopback!("core/selftest-umem-leaks", "memory registered for the firmware, and nothing leaks", PLAIN_LEAKS, "rust", "fwctl_loopback", "fwctl_umem"),
     on_loopback!("core/selftest-umem-c", "drivers without registered memory, on the loopback in C", PLAIN, "c", "fwctl_loopback_c", "fwctl_umem"),
     on_loopback!("core/selftest-umem-32bit", "memory registered for the firmware, for a 32-bit program", PLAIN, "rust", "fwctl_loopback", "fwctl_umem_32"),
     queue!("core/queue-rust", "the library's queue of RPCs, by io_uring and threads, on the loopback in Rust", PLAIN, "fwctl_loopback"),

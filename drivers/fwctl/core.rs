@@ -96,6 +96,7 @@ pub use crate::{
         Rpc,
         MAX_RPC_LEN, //
     },
+    quarantine::leak,
     scope::RpcScope,
     umem::{
         MemoryFlags,

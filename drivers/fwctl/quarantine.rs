@@ -216,11 +216,24 @@ impl Drop for Quarantine {
         }
 
         // A static is not dropped, so what the state has allocated would be leaked.
-        let State { memory, watched } = core::mem::replace(&mut *STATE.lock(), State::new());
+        let State {
+            mut memory,
+            watched,
+        } = core::mem::replace(&mut *STATE.lock(), State::new());
         drop(watched);
         // Nobody is left who could decide when to release this.
-        core::mem::forget(memory);
+        if let Some(first) = memory.0.take() {
+            leak(first);
+        }
     }
+}
+
+/// Leaks memory that a device may access for ever, because its firmware does not answer.
+///
+/// The memory is never used again. kmemleak does not report it, nor what it refers to.
+pub fn leak<T>(memory: KBox<T>) {
+    // CAST: The address is all that matters.
+    shim::not_leak(core::ptr::from_mut(KBox::leak(memory)).cast());
 }
 
 fn raw(device: &device::Device) -> *mut bindings::device {

@@ -9,6 +9,7 @@
 #include <linux/fwctl.h>
 #include <linux/idr.h>
 #include <linux/init.h>
+#include <linux/kmemleak.h>
 #include <linux/moduleparam.h>
 #include <linux/pci.h>
 #include <linux/sched.h>
@@ -115,3 +116,8 @@ EXPORT_SYMBOL_NS_GPL(fwctl_unregister, "FWCTL");
 /* module! only supports device_initcall(), which runs after some drivers have probed. */
 subsys_initcall(fwctl_early_init);
 #endif
+
+void fwctl_shim_not_leak(const void *memory)
+{
+	kmemleak_not_leak(memory);
+}

@@ -21,6 +21,7 @@ int fwctl_shim_comm(char *comm);
 int fwctl_shim_add_action(struct device *dev, void (*action)(void *data), void *data);
 void fwctl_shim_remove_action(struct device *dev, void (*action)(void *data), void *data);
 bool fwctl_shim_quiesce(struct device *dev);
+void fwctl_shim_not_leak(const void *memory);
 
 /* In quarantine.rs */
 u64 fwctl_quarantined_bytes(void);

@@ -91,6 +91,17 @@ extern "C" {
     ///
     /// `dev` must be valid and locked, and its driver must have released it.
     pub(crate) fn fwctl_shim_quiesce(dev: *mut bindings::device) -> bool;
+
+    /// Tells kmemleak that an allocation is leaked on purpose: `kmemleak_not_leak()`. It ignores an
+    /// address that it does not know.
+    fn fwctl_shim_not_leak(memory: *const c_void);
+}
+
+/// Tells kmemleak that the allocation at `memory` is leaked on purpose. What it refers to does not
+/// count as leaked either.
+pub(crate) fn not_leak(memory: *const c_void) {
+    // SAFETY: The function only looks the address up.
+    unsafe { fwctl_shim_not_leak(memory) };
 }
 
 /// Returns whether a fatal signal is pending for the current task.

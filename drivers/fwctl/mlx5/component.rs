@@ -180,8 +180,8 @@ pub(crate) struct Bounce {
 }
 
 struct State {
-    /// Allocated for the first access.
-    pages: Option<Arc<DevicePages>>,
+    /// Allocated for the first access. A caller has them during its access.
+    pages: Option<KBox<DevicePages>>,
     user: User,
 }
 
@@ -229,6 +229,7 @@ impl Bounce {
     /// [`ENOMEM`], and like [`Context::wait`].
     fn begin(&self, cx: &Context<'_, '_, Uctx>) -> Result<Access<'_>> {
         let mut begun = Ok(());
+        let mut pages = None;
         // Dropped without the lock.
         let mut before = User::Nobody;
 
@@ -242,6 +243,7 @@ impl Bounce {
                 Err(EBUSY)
             } else {
                 before = mem::replace(&mut state.user, User::Caller);
+                pages = state.pages.take();
                 Ok(())
             };
             true
@@ -251,6 +253,7 @@ impl Bounce {
         Ok(Access {
             bounce: self,
             device: cx.handle(),
+            pages,
             left: None,
         })
     }
@@ -263,7 +266,9 @@ impl PinnedDrop for Bounce {
 
         if state.is_left() {
             pr_err!("firmware did not end an access: two pages are lost\n");
-            mem::forget(state.pages.take());
+            if let Some(pages) = state.pages.take() {
+                fwctl::leak(pages);
+            }
         }
     }
 }
@@ -272,36 +277,32 @@ impl PinnedDrop for Bounce {
 struct Access<'a> {
     bounce: &'a Bounce,
     device: ARef<fwctl::Device>,
+    pages: Option<KBox<DevicePages>>,
     /// The answer, if the firmware may access the pages after the caller has left.
     left: Option<Arc<Answer>>,
 }
 
 impl Access<'_> {
-    /// Returns the pages, with an empty mailbox.
-    ///
-    /// Fails with [`ENOMEM`].
-    fn pages(&self, device: &device::Device<Bound>) -> Result<Arc<DevicePages>> {
-        let allocated = self.bounce.state.lock().pages.clone();
-        let pages = match allocated {
+    /// Allocates the pages for the first access, and empties the mailbox. Fails with [`ENOMEM`].
+    fn prepare(&mut self, device: &device::Device<Bound>) -> Result {
+        let pages = match self.pages.take() {
             Some(pages) => pages,
-            None => {
-                let pages = Arc::new(DevicePages::new(device)?, GFP_KERNEL)?;
-
-                self.bounce.state.lock().pages = Some(pages.clone());
-                pages
-            }
+            None => KBox::new(DevicePages::new(device)?, GFP_KERNEL)?,
         };
 
         pages.write_mailbox(&[0; DESCRIPTOR_LEN]);
-        Ok(pages)
+        self.pages = Some(pages);
+        Ok(())
     }
 }
 
 impl Drop for Access<'_> {
     fn drop(&mut self) {
-        let user = self.left.take().map_or(User::Nobody, User::Firmware);
+        let mut state = self.bounce.state.lock();
 
-        self.bounce.state.lock().user = user;
+        state.pages = self.pages.take();
+        state.user = self.left.take().map_or(User::Nobody, User::Firmware);
+        drop(state);
         self.device.notify();
     }
 }
@@ -357,7 +358,8 @@ impl Uctx {
         let mut data = KVVec::with_capacity(names.size, GFP_KERNEL)?;
         data.resize(names.size, 0, GFP_KERNEL)?;
         let mut access = function.bounce.begin(cx)?;
-        let pages = access.pages(function.core_dev.dma_device())?;
+        access.prepare(function.core_dev.dma_device())?;
+        let pages = access.pages.as_ref().ok_or(ENOMEM)?;
 
         if !is_read {
             memory.read(names.page * PAGE_SIZE, &mut data)?;
@@ -409,7 +411,7 @@ impl Uctx {
         }
 
         let start = Instant::<Monotonic>::now();
-        while !has_ended(&pages) {
+        while !has_ended(pages) {
             cx.check()?;
             if start.elapsed() > TIMEOUT {
                 return Err(ETIMEDOUT);

@@ -522,7 +522,11 @@ impl Turn<'_> {
 
     /// Leaks all memory that the firmware may still use.
     fn leak(&mut self) {
-        core::mem::forget(self.own.take());
-        core::mem::forget(self.client.lost.lock().take());
+        if let Some(own) = self.own.take() {
+            fwctl::leak(own.buffers);
+        }
+        if let Some(first) = self.client.lost.lock().take() {
+            fwctl::leak(first);
+        }
     }
 }

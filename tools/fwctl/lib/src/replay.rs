@@ -13,9 +13,15 @@
 //! rpc debug-write 0205 -> errno 22              # the kernel refuses
 //! rpc configuration 03 -> after 500 0800        # the firmware takes half a second; also before len and errno
 //! memory 7 0x142                                # memory can be registered: the numbers of it and of its key
+//! release errno 16                              # the kernel refuses to release it, the first time
 //! rpc configuration 04 -> dma 0a0b then 0800    # before it answers, the firmware writes to the start of the memory
 //! otherwise 0300 0000                           # answer to every request that is not recorded
 //! ```
+//!
+//! Several lines `memory` answer one registration each, and the last one all further ones; `memory errno
+//! N` makes it fail. Lines `release` do the same for releases, after the last of which they succeed.
+//! Both take `after N`. After errno 16, EBUSY, the memory is still registered. What the firmware writes
+//! goes to the memory that was registered last.
 //!
 //! The request of a call to a Pensando card is its message, with zeros as addresses, and the bytes of
 //! the operation's request; the reply is the result of the operation, four bytes, and the response.
@@ -30,7 +36,7 @@ use crate::{pds, DeviceType, InfoReply, MemoryIds, MemoryUse, Pages, Scope, Tran
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A recorded device.
@@ -42,11 +48,47 @@ pub struct Replay {
     info: Result<(DeviceType, Vec<u8>), i32>,
     exchanges: Mutex<VecDeque<Exchange>>,
     is_unordered: bool,
-    /// The numbers of memory, if it can be registered, and the memory that is.
-    ids: Option<MemoryIds>,
-    pages: Mutex<Option<Arc<Pages>>>,
+    memory: Mutex<Memory>,
     /// The answer to other requests.
     otherwise: Option<(Answer, Duration)>,
+}
+
+/// Memory for the firmware.
+#[derive(Debug, Default)]
+struct Memory {
+    /// How registrations end; the last one is for all that follow.
+    registrations: VecDeque<(Result<MemoryIds, i32>, Duration)>,
+    /// How releases end, before they succeed.
+    releases: VecDeque<(i32, Duration)>,
+    /// What is registered, by the number of the resource.
+    pages: Vec<(u32, Arc<Pages>)>,
+}
+
+impl Memory {
+    /// How the next registration ends.
+    fn registration(&mut self) -> (Result<MemoryIds, i32>, Duration) {
+        let next = if self.registrations.len() > 1 {
+            self.registrations.pop_front()
+        } else {
+            self.registrations.front().copied()
+        };
+        next.unwrap_or((Err(libc::ENOTTY), Duration::ZERO))
+    }
+
+    /// Adds memory; returns the lowest number that is free.
+    fn add(&mut self, pages: Arc<Pages>) -> u32 {
+        let is_free = |number: &u32| self.pages.iter().all(|(used, _)| used != number);
+        let number = (1..).find(is_free).unwrap_or(u32::MAX);
+        self.pages.push((number, pages));
+        number
+    }
+
+    /// Ends the registration of memory. Returns whether there was one.
+    fn remove(&mut self, number: u32) -> bool {
+        let before = self.pages.len();
+        self.pages.retain(|(used, _)| *used != number);
+        self.pages.len() < before
+    }
 }
 
 /// Bytes of a reply and the length that it claims, or an errno.
@@ -86,11 +128,11 @@ impl Replay {
             info: Err(libc::ENOTTY),
             exchanges: Mutex::default(),
             is_unordered: false,
-            ids: None,
-            pages: Mutex::default(),
+            memory: Mutex::default(),
             otherwise: None,
         };
         let mut exchanges = VecDeque::new();
+        let mut memory = Memory::default();
         for (line, entry) in entries(text) {
             let (verb, rest) = entry.split_once(' ').unwrap_or((&entry, ""));
             let parsed = match verb {
@@ -105,13 +147,17 @@ impl Replay {
                     replay.is_unordered = true;
                     Ok(())
                 }
-                "memory" => ids(rest).map(|ids| replay.ids = Some(ids)),
+                "memory" => registration(rest).map(|end| memory.registrations.push_back(end)),
+                "release" => release(rest).map(|end| memory.releases.push_back(end)),
                 "otherwise" => answer(rest).map(|answer| replay.otherwise = Some(answer)),
-                _ => Err("not one of number, open, info, rpc, memory, unordered, otherwise"),
+                _ => {
+                    Err("not one of number, open, info, rpc, memory, release, unordered, otherwise")
+                }
             };
             parsed.map_err(|why| BadRecording { line, why })?;
         }
         replay.exchanges = Mutex::new(exchanges);
+        replay.memory = Mutex::new(memory);
         Ok(replay)
     }
 
@@ -153,10 +199,9 @@ impl Transport for Replay {
         let expected = self.next(scope, request)?;
         std::thread::sleep(expected.delay);
         if !expected.dma.is_empty() {
-            let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_written = pages
-                .as_ref()
-                .is_some_and(|pages| pages.write(0, &expected.dma));
+            let memory = self.memory();
+            let last = memory.pages.last();
+            let is_written = last.is_some_and(|(_, pages)| pages.write(0, &expected.dma));
             if !is_written {
                 return Err(io::Error::other("the recording writes to no memory"));
             }
@@ -165,17 +210,25 @@ impl Transport for Replay {
     }
 
     fn register_memory(&self, pages: &Arc<Pages>, _: MemoryUse) -> io::Result<MemoryIds> {
-        let ids = self.ids.ok_or(io::Error::from_raw_os_error(libc::ENOTTY))?;
-        *self.pages.lock().unwrap_or_else(PoisonError::into_inner) = Some(pages.clone());
-        Ok(ids)
+        // In its own statement, so other calls go on during the delay.
+        let (ids, delay) = self.memory().registration();
+        std::thread::sleep(delay);
+        let ids = ids.map_err(io::Error::from_raw_os_error)?;
+        let resource = self.memory().add(pages.clone());
+        Ok(MemoryIds { resource, ..ids })
     }
 
-    fn release_memory(&self, _: u32) -> io::Result<()> {
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        pages
-            .take()
-            .map(drop)
-            .ok_or(io::Error::from_raw_os_error(libc::ENOENT))
+    fn release_memory(&self, resource: u32) -> io::Result<()> {
+        let end = self.memory().releases.pop_front();
+        let (errno, delay) = end.map_or((0, Duration::ZERO), |end| end);
+        std::thread::sleep(delay);
+        if errno != libc::EBUSY && !self.memory().remove(resource) {
+            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+        }
+        match errno {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
     }
 
     fn call_pds(&self, scope: Scope, call: &pds::Call, response: &mut [u8]) -> io::Result<u32> {
@@ -196,6 +249,10 @@ impl Transport for Replay {
 }
 
 impl Replay {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The answer to a request of a recording with `otherwise`.
     fn repeated(&self, scope: Scope, request: &[u8]) -> Option<(Answer, Duration)> {
         let otherwise = self.otherwise.as_ref()?;
@@ -308,6 +365,25 @@ fn exchange(text: &str) -> Result<Exchange, &'static str> {
     })
 }
 
+/// How a registration of memory ends, and the delay before it.
+fn registration(text: &str) -> Result<(Result<MemoryIds, i32>, Duration), &'static str> {
+    let (delay, text) = delay(text)?;
+    let ids = match errno(text)? {
+        Some(errno) => Err(errno),
+        None => Ok(ids(text)?),
+    };
+    Ok((ids, delay))
+}
+
+/// How a release of memory ends, 0 if it succeeds, and the delay before it.
+fn release(text: &str) -> Result<(i32, Duration), &'static str> {
+    let (delay, text) = delay(text)?;
+    match errno(text)? {
+        None if !text.is_empty() => Err("not the errno of a release"),
+        errno => Ok((errno.unwrap_or(0), delay)),
+    }
+}
+
 fn ids(text: &str) -> Result<MemoryIds, &'static str> {
     let number = |text: &str| match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),
@@ -319,7 +395,7 @@ fn ids(text: &str) -> Result<MemoryIds, &'static str> {
     Ok(MemoryIds {
         umem,
         key,
-        resource: 1,
+        resource: 0,
     })
 }
 
@@ -531,12 +607,43 @@ rpc configuration 04 -> errno 19
     }
 
     #[test]
+    fn registrations_and_releases_fail_as_recorded() {
+        let recording = "info mlx5\nmemory errno 12\nmemory after 1 7 0x142\n\
+                         release errno 16\nrelease after 1 errno 5";
+        let replay = Replay::parse(recording).unwrap();
+        let pages = Arc::new(Pages::new(1).unwrap());
+        let register = || replay.register_memory(&pages, MemoryUse::KEY);
+        let errno = |error: io::Error| error.raw_os_error();
+        assert_eq!(register().map_err(errno), Err(Some(libc::ENOMEM)));
+        let numbers = [(); 2].map(|()| register().unwrap().resource);
+        assert_eq!(numbers, [1, 2]);
+        for (resource, expected) in [
+            // Still registered, and then not any more.
+            (1, Err(Some(libc::EBUSY))),
+            (1, Err(Some(libc::EIO))),
+            (1, Err(Some(libc::ENOENT))),
+            (2, Ok(())),
+        ] {
+            assert_eq!(replay.release_memory(resource).map_err(errno), expected);
+        }
+        assert_eq!(register().unwrap().resource, 1);
+        for bad in [
+            "memory errno x",
+            "release x",
+            "release after x",
+            "release 5",
+        ] {
+            assert!(Replay::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn bad_recordings_name_the_line() {
         for (text, line, why) in [
             (
                 "\nhello",
                 2,
-                "not one of number, open, info, rpc, memory, unordered, otherwise",
+                "not one of number, open, info, rpc, memory, release, unordered, otherwise",
             ),
             ("info nobody", 1, "no such device type"),
             (

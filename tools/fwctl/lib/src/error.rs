@@ -293,6 +293,11 @@ pub enum Operation {
         /// Bytes of the memory.
         len: usize,
     },
+    /// FWCTL_RSC_DESTROY.
+    ReleaseMemory {
+        /// Number of the memory's resource.
+        resource: u32,
+    },
 }
 
 impl std::fmt::Display for Operation {
@@ -301,6 +306,9 @@ impl std::fmt::Display for Operation {
             Operation::Open => f.write_str("open"),
             Operation::Info => f.write_str("FWCTL_INFO"),
             Operation::RegisterMemory { len } => write!(f, "FWCTL_RSC_UMEM_REG ({len} bytes)"),
+            Operation::ReleaseMemory { resource } => {
+                write!(f, "FWCTL_RSC_DESTROY (resource {resource})")
+            }
             Operation::Rpc {
                 scope,
                 request_len,
@@ -360,6 +368,9 @@ impl Error {
             Operation::Info => common_advice(errno)?,
             Operation::RegisterMemory { .. } => {
                 memory_advice(errno).or_else(|| common_advice(errno))?
+            }
+            Operation::ReleaseMemory { .. } => {
+                release_advice(errno).or_else(|| common_advice(errno))?
             }
             Operation::Rpc {
                 scope, device_type, ..
@@ -547,6 +558,25 @@ fn memory_advice(errno: i32) -> Option<(&'static str, &'static str)> {
         libc::EPERM => (
             "the administrator does not allow requests on this device",
             "fwctl info shows the highest scope; root can change it in /sys/class/fwctl/*/max_scope",
+        ),
+        _ => return None,
+    })
+}
+
+/// Releasing memory fails in the kernel, or in the firmware, which has to forget it.
+fn release_advice(errno: i32) -> Option<(&'static str, &'static str)> {
+    Some(match errno {
+        libc::EBUSY => (
+            "a request is using the memory, which stays registered",
+            "wait for the answer to the request, and release the memory then",
+        ),
+        libc::EIO => (
+            "the firmware did not confirm that it has forgotten the memory, so the kernel keeps its pages until the device is reset",
+            "see the kernel log: dmesg; the device may need a reset",
+        ),
+        libc::ENOENT => (
+            "the memory is not registered any more",
+            "look for other code that destroys resources of this file, such as a child of fork()",
         ),
         _ => return None,
     })

@@ -7,7 +7,7 @@ use crate::{Device, Error, Operation, Result};
 use fwctl_uapi::umem_flags;
 use std::io;
 use std::ops::BitOr;
-use std::sync::{mpsc, Arc};
+use std::sync::{mpsc, Arc, Mutex, PoisonError, TryLockError};
 use std::thread;
 use std::time::Instant;
 
@@ -55,6 +55,9 @@ pub struct Memory {
     device: Device,
     pages: Arc<Pages>,
     ids: MemoryIds,
+    /// Whether the kernel has released it. Another registration may have its number then, so it must
+    /// not be released again.
+    is_released: Arc<Mutex<bool>>,
 }
 
 impl Device {
@@ -79,7 +82,12 @@ impl Device {
         let device = self.clone();
         let register = move || -> io::Result<Memory> {
             let ids = device.transport().register_memory(&pages, use_)?;
-            Ok(Memory { device, pages, ids })
+            Ok(Memory {
+                device,
+                pages,
+                ids,
+                is_released: Arc::default(),
+            })
         };
         let Some(deadline) = self.deadline() else {
             return register().map_err(failed);
@@ -132,22 +140,82 @@ impl Memory {
     pub fn write(&self, offset: usize, from: &[u8]) -> bool {
         self.pages.write(offset, from)
     }
+
+    /// Ends the firmware's access to the memory, and waits for that until the deadline at most. The
+    /// bytes stay, and can be read. Does nothing if it has been released.
+    ///
+    /// Dropping the memory releases it as well, but has no way to tell of an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`]: with `EBUSY` a request is using the memory, which stays registered. With any
+    /// other errno it is released. `EIO`: the firmware did not confirm it, and may still write; the
+    /// kernel keeps the pages from everybody else. `ENODEV`: the device was removed.
+    /// [`Error::TimedOut`]: the release goes on.
+    pub fn release(&self, deadline: Option<Instant>) -> Result<()> {
+        let operation = Operation::ReleaseMemory {
+            resource: self.ids.resource,
+        };
+        let device = || self.device.name().to_owned();
+        let Some(deadline) = deadline else {
+            return self.releaser()().map_err(|source| Error::Call {
+                device: device(),
+                operation,
+                source,
+            });
+        };
+        match within(deadline, self.releaser()) {
+            Some(released) => released.map_err(|source| Error::Call {
+                device: device(),
+                operation,
+                source,
+            }),
+            None => Err(Error::TimedOut {
+                device: device(),
+                operation,
+                was_sent: true,
+            }),
+        }
+    }
+
+    /// Returns whether it has been released. Does not wait for a release that goes on.
+    pub fn is_released(&self) -> bool {
+        match self.is_released.try_lock() {
+            Ok(is_released) => *is_released,
+            Err(TryLockError::Poisoned(error)) => *error.into_inner(),
+            Err(TryLockError::WouldBlock) => false,
+        }
+    }
+
+    /// What releases the memory, in any thread. It keeps the pages until then.
+    fn releaser(&self) -> impl FnOnce() -> io::Result<()> + Send + 'static {
+        let transport = self.device.transport().clone();
+        let (pages, resource) = (self.pages.clone(), self.ids.resource);
+        let is_released = self.is_released.clone();
+        move || {
+            let mut is_released = is_released.lock().unwrap_or_else(PoisonError::into_inner);
+            if *is_released {
+                return Ok(());
+            }
+            let result = transport.release_memory(resource);
+            let is_busy = |error: &io::Error| error.raw_os_error() == Some(libc::EBUSY);
+            *is_released = !result.as_ref().is_err_and(is_busy);
+            drop(pages);
+            result
+        }
+    }
 }
 
 impl Drop for Memory {
     /// Releases the memory: when this returns, the firmware does not write to it any more, or the
-    /// kernel keeps its pages from everybody else. With a deadline, it is not waited for that.
+    /// kernel keeps its pages from everybody else. With a deadline, it is not waited for that, nor
+    /// for a release that has taken too long.
     fn drop(&mut self) {
-        let transport = self.device.transport().clone();
-        let (pages, resource) = (self.pages.clone(), self.ids.resource);
-        let release = move || {
+        // Nothing else has this value, so it is a release that took too long, which keeps the pages.
+        let is_in_flight = matches!(self.is_released.try_lock(), Err(TryLockError::WouldBlock));
+        if !is_in_flight {
             // If it fails, the kernel releases the memory when the file is closed.
-            let _ = transport.release_memory(resource);
-            drop(pages);
-        };
-        match self.device.deadline() {
-            None => release(),
-            Some(deadline) => drop(within(deadline, release)),
+            let _ = self.release(self.device.deadline());
         }
     }
 }
@@ -171,7 +239,6 @@ fn within<T: Send + 'static>(
 mod tests {
     use super::*;
     use crate::{DeviceType, InfoReply, Scope, Transport};
-    use std::sync::Mutex;
     use std::time::Duration;
 
     /// A device that remembers what is registered.
@@ -250,6 +317,63 @@ mod tests {
             assert!(Instant::now() < patience);
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// A recorded device, with memory and these releases.
+    fn recorded(releases: &str) -> Device {
+        let recording = format!("info mlx5\nmemory 5 0x142\n{releases}");
+        let replay = crate::replay::Replay::parse(&recording).unwrap();
+        Device::with_transport("fwctl0", replay)
+    }
+
+    #[test]
+    fn a_release_tells_what_went_wrong() {
+        let device = recorded("release errno 16\nrelease errno 5");
+        let memory = device.register_memory(1, BOTH).unwrap();
+        let busy = memory.release(None).unwrap_err();
+        assert_eq!(
+            busy.to_string(),
+            "fwctl0: FWCTL_RSC_DESTROY (resource 1): Device or resource busy (EBUSY)"
+        );
+        assert!(busy.advice().unwrap().meaning.contains("request"));
+        assert!(!memory.is_released());
+        let kept = memory.release(None).unwrap_err();
+        assert_eq!(kept.errno(), Some(libc::EIO));
+        assert!(kept.advice().unwrap().meaning.contains("confirm"));
+        assert!(memory.is_released() && memory.write(0, &[1]));
+        // Another one has its number now, and stays registered.
+        let other = device.register_memory(1, BOTH).unwrap();
+        assert_eq!(other.ids().resource, memory.ids().resource);
+        memory.release(None).unwrap();
+        drop(memory);
+        other.release(None).unwrap();
+        assert!(other.is_released());
+    }
+
+    #[test]
+    fn a_release_that_takes_too_long_goes_on() {
+        let device = recorded("release after 200");
+        let memory = device.register_memory(1, BOTH).unwrap();
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let error = memory.release(Some(deadline)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "fwctl0: FWCTL_RSC_DESTROY (resource 1): no answer by the deadline"
+        );
+        assert!(!memory.is_released());
+        // It is waited for, and not sent again.
+        memory.release(None).unwrap();
+        assert!(memory.is_released());
+
+        let device = recorded("release after 60000");
+        let memory = device.register_memory(1, BOTH).unwrap();
+        let start = Instant::now();
+        assert!(memory.release(Some(start)).is_err());
+        while memory.is_released.try_lock().is_ok() {
+            thread::yield_now();
+        }
+        drop(memory);
+        assert!(start.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub struct MemoryIds {
 ///
 /// It belongs to the open file of the device, and only requests of this file can name it. The file
 /// stays open while this exists.
+///
+/// A child of fork(2) has the file, but not the memory: there, nothing can be read or written, and
+/// neither [`Memory::release`] nor a drop does anything.
 #[derive(Debug)]
 pub struct Memory {
     device: Device,
@@ -193,6 +196,9 @@ impl Memory {
         let (pages, resource) = (self.pages.clone(), self.ids.resource);
         let is_released = self.is_released.clone();
         move || {
+            if !pages.are_here() {
+                return Ok(());
+            }
             let mut is_released = is_released.lock().unwrap_or_else(PoisonError::into_inner);
             if *is_released {
                 return Ok(());
@@ -211,6 +217,9 @@ impl Drop for Memory {
     /// kernel keeps its pages from everybody else. With a deadline, it is not waited for that, nor
     /// for a release that has taken too long.
     fn drop(&mut self) {
+        if !self.pages.are_here() {
+            return;
+        }
         // Nothing else has this value, so it is a release that took too long, which keeps the pages.
         let is_in_flight = matches!(self.is_released.try_lock(), Err(TryLockError::WouldBlock));
         if !is_in_flight {

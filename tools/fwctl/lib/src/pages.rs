@@ -16,12 +16,14 @@ use std::sync::atomic::{fence, AtomicU8, Ordering};
 ///
 /// # Invariants
 ///
-/// `start` is the start of a mapping of `len` bytes that this value owns: private, anonymous,
-/// readable and writable, and mapped until the value is dropped.
+/// In the process `owner`, `start` is the start of a mapping of `len` bytes that this value owns:
+/// private, anonymous, readable and writable, and mapped until the value is dropped. In a child of it,
+/// which has a copy of this value, nothing is known of these addresses.
 #[derive(Debug)]
 pub struct Pages {
     start: NonNull<u8>,
     len: usize,
+    owner: u32,
 }
 
 // SAFETY: By the type invariant nothing else refers to the mapping, which any thread can use and
@@ -58,7 +60,11 @@ impl Pages {
         }
         let start = NonNull::new(start.cast()).ok_or_else(invalid)?;
         // INVARIANT: `mmap()` has just made this mapping, and nothing else knows of it.
-        let pages = Pages { start, len };
+        let pages = Pages {
+            start,
+            len,
+            owner: std::process::id(),
+        };
         // A child must not share pages that the device writes to. Should it fail, the kernel copies
         // them when it forks, as it does for all pinned pages.
         // SAFETY: The range is the mapping of `pages`, whose content it does not change.
@@ -85,10 +91,19 @@ impl Pages {
         self.start.as_ptr() as u64
     }
 
+    /// Returns whether this process has allocated the pages. A child of it, by fork(2), does not have
+    /// them: there, no byte can be read or written.
+    pub fn are_here(&self) -> bool {
+        self.owner == std::process::id()
+    }
+
     fn bytes(&self) -> &[AtomicU8] {
+        if !self.are_here() {
+            return &[];
+        }
         // SAFETY:
         // - by the type invariant the mapping has `len` bytes, readable and writable, and exists
-        //   while the value does, which the result borrows;
+        //   while the value does, which the result borrows, because this is its process;
         // - any byte is a valid `AtomicU8`, which has alignment 1, and `new()` has checked that `len`
         //   is not above `isize::MAX`;
         // - `AtomicU8` permits its memory to change while it is borrowed, so the device may write to
@@ -132,10 +147,13 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
+        if !self.are_here() {
+            return;
+        }
         // Pages that are registered with a device have been pinned by the kernel: even if the
         // device still writes to them, they are not given to anybody else.
         // SAFETY: By the type invariant the range is a mapping of this value, to which nothing
-        // refers any more, since it is being dropped.
+        // refers any more, since it is being dropped, in its process.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
@@ -166,6 +184,24 @@ mod tests {
         for len in [0, usize::MAX, usize::MAX / 2 + 1] {
             assert!(Pages::new(len).is_err(), "{len}");
         }
+    }
+
+    #[test]
+    fn a_child_does_not_have_them() {
+        let pages = Pages::new(1).unwrap();
+        // SAFETY: The child only calls functions that are safe after fork(), and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let is_refused = !pages.are_here() && !pages.read(0, &mut [0]) && !pages.write(0, &[1]);
+            drop(pages);
+            // SAFETY: It ends the process without running anything else.
+            unsafe { libc::_exit(if is_refused { 17 } else { 1 }) };
+        }
+        let mut status = 0;
+        // SAFETY: `status` is exclusively borrowed for the call.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 17);
+        assert!(pages.are_here() && pages.write(0, &[1]));
     }
 
     #[test]

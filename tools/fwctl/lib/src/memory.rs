@@ -7,7 +7,7 @@ use crate::{Device, Error, Operation, Result};
 use fwctl_uapi::umem_flags;
 use std::io;
 use std::ops::BitOr;
-use std::sync::{mpsc, Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{mpsc, Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::Instant;
 
@@ -61,6 +61,8 @@ pub struct Memory {
     /// Whether the kernel has released it. Another registration may have its number then, so it must
     /// not be released again.
     is_released: Arc<Mutex<bool>>,
+    /// ConnectX: the first address of the key, once the firmware was asked for it.
+    pub(crate) key_start: OnceLock<u64>,
 }
 
 impl Device {
@@ -90,6 +92,7 @@ impl Device {
                 pages,
                 ids,
                 is_released: Arc::default(),
+                key_start: OnceLock::new(),
             })
         };
         let Some(deadline) = self.deadline() else {

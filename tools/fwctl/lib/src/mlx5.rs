@@ -35,9 +35,7 @@ mod queries;
 
 pub use decode::decode;
 pub use diagnostics::{diagnostic_counter, DiagnosticCaps, DiagnosticParams, DiagnosticSample};
-pub use dump::{
-    segments, Content, DumpMemory, DumpRequest, Index, MenuRecord, Message, Segment, MENU,
-};
+pub use dump::{segments, Content, DumpRequest, Index, MenuRecord, Message, Segment, MENU};
 pub use identity::Identity;
 pub use layout::{
     capabilities, command, commands, register, registers, BadField, Choice, Command, Field, Layout,

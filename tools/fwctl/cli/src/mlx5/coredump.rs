@@ -2,7 +2,7 @@
 
 //! `fwctl mlx5 coredump`.
 
-use super::dump::{keep, register_memory};
+use super::dump::keep;
 use crate::common::{number, DeviceArg, World};
 use crate::failure::{ErrorRow, Failure};
 use crate::file::Output;
@@ -56,7 +56,7 @@ pub fn coredump(world: &World, args: &CoredumpArgs) -> Result<(), Failure> {
             ))
         })?,
     };
-    let Some(memory) = register_memory(&mlx5, len.min(MAX_MEMORY as usize))? else {
+    let Some(memory) = mlx5.dump_memory(len.min(MAX_MEMORY as usize))? else {
         let mut row = ErrorRow::of_text(format!("{device}: no memory for the core dump"));
         row.meaning = Some(
             "the kernel, or the driver of this device, cannot register memory for the firmware",

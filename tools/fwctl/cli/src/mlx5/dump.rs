@@ -7,9 +7,8 @@ use crate::failure::{ErrorRow, Failure};
 use crate::file::Output;
 use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
 use crate::progress;
-use fwctl::mlx5::{
-    segments, Content, DumpMemory, DumpRequest, Index, MenuRecord, Mlx5Device, Segment, MENU,
-};
+use fwctl::mlx5::{segments, Content, DumpRequest, Index, MenuRecord, Mlx5Device, Segment, MENU};
+use fwctl::Memory;
 use serde::Serialize;
 
 /// Dump state of the firmware: queues, contexts and other objects
@@ -224,7 +223,7 @@ fn read_to(
     mlx5: &Mlx5Device,
     request: &DumpRequest,
     max: usize,
-    memory: Option<&DumpMemory>,
+    memory: Option<&Memory>,
     bytes: &mut Vec<u8>,
 ) -> Result<(), fwctl::Error> {
     let name = mlx5.device().name().to_owned();
@@ -238,22 +237,6 @@ fn read_to(
 /// How much memory to register for dumps. It is cleared before each step, and no firmware is known
 /// that writes more at once.
 const MEMORY: usize = 1 << 20;
-/// Less is not worth the effort.
-const LEAST_MEMORY: usize = 64 << 10;
-
-/// Registers memory, or less than was asked for if that is above a limit. Returns none if the
-/// kernel, or the driver, cannot register any.
-pub fn register_memory(
-    mlx5: &Mlx5Device,
-    mut len: usize,
-) -> Result<Option<DumpMemory>, fwctl::Error> {
-    loop {
-        match mlx5.dump_memory(len) {
-            Err(error) if is_above_limit(&error) && len / 2 >= LEAST_MEMORY => len /= 2,
-            result => return result,
-        }
-    }
-}
 
 fn is_above_limit(error: &fwctl::Error) -> bool {
     matches!(
@@ -263,14 +246,11 @@ fn is_above_limit(error: &fwctl::Error) -> bool {
 }
 
 /// Registers memory for dumps that could also be made without.
-fn memory_for_dumps(
-    mlx5: &Mlx5Device,
-    args: &DumpArgs,
-) -> Result<Option<DumpMemory>, fwctl::Error> {
+fn memory_for_dumps(mlx5: &Mlx5Device, args: &DumpArgs) -> Result<Option<Memory>, fwctl::Error> {
     if args.inline {
         return Ok(None);
     }
-    match register_memory(mlx5, MEMORY) {
+    match mlx5.dump_memory(MEMORY) {
         Err(error) if is_above_limit(&error) => {
             say(&format!("{error}: dumping without memory, which is slow"));
             Ok(None)

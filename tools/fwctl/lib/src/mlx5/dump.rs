@@ -154,60 +154,60 @@ const MKEY_START: usize = 0x20;
 const MKEY_LEN: usize = 0x28;
 /// Capability that tells how much memory a core dump needs.
 const DEBUG: u16 = 0xd;
-/// Memory for dumps, which the firmware writes to by a memory key.
-#[derive(Debug)]
-pub struct DumpMemory {
-    memory: Memory,
-    /// The first address of the key.
-    start: u64,
-}
+/// Less memory than this is not worth its registration.
+const LEAST_MEMORY: usize = 64 << 10;
 
-impl DumpMemory {
-    /// Number of bytes.
-    // There is no memory without bytes.
-    #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> usize {
-        self.memory.len()
-    }
-
-    /// Makes what was written before unreadable, so nothing old can be taken for new.
-    fn clear(&self, len: usize) {
-        const ZEROS: [u8; 4096] = [0; 4096];
-        for at in (0..len).step_by(ZEROS.len()) {
-            // It ends with a whole page.
-            let _ = self.memory.write(at, &ZEROS);
-        }
+/// Makes what was written before unreadable, so nothing old can be taken for new.
+fn clear(memory: &Memory, len: usize) {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    for at in (0..len).step_by(ZEROS.len()) {
+        // It ends with a whole page.
+        let _ = memory.write(at, &ZEROS);
     }
 }
 
 impl Mlx5Device {
-    /// Registers memory for dumps; none if the kernel, or the driver, cannot.
+    /// Registers memory for dumps: `len` bytes, or half of it and so on if that is above a limit, but
+    /// not less than 64 KiB. None if the kernel, or the driver, cannot register any.
     ///
     /// # Errors
     ///
     /// As for [`Device::register_memory`](crate::Device::register_memory), but for `ENOTTY` and
     /// `EOPNOTSUPP`.
-    pub fn dump_memory(&self, len: usize) -> Result<Option<DumpMemory>> {
-        let memory = match self.device().register_memory(len, MemoryUse::KEY) {
-            Ok(memory) => memory,
-            Err(error) if matches!(error.errno(), Some(libc::ENOTTY | libc::EOPNOTSUPP)) => {
-                return Ok(None)
+    pub fn dump_memory(&self, mut len: usize) -> Result<Option<Memory>> {
+        loop {
+            let error = match self.device().register_memory(len, MemoryUse::KEY) {
+                Ok(memory) => return Ok(Some(memory)),
+                Err(error) => error,
+            };
+            match error.errno() {
+                Some(libc::ENOTTY | libc::EOPNOTSUPP) => return Ok(None),
+                Some(libc::ENOMEM | libc::ENOSPC | libc::EINVAL) if len / 2 >= LEAST_MEMORY => {
+                    len /= 2;
+                }
+                _ => return Err(error),
             }
-            Err(error) => return Err(error),
-        };
-        // Where the addresses of the key begin is the driver's choice. If the firmware does not
-        // tell, they are those of this process.
-        let key = memory.ids().key;
-        let body = [&(key >> 8).to_be_bytes()[..], &[0; 4]].concat();
+        }
+    }
+
+    /// The first address of the key of memory.
+    ///
+    /// Where the addresses of a key begin is the driver's choice. If the firmware does not tell, they
+    /// are those of this process.
+    fn key_start(&self, memory: &Memory) -> Result<u64> {
+        if let Some(&start) = memory.key_start.get() {
+            return Ok(start);
+        }
+        let body = [&(memory.ids().key >> 8).to_be_bytes()[..], &[0; 4]].concat();
         let query = command(QUERY_MKEY, 0, &body);
-        let queried = self.command("QUERY_MKEY", super::READ_SCOPE, &query, MKEY_REPLY);
-        let start = match queried {
+        let start = match self.command("QUERY_MKEY", super::READ_SCOPE, &query, MKEY_REPLY) {
             Ok(reply) if double_word(&reply, MKEY_LEN) >= Some(memory.len() as u64) => {
                 double_word(&reply, MKEY_START).unwrap_or_default()
             }
-            _ => memory.address(),
+            Ok(_) | Err(Error::Refused { .. } | Error::Malformed { .. }) => memory.address(),
+            Err(error) => return Err(error),
         };
-        Ok(Some(DumpMemory { memory, start }))
+        Ok(*memory.key_start.get_or_init(|| start))
     }
 
     /// Dumps something: asks the register until the firmware has no more, or until `max` bytes have
@@ -232,6 +232,9 @@ impl Mlx5Device {
     /// Like [`Mlx5Device::dump`], by way of memory if there is some, with the same result in fewer
     /// steps. Appends the bytes to `all`, also those that came before an error.
     ///
+    /// The memory is that of [`Mlx5Device::dump_memory`], or other memory with a key. It is
+    /// overwritten. Two dumps into the same memory at the same time are mixed up.
+    ///
     /// # Errors
     ///
     /// As for [`Mlx5Device::dump`].
@@ -239,7 +242,7 @@ impl Mlx5Device {
         &self,
         what: &DumpRequest,
         max: usize,
-        memory: Option<&DumpMemory>,
+        memory: Option<&Memory>,
         all: &mut Vec<u8>,
         mut progress: impl FnMut(usize),
     ) -> Result<()> {
@@ -263,6 +266,7 @@ impl Mlx5Device {
         ] {
             set(&mut step, name, value);
         }
+        let start = memory.map(|memory| self.key_start(memory)).transpose()?;
         loop {
             let mut room = INLINE_LEN;
             match memory {
@@ -271,11 +275,11 @@ impl Mlx5Device {
                     // As much too much as an inline dump would bring.
                     let left = max.saturating_sub(all.len() - first).saturating_add(1);
                     room = memory.len().min(left.next_multiple_of(INLINE_LEN));
-                    memory.clear(room);
+                    clear(memory, room);
                     for (name, value) in [
-                        ("mkey", memory.memory.ids().key.into()),
+                        ("mkey", memory.ids().key.into()),
                         ("size", room as u64),
-                        ("address", memory.start),
+                        ("address", start.unwrap_or_default()),
                     ] {
                         set(&mut step, name, value);
                     }
@@ -286,7 +290,7 @@ impl Mlx5Device {
             let size = number(layout, &reply, "size") as usize;
             let from = match memory {
                 None => Source::Inline(&reply[INLINE..]),
-                Some(memory) => Source::Memory(&memory.memory),
+                Some(memory) => Source::Memory(memory),
             };
             from.append(size, room, all).map_err(malformed)?;
             progress(all.len() - first);
@@ -335,7 +339,7 @@ impl Mlx5Device {
 
     /// Dumps the device's own registers: asks for it until the firmware has no more, or until `max`
     /// bytes have come. Appends the bytes to `all`, also those that came before an error. `progress`
-    /// is told how many bytes have come.
+    /// is told how many bytes have come. The memory is as for [`Mlx5Device::dump_to`].
     ///
     /// # Errors
     ///
@@ -343,7 +347,7 @@ impl Mlx5Device {
     /// there is memory, or announces more and brings nothing, or if there are more than `max` bytes.
     pub fn core_dump(
         &self,
-        memory: &DumpMemory,
+        memory: &Memory,
         max: usize,
         all: &mut Vec<u8>,
         mut progress: impl FnMut(usize),
@@ -351,19 +355,20 @@ impl Mlx5Device {
         let malformed = |why| self.malformed("CORE_DUMP", why);
         let first = all.len();
         let mut cookie = [0; 8];
+        let start = self.key_start(memory)?;
         loop {
             let left = max.saturating_sub(all.len() - first).saturating_add(4);
             let room = memory.len().min(left.next_multiple_of(4));
-            memory.clear(room);
+            clear(memory, room);
             let mut step = vec![0; CORE_DUMP_LEN];
             step[3] = TO_MEMORY;
-            step[0x10..0x14].copy_from_slice(&memory.memory.ids().key.to_be_bytes());
+            step[0x10..0x14].copy_from_slice(&memory.ids().key.to_be_bytes());
             step[0x14..0x18].copy_from_slice(&(room as u32).to_be_bytes());
-            step[0x18..0x20].copy_from_slice(&memory.start.to_be_bytes());
+            step[0x18..0x20].copy_from_slice(&start.to_be_bytes());
             step[0x20..0x28].copy_from_slice(&cookie);
             let reply = self.read_register(CORE_DUMP, &step)?;
             let size = word(&reply, 0x14).unwrap_or(0) as usize;
-            Source::Memory(&memory.memory)
+            Source::Memory(memory)
                 .append(size, room, all)
                 .map_err(malformed)?;
             progress(all.len() - first);
@@ -430,8 +435,15 @@ impl Source<'_> {
             Source::Memory(memory) => {
                 let at = all.len();
                 all.resize(at + size, 0);
-                // The size was checked: it is all there.
-                let _ = memory.read(0, &mut all[at..]);
+                // The size was checked, so it is all there, unless this is a child of fork().
+                if !memory.read(0, &mut all[at..]) {
+                    all.truncate(at);
+                    return Err(Malformed::Short {
+                        part: "the memory for the dump",
+                        needed: size,
+                        got: 0,
+                    });
+                }
             }
         }
         Ok(())
@@ -891,6 +903,28 @@ mod tests {
         };
         let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", without)).unwrap();
         assert!(mlx5.dump_memory(1).unwrap().is_none());
+        // Memory above a limit: half of it.
+        let recording =
+            "info mlx5\nmemory errno 12\nmemory errno 28\nmemory 7 0x142\nmemory errno 12";
+        let limited = crate::replay::Replay::parse(recording).unwrap();
+        let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", limited)).unwrap();
+        assert_eq!(mlx5.dump_memory(1 << 20).unwrap().unwrap().len(), 1 << 18);
+        let error = mlx5.dump_memory(1 << 20).unwrap_err().to_string();
+        assert!(error.contains("(65536 bytes): Cannot allocate"), "{error}");
+        // A device that does not answer does not tell either, and may later.
+        let limited = format!(
+            "info mlx5\nmemory 7 0x142\nrpc debug-read-only 02010000 00000000 00000001 00000000 -> errno 110\n\
+             rpc debug-read-only 02010000 00000000 00000001 00000000 -> len 304 {:064x} 0000000000007000 0000010000000000",
+            0
+        );
+        let replay = crate::replay::Replay::parse(&limited).unwrap();
+        let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", replay)).unwrap();
+        let memory = mlx5.dump_memory(1).unwrap().unwrap();
+        let error = mlx5.key_start(&memory).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ETIMEDOUT));
+        for _ in 0..2 {
+            assert_eq!(mlx5.key_start(&memory).unwrap(), 0x7000);
+        }
         // Firmware that does not tell where the addresses of the key begin.
         let silent = Card {
             start: None,

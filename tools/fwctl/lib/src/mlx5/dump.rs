@@ -274,7 +274,7 @@ impl Mlx5Device {
                 Some(memory) => {
                     // As much too much as an inline dump would bring.
                     let left = max.saturating_sub(all.len() - first).saturating_add(1);
-                    room = memory.len().min(left.next_multiple_of(INLINE_LEN));
+                    room = whole(left, INLINE_LEN, memory);
                     clear(memory, room);
                     for (name, value) in [
                         ("mkey", memory.ids().key.into()),
@@ -358,7 +358,7 @@ impl Mlx5Device {
         let start = self.key_start(memory)?;
         loop {
             let left = max.saturating_sub(all.len() - first).saturating_add(4);
-            let room = memory.len().min(left.next_multiple_of(4));
+            let room = whole(left, 4, memory);
             clear(memory, room);
             let mut step = vec![0; CORE_DUMP_LEN];
             step[3] = TO_MEMORY;
@@ -448,6 +448,14 @@ impl Source<'_> {
         }
         Ok(())
     }
+}
+
+/// How much a step may bring: `left` bytes, rounded up to whole units, but not more than the memory
+/// and the registers' fields can hold.
+fn whole(left: usize, unit: usize, memory: &Memory) -> usize {
+    const MOST: usize = 1 << 30;
+    let most = memory.len().min(MOST);
+    left.min(most).next_multiple_of(unit).min(most)
 }
 
 /// Checks that a dump has at most `max` bytes.
@@ -954,6 +962,9 @@ mod tests {
             text(|_| {}, 150),
             "fwctl0: RESOURCE_DUMP: bad reply: the dump has 200 bytes, at most 150 were asked for"
         );
+        // No limit.
+        let (result, all) = dump_by(card(|_| {}), usize::MAX, 4096);
+        assert_eq!((result.is_ok(), all), (true, vec![1; 800]));
         // What came before is kept.
         let (result, all) = dump_by(card(|_| {}), 350, 4096);
         assert_eq!((result.is_err(), all), (true, vec![1; 400]));
@@ -978,6 +989,8 @@ mod tests {
         let (result, all, told) = core_dump(8192, 1 << 20, |_| {});
         assert_eq!((result, told), (Ok(()), vec![8192, 16384, 20_000]));
         assert!(all.iter().enumerate().all(|(n, byte)| *byte == n as u8));
+        let (result, all, _) = core_dump(8192, usize::MAX, |_| {});
+        assert_eq!((result, all.len()), (Ok(()), 20_000));
         let (result, all, _) = core_dump(5000, 10_000, |_| {});
         assert_eq!(
             result.unwrap_err(),

@@ -102,6 +102,15 @@ pub enum Error {
         was_sent: bool,
     },
 
+    /// The program ended what takes several requests. None is in flight.
+    #[error("{device}: {what}: stopped by this program")]
+    Stopped {
+        /// Name of the device.
+        device: String,
+        /// What it ended.
+        what: String,
+    },
+
     /// A queue was to use io_uring only, which is not possible.
     #[error("{device}: no io_uring: {why}")]
     NoRing {
@@ -385,7 +394,7 @@ impl Error {
         match self {
             Error::Call { source, .. } | Error::File { source, .. } => source.raw_os_error(),
             Error::TimedOut { .. } => Some(libc::ETIMEDOUT),
-            Error::Cancelled { .. } => Some(libc::ECANCELED),
+            Error::Cancelled { .. } | Error::Stopped { .. } => Some(libc::ECANCELED),
             Error::TooLong { .. } => Some(libc::EMSGSIZE),
             Error::NoRing {
                 why: NoRing::Setup(source) | NoRing::Refused(source),

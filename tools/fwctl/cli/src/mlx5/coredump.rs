@@ -9,6 +9,7 @@ use crate::file::Output;
 use crate::output::{bytes, say};
 use crate::progress;
 use fwctl::mlx5::Mlx5Device;
+use std::ops::ControlFlow;
 
 /// Dump the registers of the device itself, for the vendor's support
 ///
@@ -68,6 +69,7 @@ pub fn coredump(world: &World, args: &CoredumpArgs) -> Result<(), Failure> {
     let mut all = Vec::new();
     let result = mlx5.core_dump(&memory, args.max as usize, &mut all, |count| {
         progress::count(&device, "bytes dumped", count);
+        ControlFlow::Continue(())
     });
     progress::clear();
     // The firmware forgets the memory before the file says that all is done.

@@ -10,6 +10,7 @@ use crate::progress;
 use fwctl::mlx5::{segments, Content, DumpRequest, Index, MenuRecord, Mlx5Device, Segment, MENU};
 use fwctl::Memory;
 use serde::Serialize;
+use std::ops::ControlFlow;
 
 /// Dump state of the firmware: queues, contexts and other objects
 ///
@@ -229,6 +230,7 @@ fn read_to(
     let name = mlx5.device().name().to_owned();
     let result = mlx5.dump_to(request, max, memory, bytes, |count| {
         progress::count(&name, "bytes dumped", count);
+        ControlFlow::Continue(())
     });
     progress::clear();
     result

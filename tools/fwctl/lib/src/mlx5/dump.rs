@@ -11,6 +11,7 @@
 
 use super::{register, request as command, Capability, Layout, Mlx5Device};
 use crate::{Error, Malformed, Memory, MemoryUse, Result};
+use std::ops::ControlFlow;
 
 /// Type of the segment that lists what can be dumped.
 pub const MENU: u16 = 0xffff;
@@ -211,18 +212,19 @@ impl Mlx5Device {
     }
 
     /// Dumps something: asks the register until the firmware has no more, or until `max` bytes have
-    /// come. `progress` is told how many bytes have come. The result is the segments' bytes.
+    /// come. `progress` is told how many bytes have come, and can end it. The result is the segments'
+    /// bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if a step claims more bytes than
-    /// it has, is out of order, or announces more and brings nothing, or if there are more than
-    /// `max` bytes.
+    /// [`Error::Call`], [`Error::Refused`], [`Error::Stopped`]; [`Error::Malformed`] if a step claims
+    /// more bytes than it has, is out of order, or announces more and brings nothing, or if there are
+    /// more than `max` bytes.
     pub fn dump(
         &self,
         what: &DumpRequest,
         max: usize,
-        progress: impl FnMut(usize),
+        progress: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Vec<u8>> {
         let mut all = Vec::new();
         self.dump_to(what, max, None, &mut all, progress)?;
@@ -244,7 +246,7 @@ impl Mlx5Device {
         max: usize,
         memory: Option<&Memory>,
         all: &mut Vec<u8>,
-        mut progress: impl FnMut(usize),
+        mut progress: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<()> {
         let malformed = |why| self.malformed("RESOURCE_DUMP", why);
         let Some(layout) = register("resource-dump") else {
@@ -293,7 +295,7 @@ impl Mlx5Device {
                 Some(memory) => Source::Memory(memory),
             };
             from.append(size, room, all).map_err(malformed)?;
-            progress(all.len() - first);
+            self.told("RESOURCE_DUMP", progress(all.len() - first))?;
             check_len(all.len() - first, max).map_err(malformed)?;
             if number(layout, &reply, "more_dump") == 0 {
                 return Ok(());
@@ -339,18 +341,19 @@ impl Mlx5Device {
 
     /// Dumps the device's own registers: asks for it until the firmware has no more, or until `max`
     /// bytes have come. Appends the bytes to `all`, also those that came before an error. `progress`
-    /// is told how many bytes have come. The memory is as for [`Mlx5Device::dump_to`].
+    /// is told how many bytes have come, and can end it. The memory is as for [`Mlx5Device::dump_to`].
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], [`Error::Refused`]; [`Error::Malformed`] if a step claims more bytes than
-    /// there is memory, or announces more and brings nothing, or if there are more than `max` bytes.
+    /// [`Error::Call`], [`Error::Refused`], [`Error::Stopped`]; [`Error::Malformed`] if a step claims
+    /// more bytes than there is memory, or announces more and brings nothing, or if there are more
+    /// than `max` bytes.
     pub fn core_dump(
         &self,
         memory: &Memory,
         max: usize,
         all: &mut Vec<u8>,
-        mut progress: impl FnMut(usize),
+        mut progress: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<()> {
         let malformed = |why| self.malformed("CORE_DUMP", why);
         let first = all.len();
@@ -371,13 +374,24 @@ impl Mlx5Device {
             Source::Memory(memory)
                 .append(size, room, all)
                 .map_err(malformed)?;
-            progress(all.len() - first);
+            self.told("CORE_DUMP", progress(all.len() - first))?;
             check_len(all.len() - first, max).map_err(malformed)?;
             if reply[0] & 0x80 == 0 {
                 return Ok(());
             }
             check_step(size).map_err(malformed)?;
             cookie.copy_from_slice(&reply[0x20..0x28]);
+        }
+    }
+
+    /// Ends a dump if `progress` wants that.
+    fn told(&self, what: &str, told: ControlFlow<()>) -> Result<()> {
+        match told {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Stopped {
+                device: self.device().name().into(),
+                what: what.into(),
+            }),
         }
     }
 
@@ -396,7 +410,9 @@ impl Mlx5Device {
     /// As for [`Mlx5Device::dump`].
     pub fn dump_menu(&self) -> Result<Vec<MenuRecord>> {
         const MAX_MENU: usize = 1 << 20;
-        let bytes = self.dump(&DumpRequest::new(MENU), MAX_MENU, |_| {})?;
+        let bytes = self.dump(&DumpRequest::new(MENU), MAX_MENU, |_| {
+            ControlFlow::Continue(())
+        })?;
         let (segments, _) = segments(&bytes);
         let records = |segment: Segment| match segment.content {
             Content::Menu(records) => records,
@@ -855,9 +871,13 @@ mod tests {
         }
     }
 
+    fn go_on(_: usize) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     fn dump(card: Card, max: usize) -> Result<Vec<u8>> {
         let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", card)).unwrap();
-        mlx5.dump(&DumpRequest::new(0x1234), max, |_| {})
+        mlx5.dump(&DumpRequest::new(0x1234), max, go_on)
     }
 
     /// The same into `len` bytes of memory.
@@ -866,7 +886,7 @@ mod tests {
         let memory = mlx5.dump_memory(len).unwrap().expect("memory");
         let mut all = vec![];
         let what = DumpRequest::new(0x1234);
-        let result = mlx5.dump_to(&what, max, Some(&memory), &mut all, |_| {});
+        let result = mlx5.dump_to(&what, max, Some(&memory), &mut all, go_on);
         (result, all)
     }
 
@@ -976,6 +996,32 @@ mod tests {
     }
 
     #[test]
+    fn a_dump_can_be_ended() {
+        let end_at = |end| {
+            move |count: usize| match count {
+                count if count >= end => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        };
+        let card = card(vec![1; 800], 100, |_| {});
+        let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", card)).unwrap();
+        let (mut all, what) = (vec![], DumpRequest::new(0x1234));
+        let stopped = mlx5.dump_to(&what, 4096, None, &mut all, end_at(300));
+        let stopped = stopped.unwrap_err();
+        assert_eq!(
+            stopped.to_string(),
+            "fwctl0: RESOURCE_DUMP: stopped by this program"
+        );
+        assert_eq!(stopped.nearest_errno(), libc::ECANCELED);
+        // What came is kept.
+        assert_eq!(all, vec![1; 300]);
+        let memory = mlx5.dump_memory(1).unwrap().unwrap();
+        let stopped = mlx5.core_dump(&memory, 4096, &mut all, end_at(100));
+        assert!(matches!(stopped, Err(Error::Stopped { .. })));
+        assert_eq!(all.len(), 400);
+    }
+
+    #[test]
     fn core_dumps() {
         let core_dump = |step, max, lie: fn(&mut [u8])| {
             let data = (0..20_000u32).map(|n| n as u8).collect();
@@ -983,7 +1029,10 @@ mod tests {
             let mlx5 = Mlx5Device::new(Device::with_transport("fwctl0", card)).unwrap();
             let memory = mlx5.dump_memory(8192).unwrap().unwrap();
             let (mut all, mut told) = (vec![], vec![]);
-            let result = mlx5.core_dump(&memory, max, &mut all, |count| told.push(count));
+            let result = mlx5.core_dump(&memory, max, &mut all, |count| {
+                told.push(count);
+                go_on(count)
+            });
             (result.map_err(|error| error.to_string()), all, told)
         };
         let (result, all, told) = core_dump(8192, 1 << 20, |_| {});

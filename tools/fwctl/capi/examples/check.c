@@ -175,6 +175,102 @@ static void commands(void)
 	fwctl_close(dev);
 }
 
+static const char registration[] =
+	"unordered\n"
+	"info mlx5 0500000004000000\n"
+	"memory 7 0x142\n"
+	"memory errno 12\n"
+	"memory after 200 7 0x142\n"
+	"release errno 16\n"
+	"release errno 5\n"
+	"release after 200\n"
+	"release after 60000\n"
+	"rpc configuration 01 -> dma 0a0b then 0c\n";
+
+static void registrations(void)
+{
+	struct fwctl_device *dev;
+	struct fwctl_memory *memory, *other;
+	unsigned char bytes[8192], old[2] = { 9, 9 };
+	size_t len, i;
+
+	CHECK(fwctl_open_recording(registration, &dev) == 0);
+	memory = (struct fwctl_memory *)bytes;
+	CHECK(fwctl_memory_new(dev, 5000, 0, FWCTL_FOREVER, &memory) == -EINVAL && !memory);
+	CHECK(fwctl_memory_new(dev, 5000, 4, FWCTL_FOREVER, &memory) == -EINVAL);
+	CHECK(fwctl_memory_new(dev, 0, FWCTL_MEMORY_KEY, FWCTL_FOREVER, &memory) == -EINVAL);
+	CHECK(fwctl_memory_new(dev, SIZE_MAX, FWCTL_MEMORY_KEY, FWCTL_FOREVER, &memory) == -EINVAL);
+	CHECK(fwctl_memory_new(dev, 1, FWCTL_MEMORY_KEY, FWCTL_FOREVER, NULL) == -EINVAL);
+	CHECK(fwctl_memory_new(dev, 5000, FWCTL_MEMORY_KEY | FWCTL_MEMORY_PAGES, 5000, &memory) == 0);
+	len = fwctl_memory_len(memory);
+	CHECK(len >= 5000 && len % sysconf(_SC_PAGESIZE) == 0);
+	CHECK(fwctl_memory_address(memory) % sysconf(_SC_PAGESIZE) == 0 && fwctl_memory_address(memory));
+	CHECK(fwctl_memory_umem(memory) == 7 && fwctl_memory_key(memory) == 0x142);
+	CHECK(fwctl_memory_resource(memory) == 1);
+
+	/* The firmware writes, and so does the program. */
+	CHECK(rpc(dev, 1, bytes, 1, FWCTL_FOREVER, &len) == 0);
+	CHECK(fwctl_memory_read(memory, 0, bytes, 3) == 0 && memcmp(bytes, "\x0a\x0b", 3) == 0);
+	for (i = 0; i < 5000; i++)
+		bytes[i] = i;
+	CHECK(fwctl_memory_write(memory, 1, bytes, 5000) == 0);
+	memset(bytes, 0, sizeof(bytes));
+	CHECK(fwctl_memory_read(memory, 1, bytes, 5000) == 0);
+	for (i = 0; i < 5000; i++)
+		CHECK(bytes[i] == (unsigned char)i);
+	len = fwctl_memory_len(memory);
+	CHECK(fwctl_memory_read(memory, len, NULL, 0) == 0 && fwctl_memory_write(memory, len, NULL, 0) == 0);
+	CHECK(fwctl_memory_read(memory, len - 1, old, 2) == -EINVAL && old[0] == 9);
+	CHECK(fwctl_memory_read(memory, SIZE_MAX, old, 2) == -EINVAL);
+	CHECK(fwctl_memory_read(memory, 1, old, SIZE_MAX) == -EINVAL);
+	CHECK(fwctl_memory_read(memory, 0, NULL, 1) == -EINVAL);
+	CHECK(fwctl_memory_write(memory, len - 1, old, 2) == -EINVAL);
+	CHECK(fwctl_memory_write(memory, SIZE_MAX, old, 2) == -EINVAL);
+	CHECK(fwctl_memory_write(memory, 0, old, SIZE_MAX) == -EINVAL);
+	CHECK(fwctl_memory_write(memory, 0, NULL, 1) == -EINVAL);
+
+	/* Above a limit. */
+	CHECK(fwctl_memory_new(dev, 1, FWCTL_MEMORY_KEY, FWCTL_FOREVER, &other) == -ENOMEM && !other);
+	CHECK(fwctl_error_remedy());
+	CHECK(fwctl_memory_destroy(memory, FWCTL_FOREVER) == -EBUSY && fwctl_error_meaning());
+	CHECK(fwctl_memory_destroy(memory, FWCTL_FOREVER) == -EIO && strstr(fwctl_error(), "FWCTL_RSC_DESTROY"));
+	/* Once, and the bytes stay. */
+	CHECK(fwctl_memory_destroy(memory, FWCTL_FOREVER) == 0);
+	CHECK(fwctl_memory_read(memory, 1, bytes, 2) == 0 && bytes[1] == 1);
+
+	/* The number is free again. The device may be closed before. */
+	CHECK(fwctl_memory_new(dev, 1, FWCTL_MEMORY_KEY, 10000, &other) == 0);
+	CHECK(fwctl_memory_resource(other) == 1);
+	CHECK(fwctl_memory_destroy(other, 20) == -ETIMEDOUT);
+	CHECK(fwctl_memory_destroy(other, FWCTL_FOREVER) == 0);
+	fwctl_memory_free(memory);
+	fwctl_memory_free(other);
+	CHECK(fwctl_memory_new(dev, 1, FWCTL_MEMORY_PAGES, FWCTL_FOREVER, &memory) == 0);
+	fwctl_close(dev);
+	CHECK(fwctl_memory_write(memory, 0, bytes, 1) == 0);
+	CHECK(fwctl_memory_destroy(memory, 20) == -ETIMEDOUT);
+	/* It is not waited for again. */
+	fwctl_memory_free(memory);
+
+	/* No memory at all, and a release in time. */
+	dev = device();
+	CHECK(fwctl_memory_new(dev, 1, FWCTL_MEMORY_KEY, FWCTL_FOREVER, &memory) == -ENOTTY && !memory);
+	fwctl_close(dev);
+	CHECK(fwctl_open_recording("info mlx5\nmemory after 60000 1 0", &dev) == 0);
+	CHECK(fwctl_memory_new(dev, 1, FWCTL_MEMORY_KEY, 20, &memory) == -ETIMEDOUT && !memory);
+	fwctl_close(dev);
+	CHECK(fwctl_open_recording("info mlx5\nmemory 1 0", &dev) == 0);
+	CHECK(fwctl_memory_new(dev, 1, FWCTL_MEMORY_PAGES, FWCTL_FOREVER, &memory) == 0);
+	CHECK(fwctl_memory_new(dev, 1, FWCTL_MEMORY_PAGES, FWCTL_FOREVER, &other) == 0);
+	CHECK(fwctl_memory_resource(other) == 2);
+	fwctl_memory_free(memory);
+	CHECK(fwctl_memory_new(dev, 1, FWCTL_MEMORY_PAGES, FWCTL_FOREVER, &memory) == 0);
+	CHECK(fwctl_memory_resource(memory) == 1);
+	fwctl_memory_free(memory);
+	fwctl_memory_free(other);
+	fwctl_close(dev);
+}
+
 static void errors(void)
 {
 	struct fwctl_devices *list;
@@ -201,6 +297,7 @@ int main(void)
 	calls();
 	queues();
 	commands();
+	registrations();
 	errors();
 	return 0;
 }

@@ -3,8 +3,8 @@
  * The library fwctl for C: find Linux fwctl devices, and talk to the firmware behind them.
  *
  * Functions that can fail return 0, or a negative errno; fwctl_error() says more. Handles must not
- * be NULL unless a function says so. A device may be used by several threads at once; a queue is
- * used by the thread that created it.
+ * be NULL unless a function says so. A device and memory may be used by several threads at once; a
+ * queue is used by the thread that created it.
  */
 
 #ifndef FWCTL_H
@@ -50,6 +50,16 @@
 #define FWCTL_FOREVER -1
 
 /**
+ * Use of registered memory: requests name it by a memory key. Dumps need it.
+ */
+#define FWCTL_MEMORY_KEY 1
+
+/**
+ * Use of registered memory: requests name its pages, by number.
+ */
+#define FWCTL_MEMORY_PAGES 2
+
+/**
  * Backend of a queue: io_uring if it is allowed, else threads.
  */
 #define FWCTL_BACKEND_ANY 0
@@ -78,6 +88,15 @@ struct fwctl_device;
  * A list of devices.
  */
 struct fwctl_devices;
+
+/**
+ * Memory that the firmware of a device can access.
+ *
+ * The library allocates it, and it belongs to this process: in a child of fork(), nothing can be read
+ * or written, and destroying and freeing leave the registration alone. Several threads may use it at
+ * once, but none while or after another one frees it.
+ */
+struct fwctl_memory;
 
 /**
  * RPCs in flight on one device.
@@ -334,6 +353,89 @@ const char *fwctl_list_parent(const struct fwctl_devices *list, size_t index);
  * Name of its type as far as sysfs tells, such as "mlx5", or "".
  */
 const char *fwctl_list_type(const struct fwctl_devices *list, size_t index);
+
+/**
+ * Registers new memory of len bytes, rounded up to whole pages, whose bytes are 0. use_for is one or
+ * both of FWCTL_MEMORY_KEY and FWCTL_MEMORY_PAGES. Only requests of this open file can name it.
+ *
+ * The kernel pins the memory, which counts against RLIMIT_MEMLOCK. Fails with -ENOTTY or -EOPNOTSUPP
+ * if it cannot register memory for this device and use, and with -ENOMEM, -ENOSPC or -EINVAL if that
+ * is above a limit. With a limit that is not negative the call ends with -ETIMEDOUT after so many
+ * milliseconds; what is registered afterwards is destroyed.
+ *
+ * memory receives NULL if it fails. Free it with fwctl_memory_free(). The device may be closed
+ * before; its file stays open until then.
+ */
+int fwctl_memory_new(const struct fwctl_device *device,
+                     size_t len,
+                     uint64_t use_for,
+                     int64_t limit_ms,
+                     struct fwctl_memory **memory);
+
+/**
+ * Ends the access of the firmware to memory. The handle and the bytes stay, and can be read, until
+ * fwctl_memory_free(). Does nothing if it was destroyed before.
+ *
+ * -EBUSY: an RPC of another thread is using the memory, which stays registered. After any other error
+ * it is not registered any more. -EIO: the firmware did not confirm that, and may still write; the
+ * kernel keeps the pages from everybody else. With a limit that is not negative the call ends with
+ * -ETIMEDOUT after so many milliseconds, and the destruction goes on.
+ */
+int fwctl_memory_destroy(const struct fwctl_memory *memory,
+                         int64_t limit_ms);
+
+/**
+ * Frees memory, which may be NULL. If it is still registered, destroys it as fwctl_memory_destroy()
+ * does without a limit, and ignores errors: memory that an RPC uses stays registered and pinned until
+ * the file is closed. A destruction that has already taken too long goes on and is not waited for.
+ *
+ * The kernel keeps pages that the firmware may still write to from everybody else.
+ */
+void fwctl_memory_free(struct fwctl_memory *memory);
+
+/**
+ * Length of memory in bytes: whole pages.
+ */
+size_t fwctl_memory_len(const struct fwctl_memory *memory);
+
+/**
+ * Address of memory in this process, for requests that name it.
+ *
+ * The device can change the bytes at any time, so use fwctl_memory_read() and fwctl_memory_write().
+ * A program that accesses the memory by its address uses atomic accesses of single bytes, and none
+ * after fwctl_memory_free() or in a child of fork().
+ */
+uint64_t fwctl_memory_address(const struct fwctl_memory *memory);
+
+/**
+ * The number by which requests name memory.
+ */
+uint32_t fwctl_memory_umem(const struct fwctl_memory *memory);
+
+/**
+ * The memory key by which requests name memory, or 0 if it has none.
+ */
+uint32_t fwctl_memory_key(const struct fwctl_memory *memory);
+
+/**
+ * The number of the kernel's resource, for programs that log it. It is this library that destroys it.
+ */
+uint32_t fwctl_memory_resource(const struct fwctl_memory *memory);
+
+/**
+ * Copies len bytes out of memory, from offset on. Fails with -EINVAL, and copies nothing, if there
+ * are not so many. If the device writes at the same time, some of them are old and some new.
+ */
+int fwctl_memory_read(const struct fwctl_memory *memory, size_t offset, uint8_t *to, size_t len);
+
+/**
+ * Copies len bytes into memory, from offset on, before the next request is sent. Fails with -EINVAL,
+ * and copies nothing, if they do not fit.
+ */
+int fwctl_memory_write(const struct fwctl_memory *memory,
+                       size_t offset,
+                       const uint8_t *from,
+                       size_t len);
 
 /**
  * Creates a queue with at most this many RPCs in flight, or 16 if depth is 0. With

@@ -3,8 +3,8 @@
 //! Mailbox commands of CXL memory devices.
 
 use crate::{
-    bytes, copy, deadline, failed, fwctl_device, fwctl_status, misused, refusal, store, text,
-    FWCTL_MAX_LEN, FWCTL_SCOPE_NEVER,
+    bytes, copy, failed, fwctl_device, fwctl_status, misused, refusal, store, text, FWCTL_MAX_LEN,
+    FWCTL_SCOPE_NEVER,
 };
 use fwctl::cxl::{Command, CommandPolicy, CxlDevice};
 use fwctl::Scope;
@@ -161,11 +161,7 @@ pub unsafe extern "C" fn fwctl_cxl_send(
     if true_len.is_null() {
         return misused("a result pointer is NULL");
     }
-    let device = match deadline(limit_ms) {
-        Some(deadline) => device.device.clone().with_deadline(deadline),
-        None => device.device.clone(),
-    };
-    let sent = CxlDevice::new(device).and_then(|cxl| {
+    let sent = CxlDevice::new(device.limited(limit_ms)).and_then(|cxl| {
         // A command that has run may not run again for the rest of its output.
         let most = cxl.payload_size()?.unwrap_or(output_len);
         cxl.send(scope, opcode, input, most.min(MOST_OUTPUT))

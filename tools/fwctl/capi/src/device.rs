@@ -18,6 +18,17 @@ pub struct fwctl_device {
     name: CString,
 }
 
+impl fwctl_device {
+    /// The device, with a limit if it is not negative.
+    pub(crate) fn limited(&self, limit_ms: i64) -> Device {
+        let device = self.device.clone();
+        match deadline(limit_ms) {
+            Some(deadline) => device.with_deadline(deadline),
+            None => device,
+        }
+    }
+}
+
 /// A list of devices.
 #[allow(non_camel_case_types)]
 pub struct fwctl_devices(Vec<Listed>);
@@ -186,11 +197,7 @@ pub unsafe extern "C" fn fwctl_rpc(
         Ok(rpc) => rpc,
         Err(error) => return error,
     };
-    let device = match deadline(limit_ms) {
-        Some(deadline) => device.device.clone().with_deadline(deadline),
-        None => device.device.clone(),
-    };
-    let answer = match device.rpc(rpc.0, rpc.1, reply_len) {
+    let answer = match device.limited(limit_ms).rpc(rpc.0, rpc.1, reply_len) {
         Ok(answer) => answer,
         Err(error) => return failed(&error),
     };

@@ -4,6 +4,7 @@
 //!
 //! - `lib.rs`: errors, and what the rest shares
 //! - `device.rs`: finding and opening devices, INFO and RPC
+//! - `memory.rs`: memory that the firmware can access
 //! - `queue.rs`: many RPCs in flight
 //! - `cxl.rs`: mailbox commands of CXL memory devices
 //!
@@ -15,10 +16,12 @@
 
 mod cxl;
 mod device;
+mod memory;
 mod queue;
 
 pub use cxl::*;
 pub use device::*;
+pub use memory::*;
 pub use queue::*;
 
 use fwctl::Error;
@@ -187,6 +190,8 @@ mod tests {
         assert_eq!(fwctl::Scope::ALL.map(fwctl::Scope::number), scopes);
         assert_eq!(fwctl::Scope::from_number(FWCTL_SCOPE_NEVER), None);
         assert_eq!(FWCTL_MAX_LEN, fwctl::MAX_RPC_LEN as usize);
+        assert_eq!(FWCTL_MEMORY_KEY, fwctl::MemoryUse::KEY.flags());
+        assert_eq!(FWCTL_MEMORY_PAGES, fwctl::MemoryUse::PAGES.flags());
     }
 
     #[test]
@@ -212,6 +217,28 @@ mod tests {
             assert_eq!(fwctl_cxl_list_len(ptr::null()), 0);
             assert!(fwctl_cxl_list_get(ptr::null(), 0).is_null());
             assert_eq!(fwctl_cxl_list(ptr::null(), ptr::null_mut()), -libc::EINVAL);
+            let memory = ptr::null_mut();
+            assert_eq!(
+                fwctl_memory_new(ptr::null(), 1, 1, -1, memory),
+                -libc::EINVAL
+            );
+            let memory = ptr::null();
+            assert_eq!(fwctl_memory_destroy(memory, -1), -libc::EINVAL);
+            assert_eq!(
+                fwctl_memory_read(memory, 0, ptr::null_mut(), 0),
+                -libc::EINVAL
+            );
+            assert_eq!(fwctl_memory_write(memory, 0, ptr::null(), 0), -libc::EINVAL);
+            assert_eq!(
+                (fwctl_memory_len(memory), fwctl_memory_address(memory)),
+                (0, 0)
+            );
+            assert_eq!(
+                (fwctl_memory_umem(memory), fwctl_memory_key(memory)),
+                (0, 0)
+            );
+            assert_eq!(fwctl_memory_resource(memory), 0);
+            fwctl_memory_free(ptr::null_mut());
             let text = CStr::from_ptr(fwctl_error()).to_str();
             assert!(text.unwrap().contains("NULL"), "{text:?}");
         }

@@ -446,6 +446,14 @@ impl Device {
         }
     }
 
+    pub(crate) fn without_deadline(&self) -> Device {
+        let mut inner = Inner::clone(&self.inner);
+        inner.deadline = None;
+        Device {
+            inner: Arc::new(inner),
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.inner.deadline
     }

@@ -184,6 +184,13 @@ impl Memory {
         }
     }
 
+    /// Returns the memory without the deadline of its device, so a drop waits for its release.
+    #[must_use]
+    pub fn without_deadline(mut self) -> Memory {
+        self.device = self.device.without_deadline();
+        self
+    }
+
     /// Returns whether it has been released. Does not wait for a release that goes on.
     pub fn is_released(&self) -> bool {
         match self.is_released.try_lock() {
@@ -386,6 +393,25 @@ mod tests {
         }
         drop(memory);
         assert!(start.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_drop_waits_unless_there_is_a_deadline() {
+        for (is_limited, expected) in [(true, 0), (false, 1)] {
+            let card = Arc::new(Card {
+                delay: Duration::from_millis(100),
+                ..Card::default()
+            });
+            let device = Device::with_transport("fwctl0", card.clone());
+            let device = device.with_deadline(Instant::now() + Duration::from_secs(1));
+            let mut memory = device.register_memory(1, BOTH).unwrap();
+            if !is_limited {
+                memory = memory.without_deadline();
+            }
+            thread::sleep(Duration::from_secs(1));
+            drop(memory);
+            assert_eq!(card.released.lock().unwrap().len(), expected);
+        }
     }
 
     #[test]

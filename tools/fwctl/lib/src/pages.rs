@@ -108,7 +108,7 @@ impl Pages {
         //   is not above `isize::MAX`;
         // - `AtomicU8` permits its memory to change while it is borrowed, so the device may write to
         //   it. This process accesses it in no other way, since `start` is private and `address()`
-        //   only a number.
+        //   only a number; a program in C that uses it does so by atomic accesses of single bytes.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len) }
     }
 

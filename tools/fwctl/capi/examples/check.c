@@ -271,6 +271,140 @@ static void registrations(void)
 	fwctl_close(dev);
 }
 
+/* Zeros, and what requests and replies have in common: include/linux/mlx5/mlx5_ifc.h. */
+#define Z16 "00000000000000000000000000000000 "
+#define Z64 Z16 Z16 Z16 Z16
+#define Z208 Z64 Z64 Z64 Z16
+#define READ_REGISTER "rpc debug-read-only 08050000 00000001 "
+#define QUERY_KEY									\
+	"rpc debug-read-only 02010000 00000000 00000001 00000000 -> len 304 " Z16 Z16	\
+	"0000000000001000 0000000000100000\n"
+/* RESOURCE_DUMP: word 0 and 2, then key, size and address. */
+#define DUMP(word0, place) word0 "00000000 00000048 00000000 " Z16 place
+#define DUMP_RPC(word0, place) READ_REGISTER "0000c000 00000000 " DUMP(word0, place) Z208 "-> "
+#define DUMP_REPLY(word0, place) Z16 DUMP(word0, place)
+#define MEMORY(size) "00000142 " size " 0000000000001000 "
+
+static const char inline_dump[] =
+	"info mlx5\n"
+	DUMP_RPC("40001234 ", Z16)
+	DUMP_REPLY("40011234 ", "00000000 00000008 0000000000000000 ") "0001beef0001fffb" Z64 Z64 Z64 "0000000000000000\n";
+
+/* The second step is refused. */
+static const char refused_dump[] =
+	"info mlx5\n"
+	"memory 7 0x142\n"
+	QUERY_KEY
+	DUMP_RPC("00001234 ", MEMORY("00010000"))
+	"dma 0001beef then " DUMP_REPLY("80011234 ", MEMORY("00000004")) Z208 "\n"
+	DUMP_RPC("80011234 ", MEMORY("00010000")) "09000000 00000077\n"
+	DUMP_RPC("00001234 ", MEMORY("00010000")) "after 60000 errno 5\n";
+
+/* CORE_DUMP of 8 bytes, in two steps, the second of which has the cookie 1. */
+#define CORE_RPC(cookie)								\
+	READ_REGISTER "0000402e 00000000 00000002 000000000000000000000000 "		\
+	MEMORY("00002000") cookie "0000000000000000 " Z16 "-> "
+#define CORE_REPLY(word0, cookie)							\
+	Z16 word0 "000000000000000000000000 " MEMORY("00000004") cookie "0000000000000000 " Z16
+
+static const char core_dump[] =
+	"info mlx5\n"
+	"memory 7 0x142\n"
+	"rpc configuration 01000000 0000001b 00000000 00000000 -> len 4112 " Z16 "00800000\n"
+	QUERY_KEY
+	CORE_RPC("0000000000000000 ") "dma 00010203 then " CORE_REPLY("80000002 ", "0000000000000001 ") "\n"
+	CORE_RPC("0000000000000001 ") "dma 04050607 then " CORE_REPLY("00000002 ", "0000000000000000 ") "\n"
+	CORE_RPC("0000000000000000 ") "dma 00010203 then " CORE_REPLY("80000002 ", "0000000000000001 ") "\n";
+
+static int count_to_4(void *context, size_t count)
+{
+	*(size_t *)context += count;
+	return count >= 4 ? 1 : 0;
+}
+
+static void dumps(void)
+{
+	const struct fwctl_mlx5_dump_request request = { .segment_type = 0x1234, .index1 = 0x48 };
+	struct fwctl_memory *memory, *other;
+	struct fwctl_status status = { 0 };
+	struct fwctl_device *dev;
+	struct fwctl_dump *dump;
+	size_t len, sum = 0;
+
+	/* Without memory. */
+	CHECK(fwctl_open_recording(inline_dump, &dev) == 0);
+	CHECK(fwctl_mlx5_dump_memory(dev, 1 << 20, FWCTL_FOREVER, NULL) == -EINVAL);
+	CHECK(fwctl_mlx5_dump_memory(dev, 1 << 20, FWCTL_FOREVER, &memory) == 0 && !memory);
+	dump = (struct fwctl_dump *)&len;
+	CHECK(fwctl_mlx5_dump(NULL, &request, NULL, 4096, FWCTL_FOREVER, NULL, NULL, &dump, NULL) == -EINVAL);
+	CHECK(!dump);
+	dump = (struct fwctl_dump *)&len;
+	CHECK(fwctl_mlx5_dump(dev, NULL, NULL, 4096, FWCTL_FOREVER, NULL, NULL, &dump, NULL) == -EINVAL);
+	CHECK(!dump);
+	CHECK(fwctl_mlx5_dump(dev, &request, NULL, 4096, FWCTL_FOREVER, NULL, NULL, NULL, NULL) == -EINVAL);
+	CHECK(fwctl_mlx5_dump(dev, &request, NULL, 4096, FWCTL_FOREVER, NULL, NULL, &dump, NULL) == 0);
+	CHECK(fwctl_dump_len(dump) == 8 && memcmp(fwctl_dump_data(dump), "\x00\x01\xbe\xef\x00\x01\xff\xfb", 8) == 0);
+	fwctl_dump_free(dump);
+	/* The recording is at its end: nothing came. */
+	CHECK(fwctl_mlx5_dump(dev, &request, NULL, 4096, FWCTL_FOREVER, NULL, NULL, &dump, NULL) == -EIO && !dump);
+	dump = (struct fwctl_dump *)&len;
+	CHECK(fwctl_mlx5_core_dump(dev, NULL, 4096, FWCTL_FOREVER, NULL, NULL, &dump, NULL) == -EINVAL && !dump);
+	fwctl_close(dev);
+	CHECK(fwctl_open_recording(inline_dump, &dev) == 0);
+	CHECK(fwctl_mlx5_dump(dev, &request, NULL, 7, FWCTL_FOREVER, NULL, NULL, &dump, NULL) == -EBADMSG);
+	CHECK(fwctl_dump_len(dump) == 8);
+	fwctl_dump_free(dump);
+	fwctl_close(dev);
+
+	/* What came before an error is kept. */
+	CHECK(fwctl_open_recording(refused_dump, &dev) == 0);
+	CHECK(fwctl_mlx5_dump_memory(dev, 1 << 16, 5000, &memory) == 0 && memory);
+	CHECK(fwctl_memory_key(memory) == 0x142);
+	CHECK(fwctl_mlx5_dump(dev, &request, memory, SIZE_MAX, 5000, NULL, NULL, &dump, &status) == -EREMOTEIO);
+	CHECK(status.code == 9 && status.syndrome == 0x77 && strstr(fwctl_error(), "refused"));
+	CHECK(fwctl_dump_len(dump) == 4 && memcmp(fwctl_dump_data(dump), "\x00\x01\xbe\xef", 4) == 0);
+	fwctl_dump_free(dump);
+	CHECK(fwctl_mlx5_dump(dev, &request, memory, SIZE_MAX, 20, NULL, NULL, &dump, NULL) == -ETIMEDOUT && !dump);
+	/* Memory that no dump can use. */
+	CHECK(fwctl_memory_destroy(memory, FWCTL_FOREVER) == 0);
+	CHECK(fwctl_mlx5_dump(dev, &request, memory, 4096, 5000, NULL, NULL, &dump, NULL) == -EINVAL);
+	fwctl_memory_free(memory);
+	fwctl_close(dev);
+	CHECK(fwctl_open_recording("info mlx5\nmemory 7 0", &dev) == 0);
+	CHECK(fwctl_memory_new(dev, 1, FWCTL_MEMORY_PAGES, FWCTL_FOREVER, &memory) == 0);
+	CHECK(fwctl_mlx5_dump(dev, &request, memory, 4096, 5000, NULL, NULL, &dump, NULL) == -EINVAL && !dump);
+	CHECK(strstr(fwctl_error(), "no key"));
+	fwctl_memory_free(memory);
+	fwctl_close(dev);
+
+	/* A core dump, and one that the program ends. */
+	CHECK(fwctl_open_recording(core_dump, &dev) == 0);
+	CHECK(fwctl_mlx5_core_dump_len(dev, FWCTL_FOREVER, &len) == 0 && len == 8192);
+	CHECK(fwctl_memory_new(dev, len, FWCTL_MEMORY_KEY, FWCTL_FOREVER, &memory) == 0);
+	CHECK(fwctl_mlx5_core_dump(dev, memory, 1 << 20, FWCTL_FOREVER, NULL, NULL, &dump, NULL) == 0);
+	CHECK(fwctl_dump_len(dump) == 8 && memcmp(fwctl_dump_data(dump), "\0\1\2\3\4\5\6\7", 8) == 0);
+	fwctl_dump_free(dump);
+	CHECK(fwctl_mlx5_core_dump(dev, memory, 1 << 20, FWCTL_FOREVER, count_to_4, &sum, &dump, NULL) ==
+	      -ECANCELED);
+	CHECK(sum == 4 && fwctl_dump_len(dump) == 4);
+	fwctl_dump_free(dump);
+	fwctl_memory_free(memory);
+	fwctl_close(dev);
+
+	/* A limit on memory, and a device of another type. */
+	CHECK(fwctl_open_recording("info mlx5\nmemory errno 12\nmemory 7 0x142\nmemory errno 28", &dev) == 0);
+	CHECK(fwctl_mlx5_dump_memory(dev, 1 << 20, FWCTL_FOREVER, &memory) == 0);
+	CHECK(fwctl_memory_len(memory) == 1 << 19);
+	CHECK(fwctl_mlx5_dump_memory(dev, 1 << 20, FWCTL_FOREVER, &other) == -ENOSPC && !other);
+	fwctl_memory_free(memory);
+	fwctl_close(dev);
+	CHECK(fwctl_open_recording("info cxl", &dev) == 0);
+	CHECK(fwctl_mlx5_dump_memory(dev, 1 << 20, FWCTL_FOREVER, &memory) == -EINVAL && !memory);
+	CHECK(fwctl_mlx5_core_dump_len(dev, FWCTL_FOREVER, &len) == -EINVAL);
+	CHECK(fwctl_mlx5_dump(dev, &request, NULL, 4096, FWCTL_FOREVER, NULL, NULL, &dump, NULL) == -EINVAL);
+	fwctl_close(dev);
+}
+
 static void errors(void)
 {
 	struct fwctl_devices *list;
@@ -298,6 +432,7 @@ int main(void)
 	queues();
 	commands();
 	registrations();
+	dumps();
 	errors();
 	return 0;
 }

@@ -60,6 +60,11 @@
 #define FWCTL_MEMORY_PAGES 2
 
 /**
+ * Segment type of the list of what can be dumped.
+ */
+#define FWCTL_MLX5_MENU 65535
+
+/**
  * Backend of a queue: io_uring if it is allowed, else threads.
  */
 #define FWCTL_BACKEND_ANY 0
@@ -88,6 +93,11 @@ struct fwctl_device;
  * A list of devices.
  */
 struct fwctl_devices;
+
+/**
+ * The bytes of a dump.
+ */
+struct fwctl_dump;
 
 /**
  * Memory that the firmware of a device can access.
@@ -149,6 +159,36 @@ struct fwctl_status {
    * Name of the code, "unknown" if it has none.
    */
   char name[64];
+};
+
+/**
+ * What to dump of a ConnectX. Fields that are not used are 0.
+ */
+struct fwctl_mlx5_dump_request {
+  /**
+   * Type of the segment: one of the menu, or FWCTL_MLX5_MENU.
+   */
+  uint16_t segment_type;
+  /**
+   * Virtual device whose objects are meant.
+   */
+  uint16_t vhca_id;
+  /**
+   * First number of the object.
+   */
+  uint32_t index1;
+  /**
+   * Second number of the object.
+   */
+  uint32_t index2;
+  /**
+   * How many objects, from the first number on.
+   */
+  uint16_t num_of_obj1;
+  /**
+   * How many objects, from the second number on.
+   */
+  uint16_t num_of_obj2;
 };
 
 /**
@@ -436,6 +476,85 @@ int fwctl_memory_write(const struct fwctl_memory *memory,
                        size_t offset,
                        const uint8_t *from,
                        size_t len);
+
+/**
+ * Registers memory for dumps of a ConnectX: len bytes, or half of them and so on if that is above a
+ * limit, but not less than 64 KiB. Where the kernel, or the driver, cannot register memory, returns 0,
+ * and memory receives NULL: fwctl_mlx5_dump() takes that, and dumps without. Otherwise as
+ * fwctl_memory_new().
+ */
+int fwctl_mlx5_dump_memory(const struct fwctl_device *device,
+                           size_t len,
+                           int64_t limit_ms,
+                           struct fwctl_memory **memory);
+
+/**
+ * How much memory a core dump of a ConnectX needs to come at once, in bytes; 0 if the device does not
+ * make core dumps. The number is the device's; fwctl_mlx5_dump_memory() registers less if it must.
+ * fwctl_rpc() says what a limit does.
+ */
+int fwctl_mlx5_core_dump_len(const struct fwctl_device *device,
+                             int64_t limit_ms,
+                             size_t *len);
+
+/**
+ * Dumps objects of a ConnectX, in scope FWCTL_SCOPE_DEBUG_READ_ONLY: sends requests until the firmware
+ * has no more. The bytes are segments, as in mlx5_ifc.h of the kernel.
+ *
+ * With memory that has a key the firmware writes to it, and a request brings as much as fits. The
+ * memory is overwritten; it must be of the same device, and no other dump may use it meanwhile. If
+ * memory is NULL, a request brings some 200 bytes; the result is the same.
+ *
+ * Fails with -EBADMSG if there are more than max bytes. After so many milliseconds, if the limit is not
+ * negative, the whole dump ends with -ETIMEDOUT; the firmware may still carry out the last request, and
+ * write to the memory. If the firmware refuses, returns -EREMOTEIO and stores
+ * the refusal in status, which may be NULL.
+ *
+ * After each request progress, which may be NULL, is called in this thread with the context and the
+ * number of bytes that have come. If it returns another value than 0, the dump ends with -ECANCELED.
+ * It must return: no longjmp(), and no exception of C++. It may call functions of this library, but
+ * must not free the memory.
+ *
+ * dump receives the bytes, also those that came before an error, or NULL if none came. Free it with
+ * fwctl_dump_free() in both cases.
+ */
+int fwctl_mlx5_dump(const struct fwctl_device *device,
+                    const struct fwctl_mlx5_dump_request *request,
+                    const struct fwctl_memory *memory,
+                    size_t max,
+                    int64_t limit_ms,
+                    int (*progress)(void *context, size_t count),
+                    void *context,
+                    struct fwctl_dump **dump,
+                    struct fwctl_status *status);
+
+/**
+ * Dumps the device's own registers of a ConnectX. The content is the vendor's. As fwctl_mlx5_dump(),
+ * but memory must not be NULL; with less than fwctl_mlx5_core_dump_len() it takes several requests.
+ */
+int fwctl_mlx5_core_dump(const struct fwctl_device *device,
+                         const struct fwctl_memory *memory,
+                         size_t max,
+                         int64_t limit_ms,
+                         int (*progress)(void *context, size_t count),
+                         void *context,
+                         struct fwctl_dump **dump,
+                         struct fwctl_status *status);
+
+/**
+ * The bytes of a dump, or NULL if there are none. Valid until it is freed.
+ */
+const uint8_t *fwctl_dump_data(const struct fwctl_dump *dump);
+
+/**
+ * Number of bytes of a dump, which may be NULL.
+ */
+size_t fwctl_dump_len(const struct fwctl_dump *dump);
+
+/**
+ * Frees a dump. It may be NULL.
+ */
+void fwctl_dump_free(struct fwctl_dump *dump);
 
 /**
  * Creates a queue with at most this many RPCs in flight, or 16 if depth is 0. With

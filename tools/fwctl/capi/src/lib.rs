@@ -5,6 +5,7 @@
 //! - `lib.rs`: errors, and what the rest shares
 //! - `device.rs`: finding and opening devices, INFO and RPC
 //! - `memory.rs`: memory that the firmware can access
+//! - `mlx5.rs`: dumps of a ConnectX
 //! - `queue.rs`: many RPCs in flight
 //! - `cxl.rs`: mailbox commands of CXL memory devices
 //!
@@ -17,11 +18,13 @@
 mod cxl;
 mod device;
 mod memory;
+mod mlx5;
 mod queue;
 
 pub use cxl::*;
 pub use device::*;
 pub use memory::*;
+pub use mlx5::*;
 pub use queue::*;
 
 use fwctl::Error;
@@ -190,6 +193,7 @@ mod tests {
         assert_eq!(fwctl::Scope::ALL.map(fwctl::Scope::number), scopes);
         assert_eq!(fwctl::Scope::from_number(FWCTL_SCOPE_NEVER), None);
         assert_eq!(FWCTL_MAX_LEN, fwctl::MAX_RPC_LEN as usize);
+        assert_eq!(FWCTL_MLX5_MENU, fwctl::mlx5::MENU);
         assert_eq!(FWCTL_MEMORY_KEY, fwctl::MemoryUse::KEY.flags());
         assert_eq!(FWCTL_MEMORY_PAGES, fwctl::MemoryUse::PAGES.flags());
     }
@@ -238,6 +242,9 @@ mod tests {
                 (0, 0)
             );
             assert_eq!(fwctl_memory_resource(memory), 0);
+            let dump = ptr::null();
+            assert!(fwctl_dump_data(dump).is_null() && fwctl_dump_len(dump) == 0);
+            fwctl_dump_free(ptr::null_mut());
             fwctl_memory_free(ptr::null_mut());
             let text = CStr::from_ptr(fwctl_error()).to_str();
             assert!(text.unwrap().contains("NULL"), "{text:?}");

@@ -3,10 +3,12 @@
 //! The native part of the Python package `fwctl`. The documentation is that of the stubs,
 //! `python/fwctl/__init__.pyi`.
 
+mod memory;
+
 use fwctl::cxl::{effect_names, Command, CommandPolicy, CxlDevice};
 use fwctl::replay::Replay;
 use fwctl::sysfs::Root;
-use fwctl::{Backend, Error, FirmwareStatus, QueueOptions, Rpc, Scope, Ticket};
+use fwctl::{Backend, Error, FirmwareStatus, MemoryUse, QueueOptions, Rpc, Scope, Ticket};
 use pyo3::buffer::PyBuffer;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -315,6 +317,26 @@ impl Device {
         Ok(PyBytes::new_bound(py, &output.or_raise(py)?).unbind())
     }
 
+    #[pyo3(signature = (length, *, key = true, pages = false, timeout = None))]
+    fn register_memory(
+        &self,
+        py: Python<'_>,
+        length: usize,
+        key: bool,
+        pages: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<memory::Memory> {
+        let use_ = match (key, pages) {
+            (true, true) => MemoryUse::KEY | MemoryUse::PAGES,
+            (true, false) => MemoryUse::KEY,
+            (false, true) => MemoryUse::PAGES,
+            (false, false) => return Err(PyValueError::new_err("the memory has no use")),
+        };
+        let device = self.limited(timeout)?;
+        let registered = py.allow_threads(|| device.register_memory(length, use_));
+        registered.map(memory::Memory::new).or_raise(py)
+    }
+
     #[pyo3(signature = (*, depth = None, backend = None))]
     fn queue(
         &self,
@@ -508,6 +530,7 @@ fn _fwctl(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Device>()?;
     module.add_class::<Entry>()?;
     module.add_class::<Info>()?;
+    module.add_class::<memory::Memory>()?;
     module.add_class::<Queue>()?;
     module.add_class::<Reply>()?;
     module.add_class::<Status>()?;

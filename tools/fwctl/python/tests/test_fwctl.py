@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import unittest
+import warnings
 
 import fwctl
 
@@ -172,6 +173,117 @@ class CxlCommands(unittest.TestCase):
         for opcode in (-1, 0x10000):
             with self.assertRaises(OverflowError):
                 memory.cxl_send("debug-read-only", opcode)
+
+
+class Registered(unittest.TestCase):
+    def test_life(self) -> None:
+        device = fwctl.Device.from_recording(
+            "unordered\ninfo mlx5\nmemory 7 0x142\nmemory errno 12\n"
+            "rpc configuration 01 -> dma 0a0b then 0c"
+        )
+        with device.register_memory(5000, key=True, pages=True) as memory:
+            self.assertEqual((memory.umem, memory.key, memory.resource), (7, 0x142, 1))
+            self.assertGreaterEqual(len(memory), 5000)
+            self.assertEqual((len(memory) % 4096, memory.address % 4096), (0, 0))
+            self.assertFalse(memory.closed)
+            device.rpc("configuration", b"\x01", 1)
+            before = memory.read(0, 3)
+            self.assertEqual(before, b"\x0a\x0b\x00")
+            memory.write(1, b"abc")
+            memory.write(4, bytearray(b"d"))
+            self.assertEqual(memory.read(1, 4), b"abcd")
+            self.assertEqual(len(memory.read()), len(memory))
+            self.assertEqual(memory.read(len(memory)), b"")
+            for bad in (
+                lambda: memory.read(len(memory) + 1),
+                lambda: memory.read(1, len(memory)),
+                lambda: memory.read(sys.maxsize, sys.maxsize),
+                lambda: memory.write(len(memory) - 1, b"ab"),
+            ):
+                with self.assertRaises(ValueError):
+                    bad()
+            with self.assertRaises(OverflowError):
+                memory.read(-1)
+            # There is no view that could outlive the memory.
+            with self.assertRaises(TypeError):
+                memoryview(memory)  # type: ignore[arg-type]
+            with self.assertRaises(fwctl.FwctlError) as raised:
+                device.register_memory(1)
+            self.assertEqual(raised.exception.errno, errno.ENOMEM)
+            self.assertTrue(raised.exception.remedy)
+            self.assertIn("bytes>", repr(memory))
+        self.assertTrue(memory.closed)
+        self.assertIn("closed", repr(memory))
+        memory.close()
+        self.assertEqual((before, memory.umem), (b"\x0a\x0b\x00", 7))
+        for closed in (memory.read, lambda: memory.write(0, b""), memory.__enter__):
+            with self.assertRaises(ValueError):
+                closed()
+        for length in (0, sys.maxsize):
+            with self.assertRaises(fwctl.FwctlError):
+                device.register_memory(length)
+        with self.assertRaises(ValueError):
+            device.register_memory(1, key=False)
+
+    def test_errors_of_close(self) -> None:
+        device = fwctl.Device.from_recording(
+            "info mlx5\nmemory 7 0\nrelease errno 16\nrelease errno 5\nrelease after 300"
+        )
+        memory = device.register_memory(1, key=False, pages=True)
+        self.assertIsNone(memory.key)
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            memory.close()
+        self.assertEqual((raised.exception.errno, memory.closed), (errno.EBUSY, False))
+        self.assertEqual(memory.read(0, 1), b"\0")
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            with memory:
+                pass
+        self.assertEqual((raised.exception.errno, memory.closed), (errno.EIO, True))
+        # Its number is free again, and it is not destroyed a second time.
+        again = device.register_memory(1)
+        self.assertEqual(again.resource, memory.resource)
+        del memory
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            again.close(timeout=0.05)
+        self.assertEqual((raised.exception.errno, again.closed), (errno.ETIMEDOUT, False))
+        again.close()
+        self.assertTrue(again.closed)
+
+    def test_an_exception_closes_it(self) -> None:
+        device = fwctl.Device.from_recording("info mlx5\nmemory 7 0")
+        with self.assertRaises(ZeroDivisionError):
+            with device.register_memory(1) as memory:
+                print(1 // 0)
+        self.assertTrue(memory.closed)
+        # Memory that is dropped is closed, too.
+        self.assertEqual(device.register_memory(1).resource, 1)
+        self.assertEqual(device.register_memory(1).resource, 1)
+
+    def test_a_child_does_not_have_it(self) -> None:
+        device = fwctl.Device.from_recording("info mlx5\nmemory 7 0\nrelease errno 16")
+        memory = device.register_memory(1)
+        with warnings.catch_warnings():
+            # Threads of other tests, which the child does not need.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                memory.read(0, 1)
+            except ValueError:
+                memory.close()
+                del memory
+                code = 17
+            finally:
+                os._exit(code)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 17)
+        self.assertEqual(memory.read(0, 1), b"\0")
+
+    def test_registration_that_takes_too_long(self) -> None:
+        device = fwctl.Device.from_recording("info mlx5\nmemory after 60000 7 0")
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            device.register_memory(1, timeout=0.05)
+        self.assertEqual(raised.exception.errno, errno.ETIMEDOUT)
 
 
 class Queues(unittest.TestCase):

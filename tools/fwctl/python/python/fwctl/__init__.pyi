@@ -2,6 +2,7 @@
 """Find Linux fwctl devices, and talk to the firmware behind them."""
 
 import sys
+from types import TracebackType
 from typing import Literal, Optional, Union, final
 
 if sys.version_info >= (3, 12):
@@ -20,6 +21,7 @@ __all__ = [
     "Entry",
     "FwctlError",
     "Info",
+    "Memory",
     "Queue",
     "Reply",
     "Status",
@@ -123,6 +125,50 @@ class CxlCommand:
         """Why the kernel never sends it, in a word such as ``background``."""
 
 @final
+class Memory:
+    """Memory that the firmware of a device can access, until it is closed. Several threads may use it
+    at once. In a child process after a fork it has no bytes, and closing it does nothing.
+
+    A context manager closes it. Its bytes are copied, because the device can change them at any time;
+    there is no buffer of them."""
+
+    @property
+    def address(self) -> int:
+        """Its address in this process, for requests that name it."""
+    @property
+    def umem(self) -> int:
+        """The number by which requests name it."""
+    @property
+    def key(self) -> Optional[int]:
+        """The memory key by which requests name it, if it was registered with one."""
+    @property
+    def resource(self) -> int:
+        """The number of the kernel's resource, for logs."""
+    @property
+    def closed(self) -> bool: ...
+    def read(self, offset: int = 0, length: Optional[int] = None) -> bytes:
+        """Copies bytes out, by default all from the offset on. If the device writes at the same time,
+        some of them are old and some new."""
+    def write(self, offset: int, data: Union[bytes, bytearray]) -> None:
+        """Copies bytes in, before the next request is sent."""
+    def close(self, *, timeout: Optional[float] = None) -> None:
+        """Ends the access of the firmware, and unmaps the memory. Closing it again does nothing.
+
+        EBUSY: an RPC of another thread is using it, and it stays open. EIO: the firmware did not
+        confirm, and the kernel keeps the pages from everybody else. ETIMEDOUT: it goes on, and close()
+        can be called again to wait for it."""
+    def __enter__(self) -> Memory: ...
+    def __exit__(
+        self,
+        exc_type: Optional[type[BaseException]],
+        exc_value: Optional[BaseException],
+        traceback: Optional[TracebackType],
+        /,
+    ) -> None: ...
+    def __len__(self) -> int:
+        """Number of bytes: whole pages."""
+
+@final
 class Device:
     """An open device. Several threads may use it at once."""
 
@@ -157,6 +203,17 @@ class Device:
         """Sends a command of a CXL memory device, other than a Feature command; returns its output.
         The scope must be at least that of cxl_commands(). If the device refuses, it fails with
         EREMOTEIO, and ``status`` of the error has the refusal."""
+    def register_memory(
+        self,
+        length: int,
+        *,
+        key: bool = True,
+        pages: bool = False,
+        timeout: Optional[float] = None,
+    ) -> Memory:
+        """Registers new memory for the firmware, which requests name by a memory key, by the number of
+        its pages, or both. It counts against RLIMIT_MEMLOCK. ENOTTY and EOPNOTSUPP: the kernel cannot
+        register memory for this device and use. ENOMEM, ENOSPC and EINVAL: it is above a limit."""
     def queue(self, *, depth: Optional[int] = None, backend: Optional[Backend] = None) -> Queue:
         """A queue on this device, by io_uring if that is allowed."""
 

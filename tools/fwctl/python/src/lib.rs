@@ -4,8 +4,10 @@
 //! `python/fwctl/__init__.pyi`.
 
 mod memory;
+mod mlx5;
 
 use fwctl::cxl::{effect_names, Command, CommandPolicy, CxlDevice};
+use fwctl::mlx5::DumpRequest;
 use fwctl::replay::Replay;
 use fwctl::sysfs::Root;
 use fwctl::{Backend, Error, FirmwareStatus, MemoryUse, QueueOptions, Rpc, Scope, Ticket};
@@ -33,7 +35,7 @@ const SLICE: Duration = Duration::from_millis(100);
 
 /// Makes the exception of an error.
 fn failed(py: Python<'_>, error: &Error) -> PyErr {
-    let exception = FwctlError::new_err((error.nearest_errno(), error.to_string()));
+    let exception = raise(py, error.nearest_errno(), &error.to_string());
     let value = exception.value_bound(py);
     let advice = error.advice();
     let status = error.firmware_status();
@@ -42,6 +44,18 @@ fn failed(py: Python<'_>, error: &Error) -> PyErr {
         .and_then(|()| value.setattr("remedy", advice.map(|advice| advice.remedy)))
         .and_then(|()| status.map(|found| refusal(py, found)).transpose())
         .and_then(|status| value.setattr("status", status));
+    set.err().unwrap_or(exception)
+}
+
+/// Makes an exception that has no more to say.
+fn raise(py: Python<'_>, errno: i32, text: &str) -> PyErr {
+    let exception = FwctlError::new_err((errno, text.to_owned()));
+    let value = exception.value_bound(py);
+    let set = value
+        .setattr("meaning", py.None())
+        .and_then(|()| value.setattr("remedy", py.None()))
+        .and_then(|()| value.setattr("status", py.None()))
+        .and_then(|()| value.setattr("partial", PyBytes::new_bound(py, &[])));
     set.err().unwrap_or(exception)
 }
 
@@ -335,6 +349,58 @@ impl Device {
         let device = self.limited(timeout)?;
         let registered = py.allow_threads(|| device.register_memory(length, use_));
         registered.map(memory::Memory::new).or_raise(py)
+    }
+
+    #[pyo3(signature = (
+        segment_type, *, index1 = 0, index2 = 0, num_of_obj1 = 0, num_of_obj2 = 0, vhca_id = 0,
+        memory = None, max = 67108864, progress = None, timeout = None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn mlx5_dump(
+        &self,
+        py: Python<'_>,
+        segment_type: u16,
+        index1: u32,
+        index2: u32,
+        num_of_obj1: u16,
+        num_of_obj2: u16,
+        vhca_id: u16,
+        memory: Option<mlx5::Destination<'_>>,
+        max: usize,
+        progress: Option<PyObject>,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyBytes>> {
+        let what = DumpRequest {
+            segment_type,
+            vhca_id,
+            index1,
+            index2,
+            num_of_obj1,
+            num_of_obj2,
+        };
+        let options = mlx5::Options {
+            into: memory,
+            max,
+            progress,
+        };
+        mlx5::dump(py, self.limited(timeout)?, &what, options)
+    }
+
+    #[pyo3(signature = (*, memory = None, max = 268435456, progress = None, timeout = None))]
+    fn mlx5_core_dump(
+        &self,
+        py: Python<'_>,
+        memory: Option<mlx5::Destination<'_>>,
+        max: usize,
+        progress: Option<PyObject>,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyBytes>> {
+        let options = mlx5::Options {
+            into: memory,
+            max,
+            progress,
+        };
+        mlx5::core_dump(py, self.limited(timeout)?, options)
     }
 
     #[pyo3(signature = (*, depth = None, backend = None))]

@@ -175,6 +175,61 @@ class CxlCommands(unittest.TestCase):
                 memory.cxl_send("debug-read-only", opcode)
 
 
+def key_query() -> str:
+    return f"""rpc debug-read-only 02010000 00000000 00000001 00000000
+    -> len 304 {"00" * 32} 0000000000001000 0000000000100000
+"""
+
+
+def dump_step(word0: str, size: int, answer: str) -> str:
+    """A request for a step of RESOURCE_DUMP into memory, or inline if there is no size."""
+    place = f"00000142 {size:08x} 0000000000001000" if size else "00" * 16
+    return f"""rpc debug-read-only 08050000 00000001 0000c000 00000000
+    {word0} 00000000 00000048 {"00" * 20} {place} {"00" * 208} -> {answer}
+"""
+
+
+def dump_reply(word0: str, size: int, data: str = "") -> str:
+    return f"""{"00" * 16} {word0} 00000000 00000048 {"00" * 20}
+    00000000 {size:08x} 0000000000000000 {data.ljust(416, "0")}"""
+
+
+#: A dump of one segment inline, and by way of memory in two steps, of which the firmware refuses one.
+INLINE = "info mlx5\n" + dump_step(
+    "40001234", 0, dump_reply("40011234", 8, "0001beef0001fffb")
+)
+
+
+def stepwise(memory: int, last: str) -> str:
+    first = "dma 0001beef then " + dump_reply("80011234", 4)
+    return dump_step("00001234", memory, first) + dump_step("80011234", memory, last)
+
+
+SECOND = "dma 0001fffb then " + dump_reply("00021234", 4)
+REFUSED = "09000000 00000077"
+
+
+def core_step(cookie: int, answer: str) -> str:
+    return f"""rpc debug-read-only 08050000 00000001 0000402e 00000000
+    00000002 {"00" * 12} 00000142 00002000 0000000000001000 {cookie:016x} {"00" * 24} -> {answer}
+"""
+
+
+def core_reply(word0: str, data: str, cookie: int) -> str:
+    return f"""dma {data} then {"00" * 16}
+    {word0} {"00" * 12} 00000142 00000004 0000000000001000 {cookie:016x} {"00" * 24}"""
+
+
+#: It takes 8192 bytes of memory.
+CORE = (
+    "info mlx5\nmemory 7 0x142\n"
+    + f"rpc configuration 01000000 0000001b 00000000 00000000 -> len 4112 {'00' * 16} 00800000\n"
+    + key_query()
+    + core_step(0, core_reply("80000002", "00010203", 4))
+    + core_step(4, core_reply("00000002", "04050607", 0))
+)
+
+
 class Registered(unittest.TestCase):
     def test_life(self) -> None:
         device = fwctl.Device.from_recording(
@@ -239,6 +294,7 @@ class Registered(unittest.TestCase):
             with memory:
                 pass
         self.assertEqual((raised.exception.errno, memory.closed), (errno.EIO, True))
+        self.assertEqual(raised.exception.partial, b"")
         # Its number is free again, and it is not destroyed a second time.
         again = device.register_memory(1)
         self.assertEqual(again.resource, memory.resource)
@@ -284,6 +340,100 @@ class Registered(unittest.TestCase):
         with self.assertRaises(fwctl.FwctlError) as raised:
             device.register_memory(1, timeout=0.05)
         self.assertEqual(raised.exception.errno, errno.ETIMEDOUT)
+
+
+class Dumps(unittest.TestCase):
+    WHOLE = bytes.fromhex("0001beef 0001fffb")
+
+    def test_inline(self) -> None:
+        # The kernel registers no memory; it is above a limit; the program wants none.
+        for memory, chosen in (("", None), ("memory errno 12\n", None), ("memory 7 0x142\n", 0)):
+            device = fwctl.Device.from_recording(memory + INLINE)
+            self.assertEqual(device.mlx5_dump(0x1234, index1=0x48, memory=chosen), self.WHOLE)
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            fwctl.Device.from_recording(INLINE).mlx5_dump(0x1234, index1=0x48, max=7)
+        self.assertEqual(raised.exception.errno, errno.EBADMSG)
+        self.assertEqual(raised.exception.partial, self.WHOLE)
+
+    def test_memory_for_one_dump(self) -> None:
+        for chosen, registered in ((None, 1 << 20), (1 << 16, 1 << 16)):
+            told: list[int] = []
+            device = fwctl.Device.from_recording(
+                "info mlx5\nmemory 7 0x142\n" + key_query() + stepwise(registered, SECOND)
+            )
+            dump = device.mlx5_dump(0x1234, index1=0x48, memory=chosen, progress=told.append)
+            self.assertEqual((dump, told), (self.WHOLE, [4, 8]))
+            self.assertEqual(device.register_memory(1).resource, 1)
+
+    def test_memory_for_several_dumps(self) -> None:
+        device = fwctl.Device.from_recording(
+            "info mlx5\nmemory 7 0x142\n" + key_query() + 2 * stepwise(1 << 16, SECOND)
+        )
+        with device.register_memory(1 << 16) as memory:
+            for _ in range(2):
+                dump = device.mlx5_dump(0x1234, index1=0x48, memory=memory, timeout=5)
+                self.assertEqual(dump, self.WHOLE)
+        with self.assertRaises(ValueError):
+            device.mlx5_dump(0x1234, memory=memory)
+        with self.assertRaises(ValueError):
+            device.mlx5_core_dump(memory=memory)
+        device = fwctl.Device.from_recording("info mlx5\nmemory 7 0")
+        with device.register_memory(1, key=False, pages=True) as memory:
+            with self.assertRaises(ValueError):
+                device.mlx5_dump(0x1234, memory=memory)
+
+    def test_what_came_before_an_error_is_kept(self) -> None:
+        device = fwctl.Device.from_recording(
+            "info mlx5\nmemory 7 0x142\n" + key_query() + stepwise(1 << 20, REFUSED)
+        )
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            device.mlx5_dump(0x1234, index1=0x48)
+        error = raised.exception
+        self.assertEqual((error.errno, error.partial), (errno.EREMOTEIO, self.WHOLE[:4]))
+        assert error.status is not None
+        self.assertEqual((error.status.code, error.status.syndrome), (9, 0x77))
+
+    def test_an_exception_ends_it(self) -> None:
+        device = fwctl.Device.from_recording(
+            "info mlx5\nmemory 7 0x142\n" + key_query() + stepwise(1 << 20, SECOND)
+        )
+
+        def end(count: int) -> None:
+            raise RuntimeError(str(count))
+
+        with self.assertRaises(RuntimeError) as raised:
+            device.mlx5_dump(0x1234, index1=0x48, progress=end)
+        self.assertEqual(str(raised.exception), "4")
+        self.assertEqual(device.register_memory(1).resource, 1)
+
+    def test_a_signal_ends_it(self) -> None:
+        self.addCleanup(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Its second step is not in the recording, which would be an error.
+        first = "after 500 " + dump_reply("c0011234", 4, "0001beef")
+        device = fwctl.Device.from_recording("info mlx5\n" + dump_step("40001234", 0, first))
+        threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        with self.assertRaises(KeyboardInterrupt):
+            device.mlx5_dump(0x1234, index1=0x48)
+
+    def test_core_dump(self) -> None:
+        dump = fwctl.Device.from_recording(CORE).mlx5_core_dump(max=1 << 20)
+        self.assertEqual(dump, bytes(range(8)))
+        # A device without core dumps, and a kernel without memory.
+        for recording, number in (
+            (CORE.replace("00800000", "00000000"), errno.EOPNOTSUPP),
+            (CORE.replace("memory 7 0x142", ""), errno.ENOTTY),
+        ):
+            with self.assertRaises(fwctl.FwctlError) as raised:
+                fwctl.Device.from_recording(recording).mlx5_core_dump()
+            self.assertEqual(raised.exception.errno, number)
+            self.assertEqual((raised.exception.status, raised.exception.partial), (None, b""))
+        with self.assertRaises(ValueError):
+            device().mlx5_core_dump(memory=0)
+        with self.assertRaises(fwctl.FwctlError):
+            fwctl.Device.from_recording(CXL).mlx5_core_dump()
+        with self.assertRaises(OverflowError):
+            device().mlx5_dump(0x10000)
 
 
 class Queues(unittest.TestCase):

@@ -3,7 +3,7 @@
 
 import sys
 from types import TracebackType
-from typing import Literal, Optional, Union, final
+from typing import Callable, Literal, Optional, Union, final
 
 if sys.version_info >= (3, 12):
     from collections.abc import Buffer
@@ -44,6 +44,8 @@ class FwctlError(OSError):
     #: The refusal, if the firmware refused a command that this package made; ``rpc()`` has it in the
     #: reply.
     status: Optional[Status]
+    #: What came of a dump before the error.
+    partial: bytes
 
 @final
 class Entry:
@@ -214,6 +216,39 @@ class Device:
         """Registers new memory for the firmware, which requests name by a memory key, by the number of
         its pages, or both. It counts against RLIMIT_MEMLOCK. ENOTTY and EOPNOTSUPP: the kernel cannot
         register memory for this device and use. ENOMEM, ENOSPC and EINVAL: it is above a limit."""
+    def mlx5_dump(
+        self,
+        segment_type: int,
+        *,
+        index1: int = 0,
+        index2: int = 0,
+        num_of_obj1: int = 0,
+        num_of_obj2: int = 0,
+        vhca_id: int = 0,
+        memory: Union[Memory, int, None] = None,
+        max: int = 67108864,
+        progress: Optional[Callable[[int], object]] = None,
+        timeout: Optional[float] = None,
+    ) -> bytes:
+        """Dumps objects of a ConnectX, up to max bytes: segments as in mlx5_ifc.h of the kernel. Type
+        0xffff is the list of types. The scope is debug-read-only.
+
+        The firmware writes to memory with a key, which no other dump may use meanwhile. By default and
+        for a number of bytes it is registered for this dump, or less if a limit forbids so much. If
+        there can be none, or the number is 0, it takes many requests instead.
+
+        After each request progress() gets the number of bytes that have come. Its exception ends the
+        dump, like one of a signal handler. ``partial`` of a FwctlError has the bytes before it."""
+    def mlx5_core_dump(
+        self,
+        *,
+        memory: Union[Memory, int, None] = None,
+        max: int = 268435456,
+        progress: Optional[Callable[[int], object]] = None,
+        timeout: Optional[float] = None,
+    ) -> bytes:
+        """Dumps the device's own registers of a ConnectX. As mlx5_dump(), but it needs memory: by
+        default as much as the device asks for."""
     def queue(self, *, depth: Optional[int] = None, backend: Optional[Backend] = None) -> Queue:
         """A queue on this device, by io_uring if that is allowed."""
 

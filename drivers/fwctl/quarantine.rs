@@ -228,9 +228,10 @@ impl Drop for Quarantine {
     }
 }
 
-/// Leaks memory that a device may access for ever, because its firmware does not answer.
+/// Leaks memory that the firmware of a device may still access.
 ///
-/// The memory is never used again. kmemleak does not report it, nor what it refers to.
+/// Drivers call this instead of freeing memory, if the firmware never confirms that it has
+/// finished. kmemleak does not report the memory, nor what it refers to.
 pub fn leak<T>(memory: KBox<T>) {
     // CAST: The address is all that matters.
     shim::not_leak(core::ptr::from_mut(KBox::leak(memory)).cast());

@@ -225,8 +225,8 @@ impl Bounce {
 
     /// Waits for the end of the access of another caller, and begins one.
     ///
-    /// Fails with [`EBUSY`] if the firmware has not ended an access whose caller has left, with
-    /// [`ENOMEM`], and like [`Context::wait`].
+    /// Fails with [`EBUSY`] if the firmware has not ended an access whose caller has left, and like
+    /// [`Context::wait`].
     fn begin(&self, cx: &Context<'_, '_, Uctx>) -> Result<Access<'_>> {
         let mut begun = Ok(());
         let mut pages = None;

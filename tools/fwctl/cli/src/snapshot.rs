@@ -25,8 +25,8 @@ use std::time::Duration;
 /// Read everything that devices say about themselves, as one JSON document
 ///
 /// Reads every register, capability, query command and feature that the tool knows of, raw and
-/// decoded, for every port and sensor. Lists the commands of a CXL memory device, with effects and
-/// scopes, and the operations of a Pensando card. Nothing is changed: no counter is cleared, and no
+/// decoded, for every port and sensor. It also lists the commands of a CXL memory device, and the
+/// operations of a Pensando card. Nothing is changed: no counter is cleared, and no
 /// request is sent in a scope that taints the kernel. Each device is opened once.
 ///
 /// An item that the device refuses has its error in the document, and the command still succeeds.

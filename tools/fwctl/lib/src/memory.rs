@@ -163,15 +163,12 @@ impl Memory {
             resource: self.ids.resource,
         };
         let device = || self.device.name().to_owned();
-        let Some(deadline) = deadline else {
-            return self.releaser()().map_err(|source| Error::Call {
-                device: device(),
-                operation,
-                source,
-            });
+        let released = match deadline {
+            None => Some(self.releaser()()),
+            Some(deadline) => within(deadline, self.releaser()),
         };
-        match within(deadline, self.releaser()) {
-            Some(released) => released.map_err(|source| Error::Call {
+        match released {
+            Some(result) => result.map_err(|source| Error::Call {
                 device: device(),
                 operation,
                 source,

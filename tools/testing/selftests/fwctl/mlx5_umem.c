@@ -84,6 +84,11 @@ static int _mcc(int fd, uint8_t instruction, uint8_t component, uint32_t size, u
 #define mcc(fd, instruction, component, size, handle) \
 	ASSERT_EQ(0, _mcc(fd, instruction, component, size, handle))
 
+#define begin_reading(fd, handle) do {						\
+	mcc(fd, MCC_LOCK, 0, 0, handle);					\
+	mcc(fd, MCC_READ, 1, 0, handle);					\
+} while (0)
+
 /* What MCDD has where a device sees addresses. */
 struct mcdd_names {
 	uint32_t page_high;
@@ -286,8 +291,7 @@ TEST_F(mlx5_umem, components_are_burned_and_read_back)
 	mcc(self->fd, MCC_RELEASE, 1, 0, &handle);
 
 	handle = 0;
-	mcc(self->fd, MCC_LOCK, 0, 0, &handle);
-	mcc(self->fd, MCC_READ, 1, 0, &handle);
+	begin_reading(self->fd, &handle);
 	names.page = 1;
 	memset(mailbox, 0, page_size());
 	ASSERT_EQ(0, _mcdd(self->fd, READ_REG, handle, sizeof(image) / 2, names));
@@ -327,8 +331,7 @@ TEST_F(mlx5_umem, components_go_through_own_memory)
 	uint32_t handle = 0;
 
 	ASSERT_LE(0, fd);
-	mcc(self->fd, MCC_LOCK, 0, 0, &handle);
-	mcc(self->fd, MCC_READ, 1, 0, &handle);
+	begin_reading(self->fd, &handle);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		EXPECT_EQ(EBADMSG, _mcdd(self->fd, READ_REG, handle, 8, cases[i])) {
 			TH_LOG("case %zu", i);
@@ -357,8 +360,7 @@ TEST_F(mlx5_umem, late_components_are_waited_for)
 	struct mcdd_names names = { .umem = reg.out_umem_id };
 	uint32_t handle = 0;
 
-	mcc(self->fd, MCC_LOCK, 0, 0, &handle);
-	mcc(self->fd, MCC_READ, 1, 0, &handle);
+	begin_reading(self->fd, &handle);
 	fault("op=0x805,reg=%#x,dma_late=1500", REG_MCDD);
 	EXPECT_EQ(0, _mcdd(self->fd, READ_REG, handle, 8, names));
 	EXPECT_EQ(2, mailbox[0x20]);
@@ -392,8 +394,7 @@ TEST_F_TIMEOUT(mlx5_umem, killed_callers_do_not_wait_for_components, PATIENCE)
 	int status, err;
 	pid_t child;
 
-	mcc(self->fd, MCC_LOCK, 0, 0, &handle);
-	mcc(self->fd, MCC_READ, 1, 0, &handle);
+	begin_reading(self->fd, &handle);
 	fault("op=0x805,reg=%#x,dma_late=3600000", REG_MCDD);
 	child = start_mcdd(self->fd, handle, names);
 	ASSERT_LE(0, child);
@@ -544,8 +545,7 @@ TEST_F_TIMEOUT(mlx5_quarantine, components_do_not_delay_unbinding, PATIENCE)
 	uint32_t handle = 0;
 	pid_t child;
 
-	mcc(self->fd, MCC_LOCK, 0, 0, &handle);
-	mcc(self->fd, MCC_READ, 1, 0, &handle);
+	begin_reading(self->fd, &handle);
 	fault("op=0x805,reg=%#x,dma_late=3600000", REG_MCDD);
 	child = start_mcdd(self->fd, handle, names);
 	ASSERT_LE(0, child);
@@ -570,8 +570,7 @@ TEST_F_TIMEOUT(mlx5_quarantine, killed_callers_do_not_wait_for_answers, PATIENCE
 	pid_t child;
 	int status;
 
-	mcc(self->fd, MCC_LOCK, 0, 0, &handle);
-	mcc(self->fd, MCC_READ, 1, 0, &handle);
+	begin_reading(self->fd, &handle);
 	fault("op=0x805,reg=%#x,never,dma_lost", REG_MCDD);
 	child = start_mcdd(self->fd, handle, names);
 	ASSERT_LE(0, child);

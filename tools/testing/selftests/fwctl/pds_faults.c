@@ -153,8 +153,10 @@ TEST_F(faults, endpoints_beyond_the_buffer)
 #define MARKED_PAGES 256
 #define PAGE_BYTES 4096
 
-/* Attempts to have a marked page behind a list, each with a mark of its own */
+/* Most lists that are requested until one has a marked page behind it */
 #define ATTEMPTS 50
+
+/* The mark of the first attempt.  Each attempt has another one. */
 #define FIRST_MARK 0x81
 
 /*

@@ -193,8 +193,8 @@ impl Endpoints {
         })
     }
 
-    /// Returns how many entries to claim, so that the last one is the first behind the buffer.
-    /// Returns `None` if a byte of that one is not `mark`: it may be memory that the guest uses.
+    /// Returns how many entries to claim: as many as the buffer holds, and one more. Returns `None`
+    /// if a byte of the last one is not `mark`: it may be memory that the guest uses.
     fn reach_behind(&mut self, memory: &Memory, command: &QueryCommand, mark: u8) -> Option<u32> {
         let size = match command.entity {
             entity::ROOT => size_of::<u32>(),

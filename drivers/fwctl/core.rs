@@ -99,6 +99,7 @@ pub use crate::{
     quarantine::leak,
     scope::RpcScope,
     umem::{
+        Addresses,
         MemoryFlags,
         MemoryIds,
         MemoryRef,

@@ -330,11 +330,11 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// Tells the firmware of memory that a program has registered, and returns what the firmware
     /// calls it.
     ///
-    /// A driver that implements this one offers `FWCTL_RSC_UMEM_REG`. It needs
-    /// [`Operations::dma_device`] and [`Operations::remove_memory`], too. The core has pinned the
-    /// memory and mapped it, and limits how much there is. The firmware must only accept the
-    /// numbers from the file that they belong to; if it does not check that itself, the driver must
-    /// look up those of a request with [`Context::memory`].
+    /// A driver that implements this one offers `FWCTL_RSC_UMEM_REG` and `FWCTL_RSC_UMEM_ALLOC`. It
+    /// needs [`Operations::dma_device`] and [`Operations::remove_memory`], too. The core has pinned
+    /// or allocated the memory and mapped it, and limits how much there is. The firmware must only
+    /// accept the numbers from the file that they belong to; if it does not check that itself, the
+    /// driver must look up those of a request with [`Context::memory`].
     ///
     /// The firmware may access the memory as soon as it was told the addresses. If this fails
     /// then, the memory is lost until the device is reset, unless the driver knows that the

@@ -15,6 +15,7 @@ use kernel::{
         Claim,
         Completion, //
     },
+    mm::virt::VmaNew,
     prelude::*,
     sync::{
         Arc,
@@ -32,6 +33,7 @@ use crate::{
     ioctl,
     shim,
     uctx::Uctx,
+    umem,
     uring, //
 };
 
@@ -51,6 +53,7 @@ pub(crate) static OPERATIONS: NodeOperations = NodeOperations(bindings::file_ope
     // All structures have the same layout for 32-bit programs.
     #[cfg(CONFIG_COMPAT)]
     compat_ioctl: bindings::compat_ptr_ioctl,
+    mmap: Some(mmap),
     uring_cmd: Some(uring_cmd),
     poll: Some(poll),
     ..pin_init::zeroed()
@@ -114,6 +117,24 @@ unsafe extern "C" fn unlocked_ioctl(
         Ok(()) => 0,
         // CAST: A `c_long` holds any `c_int`.
         Err(error) => error.to_errno() as c_long,
+    }
+}
+
+/// # Safety
+///
+/// `file` must have been opened by [`open`], and must not be released during the call. `vma` must
+/// be a new mapping of it that is being set up.
+unsafe extern "C" fn mmap(file: *mut bindings::file, vma: *mut bindings::vm_area_struct) -> c_int {
+    // SAFETY: The caller promises that `open()` has opened the file, and that it is not released.
+    let uctx = unsafe { uctx(file) };
+    // SAFETY: The caller promises that the mapping is valid. Nothing changes its offset meanwhile.
+    let offset = unsafe { (*vma).vm_pgoff };
+    // SAFETY: The caller promises that the mapping is being set up.
+    let vma = unsafe { VmaNew::from_raw(vma) };
+
+    match umem::map(uctx, vma, offset) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) const FWCTL_RPC: u32 = _IO(bindings::FWCTL_TYPE, bindings::FWCTL_CMD_
 const FWCTL_RSC_DESTROY: u32 = _IO(bindings::FWCTL_TYPE, 2);
 /// `FWCTL_RSC_UMEM_REG` of `include/uapi/fwctl/fwctl.h`.
 const FWCTL_RSC_UMEM_REG: u32 = _IO(bindings::FWCTL_TYPE, 3);
+/// `FWCTL_RSC_UMEM_ALLOC` of `include/uapi/fwctl/fwctl.h`.
+const FWCTL_RSC_UMEM_ALLOC: u32 = _IO(bindings::FWCTL_TYPE, 4);
 
 /// Executes the ioctl `number` with the structure at `arg`.
 ///
@@ -54,6 +56,7 @@ pub(crate) fn dispatch(uctx: &Uctx, number: u32, arg: UserPtr) -> Result {
         FWCTL_RPC => run(uctx, arg, rpc::execute),
         FWCTL_RSC_DESTROY => run_for_memory(uctx, arg, umem::destroy),
         FWCTL_RSC_UMEM_REG => run_for_memory(uctx, arg, umem::register),
+        FWCTL_RSC_UMEM_ALLOC => run_for_memory(uctx, arg, umem::allocate),
         _ => Err(ENOTTY),
     }
 }
@@ -149,6 +152,7 @@ mod tests {
         assert_eq!(FWCTL_RPC, 0x9a01);
         assert_eq!(FWCTL_RSC_DESTROY, 0x9a02);
         assert_eq!(FWCTL_RSC_UMEM_REG, 0x9a03);
+        assert_eq!(FWCTL_RSC_UMEM_ALLOC, 0x9a04);
     }
 
     #[test]

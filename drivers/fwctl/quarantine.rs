@@ -22,11 +22,16 @@
 use kernel::{
     bindings,
     device,
+    dma::DmaAddress,
     error::to_result,
-    mm::user_pages::{
-        MappedUserPages,
-        UserPages, //
+    mm::{
+        shared_pages::SharedPages,
+        user_pages::{
+            MappedUserPages,
+            UserPages, //
+        }, //
     },
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         aref::ARef,
@@ -42,28 +47,65 @@ use kernel::{
 
 use crate::shim;
 
-/// Pinned pages, as the firmware accesses them.
+/// Pages, as the firmware accesses them.
 pub(crate) enum Pages {
-    /// A device accesses them, by the addresses of their mapping.
+    /// Pages of a program, which a device accesses by the addresses of their mapping.
     Mapped(MappedUserPages),
-    /// Only the driver accesses them, which has no hardware.
-    Software(UserPages),
+    /// Pages of a program, which only the driver accesses, which has no hardware.
+    User(UserPages),
+    /// Pages of the kernel, which programs map. A device accesses them if they have addresses.
+    Shared(SharedPages),
 }
 
 impl Pages {
-    /// Returns the pages themselves.
-    pub(crate) fn pages(&self) -> &UserPages {
+    /// Returns the number of pages.
+    pub(crate) fn count(&self) -> usize {
         match self {
-            Self::Mapped(mapped) => mapped.pages(),
-            Self::Software(pages) => pages,
+            Self::Mapped(mapped) => mapped.pages().count(),
+            Self::User(pages) => pages.count(),
+            Self::Shared(pages) => pages.count(),
         }
     }
 
-    /// Ends the mapping.
-    pub(crate) fn unmap(self) -> UserPages {
+    /// Returns the length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.count() * PAGE_SIZE
+    }
+
+    /// Returns the address of page `index`, for the device; [`None`] without one.
+    pub(crate) fn address(&self, index: usize) -> Option<DmaAddress> {
         match self {
-            Self::Mapped(mapped) => mapped.unmap(),
-            Self::Software(pages) => pages,
+            Self::Mapped(mapped) => mapped.address(index),
+            Self::User(_) => None,
+            Self::Shared(pages) => pages.addresses().get(index).copied(),
+        }
+    }
+
+    /// Copies the bytes from `offset` on to `to`. Fails with [`EINVAL`] if there are fewer.
+    pub(crate) fn read(&self, offset: usize, to: &mut [u8]) -> Result {
+        match self {
+            Self::Mapped(mapped) => mapped.pages().read(offset, to),
+            Self::User(pages) => pages.read(offset, to),
+            Self::Shared(pages) => pages.read(offset, to),
+        }
+    }
+
+    /// Copies `from` to the bytes from `offset` on. Fails with [`EINVAL`] if there are fewer.
+    pub(crate) fn write(&self, offset: usize, from: &[u8]) -> Result {
+        match self {
+            Self::Mapped(mapped) => mapped.pages().write(offset, from),
+            Self::User(pages) => pages.write(offset, from),
+            Self::Shared(pages) => pages.write(offset, from),
+        }
+    }
+
+    /// Ends the accesses of the device. Returns the pages of the program, if they are: unpinning
+    /// them takes the lock of its address space.
+    pub(crate) fn unmap(self) -> Option<UserPages> {
+        match self {
+            Self::Mapped(mapped) => Some(mapped.unmap()),
+            Self::User(pages) => Some(pages),
+            Self::Shared(_) => None,
         }
     }
 }
@@ -97,7 +139,7 @@ impl Entry {
     }
 
     fn is_software(&self) -> bool {
-        matches!(self.pages, Pages::Software(_))
+        self.pages.address(0).is_none()
     }
 }
 
@@ -344,6 +386,6 @@ extern "C" fn fwctl_quarantined_bytes() -> u64 {
     state
         .memory
         .iter()
-        .map(|entry| entry.pages.pages().len() as u64)
+        .map(|entry| entry.pages.len() as u64)
         .sum()
 }

@@ -3,6 +3,7 @@
  * C helpers for what bindgen cannot express, the exported symbols of the C
  * API, and the initcall of a built-in core.  shim.rs declares them to Rust.
  */
+#include <linux/cc_platform.h>
 #include <linux/device.h>
 #include <linux/export.h>
 #include <linux/fs.h>
@@ -19,6 +20,9 @@
 #include <linux/sysfs.h>
 
 #include "shim.h"
+
+/* The number that rust/kernel/mm/shared_pages.rs has for it */
+static_assert(CC_ATTR_MEM_ENCRYPT == 0);
 
 DEFINE_IDA(fwctl_shim_ida);
 

@@ -58,6 +58,7 @@ use crate::{
         self,
         Added,
         MemoryFlags,
+        NewPages,
         Owner,
         Slot, //
     }, //
@@ -334,7 +335,7 @@ impl UctxCall<'_> {
     pub(crate) fn add_memory(
         &self,
         slot: Slot<'_>,
-        pages: UserPages,
+        pages: NewPages,
         flags: MemoryFlags,
     ) -> Result<Added> {
         // SAFETY: By the type invariant, the context is open.
@@ -342,7 +343,7 @@ impl UctxCall<'_> {
     }
 
     /// Makes the firmware forget the memory of a resource. Fails as [`umem::remove`].
-    pub(crate) fn remove_memory(&self, rsc_id: u32) -> Result<UserPages> {
+    pub(crate) fn remove_memory(&self, rsc_id: u32) -> Result<Option<UserPages>> {
         let uctx = self.uctx;
 
         // SAFETY: By the type invariant, the context is open.

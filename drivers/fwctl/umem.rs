@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `FWCTL_RSC_UMEM_REG` and `FWCTL_RSC_DESTROY`: memory of the caller that is registered for the
-//! firmware.
+//! `FWCTL_RSC_UMEM_REG`, `FWCTL_RSC_UMEM_ALLOC` and `FWCTL_RSC_DESTROY`: memory that is registered
+//! for the firmware.
 //!
-//! A program registers a range of its memory. The core pins it, maps it for the device, and lets
-//! the driver tell the firmware. From then on RPCs of the same file can name it, by the number that
-//! the driver gave it. They never contain an address: where the firmware needs one, the driver
-//! looks it up ([`Context::memory`](crate::Context::memory)).
+//! A program registers a range of its memory, which the core pins and maps for the device; or the
+//! core allocates memory for the device, which the program maps with mmap(2). The driver tells the
+//! firmware. From then on RPCs of the same file can name the memory, by the number that the driver
+//! gave it. They never contain an address: where the firmware needs one, the driver looks it up
+//! ([`Context::memory`](crate::Context::memory)).
 //!
 //! # Lifetime
 //!
@@ -17,7 +18,8 @@
 //!    in the other cases there is none.
 //! 2. The driver makes the firmware forget it
 //!    ([`Operations::remove_memory`](crate::Operations::remove_memory)).
-//! 3. The mapping is ended, the pages are unpinned, and what was charged is given back.
+//! 3. The mapping is ended, the pages are unpinned, and what was charged is given back. Pages of
+//!    the kernel become free when programs have unmapped them, too.
 //!
 //! If the firmware does not confirm the second step, the third does not follow: see
 //! `quarantine.rs`. The same applies if the driver has looked at the addresses of new memory and
@@ -28,7 +30,14 @@ use core::ptr::NonNull;
 use kernel::{
     device,
     dma::DmaAddress,
-    mm::user_pages::UserPages,
+    mm::{
+        shared_pages::SharedPages,
+        user_pages::{
+            PageAddresses,
+            UserPages, //
+        },
+        virt::VmaNew, //
+    },
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
@@ -126,6 +135,24 @@ pub(crate) struct RegisterArgs {
     rsvd1: u32,
 }
 
+/// `struct fwctl_rsc_umem_alloc` of `include/uapi/fwctl/fwctl.h`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, zerocopy_derive::Immutable)]
+pub(crate) struct AllocateArgs {
+    /// Size of this structure as user space knows it, in bytes.
+    size: u32,
+    /// Must be 0.
+    rsvd: u32,
+    flags: u64,
+    len: u64,
+    out_offset: u64,
+    out_umem_id: u32,
+    out_mkey_id: u32,
+    out_rsc_id: u32,
+    /// Must be 0.
+    rsvd1: u32,
+}
+
 /// `struct fwctl_rsc_destroy` of `include/uapi/fwctl/fwctl.h`.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, zerocopy_derive::Immutable)]
@@ -143,28 +170,97 @@ pub(crate) struct DestroyArgs {
 
 /// Executes `FWCTL_RSC_UMEM_REG` and writes the structure back to `arg`.
 pub(crate) fn register(uctx: &Uctx, arg: UserPtr, args: &mut RegisterArgs) -> Result {
-    let supported = uctx.device().driver.memory.ok_or(ENOTTY)?;
-    let flags = MemoryFlags(args.flags);
-
-    if !supported.contains(flags) || args.rsvd != 0 || args.rsvd1 != 0 {
-        return Err(EOPNOTSUPP);
-    }
+    let flags = check_flags(uctx, args.flags, args.rsvd | args.rsvd1)?;
     let (address, count) = check_range(args.addr, args.len)?;
     // A caller that may not send RPCs needs no memory for them.
     scope::authorize(RpcScope::Configuration, uctx.device())?;
 
     let slot = Slot::reserve(uctx, count)?;
     // User space decides how long page faults take, so this precedes the call into the driver.
-    let pages = UserPages::pin(address, count)?;
+    let pages = NewPages::OfCaller(UserPages::pin(address, count)?);
     let added = uctx.enter()?.add_memory(slot, pages, flags)?;
 
     args.out_umem_id = added.ids.umem;
     args.out_mkey_id = added.ids.mkey;
     args.out_rsc_id = added.rsc_id;
+    write_back(uctx, arg, args, added.rsc_id)
+}
+
+/// Executes `FWCTL_RSC_UMEM_ALLOC` and writes the structure back to `arg`.
+pub(crate) fn allocate(uctx: &Uctx, arg: UserPtr, args: &mut AllocateArgs) -> Result {
+    let flags = check_flags(uctx, args.flags, args.rsvd | args.rsvd1)?;
+    let (_, count) = check_range(0, args.len)?;
+    scope::authorize(RpcScope::Configuration, uctx.device())?;
+
+    let slot = Slot::reserve(uctx, count)?;
+    let pages = NewPages::OfKernel(count);
+    let added = uctx.enter()?.add_memory(slot, pages, flags)?;
+
+    args.out_offset = file_offset(added.rsc_id);
+    args.out_umem_id = added.ids.umem;
+    args.out_mkey_id = added.ids.mkey;
+    args.out_rsc_id = added.rsc_id;
+    write_back(uctx, arg, args, added.rsc_id)
+}
+
+/// Returns the flags that user space gave, and checks them and its reserved fields.
+fn check_flags(uctx: &Uctx, flags: u64, reserved: u32) -> Result<MemoryFlags> {
+    let supported = uctx.device().driver.memory.ok_or(ENOTTY)?;
+    let flags = MemoryFlags(flags);
+
+    if supported.contains(flags) && reserved == 0 {
+        Ok(flags)
+    } else {
+        Err(EOPNOTSUPP)
+    }
+}
+
+/// Writes the structure of a new resource back to `arg`, or destroys the resource: the program does
+/// not know its number.
+fn write_back<T>(uctx: &Uctx, arg: UserPtr, args: &T, rsc_id: u32) -> Result
+where
+    T: IntoBytes + zerocopy::Immutable,
+{
     copy::write(arg, args).inspect_err(|_| {
-        // The program does not know the number. Without a device there is nothing to undo.
-        let _ = uctx.enter().map(|call| call.remove_memory(added.rsc_id));
+        // Without a device there is nothing to undo.
+        let _ = uctx.enter().map(|call| call.remove_memory(rsc_id));
     })
+}
+
+/// Returns where the memory of a resource begins, as an offset in its file.
+fn file_offset(rsc_id: u32) -> u64 {
+    u64::from(rsc_id) * MAX_LEN as u64
+}
+
+/// Maps memory of the kernel for mmap(2), from page `offset` of the file on.
+///
+/// Fails with [`ENODEV`] if the device is being unregistered, or its driver does not offer memory;
+/// with [`ENOENT`] if the file has no resource at that offset; with [`EINVAL`] if its memory is that
+/// of the program, or too short; and as [`SharedPages::map`].
+pub(crate) fn map(uctx: &Uctx, vma: &VmaNew, offset: usize) -> Result {
+    const PAGES: usize = MAX_LEN >> PAGE_SHIFT;
+
+    uctx.device().check_live()?;
+    uctx.device().driver.memory.ok_or(ENODEV)?;
+    let rsc_id = u32::try_from(offset / PAGES).map_err(|_| ENOENT)?;
+    // The lock keeps the memory from being destroyed. It follows the `mmap_lock`, which the caller
+    // holds.
+    let registry = uctx.device().memory.lock();
+    let item = registry
+        .position(uctx.owner(), rsc_id)
+        .and_then(|index| registry.items.get(index));
+
+    match item.and_then(|item| item.memory.as_ref()) {
+        Some(memory) => match &memory.entry.pages {
+            Pages::Shared(pages) => pages.map(vma, offset % PAGES),
+            Pages::Mapped(_) | Pages::User(_) => Err(EINVAL),
+        },
+        None => {
+            // The device may have been removed meanwhile, and the memory with it.
+            uctx.device().check_live()?;
+            Err(ENOENT)
+        }
+    }
 }
 
 /// Executes `FWCTL_RSC_DESTROY`.
@@ -405,6 +501,14 @@ impl Drop for Slot<'_> {
     }
 }
 
+/// The pages of new memory.
+pub(crate) enum NewPages {
+    /// Pages of the caller.
+    OfCaller(UserPages),
+    /// So many pages, which the kernel allocates.
+    OfKernel(usize),
+}
+
 /// What a program is told of its new memory.
 pub(crate) struct Added {
     ids: MemoryIds,
@@ -426,25 +530,24 @@ impl NewMemory<'_> {
 
     /// Returns the number of pages, each of [`PAGE_SIZE`] bytes. There is at least one.
     pub fn page_count(&self) -> usize {
-        self.pages.pages().count()
+        self.pages.count()
     }
 
     /// Returns the addresses of the pages, for the device: as many as there are pages, aligned to
     /// pages; or none for a driver without hardware.
     ///
     /// From then on the firmware may have them, unless [`NewMemory::retract`] is called.
-    pub fn addresses(&mut self) -> impl Iterator<Item = DmaAddress> + '_ {
+    pub fn addresses(&mut self) -> Addresses<'_> {
         self.is_exposed = true;
 
-        let mapped = match self.pages {
-            Pages::Mapped(mapped) => Some(mapped),
-            Pages::Software(_) => None,
-        };
-        let count = self.page_count();
-        mapped
-            .into_iter()
-            .flat_map(|mapped| mapped.addresses())
-            .take(count)
+        Addresses {
+            left: self.page_count(),
+            pages: match self.pages {
+                Pages::Mapped(mapped) => AddressesOf::Mapped(mapped.addresses()),
+                Pages::User(_) => AddressesOf::Shared([].iter()),
+                Pages::Shared(shared) => AddressesOf::Shared(shared.addresses().iter()),
+            },
+        }
     }
 
     /// States that the firmware does not have the addresses: they were not sent, or the firmware
@@ -454,6 +557,30 @@ impl NewMemory<'_> {
     /// into quarantine.
     pub fn retract(&mut self) {
         self.is_exposed = false;
+    }
+}
+
+/// The addresses of [`NewMemory::addresses`].
+pub struct Addresses<'a> {
+    pages: AddressesOf<'a>,
+    /// How many there are at most.
+    left: usize,
+}
+
+enum AddressesOf<'a> {
+    Mapped(PageAddresses<'a>),
+    Shared(core::slice::Iter<'a, DmaAddress>),
+}
+
+impl Iterator for Addresses<'_> {
+    type Item = DmaAddress;
+
+    fn next(&mut self) -> Option<DmaAddress> {
+        self.left = self.left.checked_sub(1)?;
+        match &mut self.pages {
+            AddressesOf::Mapped(addresses) => addresses.next(),
+            AddressesOf::Shared(addresses) => addresses.next().copied(),
+        }
     }
 }
 
@@ -483,19 +610,24 @@ pub(crate) unsafe fn add(
     uctx: NonNull<u8>,
     live: LiveDevice<'_>,
     slot: Slot<'_>,
-    pages: UserPages,
+    pages: NewPages,
     flags: MemoryFlags,
 ) -> Result<Added> {
     let ops = live.memory_ops().ok_or(ENOTTY)?;
     // SAFETY: This is one of the functions that the device was made with.
     let (device, is_hardware) = unsafe { (ops.device)(live) };
 
-    let pages = if is_hardware {
+    let pages = match pages {
         // SAFETY: The device is bound while `live` is live. The mapping is ended before, unless
         // the memory is put into quarantine, which ends it by a devres action of the device.
-        Pages::Mapped(unsafe { pages.map(device) }?)
-    } else {
-        Pages::Software(pages)
+        NewPages::OfCaller(pages) if is_hardware => Pages::Mapped(unsafe { pages.map(device) }?),
+        NewPages::OfCaller(pages) => Pages::User(pages),
+        NewPages::OfKernel(count) if is_hardware => {
+            // SAFETY: As the mapping, the pages are dropped before the device is unbound, or by
+            // a devres action of the device.
+            Pages::Shared(unsafe { SharedPages::new_for(device, count) }?)
+        }
+        NewPages::OfKernel(count) => Pages::Shared(SharedPages::new(count)?),
     };
     let host: &device::Device = device;
     let entry = Entry::new(pages, host.into())?;
@@ -523,14 +655,19 @@ pub(crate) unsafe fn add(
     }
 }
 
-/// Makes the firmware forget memory. Returns the pages, which nothing accesses any more.
+/// Makes the firmware forget memory. Returns the pages of a program, which nothing accesses any
+/// more.
 ///
 /// Fails with [`EIO`] if the firmware did not confirm, and puts the memory into quarantine.
 ///
 /// # Safety
 ///
 /// `uctx` must be an open context of `live`.
-unsafe fn forget(uctx: NonNull<u8>, live: LiveDevice<'_>, memory: Memory) -> Result<UserPages> {
+unsafe fn forget(
+    uctx: NonNull<u8>,
+    live: LiveDevice<'_>,
+    memory: Memory,
+) -> Result<Option<UserPages>> {
     let Memory { ids, entry } = memory;
     let forgotten = match live.memory_ops() {
         // SAFETY:
@@ -549,7 +686,7 @@ unsafe fn forget(uctx: NonNull<u8>, live: LiveDevice<'_>, memory: Memory) -> Res
     }
 }
 
-/// Destroys a resource of a file. Returns its pages.
+/// Destroys a resource of a file. Returns its pages if they are a program's.
 ///
 /// Fails as [`Registry::take`] and [`forget`].
 ///
@@ -561,7 +698,7 @@ pub(crate) unsafe fn remove(
     live: LiveDevice<'_>,
     owner: Owner,
     rsc_id: u32,
-) -> Result<UserPages> {
+) -> Result<Option<UserPages>> {
     let memory = live.device().memory.lock().take(owner, rsc_id)?;
 
     // SAFETY: The caller promises that the context is open.
@@ -586,7 +723,7 @@ pub(crate) unsafe fn remove_all(uctx: NonNull<u8>, live: LiveDevice<'_>, owner: 
 
 /// Keeps memory that the firmware may still access.
 fn quarantine(live: LiveDevice<'_>, entry: KBox<Entry>) {
-    let pages = entry.pages.pages().count();
+    let pages = entry.pages.count();
 
     dev_err!(
         live.device().as_ref(),
@@ -668,12 +805,12 @@ impl<'a> MemoryRef<'a> {
 
     /// Returns the length in bytes, a multiple of [`PAGE_SIZE`].
     pub fn len(&self) -> usize {
-        self.pages().pages().len()
+        self.pages().len()
     }
 
     /// Returns whether the memory is empty, which is never the case.
     pub fn is_empty(&self) -> bool {
-        self.pages().pages().is_empty()
+        self.len() == 0
     }
 
     /// Returns the address of a page, for the device.
@@ -682,20 +819,17 @@ impl<'a> MemoryRef<'a> {
     /// [`Operations::remove_memory`](crate::Operations::remove_memory) has returned. Fails with
     /// [`EINVAL`] if there is no such page, or if no device accesses the memory.
     pub fn page_address(&self, page: usize) -> Result<DmaAddress> {
-        match self.pages() {
-            Pages::Mapped(mapped) => mapped.address(page).ok_or(EINVAL),
-            Pages::Software(_) => Err(EINVAL),
-        }
+        self.pages().address(page).ok_or(EINVAL)
     }
 
     /// Copies bytes of the memory to `to`. Fails with [`EINVAL`] if it does not have them.
     pub fn read(&self, offset: usize, to: &mut [u8]) -> Result {
-        self.pages().pages().read(offset, to)
+        self.pages().read(offset, to)
     }
 
     /// Copies `from` to the memory. Fails with [`EINVAL`] if it does not fit.
     pub fn write(&self, offset: usize, from: &[u8]) -> Result {
-        self.pages().pages().write(offset, from)
+        self.pages().write(offset, from)
     }
 }
 
@@ -723,6 +857,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_uapi() {
         assert_eq!(size_of::<RegisterArgs>(), 48);
+        assert_eq!(size_of::<AllocateArgs>(), 48);
         assert_eq!(size_of::<DestroyArgs>(), 24);
         assert_eq!(core::mem::offset_of!(RegisterArgs, flags), 8);
         assert_eq!(core::mem::offset_of!(RegisterArgs, addr), 16);
@@ -730,6 +865,12 @@ mod tests {
         assert_eq!(core::mem::offset_of!(RegisterArgs, out_umem_id), 32);
         assert_eq!(core::mem::offset_of!(RegisterArgs, out_mkey_id), 36);
         assert_eq!(core::mem::offset_of!(RegisterArgs, out_rsc_id), 40);
+        assert_eq!(core::mem::offset_of!(AllocateArgs, flags), 8);
+        assert_eq!(core::mem::offset_of!(AllocateArgs, len), 16);
+        assert_eq!(core::mem::offset_of!(AllocateArgs, out_offset), 24);
+        assert_eq!(core::mem::offset_of!(AllocateArgs, out_umem_id), 32);
+        assert_eq!(core::mem::offset_of!(AllocateArgs, out_mkey_id), 36);
+        assert_eq!(core::mem::offset_of!(AllocateArgs, out_rsc_id), 40);
         assert_eq!(core::mem::offset_of!(DestroyArgs, flags), 8);
         assert_eq!(core::mem::offset_of!(DestroyArgs, kind), 16);
         assert_eq!(core::mem::offset_of!(DestroyArgs, rsc_id), 20);

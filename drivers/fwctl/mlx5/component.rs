@@ -69,9 +69,6 @@ const MAILBOX: usize = 2;
 /// The most bytes of one access.
 const MAX_SIZE: usize = DevicePages::LEN;
 
-/// Length of the register, without its header.
-const REGISTER_LEN: usize = 0x20;
-
 /// Length of what the firmware writes to the mailbox: the register, a status and an error.
 const DESCRIPTOR_LEN: usize = 0x24;
 
@@ -439,15 +436,16 @@ fn addresses_in(bytes: &mut [u8], header: usize) -> Option<&mut [u8]> {
     register.get_mut(ADDRESSES.start..len)
 }
 
-const _: () = assert!(ADDRESSES.end == REGISTER_LEN && REGISTER_LEN == STATUS);
+// The addresses are the end of the register, which the status follows.
+const _: () = assert!(ADDRESSES.end == STATUS);
 
 #[kunit_tests(mlx5_fwctl_component)]
 mod tests {
     use super::*;
 
     /// A register with these words from 0x08 on.
-    fn register(words: [u32; 6]) -> [u8; REGISTER_LEN] {
-        let mut register = [0; REGISTER_LEN];
+    fn register(words: [u32; 6]) -> [u8; STATUS] {
+        let mut register = [0; STATUS];
 
         for (to, word) in register[8..].chunks_exact_mut(4).zip(words) {
             to.copy_from_slice(&word.to_be_bytes());
@@ -478,7 +476,7 @@ mod tests {
             assert_eq!(Names::of(&register(words)), Err(EBADMSG));
         }
         let whole = register([0x80, 0, 0, 1, 0, 7]);
-        for len in 0..REGISTER_LEN {
+        for len in 0..STATUS {
             assert_eq!(Names::of(&whole[..len]), Err(EBADMSG));
         }
     }

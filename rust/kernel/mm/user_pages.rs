@@ -5,7 +5,10 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
-use core::mem::ManuallyDrop;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
 
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
@@ -25,7 +28,10 @@ use kernel::{
         PAGE_SIZE, //
     },
     prelude::*,
-    scatterlist::SGTable,
+    scatterlist::{
+        SGTable,
+        SGTableIter, //
+    },
     sync::aref::ARef,
     types::Opaque, //
 };
@@ -166,57 +172,14 @@ impl UserPages {
     ///
     /// Fails with [`EINVAL`] if they are not all in the pages.
     pub fn read(&self, offset: usize, to: &mut [u8]) -> Result {
-        let mut done = 0;
-
-        self.for_each_part(offset, to.len(), |page, at, len| {
-            // SAFETY: The destination is ours, and has `len` bytes at that index. The source is
-            // memory of a program, which C code copies: that the program changes it meanwhile only
-            // affects what is copied.
-            unsafe { page.read_raw(to[done..][..len].as_mut_ptr(), at, len) }?;
-            done += len;
-            Ok(())
-        })
+        read(self, offset, to)
     }
 
     /// Copies `from` to the bytes from `offset` on. The program may access them at the same time.
     ///
     /// Fails with [`EINVAL`] if they are not all in the pages.
     pub fn write(&self, offset: usize, from: &[u8]) -> Result {
-        let mut done = 0;
-
-        self.for_each_part(offset, from.len(), |page, at, len| {
-            // SAFETY: The source has `len` bytes at that index. The destination is memory of a
-            // program, which was pinned for writing. C code copies: no Rust code has a reference
-            // to that memory.
-            unsafe { page.write_raw(from[done..][..len].as_ptr(), at, len) }?;
-            done += len;
-            Ok(())
-        })
-    }
-
-    /// Calls `copy` with each page of a range of bytes, and the offset and length of what is in it.
-    fn for_each_part(
-        &self,
-        mut offset: usize,
-        mut len: usize,
-        mut copy: impl FnMut(BorrowedPage<'_>, usize, usize) -> Result,
-    ) -> Result {
-        if offset.checked_add(len).is_none_or(|end| end > self.len()) {
-            return Err(EINVAL);
-        }
-
-        while len > 0 {
-            let at = offset % PAGE_SIZE;
-            let part = len.min(PAGE_SIZE - at);
-            let page = *self.pages.get(offset / PAGE_SIZE).ok_or(EINVAL)?;
-            let page = core::ptr::NonNull::new(page).ok_or(EINVAL)?;
-
-            // SAFETY: By the type invariant, the page is pinned, and stays so during the call.
-            copy(unsafe { BorrowedPage::from_raw(page) }, at, part)?;
-            offset += part;
-            len -= part;
-        }
-        Ok(())
+        write(self, offset, from)
     }
 
     /// Maps the pages for `dev`, which may read and write them.
@@ -278,6 +241,19 @@ impl UserPages {
     }
 }
 
+impl PageList for UserPages {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+
+    fn page(&self, index: usize) -> Option<BorrowedPage<'_>> {
+        let page = NonNull::new(*self.pages.get(index)?)?;
+
+        // SAFETY: By the type invariant, the page is pinned while `self` is borrowed.
+        Some(unsafe { BorrowedPage::from_raw(page) })
+    }
+}
+
 impl Drop for UserPages {
     fn drop(&mut self) {
         // SAFETY: By the type invariant, these pages are pinned, and the pins are ours. They were
@@ -286,6 +262,73 @@ impl Drop for UserPages {
             bindings::unpin_user_pages_dirty_lock(self.pages.as_mut_ptr(), self.pages.len(), true)
         };
     }
+}
+
+/// Pages that programs and devices access while the kernel does.
+pub(super) trait PageList {
+    /// Returns the length of all pages in bytes.
+    fn bytes(&self) -> usize;
+
+    /// Returns the page at `index`, or [`None`] if there are fewer.
+    fn page(&self, index: usize) -> Option<BorrowedPage<'_>>;
+}
+
+/// Copies the bytes of `pages` from `offset` on to `to`.
+///
+/// Fails with [`EINVAL`] if they are not all in the pages, and copies nothing.
+pub(super) fn read(pages: &impl PageList, offset: usize, to: &mut [u8]) -> Result {
+    let mut done = 0;
+
+    check(pages, offset, to.len())?;
+    while done < to.len() {
+        let (page, at, len) = part(pages, offset, done, to.len())?;
+
+        // SAFETY: The destination is ours, and has `len` bytes at that index. The source is
+        // memory that others may change, which C code copies: that only affects what is copied.
+        unsafe { page.read_raw(to[done..][..len].as_mut_ptr(), at, len) }?;
+        done += len;
+    }
+    Ok(())
+}
+
+/// Copies `from` to the bytes of `pages` from `offset` on.
+///
+/// Fails with [`EINVAL`] if they are not all in the pages, and copies nothing.
+pub(super) fn write(pages: &impl PageList, offset: usize, from: &[u8]) -> Result {
+    let mut done = 0;
+
+    check(pages, offset, from.len())?;
+    while done < from.len() {
+        let (page, at, len) = part(pages, offset, done, from.len())?;
+
+        // SAFETY: The source has `len` bytes at that index. The destination is memory that others
+        // may access. C code copies: no Rust code has a reference to that memory.
+        unsafe { page.write_raw(from[done..][..len].as_ptr(), at, len) }?;
+        done += len;
+    }
+    Ok(())
+}
+
+/// Checks that `len` bytes from `offset` on are all in `pages`.
+fn check(pages: &impl PageList, offset: usize, len: usize) -> Result {
+    match offset.checked_add(len) {
+        Some(end) if end <= pages.bytes() => Ok(()),
+        _ => Err(EINVAL),
+    }
+}
+
+/// Returns the page of the next bytes of a copy, their offset in it, and how many are in it.
+fn part(
+    pages: &impl PageList,
+    offset: usize,
+    done: usize,
+    len: usize,
+) -> Result<(BorrowedPage<'_>, usize, usize)> {
+    let offset = offset.checked_add(done).ok_or(EINVAL)?;
+    let page = pages.page(offset / PAGE_SIZE).ok_or(EINVAL)?;
+    let at = offset % PAGE_SIZE;
+
+    Ok((page, at, (len - done).min(PAGE_SIZE - at)))
 }
 
 /// Returns the length of the longest segment that a device can access, in bytes.
@@ -335,20 +378,16 @@ impl MappedUserPages {
     }
 
     /// Returns the address of each page, for the device.
-    pub fn addresses(&self) -> impl Iterator<Item = DmaAddress> + '_ {
+    pub fn addresses(&self) -> PageAddresses<'_> {
         // SAFETY: By the type invariant, the table is mapped. It is not changed while `self` is
         // borrowed.
         let table = unsafe { SGTable::from_raw(self.table.get()) };
 
-        table.iter().flat_map(|entry| {
-            let address = entry.dma_address();
-            let len = entry.dma_len() as DmaAddress;
-
-            // All pages are mapped as a whole.
-            (0..len)
-                .step_by(PAGE_SIZE)
-                .map(move |offset| address + offset)
-        })
+        PageAddresses {
+            entries: table.iter(),
+            next: 0,
+            left: 0,
+        }
     }
 
     /// Returns the address of page `index`, for the device, or [`None`] if there are fewer pages.
@@ -391,6 +430,32 @@ impl MappedUserPages {
         };
         // SAFETY: By the type invariant, the table is filled. It is not used again.
         unsafe { bindings::sg_free_table(self.table.get()) };
+    }
+}
+
+/// The addresses of [`MappedUserPages::addresses`].
+pub struct PageAddresses<'a> {
+    entries: SGTableIter<'a>,
+    next: DmaAddress,
+    /// How many pages of the current entry are left. All pages are mapped as a whole.
+    left: usize,
+}
+
+impl Iterator for PageAddresses<'_> {
+    type Item = DmaAddress;
+
+    fn next(&mut self) -> Option<DmaAddress> {
+        while self.left == 0 {
+            let entry = self.entries.next()?;
+
+            self.next = entry.dma_address();
+            self.left = entry.dma_len() as usize / PAGE_SIZE;
+        }
+        let address = self.next;
+        // The last page may end where the addresses do.
+        self.next = address.wrapping_add(PAGE_SIZE as DmaAddress);
+        self.left -= 1;
+        Some(address)
     }
 }
 

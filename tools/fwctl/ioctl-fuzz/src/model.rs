@@ -21,6 +21,8 @@ pub const RPC_LEN: usize = 32;
 const RSC_DESTROY: (u32, usize) = (0x9a02, 24);
 /// `FWCTL_RSC_UMEM_REG`, and the size of its structure.
 const RSC_UMEM_REG: (u32, usize) = (0x9a03, 48);
+/// `FWCTL_RSC_UMEM_ALLOC`, and the size of its structure.
+const RSC_UMEM_ALLOC: (u32, usize) = (0x9a04, 48);
 
 /// Maximum size of a structure, a page.
 const MAX_STRUCT_LEN: usize = 4096;
@@ -83,6 +85,7 @@ impl Prediction {
             FWCTL_RPC => RPC_LEN,
             number if number == RSC_DESTROY.0 => return resource(attempt, RSC_DESTROY.1),
             number if number == RSC_UMEM_REG.0 => return resource(attempt, RSC_UMEM_REG.1),
+            number if number == RSC_UMEM_ALLOC.0 => return resource(attempt, RSC_UMEM_ALLOC.1),
             _ => return Self::fails(libc::ENOTTY),
         };
         if let Err(errnos) = structure(attempt, known) {
@@ -95,8 +98,8 @@ impl Prediction {
     }
 }
 
-/// The ioctls for registered memory, which some drivers have. A case has no address of memory, and no
-/// number of a resource, so they fail.
+/// The ioctls for registered memory, which some drivers have. A case has no address of memory, no number
+/// of a resource, and an address where the length of an allocation is, so they fail.
 fn resource(attempt: &Attempt<'_>, known: usize) -> Prediction {
     let mut errnos = vec![libc::ENOTTY];
     match structure(attempt, known) {

@@ -45,6 +45,12 @@ pub const FWCTL_RSC_DESTROY: u32 = (FWCTL_TYPE << 8) | 2;
 /// Not of Linux 7.3: the name and the layout are those of the public tool mstflint.
 pub const FWCTL_RSC_UMEM_REG: u32 = (FWCTL_TYPE << 8) | 3;
 
+/// `_IO(FWCTL_TYPE, 4)`: allocates memory that the firmware may access, and that mmap(2) maps. Argument:
+/// [`FwctlRscUmemAlloc`].
+///
+/// Not of Linux 7.3, nor of mstflint.
+pub const FWCTL_RSC_UMEM_ALLOC: u32 = (FWCTL_TYPE << 8) | 4;
+
 /// Most bytes that the kernel accepts for a request or for a reply buffer. Longer: `EMSGSIZE`.
 pub const MAX_RPC_LEN: u32 = 2 * 1024 * 1024;
 
@@ -74,7 +80,7 @@ pub mod scope {
     pub const DEBUG_WRITE_FULL: u32 = 3;
 }
 
-/// Bits of [`FwctlRscUmemReg::flags`].
+/// Bits of [`FwctlRscUmemReg::flags`] and [`FwctlRscUmemAlloc::flags`].
 pub mod umem_flags {
     /// The firmware gets a memory key for the memory.
     pub const MKEY: u64 = 1 << 0;
@@ -96,6 +102,30 @@ pub struct FwctlRscUmemReg {
     pub addr: u64,
     /// In: bytes of it, whole pages.
     pub len: u64,
+    /// Out: number by which requests name the memory.
+    pub out_umem_id: u32,
+    /// Out: memory key by which requests name the memory, or 0.
+    pub out_mkey_id: u32,
+    /// Out: number of the resource, for [`FwctlRscDestroy`].
+    pub out_rsc_id: u32,
+    /// In: must be 0.
+    pub reserved1: u32,
+}
+
+/// Argument of [`FWCTL_RSC_UMEM_ALLOC`] (48 bytes).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FwctlRscUmemAlloc {
+    /// In: size of this struct in bytes.
+    pub size: u32,
+    /// In: must be 0.
+    pub reserved: u32,
+    /// In: bits of [`umem_flags`].
+    pub flags: u64,
+    /// In: bytes of memory, whole pages.
+    pub len: u64,
+    /// Out: offset of the memory in the file, for mmap(2) with `MAP_SHARED`.
+    pub out_offset: u64,
     /// Out: number by which requests name the memory.
     pub out_umem_id: u32,
     /// Out: memory key by which requests name the memory, or 0.
@@ -172,6 +202,14 @@ const _: () = {
             && offset_of!(FwctlRscUmemReg, flags) == 8
             && offset_of!(FwctlRscUmemReg, len) == 24
             && offset_of!(FwctlRscUmemReg, out_rsc_id) == 40
+    );
+    assert!(
+        FWCTL_RSC_UMEM_ALLOC == 0x9A04
+            && size_of::<FwctlRscUmemAlloc>() == 48
+            && offset_of!(FwctlRscUmemAlloc, flags) == 8
+            && offset_of!(FwctlRscUmemAlloc, len) == 16
+            && offset_of!(FwctlRscUmemAlloc, out_offset) == 24
+            && offset_of!(FwctlRscUmemAlloc, out_rsc_id) == 40
     );
     assert!(
         size_of::<FwctlRscDestroy>() == 24

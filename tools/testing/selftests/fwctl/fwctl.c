@@ -432,8 +432,8 @@ TEST_F(loopback, unknown_ioctls)
 	struct fwctl_info cmd = { .size = sizeof(cmd) };
 	unsigned int numbers[] = {
 		/* Another number */
-		_IO(FWCTL_TYPE, 4),
 		_IO(FWCTL_TYPE, 5),
+		_IO(FWCTL_TYPE, 6),
 		_IO(FWCTL_TYPE, 0x80),
 		_IO(FWCTL_TYPE, 0xff),
 		/* Another type */

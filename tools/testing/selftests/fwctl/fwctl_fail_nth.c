@@ -295,6 +295,44 @@ TEST_F_TIMEOUT(fail_nth, registered_memory, LONG_TIMEOUT)
 	}), ENOMEM, EFAULT);
 }
 
+static int umem_alloc(int fd, size_t len, struct fwctl_rsc_umem_alloc *alloc)
+{
+	*alloc = (struct fwctl_rsc_umem_alloc) {
+		.size = sizeof(*alloc),
+		.flags = FWCTL_UMEM_FLAG_MKEY,
+		.len = len,
+	};
+	return ioctl_errno(fd, FWCTL_RSC_UMEM_ALLOC, alloc);
+}
+
+/* Returns 0 or an errno. */
+static int map(int fd, uint64_t offset, size_t len, void **mem)
+{
+	*mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+	return *mem == MAP_FAILED ? errno : 0;
+}
+
+TEST_F_TIMEOUT(fail_nth, allocated_memory, LONG_TIMEOUT)
+{
+	size_t len = 16 * page_size();
+	struct fwctl_rsc_umem_alloc alloc;
+	void *mem;
+
+	if (umem_destroy(self->fd, 1) == ENOTTY)
+		SKIP(return, "the driver has no registered memory");
+	sweep("UMEM_ALLOC", umem_alloc(self->fd, len, &alloc), ({
+		if (!err)
+			EXPECT_EQ(0, umem_destroy(self->fd, alloc.out_rsc_id));
+		EXPECT_FALSE(has_memory(&self->dev));
+	}), ENOMEM, EFAULT);
+	ASSERT_EQ(0, umem_alloc(self->fd, len, &alloc));
+	sweep("mmap", map(self->fd, alloc.out_offset, len, &mem), ({
+		if (!err)
+			munmap(mem, len);
+	}), ENOMEM);
+	EXPECT_EQ(0, umem_destroy(self->fd, alloc.out_rsc_id));
+}
+
 TEST_F_TIMEOUT(fail_nth, open_use_close, LONG_TIMEOUT)
 {
 	sweep("open, use, close", open_use_close(self->dev.node), ({

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * FWCTL_RSC_UMEM_REG and FWCTL_RSC_DESTROY, on a loopback device: memory that a program registers
- * for the firmware.
+ * FWCTL_RSC_UMEM_REG, FWCTL_RSC_UMEM_ALLOC and FWCTL_RSC_DESTROY, on a loopback device: memory of a
+ * program, or of the kernel, that is registered for the firmware.
  *
  * The tests of quarantine leave it empty: unbinding a device without hardware releases its memory.
  * Nothing else may use the device.
  */
 #include <linux/capability.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <sys/resource.h>
 
 #include "loopback_fixture.h"
@@ -70,6 +72,61 @@ static int _umem_reg(int fd, void *addr, size_t len, uint64_t flags, struct fwct
 #define umem_reg_fails(expected, fd, addr, len) do {				\
 	struct fwctl_rsc_umem_reg __reg;					\
 	EXPECT_EQ(expected, _umem_reg(fd, addr, len, 0, &__reg));		\
+} while (0)
+
+/* Returns 0 or an errno. */
+static int _umem_alloc(int fd, size_t len, uint64_t flags, struct fwctl_rsc_umem_alloc *alloc)
+{
+	struct fwctl_rsc_umem_alloc before;
+	int err;
+
+	*alloc = (struct fwctl_rsc_umem_alloc) {
+		.size = sizeof(*alloc),
+		.flags = flags,
+		.len = len,
+	};
+	before = *alloc;
+	err = ioctl_errno(fd, FWCTL_RSC_UMEM_ALLOC, alloc);
+	if (err)
+		return memcmp(alloc, &before, sizeof(before)) ? ECHANGED : err;
+
+	before.out_offset = alloc->out_offset;
+	before.out_umem_id = alloc->out_umem_id;
+	before.out_mkey_id = alloc->out_mkey_id;
+	before.out_rsc_id = alloc->out_rsc_id;
+	return memcmp(alloc, &before, sizeof(before)) ? ECHANGED : 0;
+}
+
+#define umem_alloc(fd, len) ({							\
+	struct fwctl_rsc_umem_alloc __alloc;					\
+	ASSERT_EQ(0, _umem_alloc(fd, len, 0, &__alloc));			\
+	__alloc;								\
+})
+
+#define umem_alloc_fails(expected, fd, len) do {				\
+	struct fwctl_rsc_umem_alloc __alloc;					\
+	EXPECT_EQ(expected, _umem_alloc(fd, len, 0, &__alloc));			\
+} while (0)
+
+/* Maps memory of the kernel.  Returns NULL and sets errno if that fails. */
+static uint8_t *_map(int fd, uint64_t offset, size_t len, int prot, int flags)
+{
+	void *mem = mmap(NULL, len, prot, flags, fd, offset);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+#define map(fd, offset, len) ({							\
+	uint8_t *__mem = _map(fd, offset, len, PROT_READ | PROT_WRITE, MAP_SHARED); \
+	ASSERT_NE(NULL, (void *)__mem) {					\
+		TH_LOG("mmap: %m");						\
+	}									\
+	__mem;									\
+})
+
+#define map_fails(expected, fd, offset, len, prot, flags) do {			\
+	EXPECT_EQ(NULL, (void *)_map(fd, offset, len, prot, flags));		\
+	EXPECT_EQ(expected, errno);						\
 } while (0)
 
 /* Returns 0 or an errno. */
@@ -240,6 +297,8 @@ TEST(layouts_are_those_of_mstflint)
 {
 	EXPECT_EQ(0x9a02, FWCTL_RSC_DESTROY);
 	EXPECT_EQ(0x9a03, FWCTL_RSC_UMEM_REG);
+	EXPECT_EQ(0x9a04, FWCTL_RSC_UMEM_ALLOC);
+	EXPECT_EQ(48, sizeof(struct fwctl_rsc_umem_alloc));
 	EXPECT_EQ(48, sizeof(struct fwctl_rsc_umem_reg));
 	EXPECT_EQ(48, sizeof(struct umem_reg));
 	EXPECT_EQ(24, sizeof(struct fwctl_rsc_destroy));
@@ -265,8 +324,12 @@ TEST_F(loopback, drivers_need_not_offer_it)
 	if (err != ENOTTY)
 		SKIP(return, "the driver has registered memory");
 	umem_reg_fails(ENOTTY, self->fd, memory(page_size()), page_size());
+	umem_alloc_fails(ENOTTY, self->fd, page_size());
 	EXPECT_EQ(ENOTTY, ioctl_errno(self->fd, FWCTL_RSC_UMEM_REG, NULL));
+	EXPECT_EQ(ENOTTY, ioctl_errno(self->fd, FWCTL_RSC_UMEM_ALLOC, NULL));
 	EXPECT_EQ(ENOTTY, ioctl_errno(self->fd, FWCTL_RSC_DESTROY, NULL));
+	map_fails(ENODEV, self->fd, 0, page_size(), PROT_READ, MAP_SHARED);
+	map_fails(ENODEV, self->fd, MAX_LEN, page_size(), PROT_READ, MAP_SHARED);
 }
 
 TEST_F(umem, mstflint_calls_it)
@@ -866,6 +929,433 @@ TEST_F(umem, memory_that_the_firmware_refuses_is_given_back)
 	EXPECT_PINNED(self->pinned);
 }
 
+TEST_F(umem, structures_of_allocations_are_checked)
+{
+	struct {
+		struct fwctl_rsc_umem_alloc alloc;
+		uint64_t tail[2];
+	} cmd = { .alloc.len = page_size() };
+	uint64_t lengths[] = {
+		0, 1, page_size() - 1, page_size() + 1, MAX_LEN + page_size(), 1ull << 32,
+		(1ull << 32) + page_size(), UINT64_MAX, -(uint64_t)page_size(),
+	};
+	struct fwctl_rsc_umem_alloc good = { .size = sizeof(good), .len = page_size() }, bad;
+
+	for (uint32_t size = 0; size < 48; size++) {
+		cmd.alloc.size = size;
+		EXPECT_EQ(EINVAL, ioctl_errno(self->fd, FWCTL_RSC_UMEM_ALLOC, &cmd));
+	}
+	cmd.alloc.size = sizeof(cmd);
+	cmd.tail[1] = 1;
+	EXPECT_EQ(E2BIG, ioctl_errno(self->fd, FWCTL_RSC_UMEM_ALLOC, &cmd));
+	for (int bit = 0; bit < 64; bit++) {
+		bad = good;
+		bad.flags = 1ull << bit;
+		if (bad.flags & BOTH)
+			continue;
+		EXPECT_EQ(EOPNOTSUPP, ioctl_errno(self->fd, FWCTL_RSC_UMEM_ALLOC, &bad));
+	}
+	for (int bit = 0; bit < 32; bit++) {
+		bad = good;
+		bad.rsvd = 1u << bit;
+		EXPECT_EQ(EOPNOTSUPP, ioctl_errno(self->fd, FWCTL_RSC_UMEM_ALLOC, &bad));
+		bad = good;
+		bad.rsvd1 = 1u << bit;
+		EXPECT_EQ(EOPNOTSUPP, ioctl_errno(self->fd, FWCTL_RSC_UMEM_ALLOC, &bad));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+		bad = good;
+		bad.len = lengths[i];
+		EXPECT_EQ(EINVAL, ioctl_errno(self->fd, FWCTL_RSC_UMEM_ALLOC, &bad));
+	}
+	EXPECT_EQ(EFAULT, ioctl_errno(self->fd, FWCTL_RSC_UMEM_ALLOC, NULL));
+	EXPECT_EQ(0, of_device(&self->dev, "registrations"));
+
+	cmd.tail[1] = 0;
+	ASSERT_EQ(0, ioctl_errno(self->fd, FWCTL_RSC_UMEM_ALLOC, &cmd));
+	EXPECT_EQ(1, cmd.alloc.out_rsc_id);
+	EXPECT_EQ(0, cmd.alloc.out_mkey_id);
+}
+
+TEST_F(umem, allocated_memory_is_shared_with_the_firmware)
+{
+	size_t page = page_size(), len = 5 * page;
+	struct fwctl_rsc_umem_alloc alloc = umem_alloc(self->fd, len);
+	uint8_t *mem = map(self->fd, alloc.out_offset, len), *read = malloc(len), *part;
+
+	EXPECT_TRUE(all_bytes_are(mem, 0, len));
+	fill_pattern(mem, len, 5);
+	EXPECT_EQ(0, _fw_read(self->fd, alloc.out_umem_id, 0, read, len, 0));
+	EXPECT_EQ(0, memcmp(mem, read, len));
+	EXPECT_EQ(0, _fw_fill(self->fd, alloc.out_umem_id, page - 3, page + 6, 0xa5));
+	EXPECT_TRUE(all_bytes_are(mem + page - 3, 0xa5, page + 6));
+	EXPECT_EQ(0, memcmp(mem, read, page - 3));
+	EXPECT_EQ(0, memcmp(mem + 2 * page + 3, read + 2 * page + 3, len - 2 * page - 3));
+	EXPECT_EQ(EINVAL, _fw_fill(self->fd, alloc.out_umem_id, 1, len, 0));
+
+	/* Some of the pages, once more */
+	part = map(self->fd, alloc.out_offset + 3 * page, 2 * page);
+	EXPECT_EQ(0, memcmp(mem + 3 * page, part, 2 * page));
+	part[0] = 0x99;
+	EXPECT_EQ(0x99, mem[3 * page]);
+	EXPECT_EQ(1, of_device(&self->dev, "registrations"));
+	EXPECT_EQ(len, of_device(&self->dev, "bytes"));
+	destroy(self->fd, alloc.out_rsc_id);
+	EXPECT_EQ(0, of_device(&self->dev, "bytes"));
+}
+
+TEST_F(umem, only_allocated_memory_is_mapped)
+{
+	size_t page = page_size(), len = 2 * page;
+	struct fwctl_rsc_umem_alloc alloc = umem_alloc(self->fd, len);
+	struct fwctl_rsc_umem_reg reg = umem_reg(self->fd, memory(len), len);
+	uint64_t offset = alloc.out_offset, of_reg = reg.out_rsc_id * (uint64_t)MAX_LEN;
+	int both = PROT_READ | PROT_WRITE, fd;
+	uint8_t *mem;
+
+	EXPECT_EQ(alloc.out_rsc_id * (uint64_t)MAX_LEN, offset);
+	map_fails(EINVAL, self->fd, of_reg, page, both, MAP_SHARED);
+	map_fails(ENOENT, self->fd, 0, page, both, MAP_SHARED);
+	map_fails(ENOENT, self->fd, of_reg + MAX_LEN, page, both, MAP_SHARED);
+	map_fails(EINVAL, self->fd, offset, len + page, both, MAP_SHARED);
+	map_fails(EINVAL, self->fd, offset + page, len, both, MAP_SHARED);
+	map_fails(EINVAL, self->fd, offset + len, page, both, MAP_SHARED);
+	map_fails(EINVAL, self->fd, offset + MAX_LEN - page, 2 * page, both, MAP_SHARED);
+	map_fails(EINVAL, self->fd, offset, page, both, MAP_PRIVATE);
+	map_fails(EINVAL, self->fd, offset, page, PROT_READ, MAP_PRIVATE);
+	map_fails(EINVAL, self->fd, offset, page, both | PROT_EXEC, MAP_SHARED);
+#ifdef __LP64__
+	map_fails(ENOENT, self->fd, (uint64_t)INT64_MAX & -(uint64_t)page, page, both, MAP_SHARED);
+#endif
+	mem = map(self->fd, offset, len);
+	ASSERT_EQ(0, munmap(mem, len));
+
+	/* Another file has no such memory. */
+	fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	map_fails(ENOENT, fd, offset, page, both, MAP_SHARED);
+	close(fd);
+
+	destroy(self->fd, alloc.out_rsc_id);
+	map_fails(ENOENT, self->fd, offset, page, both, MAP_SHARED);
+}
+
+TEST_F(umem, read_only_files_map_memory_to_read)
+{
+	size_t page = page_size();
+	int fd = open(self->dev.node, O_RDONLY | O_CLOEXEC);
+	struct fwctl_rsc_umem_alloc alloc;
+	uint8_t *mem;
+
+	ASSERT_LE(0, fd);
+	alloc = umem_alloc(fd, page);
+	map_fails(EACCES, fd, alloc.out_offset, page, PROT_READ | PROT_WRITE, MAP_SHARED);
+	mem = _map(fd, alloc.out_offset, page, PROT_READ, MAP_SHARED);
+	ASSERT_NE(NULL, (void *)mem);
+	EXPECT_EQ(0, _fw_fill(fd, alloc.out_umem_id, 0, page, 0x77));
+	EXPECT_TRUE(all_bytes_are(mem, 0x77, page));
+	EXPECT_NE(0, mprotect(mem, page, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(NULL, (void *)_map(fd, alloc.out_offset, page, PROT_READ, MAP_PRIVATE));
+	munmap(mem, page);
+	close(fd);
+}
+
+static sigjmp_buf fault_return;
+
+static void on_fault(int sig)
+{
+	siglongjmp(fault_return, sig);
+}
+
+/* Returns the signal that a read of a byte raises, or 0. */
+static int signal_of_read(const volatile uint8_t *mem)
+{
+	struct sigaction action = { .sa_handler = on_fault };
+	int sig;
+
+	sigaction(SIGSEGV, &action, NULL);
+	sigaction(SIGBUS, &action, NULL);
+	sig = sigsetjmp(fault_return, 1);
+	if (!sig)
+		(void)*mem;
+	signal(SIGSEGV, SIG_DFL);
+	signal(SIGBUS, SIG_DFL);
+	return sig;
+}
+
+TEST_F(umem, mappings_do_not_change)
+{
+	size_t page = page_size();
+	struct fwctl_rsc_umem_alloc alloc = umem_alloc(self->fd, 4 * page);
+	uint8_t *mem = map(self->fd, alloc.out_offset, 2 * page), *moved;
+
+	EXPECT_EQ(MAP_FAILED, mremap(mem, 2 * page, 4 * page, MREMAP_MAYMOVE));
+	EXPECT_NE(0, mprotect(mem, page, PROT_READ | PROT_EXEC));
+	moved = mremap(mem, 2 * page, 2 * page, MREMAP_MAYMOVE | MREMAP_FIXED, memory(2 * page));
+	ASSERT_NE(MAP_FAILED, (void *)moved);
+	EXPECT_EQ(0, _fw_fill(self->fd, alloc.out_umem_id, page, page, 6));
+	EXPECT_TRUE(all_bytes_are(moved + page, 6, page));
+	ASSERT_EQ(0, munmap(moved, page));
+	EXPECT_EQ(SIGSEGV, signal_of_read(moved));
+	EXPECT_EQ(0, signal_of_read(moved + page));
+}
+
+struct mapping {
+	int fd;
+	uint8_t *mem;
+	struct fwctl_rsc_umem_alloc alloc;
+};
+
+static int has_no_mapping(void *arg)
+{
+	struct mapping *mapping = arg;
+
+	if (signal_of_read(mapping->mem) != SIGSEGV)
+		return 1;
+	/* The file is the same. */
+	mapping->mem = _map(mapping->fd, mapping->alloc.out_offset, page_size(),
+			    PROT_READ | PROT_WRITE, MAP_SHARED);
+	if (!mapping->mem || mapping->mem[0] != 0x44)
+		return 2;
+	mapping->mem[0] = 0x55;
+	return 0;
+}
+
+TEST_F(umem, a_fork_does_not_inherit_mappings)
+{
+	struct mapping mapping = { .fd = self->fd, .alloc = umem_alloc(self->fd, page_size()) };
+
+	mapping.mem = map(self->fd, mapping.alloc.out_offset, page_size());
+	mapping.mem[0] = 0x44;
+	EXPECT_EQ(0, in_child(has_no_mapping, &mapping));
+	EXPECT_EQ(0x55, mapping.mem[0]);
+}
+
+/* A mapping keeps its pages, even if other memory has the number afterwards. */
+TEST_F(umem, mappings_outlive_their_resource)
+{
+	size_t page = page_size();
+	int fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
+	struct fwctl_rsc_umem_alloc alloc, next;
+	uint8_t *mem, *other;
+
+	ASSERT_LE(0, fd);
+	alloc = umem_alloc(fd, page);
+	mem = map(fd, alloc.out_offset, page);
+	EXPECT_EQ(0, _fw_fill(fd, alloc.out_umem_id, 0, page, 0x21));
+	destroy(fd, alloc.out_rsc_id);
+	EXPECT_TRUE(all_bytes_are(mem, 0x21, page));
+
+	next = umem_alloc(fd, page);
+	EXPECT_EQ(alloc.out_rsc_id, next.out_rsc_id);
+	EXPECT_EQ(alloc.out_offset, next.out_offset);
+	EXPECT_EQ(0, _fw_fill(fd, next.out_umem_id, 0, page, 0x22));
+	other = map(fd, next.out_offset, page);
+	EXPECT_TRUE(all_bytes_are(mem, 0x21, page));
+	EXPECT_TRUE(all_bytes_are(other, 0x22, page));
+
+	/* A mapping keeps its file open. */
+	close(fd);
+	EXPECT_EQ(1, of_device(&self->dev, "registrations"));
+	ASSERT_EQ(0, munmap(mem, page));
+	ASSERT_EQ(0, munmap(other, page));
+	EXPECT_EQ(0, of_device(&self->dev, "registrations"));
+}
+
+/* Nothing is pinned, so locked memory is not needed. */
+static int allocates_without_locked_memory(void *arg)
+{
+	struct rlimit limit = {};
+	struct fwctl_rsc_umem_alloc alloc;
+	struct fwctl_rsc_umem_reg reg;
+	int fd = *(int *)arg;
+	uint8_t *mem;
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) || setresuid(1000, 1000, 1000))
+		return 1;
+	if (_umem_reg(fd, memory(page_size()), page_size(), 0, &reg) != ENOMEM)
+		return 2;
+	if (_umem_alloc(fd, 16 * page_size(), 0, &alloc))
+		return 3;
+	mem = _map(fd, alloc.out_offset, 16 * page_size(), PROT_READ | PROT_WRITE, MAP_SHARED);
+	if (!mem || _fw_fill(fd, alloc.out_umem_id, 0, 16 * page_size(), 9) ||
+	    !all_bytes_are(mem, 9, 16 * page_size()))
+		return 4;
+	return locked_kb() ? 5 : 0;
+}
+
+TEST_F(umem, allocated_memory_is_not_locked)
+{
+	if (geteuid())
+		SKIP(return, "needs root");
+	EXPECT_EQ(0, in_child(allocates_without_locked_memory, &self->fd));
+}
+
+static int allocates_on_request(int fd, int go)
+{
+	struct fwctl_rsc_umem_alloc alloc;
+	char byte;
+
+	/* The memory of the first RPC stays charged. */
+	if (read(go, &byte, 1) != 1 || _loopback_echo(fd, FWCTL_RPC_CONFIGURATION))
+		return 1;
+	if (read(go, &byte, 1) != 1 || _umem_alloc(fd, 8ul << 20, 0, &alloc))
+		return 2;
+	if (read(go, &byte, 1) != 1 || _destroy(fd, alloc.out_rsc_id))
+		return 3;
+	return read(go, &byte, 1) != 1;
+}
+
+TEST_F_TIMEOUT(umem, allocated_memory_is_charged, LONG_TIMEOUT)
+{
+	char cgroup[PATH_MAX], path[PATH_MAX + 32], pid[16];
+	long before, during, after;
+	int go[2], status = -1;
+	pid_t child;
+
+	if (!make_cgroup(cgroup, sizeof(cgroup)))
+		SKIP(return, "no memory controller of cgroup2");
+	ASSERT_EQ(0, pipe(go));
+	child = fork();
+	if (child == 0)
+		_exit(allocates_on_request(self->fd, go[0]));
+	ASSERT_LT(0, child);
+	ASSERT_TRUE(wait_for_state(child, 'S'));
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	snprintf(pid, sizeof(pid), "%d", child);
+	ASSERT_EQ(0, write_text(path, pid));
+
+#define STEP(value) do {							\
+	ASSERT_EQ(1, write(go[1], "x", 1));					\
+	usleep(1000);								\
+	ASSERT_TRUE(wait_for_state(child, 'S'));				\
+	value = memory_current(cgroup);						\
+} while (0)
+	STEP(before);
+	ASSERT_LE(0, before);
+	STEP(during);
+	STEP(after);
+	ASSERT_EQ(1, write(go[1], "x", 1));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+
+	/* The counter is batched per CPU. */
+	TH_LOG("%ld bytes before, %ld during, %ld after", before, during, after);
+	EXPECT_LE(6l << 20, during - before);
+	EXPECT_LE(6l << 20, during - after);
+	rmdir(cgroup);
+}
+
+TEST_F(umem, allocated_memory_counts_for_the_limits)
+{
+	size_t page = page_size();
+	uint8_t *mem = memory(page);
+
+	umem_alloc(self->fd, MAX_LEN);
+	umem_alloc(self->fd, MAX_LEN - page);
+	umem_reg_fails(ENOSPC, self->fd, memory(2 * page), 2 * page);
+	umem_alloc_fails(ENOSPC, self->fd, 2 * page);
+	umem_reg(self->fd, mem, page);
+	umem_alloc_fails(ENOSPC, self->fd, page);
+	destroy(self->fd, 1);
+	for (int i = 0; i < MAX_COUNT - 2; i++)
+		umem_alloc(self->fd, page);
+	umem_alloc_fails(ENOSPC, self->fd, page);
+	umem_reg_fails(ENOSPC, self->fd, mem, page);
+}
+
+TEST_F(umem, results_of_allocations_that_cannot_be_told_are_undone)
+{
+	struct fwctl_rsc_umem_alloc *alloc = page_with(PROT_READ | PROT_WRITE, 0);
+
+	alloc->size = sizeof(*alloc);
+	alloc->len = page_size();
+	ASSERT_EQ(0, mprotect(alloc, page_size(), PROT_READ));
+	EXPECT_EQ(EFAULT, ioctl_errno(self->fd, FWCTL_RSC_UMEM_ALLOC, alloc));
+	EXPECT_EQ(0, of_device(&self->dev, "registrations"));
+}
+
+TEST_F(umem, nobody_allocates_memory_without_a_scope)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), CLASS_DIR "/%s/max_scope", self->dev.name);
+	if (write_text(path, "none"))
+		SKIP(return, "cannot change max_scope");
+	umem_alloc_fails(EPERM, self->fd, page_size());
+	EXPECT_EQ(0, write_text(path, "debug-write-full"));
+	umem_alloc(self->fd, page_size());
+}
+
+TEST_F_TIMEOUT(umem, mappings_outlive_the_device, LONG_TIMEOUT)
+{
+	size_t page = page_size();
+	struct fwctl_rsc_umem_alloc alloc = umem_alloc(self->fd, 2 * page);
+	uint8_t *mem = map(self->fd, alloc.out_offset, 2 * page);
+
+	EXPECT_EQ(0, _fw_fill(self->fd, alloc.out_umem_id, 0, 2 * page, 0x31));
+	if (unbind(&self->dev))
+		SKIP(return, "cannot unbind");
+	EXPECT_TRUE(all_bytes_are(mem, 0x31, 2 * page));
+	mem[0] = 0;
+	map_fails(ENODEV, self->fd, alloc.out_offset, page, PROT_READ, MAP_SHARED);
+	umem_alloc_fails(ENODEV, self->fd, page);
+	EXPECT_EQ(0, bind_again(&self->dev));
+	EXPECT_TRUE(all_bytes_are(mem + page, 0x31, page));
+}
+
+/* Allocates, maps and destroys until the device is removed. */
+static void *churn_mappings(void *arg)
+{
+	int fd = *(int *)arg, err;
+	size_t len = 3 * page_size();
+	struct fwctl_rsc_umem_alloc alloc;
+	uint8_t *mem;
+
+	do {
+		err = _umem_alloc(fd, len, 0, &alloc);
+		if (err)
+			break;
+		mem = _map(fd, alloc.out_offset, len, PROT_READ | PROT_WRITE, MAP_SHARED);
+		err = mem ? 0 : errno;
+		if (mem) {
+			err = _fw_fill(fd, alloc.out_umem_id, 0, len, 1);
+			if (!err && !all_bytes_are(mem, 1, len))
+				return (void *)(long)ECHANGED;
+		}
+		if (!err)
+			err = _destroy(fd, alloc.out_rsc_id);
+		if (mem)
+			munmap(mem, len);
+	} while (!err);
+	return (void *)(long)err;
+}
+
+TEST_F_TIMEOUT(umem, unbind_races_with_mappings, LONG_TIMEOUT)
+{
+	pthread_t threads[4];
+	void *err;
+
+	for (int round = 0; round < 10; round++) {
+		struct device dev = self->dev;
+		int fd;
+
+		ASSERT_TRUE(find_again(&dev));
+		fd = open(dev.node, O_RDWR | O_CLOEXEC);
+		ASSERT_LE(0, fd);
+		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+			ASSERT_EQ(0, pthread_create(&threads[i], NULL, churn_mappings, &fd));
+		usleep(20000);
+		EXPECT_EQ(0, unbind(&dev));
+		for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+			pthread_join(threads[i], &err);
+			EXPECT_EQ(ENODEV, (long)err);
+		}
+		EXPECT_EQ(0, bind_again(&dev));
+		close(fd);
+	}
+}
+
 FIXTURE(quarantine)
 {
 	struct device dev;
@@ -985,6 +1475,27 @@ TEST_F_TIMEOUT(quarantine, unbind_releases_memory_without_hardware, LONG_TIMEOUT
 	EXPECT_EQ(1, kmsg_count(log, "firmware did not forget memory: 3 pages", NULL, 0));
 	EXPECT_EQ(0, bind_again(&self->dev));
 	close(log);
+}
+
+/* Not locked, and not given to anybody else either. */
+TEST_F_TIMEOUT(quarantine, allocated_memory_stays, LONG_TIMEOUT)
+{
+	struct fwctl_rsc_umem_alloc alloc = umem_alloc(self->fd, self->len);
+	uint8_t *mem = map(self->fd, alloc.out_offset, self->len);
+
+	EXPECT_EQ(0, _fw_fill(self->fd, alloc.out_umem_id, 0, self->len, 0x66));
+	set_mode(_metadata, self->fd, FWCTL_LOOPBACK_MEMORY_KEPT);
+	destroy_fails(EIO, self->fd, alloc.out_rsc_id);
+	EXPECT_EQ(self->len, quarantined());
+	EXPECT_EQ(self->locked, locked_kb());
+	EXPECT_TRUE(all_bytes_are(mem, 0x66, self->len));
+	ASSERT_EQ(0, munmap(mem, self->len));
+	EXPECT_EQ(self->len, quarantined());
+	map_fails(ENOENT, self->fd, alloc.out_offset, self->len, PROT_READ, MAP_SHARED);
+
+	set_mode(_metadata, self->fd, FWCTL_LOOPBACK_MEMORY_UNANSWERED);
+	umem_alloc_fails(EIO, self->fd, self->len);
+	EXPECT_EQ(2 * self->len, quarantined());
 }
 
 TEST_F_TIMEOUT(quarantine, counts_for_the_limits, LONG_TIMEOUT)

@@ -328,6 +328,34 @@ static inline int link_name(const char *path, char *name, size_t size)
 
 #define TAINT_FWCTL_BIT 19
 
+/* Makes a cgroup with the memory controller.  Returns false if that is not supported. */
+static inline bool make_cgroup(char *cgroup, size_t size)
+{
+	char root[] = "/tmp/fwctl-cgroup-XXXXXX", path[PATH_MAX];
+
+	mkdir("/tmp", 01777);
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    !mkdtemp(root))
+		return false;
+	if (mount("cgroup2", root, "cgroup2", 0, NULL))
+		return false;
+	snprintf(path, sizeof(path), "%s/cgroup.subtree_control", root);
+	if (write_text(path, "+memory"))
+		return false;
+	snprintf(cgroup, size, "%s/fwctl-test-%d", root, getpid());
+	return !mkdir(cgroup, 0755);
+}
+
+/* Returns the bytes that are charged to a cgroup, or -1. */
+static inline long memory_current(const char *cgroup)
+{
+	char path[PATH_MAX], text[64] = "-1";
+
+	snprintf(path, sizeof(path), "%s/memory.current", cgroup);
+	read_text(path, text, sizeof(text));
+	return atol(text);
+}
+
 static inline bool is_tainted(void)
 {
 	char text[64] = "";

@@ -272,7 +272,7 @@ static inline void check_orphan(struct __test_metadata *_metadata, int fd)
 	fwctl_rpc_fails(ENODEV, fd, FWCTL_RPC_CONFIGURATION, NULL, 1, NULL, 1);
 
 	/* ... but not over an invalid number or structure. */
-	EXPECT_EQ(ENOTTY, ioctl_errno(fd, _IO(FWCTL_TYPE, 4), &info));
+	EXPECT_EQ(ENOTTY, ioctl_errno(fd, _IO(FWCTL_TYPE, 5), &info));
 	EXPECT_EQ(EFAULT, ioctl_errno(fd, FWCTL_INFO, NULL));
 	info.info.size = 23;
 	EXPECT_EQ(EINVAL, ioctl_errno(fd, FWCTL_INFO, &info));

@@ -43,7 +43,9 @@ struct thread {
 	int fd;
 	atomic_bool *is_gone;
 	/* Where dumps go, mapped for the first one */
-	uint8_t *memory;
+	/* Of the program, and of the kernel */
+	uint8_t *memory[2];
+	bool is_allocated;
 };
 
 struct file {
@@ -79,20 +81,25 @@ static int dump_to_memory(struct thread *thread)
 {
 	size_t len = 4 * page_size();
 	struct fwctl_rsc_umem_reg reg;
+	uint8_t **memory;
 	int fd = thread->fd;
 	int err, dumped;
 
-	if (!thread->memory)
-		thread->memory = (uint8_t *)mapping_end(4) - len;
-	memset(thread->memory, 0x11, len);
-	err = _umem_reg(fd, thread->memory, len, FWCTL_UMEM_FLAG_MKEY, &reg);
+	/* The program's and the kernel's, in turn */
+	thread->is_allocated = !thread->is_allocated;
+	memory = &thread->memory[thread->is_allocated];
+	if (!*memory)
+		*memory = (uint8_t *)mapping_end(4) - len;
+	memset(*memory, 0x11, len);
+	err = (thread->is_allocated ? _umem_alloc : _umem_reg)(fd, *memory, len,
+							       FWCTL_UMEM_FLAG_MKEY, &reg);
 	/* A driver without registered memory */
 	if (err == ENOTTY)
 		return 0;
 	if (err)
 		return err;
 	dumped = _dump(fd, READ_REG, reg.out_mkey_id, 0, len);
-	if (!dumped && all_bytes_are(thread->memory, 0x11, len))
+	if (!dumped && all_bytes_are(*memory, 0x11, len))
 		dumped = -1;
 	err = _destroy(fd, reg.out_rsc_id);
 	return dumped ? dumped : err;

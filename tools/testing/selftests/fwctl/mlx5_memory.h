@@ -27,6 +27,37 @@ static inline int _umem_reg(int fd, void *addr, size_t len, uint64_t flags,
 	return ioctl_errno(fd, FWCTL_RSC_UMEM_REG, reg);
 }
 
+/*
+ * Registers memory of the kernel, and maps it at `addr`, with the bytes that are there.  Fills
+ * `reg` as if the memory at `addr` had been registered.  Returns 0 or an errno.
+ */
+static inline int _umem_alloc(int fd, void *addr, size_t len, uint64_t flags,
+			      struct fwctl_rsc_umem_reg *reg)
+{
+	struct fwctl_rsc_umem_alloc alloc = { .size = sizeof(alloc), .flags = flags, .len = len };
+	int err = ioctl_errno(fd, FWCTL_RSC_UMEM_ALLOC, &alloc);
+	void *mem;
+
+	if (err)
+		return err;
+	mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, alloc.out_offset);
+	if (mem == MAP_FAILED)
+		return errno;
+	memcpy(mem, addr, len);
+	if (mremap(mem, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, addr) != addr)
+		return errno;
+	*reg = (struct fwctl_rsc_umem_reg) {
+		.size = sizeof(*reg),
+		.flags = flags,
+		.addr = to_u64(addr),
+		.len = len,
+		.out_umem_id = alloc.out_umem_id,
+		.out_mkey_id = alloc.out_mkey_id,
+		.out_rsc_id = alloc.out_rsc_id,
+	};
+	return 0;
+}
+
 /* Returns 0 or an errno. */
 static inline int _destroy(int fd, uint32_t rsc_id)
 {

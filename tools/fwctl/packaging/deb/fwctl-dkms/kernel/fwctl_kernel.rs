@@ -73,6 +73,7 @@ pub mod alloc {
 pub mod mm {
     pub use kernel::mm::*;
 
+    pub mod shared_pages;
     pub mod user_pages;
 }
 

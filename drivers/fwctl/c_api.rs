@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The C driver API, [`include/linux/fwctl.h`](srctree/include/linux/fwctl.h).
+//! The C driver API, [`include/linux/fwctl.h`](srctree/include/linux/fwctl.h). Registered memory is
+//! in `c_memory.rs`.
 //!
 //! A C driver embeds `struct fwctl_device` at the start of its own structure, and `struct
 //! fwctl_uctx` at the start of its per-file structure. It provides `struct fwctl_ops`, whose

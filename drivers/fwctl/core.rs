@@ -35,6 +35,7 @@
 //! - `counters.rs`: the counters in these files;
 //! - `ops.rs`: how the core calls a driver, whichever API it uses;
 //! - `driver.rs`, `c_api.rs`: the Rust API and the C API;
+//! - `c_memory.rs`: registered memory in the C API;
 //! - `shim.rs`: C helpers, implemented in `shim.c`.
 //!
 //! The crate root is not called `main.rs` because `main.c`, the core in C that is built when
@@ -48,6 +49,7 @@ mod async_rpc;
 mod attributes;
 mod binding;
 mod c_api;
+mod c_memory;
 mod caller_memory;
 mod class;
 mod counters;

@@ -48,6 +48,7 @@ use crate::{
         Binding,
         Notifiers, //
     },
+    c_memory::Offer,
     class::Class,
     ops::Driver,
     quarantine::Quarantine,
@@ -58,7 +59,10 @@ use crate::{
         Uctx,
         UctxList, //
     },
-    umem::Registry, //
+    umem::{
+        MemoryFlags,
+        Registry, //
+    }, //
 };
 
 /// How many devices there can be at once.
@@ -177,6 +181,8 @@ pub struct Device {
     pub(crate) removed: WaitQueue,
     /// The driver, whose functions are valid while it may be called.
     pub(crate) driver: Driver,
+    /// The registered memory that a driver in C offers.
+    pub(crate) offer: SetOnce<Offer>,
     /// The scopes that RPCs may use.
     pub(crate) max_scope: MaxScope,
     /// What binds the device of a Rust driver to its host.
@@ -288,6 +294,7 @@ impl Device {
             memory <- new_mutex!(Registry::new(), "fwctl_device::memory"),
             removed <- WaitQueue::new(c"fwctl_device::removed", static_lock_class!()),
             driver,
+            offer: SetOnce::new(),
             max_scope: MaxScope::new(),
             binding: UnsafeCell::new(MaybeUninit::uninit()),
             uctx_size: uctx_layout.pad_to_align().size(),
@@ -334,6 +341,14 @@ impl Device {
     #[inline(never)]
     pub fn notify(&self) {
         self.calls.waiters().wake_all();
+    }
+
+    /// Returns what memory can be registered for, or [`None`] if the driver does not offer that.
+    pub(crate) fn memory_flags(&self) -> Option<MemoryFlags> {
+        match self.driver.memory {
+            Some(flags) => Some(flags),
+            None => self.offer.as_ref().map(Offer::flags),
+        }
     }
 
     /// Returns the C structure.

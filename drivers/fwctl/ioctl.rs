@@ -71,7 +71,7 @@ fn run_for_memory<T>(
 where
     T: FromBytes + IntoBytes + zerocopy::Immutable,
 {
-    if uctx.device().driver.memory.is_none() {
+    if uctx.device().memory_flags().is_none() {
         return Err(ENOTTY);
     }
 

@@ -121,6 +121,6 @@ pub(crate) struct Driver {
     pub(crate) rust_ops: Option<NonNull<DriverOps>>,
     /// Whether the driver has `never_sleeps`.
     pub(crate) has_never_sleeps: bool,
-    /// What registered memory can be for, or [`None`] if the driver does not offer it.
+    /// What registered memory can be for, or [`None`] if the driver does not offer it, or is in C.
     pub(crate) memory: Option<MemoryFlags>,
 }

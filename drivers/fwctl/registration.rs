@@ -38,6 +38,7 @@ use kernel::{
 
 use crate::{
     binding::Binding,
+    c_memory,
     device::Device,
     ops::DriverOps,
     shim,
@@ -129,7 +130,10 @@ impl<'a> LiveDevice<'a> {
 
     /// Returns the functions of a driver that has registered memory.
     pub(crate) fn memory_ops(self) -> Option<&'a MemoryOps> {
-        self.rust_ops()?.memory.as_ref()
+        match self.rust_ops() {
+            Some(ops) => ops.memory.as_ref(),
+            None => self.device.offer.as_ref().map(|_| &c_memory::OPS),
+        }
     }
 
     /// Fails with [`ENODEV`] once the device is being unregistered, and with [`EINTR`] if the

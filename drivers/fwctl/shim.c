@@ -8,6 +8,7 @@
 #include <linux/export.h>
 #include <linux/fs.h>
 #include <linux/fwctl.h>
+#include <linux/fwctl_memory.h>
 #include <linux/idr.h>
 #include <linux/init.h>
 #include <linux/kmemleak.h>
@@ -115,6 +116,26 @@ MODULE_PARM_DESC(quarantined_bytes, "Read only: memory that firmware did not con
 EXPORT_SYMBOL_NS_GPL(_fwctl_alloc_device, "FWCTL");
 EXPORT_SYMBOL_NS_GPL(fwctl_register, "FWCTL");
 EXPORT_SYMBOL_NS_GPL(fwctl_unregister, "FWCTL");
+
+/* Registered memory in the C API, in c_memory.rs, which has these layouts. */
+static_assert(sizeof(struct fwctl_memory_ids) == 16);
+static_assert(offsetof(struct fwctl_memory_ids, umem_id) == 8);
+static_assert(offsetof(struct fwctl_memory_ids, mkey_id) == 12);
+static_assert(offsetof(struct fwctl_memory_ops, without_dma) == 8);
+static_assert(offsetof(struct fwctl_memory_ops, add) == (sizeof(void *) == 8 ? 16 : 12));
+static_assert(offsetof(struct fwctl_memory_ops, remove) ==
+	      offsetof(struct fwctl_memory_ops, add) + sizeof(void *));
+EXPORT_SYMBOL_NS_GPL(fwctl_offer_memory, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_memory_page_count, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_memory_addresses, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_memory_retract, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_memory_get, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_memory_get_by_key, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_memory_put, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_memory_len, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_memory_address, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_memory_read, "FWCTL");
+EXPORT_SYMBOL_NS_GPL(fwctl_memory_write, "FWCTL");
 
 #ifndef MODULE
 /* module! only supports device_initcall(), which runs after some drivers have probed. */

@@ -251,7 +251,7 @@ impl Uctx {
     /// - The context must be open, and must be closed only once.
     /// - No call in this context may be in flight or begin.
     pub(crate) unsafe fn close_driver(&self, live: LiveDevice<'_>) {
-        if live.device().driver.memory.is_some() {
+        if live.device().memory_flags().is_some() {
             // SAFETY: The caller promises that the context is open, and that nothing else runs in
             // it.
             unsafe { umem::remove_all(self.driver, live, self.owner()) };

@@ -95,6 +95,16 @@ impl MemoryFlags {
     /// RPCs name single pages: `FWCTL_UMEM_FLAG_MCDD`.
     pub const MCDD: Self = Self(1 << 1);
 
+    /// Returns the flags whose bits are set in `bits`.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Returns the bits, as the uapi has them.
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Returns the flags of both.
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -205,7 +215,7 @@ pub(crate) fn allocate(uctx: &Uctx, arg: UserPtr, args: &mut AllocateArgs) -> Re
 
 /// Returns the flags that user space gave, and checks them and its reserved fields.
 fn check_flags(uctx: &Uctx, flags: u64, reserved: u32) -> Result<MemoryFlags> {
-    let supported = uctx.device().driver.memory.ok_or(ENOTTY)?;
+    let supported = uctx.device().memory_flags().ok_or(ENOTTY)?;
     let flags = MemoryFlags(flags);
 
     if supported.contains(flags) && reserved == 0 {
@@ -235,13 +245,13 @@ fn file_offset(rsc_id: u32) -> u64 {
 /// Maps memory of the kernel for mmap(2), from page `offset` of the file on.
 ///
 /// Fails with [`ENODEV`] if the device is being unregistered, or its driver does not offer memory;
-/// with [`ENOENT`] if the file has no resource at that offset; with [`EINVAL`] if its memory is that
-/// of the program, or too short; and as [`SharedPages::map`].
+/// with [`ENOENT`] if the file has no resource at that offset; with [`EINVAL`] if its memory is
+/// that of the program, or too short; and as [`SharedPages::map`].
 pub(crate) fn map(uctx: &Uctx, vma: &VmaNew, offset: usize) -> Result {
     const PAGES: usize = MAX_LEN >> PAGE_SHIFT;
 
     uctx.device().check_live()?;
-    uctx.device().driver.memory.ok_or(ENODEV)?;
+    uctx.device().memory_flags().ok_or(ENODEV)?;
     let rsc_id = u32::try_from(offset / PAGES).map_err(|_| ENOENT)?;
     // The lock keeps the memory from being destroyed. It follows the `mmap_lock`, which the caller
     // holds.

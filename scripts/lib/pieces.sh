@@ -67,11 +67,11 @@ key_of() {
 		paths+=(tools/fwctl/vm/guest/mstflint-umem.c)
 		;;
 	kernel-stock)
-		paths=(drivers/fwctl patches rust/kernel samples/fwctl)
+		paths=(drivers/fwctl include/linux patches rust/kernel samples/fwctl)
 		paths+=(scripts/inside/deb tools/fwctl/packaging/deb/fwctl-dkms scripts/stock)
 		;;
 	arm64-kernel-stock)
-		paths=(drivers/fwctl patches rust/kernel samples/fwctl)
+		paths=(drivers/fwctl include/linux patches rust/kernel samples/fwctl)
 		paths+=(tools/fwctl/packaging/deb/fwctl-dkms scripts/arm64 scripts/stock/modules.sh)
 		;;
 	kernel-* | mistakes-*)

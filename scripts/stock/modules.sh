@@ -35,9 +35,10 @@ build_samples() {
 	local core=$1 samples=/tmp/samples updates=$TO/lib/modules/$RELEASE/updates
 	rsync -a "$REPO/drivers/fwctl/loopback" "$core/"
 	rsync -a --delete "$REPO/samples/fwctl/" "$samples/"
-	# The configuration of that kernel has neither the header nor the option of drivers in C.
+	# That kernel does not have the header. Nor does it have the flags of registered memory in its uapi, so the loopback
+	# in C is built without that.
 	make -C "$2" M="$core" -j"$(nproc)" CONFIG_FWCTL=m CONFIG_FWCTL_RUST=y CONFIG_FWCTL_LOOPBACK=m \
-		CONFIG_FWCTL_LOOPBACK_C=m KCFLAGS="-I$core/include -DCONFIG_FWCTL_RUST" modules
+		CONFIG_FWCTL_LOOPBACK_C=m KCFLAGS="-I$core/include" modules
 	make -C "$2" M="$samples" -j"$(nproc)" KRUSTFLAGS="-L $core" KBUILD_EXTRA_SYMBOLS="$core/Module.symvers" modules
 	mkdir -p "$updates"
 	cp {"$core/loopback","$samples"}/*.ko "$updates/"

@@ -14,8 +14,12 @@
 #include <linux/device/faux.h>
 #include <linux/err.h>
 #include <linux/fwctl.h>
+#include <linux/fwctl_memory.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
+#include <linux/overflow.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "loopback.h"
 
@@ -63,12 +67,15 @@ struct loopback {
 	struct fwctl_device fwctl;
 	atomic_t open_uctx;
 	atomic_t last_uid;
+	atomic_t last_umem;
 };
 
 /* Per-open-file data, allocated by the core, whose part comes first. */
 struct loopback_uctx {
 	struct fwctl_uctx uctx;
 	u32 uid;
+	/* enum fwctl_loopback_memory_mode */
+	u32 memory_mode;
 };
 
 static struct loopback *to_loopback(struct fwctl_uctx *uctx)
@@ -168,6 +175,125 @@ static void *loopback_state(struct fwctl_uctx *uctx, enum fwctl_rpc_scope scope,
 	return rpc_in;
 }
 
+#ifdef CONFIG_FWCTL_RUST
+/* Registered memory.  The driver itself accesses it, since there is no device that could. */
+
+static int loopback_add_memory(struct fwctl_uctx *uctx, struct fwctl_memory *memory, u64 flags,
+			       struct fwctl_memory_ids *ids)
+{
+	struct loopback_uctx *lb_uctx = to_loopback_uctx(uctx);
+	dma_addr_t address;
+
+	/* What a driver of hardware writes to its command. */
+	if (fwctl_memory_addresses(memory, &address, 1) || !fwctl_memory_page_count(memory))
+		return -EINVAL;
+
+	switch (READ_ONCE(lb_uctx->memory_mode)) {
+	case FWCTL_LOOPBACK_MEMORY_REFUSED:
+		fwctl_memory_retract(memory);
+		return -EIO;
+	case FWCTL_LOOPBACK_MEMORY_UNANSWERED:
+		return -EIO;
+	}
+	ids->umem_id = atomic_inc_return(&to_loopback(uctx)->last_umem);
+	if (flags & FWCTL_UMEM_FLAG_MKEY)
+		ids->mkey_id = ids->umem_id << 8;
+	ids->priv = lb_uctx->uid;
+	return 0;
+}
+
+static int loopback_remove_memory(struct fwctl_uctx *uctx, const struct fwctl_memory_ids *ids)
+{
+	struct loopback_uctx *lb_uctx = to_loopback_uctx(uctx);
+
+	if (ids->priv != lb_uctx->uid ||
+	    READ_ONCE(lb_uctx->memory_mode) == FWCTL_LOOPBACK_MEMORY_KEPT)
+		return -EIO;
+	return 0;
+}
+
+static const struct fwctl_memory_ops loopback_memory_ops = {
+	.flags = FWCTL_UMEM_FLAG_MKEY | FWCTL_UMEM_FLAG_MCDD,
+	.without_dma = true,
+	.add = loopback_add_memory,
+	.remove = loopback_remove_memory,
+};
+
+static int loopback_memory_fill(const struct fwctl_memory_ref *memory, u64 offset, u32 len,
+				u8 value)
+{
+	u8 part[64];
+	int ret = 0;
+
+	memset(part, value, sizeof(part));
+	for (u32 done = 0; !ret && done < len; done += sizeof(part))
+		ret = fwctl_memory_write(memory, offset + done, part,
+					 min(len - done, (u32)sizeof(part)));
+	return ret;
+}
+
+static void *loopback_memory_read(const struct fwctl_memory_ref *memory, u64 offset, u32 len,
+				  u32 ms, size_t *out_len)
+{
+	u8 *reply = kvmalloc(len, GFP_KERNEL_ACCOUNT);
+	int ret;
+
+	if (!reply)
+		return ERR_PTR(-ENOMEM);
+	if (ms)
+		msleep(ms);
+	ret = fwctl_memory_read(memory, offset, reply, len);
+	if (ret) {
+		kvfree(reply);
+		return ERR_PTR(ret);
+	}
+	*out_len = len;
+	return reply;
+}
+
+static void *loopback_memory(struct fwctl_uctx *uctx, void *rpc_in, size_t in_len, size_t *out_len)
+{
+	const struct fwctl_loopback_memory *cmd = rpc_in;
+	struct fwctl_memory_ref *memory;
+	void *reply = rpc_in;
+	int ret = 0;
+	u64 end;
+
+	if (cmd->cmd.op == FWCTL_LOOPBACK_MEMORY_MODE) {
+		if (cmd->cmd.arg > FWCTL_LOOPBACK_MEMORY_KEPT)
+			return ERR_PTR(-EINVAL);
+		WRITE_ONCE(to_loopback_uctx(uctx)->memory_mode, cmd->cmd.arg);
+		*out_len = in_len;
+		return rpc_in;
+	}
+	if (in_len < sizeof(*cmd) || cmd->len > FWCTL_LOOPBACK_MAX_FILL ||
+	    check_add_overflow(cmd->offset, cmd->len, &end))
+		return ERR_PTR(-EINVAL);
+
+	memory = fwctl_memory_get(uctx, cmd->umem_id);
+	if (IS_ERR(memory))
+		return ERR_CAST(memory);
+	if (cmd->cmd.op == FWCTL_LOOPBACK_MEMORY_FILL && cmd->cmd.arg <= U8_MAX) {
+		ret = loopback_memory_fill(memory, cmd->offset, cmd->len, cmd->cmd.arg);
+		*out_len = in_len;
+	} else if (cmd->cmd.op == FWCTL_LOOPBACK_MEMORY_READ &&
+		   cmd->cmd.arg <= FWCTL_LOOPBACK_MAX_SLEEP_MS) {
+		reply = loopback_memory_read(memory, cmd->offset, cmd->len, cmd->cmd.arg, out_len);
+	} else {
+		ret = -EINVAL;
+	}
+	fwctl_memory_put(memory);
+	return ret ? ERR_PTR(ret) : reply;
+}
+#else
+static const struct fwctl_memory_ops loopback_memory_ops;
+
+static void *loopback_memory(struct fwctl_uctx *uctx, void *rpc_in, size_t in_len, size_t *out_len)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+#endif
+
 /*
  * On entry *out_len is the size of the user's buffer, on return the length of the reply.  The core
  * cuts a longer reply to the buffer and reports its full length.
@@ -209,6 +335,10 @@ static void *loopback_fw_rpc(struct fwctl_uctx *uctx, enum fwctl_rpc_scope scope
 		return loopback_state(uctx, scope, rpc_in, out_len);
 	case FWCTL_LOOPBACK_ZEROS:
 		return loopback_zeros(cmd->arg, out_len);
+	case FWCTL_LOOPBACK_MEMORY_FILL:
+	case FWCTL_LOOPBACK_MEMORY_READ:
+	case FWCTL_LOOPBACK_MEMORY_MODE:
+		return loopback_memory(uctx, rpc_in, in_len, out_len);
 	default:
 		return ERR_PTR(-EOPNOTSUPP);
 	}
@@ -231,6 +361,13 @@ static int loopback_probe(struct auxiliary_device *adev, const struct auxiliary_
 	loopback = fwctl_alloc_device(&adev->dev, &loopback_ops, struct loopback, fwctl);
 	if (!loopback)
 		return -ENOMEM;
+
+	/* The core in C has no registered memory. */
+	ret = fwctl_offer_memory(&loopback->fwctl, &adev->dev, &loopback_memory_ops);
+	if (ret && ret != -EOPNOTSUPP) {
+		fwctl_put(&loopback->fwctl);
+		return ret;
+	}
 
 	/* The operations can be called from here on. */
 	ret = fwctl_register(&loopback->fwctl);

@@ -38,8 +38,8 @@
  * @FWCTL_LOOPBACK_MEMORY_MODE: From now on, handle memory of this file as @arg says: enum
  *	fwctl_loopback_memory_mode.  Reply with the request, in place.
  *
- * Only the driver in Rust that answers synchronously has registered memory.  The others fail with
- * EOPNOTSUPP.
+ * The driver in Rust that answers asynchronously, and that in C on the core in C, have no
+ * registered memory: EOPNOTSUPP.
  *
  * An @arg out of these bounds fails with EINVAL.
  */

@@ -23,9 +23,9 @@ pub struct fwctl_memory(pub(crate) Memory);
 /// Registers new memory of len bytes, rounded up to whole pages, whose bytes are 0. use_for is one or
 /// both of FWCTL_MEMORY_KEY and FWCTL_MEMORY_PAGES. Only requests of this open file can name it.
 ///
-/// The kernel pins the memory, which counts against RLIMIT_MEMLOCK. Fails with -ENOTTY or -EOPNOTSUPP
-/// if it cannot register memory for this device and use, and with -ENOMEM, -ENOSPC or -EINVAL if that
-/// is above a limit. With a limit that is not negative the call ends with -ETIMEDOUT after so many
+/// The memory is the kernel's; or the process's, if the kernel does not allocate any, and counts against
+/// RLIMIT_MEMLOCK then. Fails with -ENOTTY or -EOPNOTSUPP if the kernel cannot register memory for this
+/// device and use, and with -ENOMEM, -ENOSPC or -EINVAL if that is above a limit. With a limit that is not negative the call ends with -ETIMEDOUT after so many
 /// milliseconds; what is registered afterwards is destroyed.
 ///
 /// memory receives NULL if it fails. Free it with fwctl_memory_free(). The device may be closed

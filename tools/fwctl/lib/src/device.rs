@@ -109,8 +109,8 @@ impl Device {
     /// by the node's number before the node is opened, so nothing but a fwctl device is opened, and
     /// the name of the device is the kernel's.
     ///
-    /// The node is opened for reading only: no fwctl call asks for more, and it works on a
-    /// read-only node.
+    /// The node is opened for reading and writing, or for reading only if writing is not permitted:
+    /// then [`Device::register_memory`] cannot use memory of the kernel. Nothing else asks for more.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl Device {
             _ => Ok(()),
         };
         check(&metadata)?;
-        let file = File::open(node).map_err(failed)?;
+        let file = open_node(node).map_err(failed)?;
         // The node may have been replaced meanwhile.
         check(&file.metadata().map_err(failed)?)?;
         Ok(Device::with_transport(name, Node(file)))
@@ -487,6 +487,14 @@ impl Device {
                 operation: Operation::Info,
                 source,
             })
+    }
+}
+
+/// Opens a node, for writing, too, if that is permitted.
+fn open_node(node: &Path) -> io::Result<File> {
+    match File::options().read(true).write(true).open(node) {
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => File::open(node),
+        opened => opened,
     }
 }
 

@@ -302,6 +302,11 @@ pub enum Operation {
         /// Bytes of the memory.
         len: usize,
     },
+    /// FWCTL_RSC_UMEM_ALLOC.
+    AllocateMemory {
+        /// Bytes of the memory.
+        len: usize,
+    },
     /// FWCTL_RSC_DESTROY.
     ReleaseMemory {
         /// Number of the memory's resource.
@@ -315,6 +320,7 @@ impl std::fmt::Display for Operation {
             Operation::Open => f.write_str("open"),
             Operation::Info => f.write_str("FWCTL_INFO"),
             Operation::RegisterMemory { len } => write!(f, "FWCTL_RSC_UMEM_REG ({len} bytes)"),
+            Operation::AllocateMemory { len } => write!(f, "FWCTL_RSC_UMEM_ALLOC ({len} bytes)"),
             Operation::ReleaseMemory { resource } => {
                 write!(f, "FWCTL_RSC_DESTROY (resource {resource})")
             }
@@ -375,7 +381,7 @@ impl Error {
             }
             Operation::Open => open_advice(errno),
             Operation::Info => common_advice(errno)?,
-            Operation::RegisterMemory { .. } => {
+            Operation::RegisterMemory { .. } | Operation::AllocateMemory { .. } => {
                 memory_advice(errno).or_else(|| common_advice(errno))?
             }
             Operation::ReleaseMemory { .. } => {
@@ -549,7 +555,7 @@ fn memory_advice(errno: i32) -> Option<(&'static str, &'static str)> {
             "use what needs no memory, or a kernel whose driver can",
         ),
         libc::EOPNOTSUPP => (
-            "the driver does not register memory for this use",
+            "the driver does not register memory for this use, or the device cannot share memory with programs",
             "use what needs no memory",
         ),
         libc::EINVAL => (

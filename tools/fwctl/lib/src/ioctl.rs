@@ -4,15 +4,16 @@
 
 use crate::pages::Pages;
 use crate::pds::Call;
+use crate::MemoryIds;
 use fwctl_uapi::pds::RpcPds;
 use fwctl_uapi::{
-    FwctlInfo, FwctlRpc, FwctlRscDestroy, FwctlRscUmemReg, FWCTL_INFO, FWCTL_RPC,
-    FWCTL_RSC_DESTROY, FWCTL_RSC_UMEM_REG,
+    FwctlInfo, FwctlRpc, FwctlRscDestroy, FwctlRscUmemAlloc, FwctlRscUmemReg, FWCTL_INFO,
+    FWCTL_RPC, FWCTL_RSC_DESTROY, FWCTL_RSC_UMEM_ALLOC, FWCTL_RSC_UMEM_REG,
 };
 use std::fs::File;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// FWCTL_INFO: fills `data` with the driver's data; returns the device type and the length of the
 /// driver's data.
@@ -76,17 +77,12 @@ pub(crate) fn call_pds(
     }
 }
 
-/// FWCTL_RSC_UMEM_REG: lets the firmware access memory. Returns the numbers of the memory, of its
-/// key, and of the resource.
+/// FWCTL_RSC_UMEM_REG: lets the firmware access memory.
 ///
 /// Nothing has to stay alive for it: the kernel pins the pages, and they are unpinned only when the
 /// firmware cannot access them any more. If `pages` is unmapped before, the firmware writes to
 /// pages that nobody else has.
-pub(crate) fn register_memory(
-    node: &File,
-    pages: &Pages,
-    flags: u64,
-) -> io::Result<(u32, u32, u32)> {
+pub(crate) fn register_memory(node: &File, pages: &Pages, flags: u64) -> io::Result<MemoryIds> {
     let mut arg = FwctlRscUmemReg {
         size: size_of::<FwctlRscUmemReg>() as u32,
         flags,
@@ -100,7 +96,44 @@ pub(crate) fn register_memory(
     // for accesses at the same time, and whose pages the kernel keeps from others if it is dropped.
     // A node of another class answers ENOTTY: the number's type byte is fwctl's.
     check(unsafe { libc::ioctl(node.as_raw_fd(), FWCTL_RSC_UMEM_REG as _, &mut arg) })?;
-    Ok((arg.out_umem_id, arg.out_mkey_id, arg.out_rsc_id))
+    Ok(MemoryIds {
+        umem: arg.out_umem_id,
+        key: arg.out_mkey_id,
+        resource: arg.out_rsc_id,
+    })
+}
+
+/// FWCTL_RSC_UMEM_ALLOC: allocates memory of the kernel that the firmware can access, at least `len`
+/// bytes, and maps it.
+pub(crate) fn allocate_memory(
+    node: &File,
+    len: usize,
+    flags: u64,
+) -> io::Result<(Pages, MemoryIds)> {
+    let len = Pages::rounded(len)?;
+    let mut arg = FwctlRscUmemAlloc {
+        size: size_of::<FwctlRscUmemAlloc>() as u32,
+        flags,
+        len: len as u64,
+        ..FwctlRscUmemAlloc::default()
+    };
+    // SAFETY: FWCTL_RSC_UMEM_ALLOC takes a FwctlRscUmemAlloc of the size in its first field and writes
+    // it, and it is exclusively borrowed for the call, which accesses no other memory of the caller. A
+    // node of another class answers ENOTTY: the number's type byte is fwctl's.
+    check(unsafe { libc::ioctl(node.as_raw_fd(), FWCTL_RSC_UMEM_ALLOC as _, &mut arg) })?;
+    let ids = MemoryIds {
+        umem: arg.out_umem_id,
+        key: arg.out_mkey_id,
+        resource: arg.out_rsc_id,
+    };
+    match Pages::map(node.as_fd(), arg.out_offset, len) {
+        Ok(pages) => Ok((pages, ids)),
+        Err(error) => {
+            // If it fails, the kernel releases the memory when the file is closed.
+            let _ = destroy_resource(node, ids.resource);
+            Err(error)
+        }
+    }
 }
 
 /// FWCTL_RSC_DESTROY: releases a resource.

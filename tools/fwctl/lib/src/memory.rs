@@ -46,7 +46,10 @@ pub struct MemoryIds {
     pub resource: u32,
 }
 
-/// Memory of this process that the firmware of a device can access, until it is dropped.
+/// Memory that this process shares with the firmware of a device, until it is dropped.
+///
+/// The kernel has allocated it for the device; or, where the kernel does not do that, it is memory of
+/// the process that the kernel has pinned.
 ///
 /// It belongs to the open file of the device, and only requests of this file can name it. The file
 /// stays open while this exists.
@@ -68,25 +71,25 @@ pub struct Memory {
 impl Device {
     /// Registers new memory of `len` bytes, rounded up to whole pages, whose bytes are 0.
     ///
-    /// The kernel pins the memory, which counts against `RLIMIT_MEMLOCK`. With a
-    /// [deadline](Device::with_deadline), it is not waited for longer than that; if it is
+    /// It is memory of the kernel, which counts for the memory cgroup. On kernels without
+    /// FWCTL_RSC_UMEM_ALLOC, it is memory of this process, which counts against `RLIMIT_MEMLOCK`, too.
+    /// With a [deadline](Device::with_deadline), it is not waited for longer than that; if it is
     /// registered afterwards, it is released again.
     ///
     /// # Errors
     ///
     /// [`Error::Call`]: `ENOTTY` if the kernel, or the driver of the device, cannot register
-    /// memory, as in Linux 7.3; `EOPNOTSUPP` if not for this use; `EINVAL` if it is too much at
-    /// once; `ENOMEM` and `ENOSPC` if it exceeds a limit. [`Error::TimedOut`].
+    /// memory, as in Linux 7.3; `EOPNOTSUPP` if not for this use, or not for this device; `EINVAL` if
+    /// it is too much at once; `ENOMEM` and `ENOSPC` if it exceeds a limit. [`Error::TimedOut`].
     pub fn register_memory(&self, len: usize, use_: MemoryUse) -> Result<Memory> {
-        let failed = |source| Error::Call {
+        let failed = |(operation, source)| Error::Call {
             device: self.name().into(),
-            operation: Operation::RegisterMemory { len },
+            operation,
             source,
         };
-        let pages = Arc::new(Pages::new(len).map_err(failed)?);
         let device = self.clone();
-        let register = move || -> io::Result<Memory> {
-            let ids = device.transport().register_memory(&pages, use_)?;
+        let register = move || {
+            let (pages, ids) = device.shared_pages(len, use_)?;
             Ok(Memory {
                 device,
                 pages,
@@ -107,6 +110,29 @@ impl Device {
                 was_sent: true,
             }),
         }
+    }
+}
+
+impl Device {
+    /// Allocates memory of the kernel, or registers memory of this process.
+    fn shared_pages(
+        &self,
+        len: usize,
+        use_: MemoryUse,
+    ) -> std::result::Result<(Arc<Pages>, MemoryIds), (Operation, io::Error)> {
+        match self.transport().allocate_memory(len, use_) {
+            // A file that was opened read-only cannot be mapped writable.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EACCES)) => {}
+            allocated => {
+                return allocated.map_err(|error| (Operation::AllocateMemory { len }, error));
+            }
+        }
+        let register = || {
+            let pages = Arc::new(Pages::new(len)?);
+            let ids = self.transport().register_memory(&pages, use_)?;
+            Ok((pages, ids))
+        };
+        register().map_err(|error| (Operation::RegisterMemory { len }, error))
     }
 }
 

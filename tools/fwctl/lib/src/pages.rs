@@ -9,16 +9,18 @@
 //! caller, who knows when the device is done, can tell.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{fence, AtomicU8, Ordering};
 
-/// Pages of this process, which start as zeros.
+/// Pages that this process has mapped, which start as zeros: its own, or the kernel's.
 ///
 /// # Invariants
 ///
 /// In the process `owner`, `start` is the start of a mapping of `len` bytes that this value owns:
-/// private, anonymous, readable and writable, and mapped until the value is dropped. In a child of it,
-/// which has a copy of this value, nothing is known of these addresses.
+/// readable and writable, and mapped until the value is dropped. It is private and anonymous, or the
+/// process has no other mapping of its pages. In a child of it, which has a copy of this value, nothing
+/// is known of these addresses.
 #[derive(Debug)]
 pub struct Pages {
     start: NonNull<u8>,
@@ -39,11 +41,7 @@ impl Pages {
     ///
     /// `EINVAL` if `len` is 0 or too large, and the errors of mmap(2).
     pub fn new(len: usize) -> io::Result<Pages> {
-        let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
-        let len = len
-            .checked_next_multiple_of(Self::page_size())
-            .filter(|len| *len > 0 && isize::try_from(*len).is_ok())
-            .ok_or_else(invalid)?;
+        let len = Self::rounded(len)?;
         // SAFETY: Without an address hint and `MAP_FIXED`, no existing mapping is replaced.
         let start = unsafe {
             libc::mmap(
@@ -55,21 +53,56 @@ impl Pages {
                 0,
             )
         };
+        let pages = Self::mapped(start, len)?;
+        // A child must not share pages that the device writes to. Should it fail, the kernel copies
+        // them when it forks, as it does for all pinned pages.
+        // SAFETY: The range is the mapping of `pages`, whose content it does not change.
+        unsafe { libc::madvise(pages.start.as_ptr().cast(), len, libc::MADV_DONTFORK) };
+        Ok(pages)
+    }
+
+    /// Maps `len` bytes of memory that FWCTL_RSC_UMEM_ALLOC has just allocated, whose offset in the file
+    /// of `node` is `offset`. A child of this process does not get the mapping.
+    pub(crate) fn map(node: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<Pages> {
+        let offset = offset.try_into().map_err(|_| invalid())?;
+        // SAFETY: Without an address hint and `MAP_FIXED`, no existing mapping is replaced.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                node.as_raw_fd(),
+                offset,
+            )
+        };
+        Self::mapped(start, len)
+    }
+
+    /// What `mmap()` returned for `len` bytes.
+    fn mapped(start: *mut libc::c_void, len: usize) -> io::Result<Pages> {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let start = NonNull::new(start.cast()).ok_or_else(invalid)?;
-        // INVARIANT: `mmap()` has just made this mapping, and nothing else knows of it.
-        let pages = Pages {
+        // INVARIANT: `mmap()` has just made this mapping, and nothing else knows of it. It is anonymous,
+        // or of memory that was allocated just now, which nothing else has mapped.
+        Ok(Pages {
             start,
             len,
             owner: std::process::id(),
-        };
-        // A child must not share pages that the device writes to. Should it fail, the kernel copies
-        // them when it forks, as it does for all pinned pages.
-        // SAFETY: The range is the mapping of `pages`, whose content it does not change.
-        unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_DONTFORK) };
-        Ok(pages)
+        })
+    }
+
+    /// Rounds a length up to whole pages.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is 0 or too large.
+    pub(crate) fn rounded(len: usize) -> io::Result<usize> {
+        len.checked_next_multiple_of(Self::page_size())
+            .filter(|len| *len > 0 && isize::try_from(*len).is_ok())
+            .ok_or_else(invalid)
     }
 
     /// Size of a page.
@@ -104,8 +137,8 @@ impl Pages {
         // SAFETY:
         // - by the type invariant the mapping has `len` bytes, readable and writable, and exists
         //   while the value does, which the result borrows, because this is its process;
-        // - any byte is a valid `AtomicU8`, which has alignment 1, and `new()` has checked that `len`
-        //   is not above `isize::MAX`;
+        // - any byte is a valid `AtomicU8`, which has alignment 1, and `rounded()` has checked that
+        //   `len` is not above `isize::MAX`;
         // - `AtomicU8` permits its memory to change while it is borrowed, so the device may write to
         //   it. This process accesses it in no other way, since `start` is private and `address()`
         //   only a number; a program in C that uses it does so by atomic accesses of single bytes.
@@ -145,13 +178,17 @@ impl Pages {
     }
 }
 
+fn invalid() -> io::Error {
+    io::Error::from_raw_os_error(libc::EINVAL)
+}
+
 impl Drop for Pages {
     fn drop(&mut self) {
         if !self.are_here() {
             return;
         }
-        // Pages that are registered with a device have been pinned by the kernel: even if the
-        // device still writes to them, they are not given to anybody else.
+        // Pages that are registered with a device have been pinned, or belong to the kernel: even if
+        // the device still writes to them, they are not given to anybody else.
         // SAFETY: By the type invariant the range is a mapping of this value, to which nothing
         // refers any more, since it is being dropped, in its process.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };

@@ -57,6 +57,18 @@ pub trait Transport: Send + Sync {
         Err(io::Error::from_raw_os_error(libc::ENOTTY))
     }
 
+    /// FWCTL_RSC_UMEM_ALLOC: allocates memory of the kernel that the firmware can access, until it is
+    /// released or the device is closed.
+    ///
+    /// # Errors
+    ///
+    /// An errno of FWCTL_RSC_UMEM_ALLOC or mmap(2). By default `ENOTTY`: the device has no such call,
+    /// so memory of the program is [registered](Transport::register_memory) instead.
+    fn allocate_memory(&self, len: usize, use_: MemoryUse) -> io::Result<(Arc<Pages>, MemoryIds)> {
+        let _ = (len, use_);
+        Err(io::Error::from_raw_os_error(libc::ENOTTY))
+    }
+
     /// FWCTL_RSC_DESTROY: ends the firmware's access to memory.
     ///
     /// # Errors
@@ -107,12 +119,12 @@ impl Transport for Node {
     }
 
     fn register_memory(&self, pages: &Arc<Pages>, use_: MemoryUse) -> io::Result<MemoryIds> {
-        let (umem, key, resource) = ioctl::register_memory(&self.0, pages, use_.flags())?;
-        Ok(MemoryIds {
-            umem,
-            key,
-            resource,
-        })
+        ioctl::register_memory(&self.0, pages, use_.flags())
+    }
+
+    fn allocate_memory(&self, len: usize, use_: MemoryUse) -> io::Result<(Arc<Pages>, MemoryIds)> {
+        let (pages, ids) = ioctl::allocate_memory(&self.0, len, use_.flags())?;
+        Ok((Arc::new(pages), ids))
     }
 
     fn release_memory(&self, resource: u32) -> io::Result<()> {

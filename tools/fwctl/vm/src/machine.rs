@@ -189,12 +189,12 @@ machines! {
         ..BASE
     };
 
-    /// The card cannot access the memory of the guest but through bounce buffers.
+    /// The card cannot access the memory of programs but through bounce buffers.
     pub static CONNECTX_BOUNCE: Machine = Machine {
         name: "connectx-bounce",
-        about: "as connectx, booted with swiotlb=force",
+        about: "as connectx-faults, booted with swiotlb=force",
         cmdline: "kunit.enable=0 swiotlb=force",
-        ..CONNECTX
+        ..CONNECTX_FAULTS
     };
 
     /// Runs the mlx5 tests with the C driver, which replaces ours.

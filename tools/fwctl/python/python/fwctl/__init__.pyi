@@ -214,7 +214,8 @@ class Device:
         timeout: Optional[float] = None,
     ) -> Memory:
         """Registers new memory for the firmware, which requests name by a memory key, by the number of
-        its pages, or both. It counts against RLIMIT_MEMLOCK. ENOTTY and EOPNOTSUPP: the kernel cannot
+        its pages, or both. It is memory of the kernel; if the kernel does not allocate any, of this
+        process, which counts against RLIMIT_MEMLOCK. ENOTTY and EOPNOTSUPP: the kernel cannot
         register memory for this device and use. ENOMEM, ENOSPC and EINVAL: it is above a limit."""
     def mlx5_dump(
         self,

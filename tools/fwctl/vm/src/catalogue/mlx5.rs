@@ -57,7 +57,7 @@ pub(super) const TESTS: &[Test] = &[
         ..on_connectx!("mlx5/faults-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5_faults")
     },
     on_connectx!("mlx5/umem", "memory registered for the firmware, and what becomes of it if the firmware is silent", CONNECTX_FAULTS, "rust", "mlx5_umem"),
-    on_connectx!("mlx5/umem-bounce", "memory that the card could only access through bounce buffers is refused", CONNECTX_BOUNCE, "rust", "mlx5_umem"),
+    on_connectx!("mlx5/umem-bounce", "with bounce buffers, memory of programs is refused, and memory of the kernel works", CONNECTX_BOUNCE, "rust", "mlx5_umem"),
     Test {
         name: "mlx5/timeout",
         about: "fwctl --timeout ends in time, although the firmware is silent and the driver waits",
@@ -97,6 +97,15 @@ pub(super) const TESTS: &[Test] = &[
         name: "mlx5/memory",
         about: "dumps by way of registered memory are the same as inline, and faster",
         machine: &machine::CONNECTX,
+        script: &["mlx5-memory.sh"],
+        needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
+        limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "mlx5/memory-bounce",
+        about: "the same where memory of programs would need bounce buffers",
+        machine: &machine::CONNECTX_BOUNCE,
         script: &["mlx5-memory.sh"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
         limit: 300,

@@ -6,6 +6,7 @@
 #   Patch: file in patches/
 #   Files: globs of this repository's files, ** crosses folders
 #   Omit: FILE REGEX: drop the matching lines, which a later entry adds
+#   Omit-paragraph: FILE REGEX: drop the paragraphs (between empty lines) with a matching line
 #   Omit-block: FILE REGEX: drop Kconfig blocks from a matching line to the next block
 #   Omit-words: FILE REGEX: drop the matching words from the assignments of a Makefile
 # entries/00-cover is the cover letter of "fwctl", entries/00-cover.NAME that of the series NAME. In a cover letter, After:
@@ -107,6 +108,16 @@ omit() {
 	while read -r file pattern; do
 		[[ ! -e $dir/$file ]] || sed -i -E "\\,$pattern,d" "$dir/$file"
 	done < <(header "$entry" Omit)
+	while read -r file pattern; do
+		[[ ! -e $dir/$file ]] || awk -v pattern="$pattern" '
+			BEGIN { RS = ""; FS = "\n" }
+			{
+				for (i = 1; i <= NF; i++) if ($i ~ pattern) next
+				printf "%s%s\n", separator, $0
+				separator = "\n"
+			}' "$dir/$file" >"$dir/.git/omitted"
+		[[ ! -e $dir/$file ]] || cp "$dir/.git/omitted" "$dir/$file"
+	done < <(header "$entry" Omit-paragraph)
 	while read -r file pattern; do
 		[[ ! -e $dir/$file ]] || awk -v pattern="$pattern" '
 			/^(config|menuconfig|source|menu|endmenu|if|endif|choice|endchoice|comment)([[:blank:]]|$)/ { omitted = $0 ~ pattern }

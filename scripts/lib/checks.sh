@@ -6,29 +6,12 @@
 #   # needs: PIECE...   or tree
 #   # inputs: PATH...   all files that it depends on: after it passed it is not run again until one of them changes
 
-# matches NAME PATTERN...: returns whether one matches, as in fwctl-vm: a pattern with * or ? is a glob over the whole
-# name, another one a part of the name. Without a pattern every name matches.
-matches() {
-	local name=$1 pattern
-	shift
-	if (($# == 0)); then return 0; fi
-	for pattern in "$@"; do
-		# shellcheck disable=SC2053 # it is a glob
-		case $pattern in
-		*[*?]*) if [[ $name == $pattern ]]; then return 0; fi ;;
-		*) if [[ $name == *"$pattern"* ]]; then return 0; fi ;;
-		esac
-	done
-	return 1
-}
-
-# checks PATTERN...: prints the names of the selected tests.
+# checks PATTERN...: prints the names of the selected tests. fwctl-vm, which is in the gathered tools, matches them.
 checks() {
-	local path name
+	local path
 	for path in "$REPO"/scripts/tests/*/*; do
-		name=${path#"$REPO/scripts/tests/"}
-		if [[ -x $path ]] && matches "$name" "$@"; then echo "$name"; fi
-	done
+		if [[ -x $path ]]; then echo "${path#"$REPO/scripts/tests/"}"; fi
+	done | if (($#)); then in_root "$FWCTL_OUT/bin/fwctl-vm" select -- "$@"; else cat; fi
 }
 
 # check_says about|needs|inputs NAME: prints that line of a test.

@@ -20,7 +20,7 @@ mod vendor;
 use crate::case::{Reads, Test, BASE};
 use crate::host::artifacts::Need::{Cli, Fuzzer, Module, Selftest};
 use crate::machine;
-use crate::pattern::matches;
+use crate::pattern::any_matches;
 
 /// All tests, in the order in which they run on a machine.
 pub fn all() -> impl Iterator<Item = &'static Test> {
@@ -40,15 +40,11 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
 
 /// The tests that at least one of `patterns` selects; all if there are none.
 pub fn select(patterns: &[String]) -> Vec<&'static Test> {
+    // A pattern may name a case of a suite.
     let selected = |test: &&Test| {
-        patterns.is_empty() || patterns.iter().any(|pattern| selects(pattern, test.name))
+        any_matches(patterns, test.name) || patterns.iter().any(|name| is_of(test.name, name))
     };
     all().filter(selected).collect()
-}
-
-/// Whether `pattern` selects the test `name`, or a case of the suite `name`.
-fn selects(pattern: &str, name: &str) -> bool {
-    matches(pattern, name) || is_of(name, pattern)
 }
 
 /// Whether `name` is the suite itself or one of its cases.
@@ -60,10 +56,7 @@ pub fn is_of(suite: &str, name: &str) -> bool {
 /// Whether to report the result `name`.  Selecting a suite selects its cases.
 pub fn wants(patterns: &[String], name: &str) -> bool {
     let suite = all().map(|test| test.name).find(|suite| is_of(suite, name));
-    patterns.is_empty()
-        || patterns.iter().any(|pattern| {
-            matches(pattern, name) || suite.is_some_and(|suite| matches(pattern, suite))
-        })
+    any_matches(patterns, name) || suite.is_some_and(|suite| any_matches(patterns, suite))
 }
 
 #[cfg(test)]

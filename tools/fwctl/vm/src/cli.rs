@@ -61,6 +61,13 @@ pub enum Verb {
         /// As for test
         patterns: Vec<String>,
     },
+    /// Print those names on standard input, one per line, that the patterns select, for
+    /// scripts/test and scripts/list
+    #[command(hide = true)]
+    Select {
+        /// As for test
+        patterns: Vec<String>,
+    },
     /// Run tests; exit status 0 if none failed
     Test {
         /// Write one JSON object per result to this file

@@ -95,6 +95,11 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             report::print(&report::machine_table());
             Ok(0)
         }
+        Verb::Select { patterns } => {
+            let names = std::io::read_to_string(std::io::stdin())?;
+            report::print(&report::selected(patterns, &names));
+            Ok(0)
+        }
         Verb::Test {
             results,
             quick,

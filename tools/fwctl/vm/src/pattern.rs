@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The patterns that select tests by name.
-//!
-//! `matches` in `scripts/lib/checks.sh` is the same language for the tests that need no VM.  It is
-//! written twice because those tests run before this program is built, or without building it.
+//! The patterns that select tests by name, those in `scripts/tests` included: `scripts/test` and
+//! `scripts/list` have them selected by `fwctl-vm select`.
 
 /// Whether `pattern` selects `name`.  With `*` or `?` it is a glob over the whole name, else a
 /// part of the name.
@@ -13,6 +11,11 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     } else {
         name.contains(pattern)
     }
+}
+
+/// Whether one of `patterns` selects `name`.  Without patterns every name is selected.
+pub fn any_matches(patterns: &[String], name: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, name))
 }
 
 /// `*` matches any run of characters, `?` any single one.  Backtracks to the last `*` only, so it
@@ -60,10 +63,21 @@ mod tests {
             ("?", "", false),
             ("*a*b", "xaxbxb", true),
             ("*/*", "a/b/c", true),
+            ("core/[k]unit", "core/kunit", false),
+            ("core/[k]uni?", "core/kunit", false),
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
         let many = "*a".repeat(50) + "b";
         assert!(!matches(&many, &"a".repeat(5000)));
+    }
+
+    #[test]
+    fn one_of_several() {
+        let patterns = ["style".to_string(), "core/*".to_string()];
+        assert!(any_matches(&patterns, "style/words"));
+        assert!(any_matches(&patterns, "core/kunit"));
+        assert!(!any_matches(&patterns, "doc/machines"));
+        assert!(any_matches(&[], "doc/machines"));
     }
 }

@@ -7,6 +7,7 @@ use crate::catalogue;
 use crate::host::artifacts;
 use crate::judge::outcome::{TestResult, Totals, Verdict};
 use crate::machine::{Machine, MACHINES};
+use crate::pattern;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::{stdout, Write as _};
@@ -126,6 +127,17 @@ pub fn pieces(patterns: &[String], kernel: &str) -> String {
     text
 }
 
+/// `fwctl-vm select`: the lines of `names` that `patterns` select.
+pub fn selected(patterns: &[String], names: &str) -> String {
+    let mut text = String::new();
+    for name in names.lines() {
+        if pattern::any_matches(patterns, name) {
+            let _ = writeln!(text, "{name}");
+        }
+    }
+    text
+}
+
 /// `fwctl-vm list`: name, machine, description; without patterns the machines as well.
 pub fn list(patterns: &[String]) -> String {
     let mut text = String::new();
@@ -218,6 +230,16 @@ mod tests {
         assert_eq!(pieces(&["cxl/builtin".into()], "debug"), "tools\n");
         assert!(pieces(&["debug/seeded-bugs".into()], "debug").contains("mistakes-debug\n"));
         assert_eq!(pattern("debug/seeded-bugs"), "tools\n");
+    }
+
+    #[test]
+    fn selected_names() {
+        let names = "style/words\nstyle/spdx\ndoc/machines\n";
+        let select = |pattern: &str| selected(&[pattern.to_string()], names);
+        assert_eq!(select("style"), "style/words\nstyle/spdx\n");
+        assert_eq!(select("*s"), "style/words\ndoc/machines\n");
+        assert_eq!(select("core"), "");
+        assert_eq!(selected(&[], names), names);
     }
 
     #[test]

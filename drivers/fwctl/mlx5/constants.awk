@@ -27,17 +27,17 @@ function fail(message) {
 	check(name, substr($0, RSTART, RLENGTH))
 }
 
-/^const COMMANDS:/ {
+/^ +const COMMANDS:/ {
 	prefix = "MLX5_CMD_OP_"
 	next
 }
 
-/^const HOST_MEMORY:/ {
+/^ +const HOST_MEMORY:/ {
 	prefix = "MLX5_REG_"
 	next
 }
 
-prefix != "" && /^\];$/ {
+prefix != "" && /^ +\];$/ {
 	prefix = ""
 }
 

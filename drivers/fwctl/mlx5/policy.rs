@@ -31,124 +31,131 @@ const DEBUG_WRITE: Requires = Requires::Scope(RpcScope::DebugWrite);
 /// writes to other registers. Reads (`op_mod` 1) also return debug information.
 const REGISTER: Requires = Requires::ByOpMod(RpcScope::Configuration, RpcScope::DebugReadOnly);
 
-/// Builds a table from rows of a number, its name and a value.
+/// Defines a table from rows of a number, its name and a value, and a module with the numbers as
+/// constants.
 ///
 /// The name is checked in C: `constants.awk` writes a `static_assert` for each row, which `shim.c`
 /// compiles with the kernel's headers. A row must be on a single line.
 macro_rules! table {
-    ($($number:literal $name:ident => $value:expr,)*) => {
-        &[$(($number, $value),)*]
+    (
+        $(#[$doc:meta])*
+        const $table:ident: &[(u16, $value_type:ty)] = $numbers:ident[
+            $($number:literal $name:ident => $value:expr,)*
+        ];
+    ) => {
+        $(#[$doc])*
+        const $table: &[(u16, $value_type)] = &[$(($numbers::$name, $value),)*];
+
+        mod $numbers {
+            $(pub(super) const $name: u16 = $number;)*
+        }
     };
 }
 
-/// The allowed commands, in ascending order of opcodes.
-///
-/// Opcodes and names are from
-/// [`include/linux/mlx5/mlx5_ifc.h`](srctree/include/linux/mlx5/mlx5_ifc.h), or from `shim.c` if
-/// the header lacks them. `SET_HCA_CAP` prepares other functions: the firmware does not allow a
-/// user context to change the capabilities of its own function.
-const COMMANDS: &[(u16, Requires)] = table![
-    0x100 QUERY_HCA_CAP => CONFIGURATION,
-    0x101 QUERY_ADAPTER => CONFIGURATION,
-    0x107 QUERY_PAGES => DEBUG_READ,
-    0x109 SET_HCA_CAP => CONFIGURATION,
-    0x10a QUERY_ISSI => DEBUG_READ,
-    0x10c QUERY_DRIVER_VERSION => DEBUG_READ,
-    0x10e QUERY_OTHER_HCA_CAP => CONFIGURATION,
-    0x111 QUERY_SF_PARTITION => DEBUG_READ,
-    0x117 QUERY_VHCA_MIGRATION_STATE => DEBUG_READ,
-    0x201 QUERY_MKEY => DEBUG_READ,
-    0x203 QUERY_SPECIAL_CONTEXTS => DEBUG_READ,
-    0x303 QUERY_EQ => DEBUG_READ,
-    0x402 QUERY_CQ => DEBUG_READ,
-    0x50b QUERY_QP => DEBUG_READ,
-    0x512 QUERY_RDB => DEBUG_READ,
-    0x602 QUERY_PSV => DEBUG_READ,
-    0x702 QUERY_SRQ => DEBUG_READ,
-    0x707 QUERY_XRC_SRQ => DEBUG_READ,
-    0x713 QUERY_DCT => DEBUG_READ,
-    0x716 QUERY_DC_CNAK_TRACE => DEBUG_READ,
-    0x719 QUERY_XRQ => DEBUG_READ,
-    0x722 QUERY_NVMF_BACKEND_CONTROLLER => DEBUG_READ,
-    0x725 QUERY_XRQ_DC_PARAMS_ENTRY => DEBUG_READ,
-    0x727 QUERY_XRQ_ERROR_PARAMS => DEBUG_READ,
-    0x728 QUERY_NVMF_NAMESPACE_CONTEXT => DEBUG_READ,
-    0x730 QUERY_ADJACENT_FUNCTIONS_ID => DEBUG_READ,
-    0x731 DELEGATE_VHCA_MANAGEMENT => CONFIGURATION,
-    0x732 QUERY_DELEGATED_VHCA => DEBUG_READ,
-    0x740 QUERY_ESW_FUNCTIONS => CONFIGURATION,
-    0x750 QUERY_VPORT_STATE => DEBUG_READ,
-    0x752 QUERY_ESW_VPORT_CONTEXT => DEBUG_READ,
-    0x754 QUERY_NIC_VPORT_CONTEXT => DEBUG_READ,
-    0x760 QUERY_ROCE_ADDRESS => CONFIGURATION,
-    0x762 QUERY_HCA_VPORT_CONTEXT => CONFIGURATION,
-    0x764 QUERY_HCA_VPORT_GID => DEBUG_READ,
-    0x765 QUERY_HCA_VPORT_PKEY => DEBUG_READ,
-    0x76f QUERY_VNIC_ENV => DEBUG_READ,
-    0x770 QUERY_VPORT_COUNTER => DEBUG_READ,
-    0x773 QUERY_Q_COUNTER => DEBUG_READ,
-    0x781 QUERY_RATE_LIMIT => DEBUG_READ,
-    0x784 QUERY_SCHEDULING_ELEMENT => DEBUG_READ,
-    0x805 ACCESS_REG => REGISTER,
-    0x80b QUERY_MAD_DEMUX => DEBUG_READ,
-    0x80d NOP => DEBUG_READ,
-    0x813 QUERY_BURST_SIZE => DEBUG_READ,
-    0x819 QUERY_DIAGNOSTIC_PARAMS => DEBUG_READ,
-    0x820 SET_DIAGNOSTIC_PARAMS => DEBUG_WRITE,
-    0x821 QUERY_DIAGNOSTIC_COUNTERS => DEBUG_READ,
-    0x822 QUERY_CONG_STATUS => DEBUG_READ,
-    0x823 MODIFY_CONG_STATUS => CONFIGURATION,
-    0x824 QUERY_CONG_PARAMS => DEBUG_READ,
-    0x826 QUERY_CONG_STATISTICS => DEBUG_READ,
-    0x82a QUERY_L2_TABLE_ENTRY => DEBUG_READ,
-    0x831 QUERY_WOL_ROL => DEBUG_READ,
-    0x842 QUERY_LAG => DEBUG_READ,
-    0x903 QUERY_TIR => DEBUG_READ,
-    0x907 QUERY_SQ => DEBUG_READ,
-    0x90b QUERY_RQ => DEBUG_READ,
-    0x90f QUERY_RMP => DEBUG_READ,
-    0x911 QUERY_DELAY_DROP_PARAMS => DEBUG_READ,
-    0x915 QUERY_TIS => DEBUG_READ,
-    0x919 QUERY_RQT => DEBUG_READ,
-    0x932 QUERY_FLOW_TABLE => DEBUG_READ,
-    0x935 QUERY_FLOW_GROUP => DEBUG_READ,
-    0x937 QUERY_FLOW_TABLE_ENTRY => DEBUG_READ,
-    0x93b QUERY_FLOW_COUNTER => DEBUG_READ,
-    0x93f QUERY_PACKET_REFORMAT_CONTEXT => DEBUG_READ,
-    0x942 QUERY_MODIFY_HEADER_CONTEXT => DEBUG_READ,
-    0x962 FPGA_QUERY_QP => DEBUG_READ,
-    0x964 FPGA_QUERY_QP_COUNTERS => DEBUG_READ,
-    0x971 QUERY_AFU => DEBUG_READ,
-    0x981 QUERY_CAPI_PEC => DEBUG_READ,
-    0xa02 QUERY_GENERAL_OBJECT => DEBUG_READ,
-    0xa05 QUERY_UCTX => DEBUG_READ,
-    0xa09 QUERY_UMEM => DEBUG_READ,
-    0xb02 QUERY_NVMF_CC_RESPONSE => DEBUG_READ,
-    0xb03 QUERY_EMULATED_FUNCTIONS_INFO => DEBUG_READ,
-    0xb05 QUERY_REGEXP_PARAMS => DEBUG_READ,
-    0xb07 QUERY_REGEXP_REGISTER => DEBUG_READ,
-    0xb08 USER_QUERY_XRQ_DC_PARAMS_ENTRY => DEBUG_READ,
-    0xb0a USER_QUERY_XRQ_ERROR_PARAMS => DEBUG_READ,
-    0xb0c ACCESS_REGISTER_USER => REGISTER,
-    0xb0d QUERY_VHCA_STATE => DEBUG_READ,
-    0xb0f QUERY_EMULATION_DEVICE_EQ_MSIX_MAPPING => DEBUG_READ,
-    0xb13 QUERY_MATCH_SAMPLE_INFO => DEBUG_READ,
-    0xb14 QUERY_CRYPTO_STATE => DEBUG_READ,
-    0xb22 QUERY_VUID => CONFIGURATION,
-    0xb28 QUERY_DPA_PARTITION => DEBUG_READ,
-    0xb2a QUERY_DPA_PARTITIONS => DEBUG_READ,
-    0xb2e POSTPONE_CONNECTED_QP_TIMEOUT => CONFIGURATION,
-    0xb2f QUERY_EMULATED_RESOURCES_INFO => DEBUG_READ,
-    0x8000 QUERY_RSV_RESOURCES => DEBUG_READ,
-    0x8001 QUERY_MTT => DEBUG_READ,
-    0x8006 QUERY_SCHED_QUEUE => DEBUG_READ,
-];
-
-/// Opcode of a register access.
-const MLX5_CMD_OP_ACCESS_REG: u16 = 0x805;
-
-/// Another opcode of a register access, with the same layout.
-const MLX5_CMD_OP_ACCESS_REGISTER_USER: u16 = 0xb0c;
+table! {
+    /// The allowed commands, in ascending order of opcodes.
+    ///
+    /// Opcodes and names are from
+    /// [`include/linux/mlx5/mlx5_ifc.h`](srctree/include/linux/mlx5/mlx5_ifc.h), or from `shim.c`
+    /// if the header lacks them. `SET_HCA_CAP` prepares other functions: the firmware does not
+    /// allow a user context to change the capabilities of its own function.
+    const COMMANDS: &[(u16, Requires)] = opcode[
+        0x100 QUERY_HCA_CAP => CONFIGURATION,
+        0x101 QUERY_ADAPTER => CONFIGURATION,
+        0x107 QUERY_PAGES => DEBUG_READ,
+        0x109 SET_HCA_CAP => CONFIGURATION,
+        0x10a QUERY_ISSI => DEBUG_READ,
+        0x10c QUERY_DRIVER_VERSION => DEBUG_READ,
+        0x10e QUERY_OTHER_HCA_CAP => CONFIGURATION,
+        0x111 QUERY_SF_PARTITION => DEBUG_READ,
+        0x117 QUERY_VHCA_MIGRATION_STATE => DEBUG_READ,
+        0x201 QUERY_MKEY => DEBUG_READ,
+        0x203 QUERY_SPECIAL_CONTEXTS => DEBUG_READ,
+        0x303 QUERY_EQ => DEBUG_READ,
+        0x402 QUERY_CQ => DEBUG_READ,
+        0x50b QUERY_QP => DEBUG_READ,
+        0x512 QUERY_RDB => DEBUG_READ,
+        0x602 QUERY_PSV => DEBUG_READ,
+        0x702 QUERY_SRQ => DEBUG_READ,
+        0x707 QUERY_XRC_SRQ => DEBUG_READ,
+        0x713 QUERY_DCT => DEBUG_READ,
+        0x716 QUERY_DC_CNAK_TRACE => DEBUG_READ,
+        0x719 QUERY_XRQ => DEBUG_READ,
+        0x722 QUERY_NVMF_BACKEND_CONTROLLER => DEBUG_READ,
+        0x725 QUERY_XRQ_DC_PARAMS_ENTRY => DEBUG_READ,
+        0x727 QUERY_XRQ_ERROR_PARAMS => DEBUG_READ,
+        0x728 QUERY_NVMF_NAMESPACE_CONTEXT => DEBUG_READ,
+        0x730 QUERY_ADJACENT_FUNCTIONS_ID => DEBUG_READ,
+        0x731 DELEGATE_VHCA_MANAGEMENT => CONFIGURATION,
+        0x732 QUERY_DELEGATED_VHCA => DEBUG_READ,
+        0x740 QUERY_ESW_FUNCTIONS => CONFIGURATION,
+        0x750 QUERY_VPORT_STATE => DEBUG_READ,
+        0x752 QUERY_ESW_VPORT_CONTEXT => DEBUG_READ,
+        0x754 QUERY_NIC_VPORT_CONTEXT => DEBUG_READ,
+        0x760 QUERY_ROCE_ADDRESS => CONFIGURATION,
+        0x762 QUERY_HCA_VPORT_CONTEXT => CONFIGURATION,
+        0x764 QUERY_HCA_VPORT_GID => DEBUG_READ,
+        0x765 QUERY_HCA_VPORT_PKEY => DEBUG_READ,
+        0x76f QUERY_VNIC_ENV => DEBUG_READ,
+        0x770 QUERY_VPORT_COUNTER => DEBUG_READ,
+        0x773 QUERY_Q_COUNTER => DEBUG_READ,
+        0x781 QUERY_RATE_LIMIT => DEBUG_READ,
+        0x784 QUERY_SCHEDULING_ELEMENT => DEBUG_READ,
+        0x805 ACCESS_REG => REGISTER,
+        0x80b QUERY_MAD_DEMUX => DEBUG_READ,
+        0x80d NOP => DEBUG_READ,
+        0x813 QUERY_BURST_SIZE => DEBUG_READ,
+        0x819 QUERY_DIAGNOSTIC_PARAMS => DEBUG_READ,
+        0x820 SET_DIAGNOSTIC_PARAMS => DEBUG_WRITE,
+        0x821 QUERY_DIAGNOSTIC_COUNTERS => DEBUG_READ,
+        0x822 QUERY_CONG_STATUS => DEBUG_READ,
+        0x823 MODIFY_CONG_STATUS => CONFIGURATION,
+        0x824 QUERY_CONG_PARAMS => DEBUG_READ,
+        0x826 QUERY_CONG_STATISTICS => DEBUG_READ,
+        0x82a QUERY_L2_TABLE_ENTRY => DEBUG_READ,
+        0x831 QUERY_WOL_ROL => DEBUG_READ,
+        0x842 QUERY_LAG => DEBUG_READ,
+        0x903 QUERY_TIR => DEBUG_READ,
+        0x907 QUERY_SQ => DEBUG_READ,
+        0x90b QUERY_RQ => DEBUG_READ,
+        0x90f QUERY_RMP => DEBUG_READ,
+        0x911 QUERY_DELAY_DROP_PARAMS => DEBUG_READ,
+        0x915 QUERY_TIS => DEBUG_READ,
+        0x919 QUERY_RQT => DEBUG_READ,
+        0x932 QUERY_FLOW_TABLE => DEBUG_READ,
+        0x935 QUERY_FLOW_GROUP => DEBUG_READ,
+        0x937 QUERY_FLOW_TABLE_ENTRY => DEBUG_READ,
+        0x93b QUERY_FLOW_COUNTER => DEBUG_READ,
+        0x93f QUERY_PACKET_REFORMAT_CONTEXT => DEBUG_READ,
+        0x942 QUERY_MODIFY_HEADER_CONTEXT => DEBUG_READ,
+        0x962 FPGA_QUERY_QP => DEBUG_READ,
+        0x964 FPGA_QUERY_QP_COUNTERS => DEBUG_READ,
+        0x971 QUERY_AFU => DEBUG_READ,
+        0x981 QUERY_CAPI_PEC => DEBUG_READ,
+        0xa02 QUERY_GENERAL_OBJECT => DEBUG_READ,
+        0xa05 QUERY_UCTX => DEBUG_READ,
+        0xa09 QUERY_UMEM => DEBUG_READ,
+        0xb02 QUERY_NVMF_CC_RESPONSE => DEBUG_READ,
+        0xb03 QUERY_EMULATED_FUNCTIONS_INFO => DEBUG_READ,
+        0xb05 QUERY_REGEXP_PARAMS => DEBUG_READ,
+        0xb07 QUERY_REGEXP_REGISTER => DEBUG_READ,
+        0xb08 USER_QUERY_XRQ_DC_PARAMS_ENTRY => DEBUG_READ,
+        0xb0a USER_QUERY_XRQ_ERROR_PARAMS => DEBUG_READ,
+        0xb0c ACCESS_REGISTER_USER => REGISTER,
+        0xb0d QUERY_VHCA_STATE => DEBUG_READ,
+        0xb0f QUERY_EMULATION_DEVICE_EQ_MSIX_MAPPING => DEBUG_READ,
+        0xb13 QUERY_MATCH_SAMPLE_INFO => DEBUG_READ,
+        0xb14 QUERY_CRYPTO_STATE => DEBUG_READ,
+        0xb22 QUERY_VUID => CONFIGURATION,
+        0xb28 QUERY_DPA_PARTITION => DEBUG_READ,
+        0xb2a QUERY_DPA_PARTITIONS => DEBUG_READ,
+        0xb2e POSTPONE_CONNECTED_QP_TIMEOUT => CONFIGURATION,
+        0xb2f QUERY_EMULATED_RESOURCES_INFO => DEBUG_READ,
+        0x8000 QUERY_RSV_RESOURCES => DEBUG_READ,
+        0x8001 QUERY_MTT => DEBUG_READ,
+        0x8006 QUERY_SCHED_QUEUE => DEBUG_READ,
+    ];
+}
 
 /// `op_mod` of a register access that reads.
 pub(crate) const READ: u16 = 1;
@@ -164,30 +171,33 @@ enum Allows {
     FirstDword(u32, u32),
 }
 
-/// Registers that name host memory, by a DMA address or by a memory key, in ascending order.
-///
-/// The firmware reads or writes that memory. Such an access is refused in every scope, since
-/// neither a taint nor a capability makes it safe. The exceptions are accesses to memory that the
-/// file has registered, see [`memory_key`] and [`is_component_page`].
-///
-/// The only command in [`COMMANDS`] that takes an address or a key according to the layouts in the
-/// kernel's headers is `QUERY_MKEY`, which returns the properties of a key.
-const HOST_MEMORY: &[(u16, Allows)] = table![
-    // Type 0 dumps to the tracer. It is the only one in mlx5_ifc.h, whose layout ends with the QP
-    // number. The vendor's mlx5ctl has a type that dumps to memory, with key, size and address.
-    0x402e CORE_DUMP => Allows::FirstDword(0xff, 0),
-    // trace_mkey, see mlx5_ifc.h.
-    0x9041 MTRC_CONF => Allows::Reads,
-    // DMA addresses of two pages, also for reads, see the register database of mstflint. mstflint
-    // itself burns through MCDA (0x9063), which has the data in the command.
-    0x905c MCDD => Allows::Nothing,
-    // Address of the tracer's buffer in host memory, see the same database.
-    0x911d MTDC => Allows::Reads,
-    // Like RESOURCE_DUMP, see the same database.
-    0x9153 MORD => Allows::FirstDword(INLINE_DUMP, INLINE_DUMP),
-    // mkey and address unless inline_dump is set, see mlx5_ifc.h.
-    0xc000 RESOURCE_DUMP => Allows::FirstDword(INLINE_DUMP, INLINE_DUMP),
-];
+table! {
+    /// Registers that name host memory, by a DMA address or by a memory key, in ascending order.
+    ///
+    /// The firmware reads or writes that memory. Such an access is refused in every scope, since
+    /// neither a taint nor a capability makes it safe. The exceptions are accesses to memory that
+    /// the file has registered, see [`memory_key`] and [`is_component_page`].
+    ///
+    /// The only command in [`COMMANDS`] that takes an address or a key according to the layouts in
+    /// the kernel's headers is `QUERY_MKEY`, which returns the properties of a key.
+    const HOST_MEMORY: &[(u16, Allows)] = register[
+        // Type 0 dumps to the tracer. It is the only one in mlx5_ifc.h, whose layout ends with the
+        // QP number. The vendor's mlx5ctl has a type that dumps to memory, with key, size and
+        // address.
+        0x402e CORE_DUMP => Allows::FirstDword(0xff, 0),
+        // trace_mkey, see mlx5_ifc.h.
+        0x9041 MTRC_CONF => Allows::Reads,
+        // DMA addresses of two pages, also for reads, see the register database of mstflint.
+        // mstflint itself burns through MCDA (0x9063), which has the data in the command.
+        0x905c MCDD => Allows::Nothing,
+        // Address of the tracer's buffer in host memory, see the same database.
+        0x911d MTDC => Allows::Reads,
+        // Like RESOURCE_DUMP, see the same database.
+        0x9153 MORD => Allows::FirstDword(INLINE_DUMP, INLINE_DUMP),
+        // mkey and address unless inline_dump is set, see mlx5_ifc.h.
+        0xc000 RESOURCE_DUMP => Allows::FirstDword(INLINE_DUMP, INLINE_DUMP),
+    ];
+}
 
 /// The bit `inline_dump` in the first dword of `resource_dump`: the data is part of the reply.
 const INLINE_DUMP: u32 = 1 << 30;
@@ -253,9 +263,9 @@ pub(crate) fn memory_key(command: &[u8]) -> Option<u32> {
     let dword = first_dword(data)?;
     let offset = match access.register_id.get() {
         // By the vendor's mlx5ctl.
-        MLX5_REG_CORE_DUMP if dword & 0xff == CR_DUMP_TO_MEM => 0x10,
+        register::CORE_DUMP if dword & 0xff == CR_DUMP_TO_MEM => 0x10,
         // By mlx5_ifc.h. The caller has checked that the dump is not inline.
-        MLX5_REG_RESOURCE_DUMP => 0x20,
+        register::RESOURCE_DUMP => 0x20,
         _ => return None,
     };
     first_dword(data.get(offset..)?)
@@ -267,22 +277,14 @@ pub(crate) fn memory_key(command: &[u8]) -> Option<u32> {
 pub(crate) fn is_component_page(command: &[u8]) -> bool {
     AccessRegisterIn::of(command).is_ok_and(|(access, _)| {
         accesses_register(access.opcode.get())
-            && access.register_id.get() == MLX5_REG_MCDD
+            && access.register_id.get() == register::MCDD
             && access.op_mod.get() <= READ
     })
 }
 
-/// Registers that may name memory of the file.
-const MLX5_REG_MCDD: u16 = 0x905c;
-const MLX5_REG_CORE_DUMP: u16 = 0x402e;
-const MLX5_REG_RESOURCE_DUMP: u16 = 0xc000;
-
-/// Returns whether the command of this opcode accesses a register.
+/// Returns whether the command of this opcode accesses a register. Both have the same layout.
 fn accesses_register(opcode: u16) -> bool {
-    matches!(
-        opcode,
-        MLX5_CMD_OP_ACCESS_REG | MLX5_CMD_OP_ACCESS_REGISTER_USER
-    )
+    matches!(opcode, opcode::ACCESS_REG | opcode::ACCESS_REGISTER_USER)
 }
 
 /// Returns the first dword of the data of a register.
@@ -305,6 +307,10 @@ fn least_scope(opcode: u16, op_mod: u16) -> Option<RpcScope> {
 
 #[kunit_tests(mlx5_fwctl_policy)]
 mod tests {
+    use super::opcode::{
+        ACCESS_REG,
+        ACCESS_REGISTER_USER, //
+    };
     use super::*;
 
     /// Opcodes that require scope 1 for every `op_mod`.
@@ -376,9 +382,6 @@ mod tests {
             assert!(!is_allowed(opcode, 0, RpcScope::DebugWriteFull));
         }
     }
-
-    const ACCESS_REG: u16 = 0x805;
-    const ACCESS_REGISTER_USER: u16 = 0xb0c;
 
     /// A command of `opcode` on a register, whose first dword of data is `dword`.
     fn access(opcode: u16, op_mod: u16, register: u16, dword: u32) -> [u8; 24] {

@@ -239,8 +239,9 @@ struct fwctl_rsc_umem_reg {
  *
  * mmap(2) of this file maps all of it or some of its pages: at @out_offset or
  * further, with MAP_SHARED and without PROT_EXEC. A mapping is not inherited by
- * fork(2). It stays valid when the resource is destroyed, the file closed or
- * the device removed; then the firmware does not write to it any more.
+ * fork(2). It keeps the file open, and stays valid when the resource is
+ * destroyed or the device removed; then the firmware does not write to it any
+ * more.
  *
  * ENOTTY: the device does not support it. EINVAL: @len is not aligned, 0 or too
  * large. ENOMEM: there is no memory. ENOSPC: the file or the device has too much

@@ -13,7 +13,7 @@
 
 #include <fwctl.h>
 
-/* Pinned while the program runs. */
+/* Registered while the program runs. */
 #define MEMORY (1 << 20)
 #define MAX (64 << 20)
 

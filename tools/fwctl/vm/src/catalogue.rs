@@ -18,7 +18,7 @@ mod stress;
 mod vendor;
 
 use crate::case::{Reads, Test, BASE};
-use crate::host::artifacts::Need::{Cli, Fuzzer, Module, Selftest};
+use crate::host::artifacts::Need::{Cli, Example, Fuzzer, Module, Selftest};
 use crate::machine;
 use crate::pattern::any_matches;
 

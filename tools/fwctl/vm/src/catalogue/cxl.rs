@@ -2,7 +2,7 @@
 
 //! The CXL driver, on all kinds of memory devices.
 
-use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
+use super::{machine, Cli, Example, Module, Reads, Selftest, Test, BASE};
 
 /// All of them.
 pub(super) const TESTS: &[Test] = &[
@@ -198,6 +198,14 @@ pub(super) const TESTS: &[Test] = &[
         needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
         limit: 300,
         wants_fresh: true,
+        ..BASE
+    },
+    Test {
+        name: "cxl/examples",
+        about: "the example of the C API lists the commands of the device",
+        machine: &machine::CXL_EMULATED,
+        script: &["examples.sh", "cxl"],
+        needs: &[Cli, Example("commands"), Module("cxl_pci"), Module("cxl_fwctl")],
         ..BASE
     },
     Test {

@@ -2,7 +2,7 @@
 
 //! The mlx5 driver on the emulated ConnectX.
 
-use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
+use super::{machine, Cli, Example, Module, Reads, Selftest, Test, BASE};
 
 /// The ConnectX is removed in one way, and comes back, while RPCs are in flight.
 macro_rules! under_load {
@@ -109,6 +109,14 @@ pub(super) const TESTS: &[Test] = &[
         script: &["mlx5-memory.sh"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
         limit: 300,
+        ..BASE
+    },
+    Test {
+        name: "mlx5/examples",
+        about: "the examples of the C API read temperatures, and dump by way of memory",
+        machine: &machine::CONNECTX,
+        script: &["examples.sh", "connectx"],
+        needs: &[Cli, Example("registers"), Example("dump"), Module("mlx5_core"), Module("mlx5_fwctl")],
         ..BASE
     },
     Test {

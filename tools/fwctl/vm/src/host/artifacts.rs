@@ -44,6 +44,8 @@ pub enum Need {
     Cli,
     /// The fuzzer of the ioctls.
     Fuzzer,
+    /// An example of the C API.
+    Example(&'static str),
 }
 
 impl Artifacts {
@@ -94,6 +96,11 @@ impl Artifacts {
     /// `OUT/bin/fwctl-ioctl-fuzz`.
     pub fn fuzzer(&self, machine: &Machine) -> PathBuf {
         self.guest(machine).join("bin/fwctl-ioctl-fuzz")
+    }
+
+    /// The examples of the C API.
+    pub fn examples(&self) -> PathBuf {
+        self.root.join("examples")
     }
 
     /// The guest's init: this program, as built for the machine.
@@ -217,6 +224,7 @@ impl Artifacts {
             Need::Selftest(name) => program(self.selftests(machine).join(name), "test"),
             Need::Cli => program(self.cli(machine), "run"),
             Need::Fuzzer => program(self.fuzzer(machine), "fuzz"),
+            Need::Example(name) => program(self.examples().join(name), "test"),
             Need::Module(name) => match self.modules(machine) {
                 Err(error) => Some(format!("{error:#}")),
                 Ok(dir) => {

@@ -41,7 +41,7 @@ impl Mlx5Verb {
             Mlx5Verb::Caps(args) => args.output.output,
             Mlx5Verb::Query(args) => args.output.output,
             Mlx5Verb::Dump(args) => args.output.output,
-            Mlx5Verb::Coredump(_) => Format::default(),
+            Mlx5Verb::Coredump(args) => args.output.output,
             Mlx5Verb::Regs(args) => args.output.output,
             Mlx5Verb::Diag(verb) => verb.format(),
         }

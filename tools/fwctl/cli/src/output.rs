@@ -77,11 +77,14 @@ pub fn print(format: Format, report: &impl Report) -> Result<(), Failure> {
         Format::Json => print_bytes((json(report)? + "\n").as_bytes()),
         Format::Raw => match report.raw() {
             Some(bytes) => print_bytes(bytes),
-            None => Err(Failure::Usage(
-                "this command has no raw output: use -o table or -o json".into(),
-            )),
+            None => Err(no_raw_output()),
         },
     }
+}
+
+/// The failure of a command that does not return bytes, and was asked for them.
+pub fn no_raw_output() -> Failure {
+    Failure::Usage("this command has no raw output: use -o table or -o json".into())
 }
 
 /// Columns of the terminal that stdout is, if it is one.

@@ -179,9 +179,7 @@ impl ItemRow {
 
 pub fn snapshot(world: &World, args: &SnapshotArgs) -> Result<(), Failure> {
     if args.output == Format::Raw {
-        return Err(Failure::Usage(
-            "this command has no raw output: use -o table or -o json".into(),
-        ));
+        return Err(output::no_raw_output());
     }
     let entries = entries(world, &args.devices)?;
     let limit = Duration::from_secs(args.timeout.unwrap_or(60));

@@ -173,9 +173,7 @@ pub fn watch(world: &World, args: WatchArgs) -> Result<(), Failure> {
         return Ok(());
     }
     if args.output == Format::Raw {
-        return Err(Failure::Usage(
-            "this command has no raw output: use -o table or -o json".into(),
-        ));
+        return Err(output::no_raw_output());
     }
     let mut printer = Printer {
         format: args.output,

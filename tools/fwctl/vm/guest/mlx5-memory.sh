@@ -30,7 +30,7 @@ load_mlx5
 before=$(outside)
 device=$(the_device) || fail "$device"
 cd /tmp || exit 1
-fwctl mlx5 coredump "$device" -o core.bin 2>error.txt || {
+fwctl mlx5 coredump "$device" --out core.bin 2>error.txt || {
 	cat error.txt
 	! grep -q 'cannot register memory' error.txt || skip "the driver cannot register memory"
 	fail "a core dump: see above"
@@ -54,14 +54,14 @@ for dump in MENU "EMU_UCTX --count1 0xffff" "EMU_PATTERN --index1 1000"; do
 done
 
 # A core dump in one step, and in many.
-measure fwctl mlx5 coredump "$device" -o core.bin
+measure fwctl mlx5 coredump "$device" --out core.bin
 [ "$(wc -c <core.bin)" = 4718592 ] || fail "the core dump has $(wc -c <core.bin) bytes"
-fwctl mlx5 coredump "$device" -o small.bin --memory 65536 || fail "exit status $?"
+fwctl mlx5 coredump "$device" --out small.bin --memory 65536 || fail "exit status $?"
 cmp core.bin small.bin || fail "the core dumps differ"
 
 # The firmware fails midway: what came before is kept, and the file of before stays.
 emu fault reg=0x402e,nth=3,status=1 >/dev/null || fail "no fault"
-fwctl mlx5 coredump "$device" -o core.bin 2>error.txt
+fwctl mlx5 coredump "$device" --out core.bin 2>error.txt
 [ $? = 3 ] || fail "a failing core dump: $(cat error.txt)"
 [ "$(wc -c <core.bin)" = 4718592 ] || fail "the file was replaced"
 [ "$(wc -c <core.bin.partial)" = 2097152 ] || fail "$(wc -c <core.bin.partial) bytes were kept"

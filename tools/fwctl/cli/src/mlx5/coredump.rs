@@ -6,9 +6,10 @@ use super::dump::keep;
 use crate::common::{number, DeviceArg, World};
 use crate::failure::{ErrorRow, Failure};
 use crate::file::Output;
-use crate::output::{bytes, say};
+use crate::output::{self, bytes, no_raw_output, Block, Format, OutputArgs, Report};
 use crate::progress;
 use fwctl::mlx5::Mlx5Device;
+use serde::Serialize;
 use std::ops::ControlFlow;
 
 /// Dump the registers of the device itself, for the vendor's support
@@ -24,7 +25,7 @@ pub struct CoredumpArgs {
     #[command(flatten)]
     device: DeviceArg,
     /// Write the dump to this file
-    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     out: String,
     /// Register this much memory for the firmware, which may need several steps for a dump then;
     /// by default as much as the device needs for one step
@@ -33,6 +34,16 @@ pub struct CoredumpArgs {
     /// Give up after this many bytes
     #[arg(long, value_name = "BYTES", default_value = "268435456", value_parser = number::<u32>)]
     max: u32,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Serialize)]
+struct CoreDump {
+    device: String,
+    /// Bytes in the file.
+    size: usize,
+    file: String,
 }
 
 /// Most memory that the kernel registers at once.
@@ -46,6 +57,10 @@ fn memory_len(text: &str) -> Result<u32, String> {
 }
 
 pub fn coredump(world: &World, args: &CoredumpArgs) -> Result<(), Failure> {
+    // Before anything is sent.
+    if args.output.output == Format::Raw {
+        return Err(no_raw_output());
+    }
     let file = Output::prepare(&args.out)?;
     let mlx5 = Mlx5Device::new(args.device.open(world)?)?;
     let device = mlx5.device().name().to_owned();
@@ -78,12 +93,26 @@ pub fn coredump(world: &World, args: &CoredumpArgs) -> Result<(), Failure> {
         Ok(()) => {
             let len = all.len();
             file.write(&all)?;
-            say(&format!("{device}: core dump of {}", bytes(len)));
-            Ok(())
+            let dump = CoreDump {
+                device,
+                size: len,
+                file: args.out.clone(),
+            };
+            output::print(args.output.output, &dump)
         }
         Err(error) => {
             keep(&device, file, &all)?;
             Err(error.into())
         }
+    }
+}
+
+impl Report for CoreDump {
+    fn blocks(&self) -> Vec<Block> {
+        vec![Block::Fields(vec![
+            ("device", self.device.clone()),
+            ("size", bytes(self.size)),
+            ("file", self.file.clone()),
+        ])]
     }
 }

@@ -758,8 +758,12 @@ fn a_core_dump_in_parts() {
         + &core_step(4, &core_part("04050607", 0));
     let machine = machine(&recording);
     machine
-        .run(&["mlx5", "coredump", "fwctl0", "-o", "core.bin"])
-        .is(0, "", "fwctl: fwctl0: core dump of 8 bytes\n");
+        .run(&["mlx5", "coredump", "fwctl0", "--out", "core.bin"])
+        .is(
+            0,
+            "device:  fwctl0\nsize:    8 bytes\nfile:    core.bin\n",
+            "",
+        );
     assert_eq!(
         fs::read(machine.path("core.bin")).unwrap(),
         [0, 1, 2, 3, 4, 5, 6, 7]
@@ -773,7 +777,7 @@ fn a_core_dump_that_fails() {
         + &core_step(4, "01000000 00000055");
     let failing = machine(&recording);
     failing
-        .run(&["mlx5", "coredump", "fwctl0", "-o", "core.bin"])
+        .run(&["mlx5", "coredump", "fwctl0", "--out", "core.bin"])
         .is(
             3,
             "",
@@ -787,7 +791,7 @@ fn a_core_dump_that_fails() {
     );
     // A kernel without memory, and a device that needs none.
     machine(&core_dump_capability())
-        .run(&["mlx5", "coredump", "fwctl0", "-o", "core.bin"])
+        .run(&["mlx5", "coredump", "fwctl0", "--out", "core.bin"])
         .is(
             1,
             "",
@@ -796,7 +800,7 @@ fn a_core_dump_that_fails() {
              remedy:  use a kernel whose driver can, or dump single objects: fwctl mlx5 dump DEV\n",
         );
     machine(&core_dump_capability().replace("05800000", "00400000"))
-        .run(&["mlx5", "coredump", "fwctl0", "-o", "core.bin"])
+        .run(&["mlx5", "coredump", "fwctl0", "--out", "core.bin"])
         .is(
             1,
             "",

@@ -69,6 +69,9 @@ struct Difference {
     is_volatile: bool,
     #[serde(skip)]
     unit: Option<String>,
+    /// What the numbers stand for, for people.
+    #[serde(skip)]
+    meanings: [Option<String>; 2],
 }
 
 /// The longest document that is read: some thousand devices.
@@ -181,6 +184,7 @@ fn devices(a: Option<&Value>, b: Option<&Value>, all: &mut Vec<Difference>) {
         b: b.clone(),
         is_volatile: false,
         unit: None,
+        meanings: [None, None],
     };
     let (a, b) = match (a, b) {
         (Some(a), Some(b)) => (a, b),
@@ -254,6 +258,7 @@ fn items(
         b,
         is_volatile,
         unit: None,
+        meanings: [None, None],
     };
     let failed = |item: &Value| match &item["error"] {
         Value::Null => Value::Null,
@@ -298,6 +303,8 @@ fn items(
                 volatility => volatility,
             }),
             unit: of_either("unit").as_str().map(str::to_owned),
+            meanings: [&fields_a, &fields_b]
+                .map(|fields| field(fields, "meaning").as_str().map(str::to_owned)),
             ..whole(of_a, of_b, false)
         });
     }
@@ -324,17 +331,24 @@ fn text_of(value: &Value) -> String {
 
 impl Difference {
     fn cells(&self) -> Vec<String> {
-        let value = |value: &Value| match (&self.unit, value) {
-            (Some(unit), Value::Number(number)) => format!("{number} {unit}"),
+        let value = |value: &Value, meaning: &Option<String>| match (meaning, &self.unit, value) {
+            (Some(meaning), ..) => meaning.clone(),
+            (None, Some(unit), Value::Number(number)) => format!("{number} {unit}"),
             _ => text_of(value),
         };
+        let [of_a, of_b] = &self.meanings;
         let what = match (&self.item, &self.field) {
             (Some(item), Some(field)) => format!("{item} {field}"),
             (Some(item), None) => item.clone(),
             (None, Some(field)) => field.clone(),
             (None, None) => "the device".into(),
         };
-        vec![self.device.clone(), what, value(&self.a), value(&self.b)]
+        vec![
+            self.device.clone(),
+            what,
+            value(&self.a, of_a),
+            value(&self.b, of_b),
+        ]
     }
 }
 

@@ -51,6 +51,8 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    meaning: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     volatility: Option<&'static str>,
 }
 
@@ -82,6 +84,7 @@ impl Serialize for Fields {
                 value: json(&field.datum),
                 unit: field.unit.map(Unit::name),
                 raw: field.raw,
+                meaning: field.meaning,
                 volatility: volatility.map(Volatility::name),
             };
             map.serialize_entry(&field.name, &row)?;
@@ -95,6 +98,9 @@ pub fn text(field: &Decoded) -> String {
     let raw = field
         .raw
         .map_or_else(String::new, |raw| format!(" ({raw:#x})"));
+    if let Some(meaning) = field.meaning {
+        return meaning.to_owned();
+    }
     match (&field.datum, field.unit) {
         (Datum::Number(number), None) => number_text(*number),
         (Datum::Number(number), Some(unit)) => format!("{number} {}", unit.symbol()),
@@ -139,6 +145,7 @@ mod tests {
             unit,
             volatility: None,
             raw,
+            meaning: None,
         }
     }
 

@@ -110,6 +110,10 @@ pub enum Unit {
     Milliseconds,
     /// Microseconds.
     Microseconds,
+    /// Hours.
+    Hours,
+    /// Errors in a gigabit of memory.
+    ErrorsPerGigabit,
     /// Megabits a second.
     MegabitsPerSecond,
 }
@@ -125,6 +129,8 @@ impl Unit {
             Unit::Packets => "packets",
             Unit::Milliseconds => "milliseconds",
             Unit::Microseconds => "microseconds",
+            Unit::Hours => "hours",
+            Unit::ErrorsPerGigabit => "errors-per-gigabit",
             Unit::MegabitsPerSecond => "megabits-per-second",
         }
     }
@@ -139,6 +145,8 @@ impl Unit {
             Unit::Packets => "packets",
             Unit::Milliseconds => "ms",
             Unit::Microseconds => "us",
+            Unit::Hours => "h",
+            Unit::ErrorsPerGigabit => "errors per Gbit",
             Unit::MegabitsPerSecond => "Mb/s",
         }
     }
@@ -170,6 +178,8 @@ pub struct Decoded {
     pub volatility: Option<Volatility>,
     /// The number in the device's own unit, if the value was converted.
     pub raw: Option<u64>,
+    /// What a number stands for, where it stands for something.
+    pub meaning: Option<&'static str>,
 }
 
 /// Which instances of an item a device has: the values of a field of the request.

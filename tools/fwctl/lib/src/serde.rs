@@ -2,6 +2,7 @@
 
 //! Serde for types that are written as text.
 
+use crate::catalogue::Unit;
 use crate::cxl::Selection;
 use crate::{Backend, DeviceType, MaxScope, Scope, Uuid};
 use serde::de::{Deserialize, Deserializer, Error};
@@ -31,6 +32,13 @@ macro_rules! from_text {
 
 as_text!(Backend DeviceType MaxScope Scope Selection Uuid);
 from_text!(DeviceType MaxScope Scope Selection Uuid);
+
+/// By its name.
+impl Serialize for Unit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
 
 #[cfg(test)]
 mod tests {

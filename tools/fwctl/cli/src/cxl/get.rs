@@ -5,10 +5,12 @@
 use super::{check_range, feature_uuid, find};
 use crate::common::{number, DeviceArg, World};
 use crate::failure::Failure;
+use crate::fields::Fields;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
 use crate::rpc::Plan;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use fwctl::cxl::{feature_fields, CxlDevice, FeatureField, GetFeature, Selection, READ_SCOPE};
+use fwctl::catalogue::Decoded;
+use fwctl::cxl::{feature_fields, CxlDevice, GetFeature, Selection, READ_SCOPE};
 use fwctl::Uuid;
 use serde::Serialize;
 
@@ -65,30 +67,7 @@ struct Value {
     version: u8,
     value: Bytes,
     /// The value field by field, if its layout is known and all of it was read.
-    fields: Option<Vec<Field>>,
-}
-
-/// A field of the value.
-#[derive(Serialize)]
-struct Field {
-    name: String,
-    value: u64,
-    unit: Option<&'static str>,
-    meaning: Option<&'static str>,
-    #[serde(skip)]
-    text: String,
-}
-
-impl From<FeatureField> for Field {
-    fn from(field: FeatureField) -> Field {
-        Field {
-            text: field.text(),
-            name: field.name,
-            value: field.value,
-            unit: field.unit,
-            meaning: field.meaning,
-        }
-    }
+    fields: Option<Fields>,
 }
 
 pub fn get(world: &World, args: GetArgs) -> Result<(), Failure> {
@@ -123,7 +102,7 @@ pub fn get(world: &World, args: GetArgs) -> Result<(), Failure> {
         size,
         version: feature.get_version,
         value: Bytes(bytes),
-        fields: fields.map(|fields| fields.into_iter().map(Field::from).collect()),
+        fields: fields.map(|fields| Fields::new(fields.into_iter().map(Decoded::from).collect())),
     };
     output::print(args.output.output, &value)
 }
@@ -142,11 +121,7 @@ impl Report for Value {
             ("size", output::bytes(self.size.into())),
         ];
         let mut blocks = vec![Block::Fields(fields), Block::Dump(self.value.0.clone())];
-        if let Some(fields) = &self.fields {
-            let cells = |field: &Field| vec![field.name.clone(), field.text.clone()];
-            let rows = fields.iter().map(cells).collect();
-            blocks.push(Block::Table(&["FIELD", "VALUE"], rows));
-        }
+        blocks.extend(self.fields.as_ref().and_then(Fields::block));
         blocks
     }
 

@@ -8,6 +8,7 @@ use crate::common::{number, read_input, scope_parser, taint, DeviceArg, World};
 use crate::failure::Failure;
 use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
 use crate::rpc::{Changed, Changes, Plan};
+use fwctl::catalogue::Unit;
 use fwctl::cxl::{
     feature_fields, known_features, settable_fields, writable_part, CxlDevice, Feature,
     FeatureField, GetFeature, Selection, SetFeature, SetPolicy, SettingError, Settings, Verdict,
@@ -308,7 +309,7 @@ fn read_back(cxl: &CxlDevice, feature: &Feature, new: &New) -> (Option<Vec<u8>>,
             old: old.value,
             new: new.value,
             now: now.map(|field| field.value),
-            unit: new.unit,
+            unit: new.unit.map(Unit::name),
             name: new.name,
         })
     };

@@ -168,11 +168,18 @@ fn the_value_of_a_feature() {
         .stdout;
     assert!(
         json.contains(
-            r#"    {
-      "name": "cycle",
+            r#"  "fields": {
+    "cycle-changeable": {
+      "value": 0,
+      "meaning": "no"
+    },
+    "real-time-report": {
+      "value": 0,
+      "meaning": "no"
+    },
+    "cycle": {
       "value": 1,
-      "unit": "h",
-      "meaning": null
+      "unit": "hours"
     },"#
         ),
         "{json}"
@@ -536,7 +543,7 @@ fn fields_are_set_and_read_back() {
       "old": 12,
       "new": 24,
       "now": 12,
-      "unit": "h"
+      "unit": "hours"
     },
     "enabled": {
       "old": 0,

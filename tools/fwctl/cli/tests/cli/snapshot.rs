@@ -134,8 +134,27 @@ fn the_features_of_a_memory_device() {
         (&value["raw"], &value["length"]),
         (&json!("030c01"), &json!(12))
     );
+    assert_eq!(
+        value["fields"],
+        json!({
+            "cycle-changeable": {"value": 1, "meaning": "yes"},
+            "real-time-report": {"value": 1, "meaning": "yes"},
+            "cycle": {"value": 12, "unit": "hours"},
+            "minimum-cycle": {"value": 1, "unit": "hours"},
+            "enabled": {"value": 0, "meaning": "no"},
+        })
+    );
     let refused = "feature/value/uuid=ffffffff-ffff-ffff-ffff-ffffffffffff,selection=current";
     assert_eq!(items[refused]["error"]["firmware_status"], 2);
+    // Somebody turns it on, and doubles the cycle.
+    let after = Machine::with_cxl(&format!(
+        "{FEATURES}{get} -> 0c000000 00000000 03180101 00000000 00000000\notherwise 00000000 02000000"
+    ));
+    let ended = two(&machine, &after).run(&["diff", "a.json", "b.json"]);
+    let rows = "DEVICE  VALUE                                                      A         B\n\
+                fwctl0  feature/value/uuid=patrol-scrub,selection=current cycle    12 hours  24 hours\n\
+                fwctl0  feature/value/uuid=patrol-scrub,selection=current enabled  no        yes\n";
+    assert!(ended.stdout.ends_with(rows), "{}", ended.stdout);
 }
 
 /// Two commands of a memory device with a Feature, the second with these effects and scope.

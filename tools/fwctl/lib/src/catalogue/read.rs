@@ -3,7 +3,9 @@
 //! Reads the items of a device.
 
 use super::{connectx, memory, pensando, Datum, Decoded, Item, Kind, Range};
-use crate::cxl::{Command, CommandPolicy, CxlDevice, Feature, GetFeature, Selection};
+use crate::cxl::{
+    feature_fields, Command, CommandPolicy, CxlDevice, Feature, GetFeature, Selection,
+};
 use crate::mlx5::{capabilities, command, decode, register, Capability, Layout, Mlx5Device, Read};
 use crate::pds::{Operation, PdsDevice};
 use crate::{Device, DeviceType, Error, Result, Uuid, DEFAULT_DEPTH};
@@ -329,7 +331,9 @@ fn value(
         offset: 0,
         size,
     };
-    Ok((cxl.get(&get)?, Vec::new()))
+    let bytes = cxl.get(&get)?;
+    let fields = feature_fields(uuid, &bytes).unwrap_or_default();
+    Ok((bytes, fields.into_iter().map(Decoded::from).collect()))
 }
 
 /// The operations that the driver of a Pensando card lists; nothing if it has no lists. None is
@@ -386,6 +390,7 @@ fn field(name: &'static str, datum: Datum) -> Decoded {
         unit: None,
         volatility: None,
         raw: None,
+        meaning: None,
     }
 }
 

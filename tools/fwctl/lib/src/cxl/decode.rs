@@ -4,6 +4,7 @@
 //! 8.2.10.7.2 and 8.2.10.9.11).
 
 use super::known_features;
+use crate::catalogue::{Datum, Decoded, Unit};
 use crate::Uuid;
 use std::ops::Range;
 
@@ -15,8 +16,8 @@ pub struct FeatureField {
     pub name: String,
     /// Its bits.
     pub value: u64,
-    /// Unit of the number, where it has one.
-    pub unit: Option<&'static str>,
+    /// Unit of the number, or of what it stands for, where there is one.
+    pub unit: Option<Unit>,
     /// What the number stands for, where it stands for something.
     pub meaning: Option<&'static str>,
 }
@@ -24,7 +25,7 @@ pub struct FeatureField {
 impl FeatureField {
     /// The value for people: with its unit, or what it stands for.
     pub fn text(&self) -> String {
-        match (self.meaning, self.unit) {
+        match (self.meaning, self.unit.map(Unit::symbol)) {
             (Some(meaning), None) => meaning.to_owned(),
             (Some(meaning), Some(unit)) => format!("{meaning} {unit}"),
             (None, Some(unit)) => format!("{} {unit}", self.value),
@@ -33,13 +34,28 @@ impl FeatureField {
     }
 }
 
+impl From<FeatureField> for Decoded {
+    fn from(field: FeatureField) -> Decoded {
+        // A number that stands for another one, in a unit.
+        let converted = field.unit.and_then(|_| field.meaning?.parse::<u64>().ok());
+        Decoded {
+            name: field.name.into(),
+            datum: Datum::Number(converted.unwrap_or(field.value)),
+            unit: field.unit,
+            volatility: None,
+            raw: converted.map(|_| field.value),
+            meaning: field.meaning.filter(|_| converted.is_none()),
+        }
+    }
+}
+
 /// What the bits of a field are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Flag,
-    Number(Option<&'static str>),
+    Number(Option<Unit>),
     /// Numbers that stand for something; with the unit of that.
-    Names(&'static [Named], Option<&'static str>),
+    Names(&'static [Named], Option<Unit>),
 }
 
 /// A number that stands for something.
@@ -117,10 +133,7 @@ impl Place {
     }
 }
 
-/// Unit of numbers of hours.
-pub(super) const HOUR: &str = "h";
-
-const HOURS: Kind = Kind::Number(Some(HOUR));
+const HOURS: Kind = Kind::Number(Some(Unit::Hours));
 const PLAIN: Kind = Kind::Number(None);
 
 /// Device Patrol Scrub Control (8.2.10.9.11.1).
@@ -165,7 +178,7 @@ const ECS_FRU: &[Place] = &[
                 named(4, "1024", "1024"),
                 named(5, "4096", "4096"),
             ],
-            Some("errors per Gbit"),
+            Some(Unit::ErrorsPerGigabit),
         ),
     )
     .writable(),
@@ -421,6 +434,28 @@ mod tests {
         );
         // A number without a meaning.
         assert_eq!(texts("ecs", &[2, 0, 7, 0, 0])[2], "fru0.threshold=7");
+    }
+
+    #[test]
+    fn fields_as_the_catalogue_has_them() {
+        let decoded = |name: &str, value: &[u8]| -> Vec<Decoded> {
+            let fields = feature_fields(known_feature(name).unwrap(), value).unwrap();
+            fields.into_iter().map(Decoded::from).collect()
+        };
+        let scrub = decoded("patrol-scrub", &[3, 12, 1, 0]);
+        let cycle = (&scrub[2].datum, scrub[2].unit, scrub[2].meaning);
+        assert_eq!(cycle, (&Datum::Number(12), Some(Unit::Hours), None));
+        assert_eq!(
+            (&scrub[4].datum, scrub[4].meaning, scrub[4].raw),
+            (&Datum::Number(0), Some("no"), None)
+        );
+        // What the number stands for has the unit.
+        let threshold = &decoded("ecs", &[1, 1, 3, 0, 0])[2];
+        assert_eq!(
+            (&threshold.datum, threshold.unit, threshold.raw),
+            (&Datum::Number(256), Some(Unit::ErrorsPerGigabit), Some(3))
+        );
+        assert_eq!(threshold.meaning, None);
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //! written. A change therefore reads the present value, replaces fields in it, and writes the bytes
 //! that Set Feature takes.
 
-use super::decode::{Kind, Layout, Part, Place, HOUR};
+use super::decode::{Kind, Layout, Part, Place};
 use super::Feature;
+use crate::catalogue::Unit;
 use crate::Uuid;
 
 /// New values for fields of a Feature.
@@ -343,7 +344,7 @@ impl Place {
     fn possible_from(&self, least: u64) -> String {
         match self.kind {
             Kind::Flag => "on|off".into(),
-            Kind::Number(Some(HOUR)) => format!("{least}h..{}h", self.most()),
+            Kind::Number(Some(Unit::Hours)) => format!("{least}h..{}h", self.most()),
             Kind::Number(_) => format!("0..{}", self.most()),
             Kind::Names(names, _) => {
                 let keywords: Vec<&str> = names.iter().map(|known| known.keyword).collect();
@@ -360,7 +361,7 @@ impl Place {
                 "off" | "no" => Ok(0),
                 _ => Err("neither on nor off"),
             },
-            Kind::Number(Some(HOUR)) => hours(text, self.most()),
+            Kind::Number(Some(Unit::Hours)) => hours(text, self.most()),
             Kind::Number(_) => match text.parse() {
                 Ok(number) if number <= self.most() => Ok(number),
                 _ => Err("not a number in this range"),

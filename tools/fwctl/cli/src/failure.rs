@@ -145,7 +145,7 @@ impl From<Error> for Failure {
 }
 
 /// Appends the meaning and the remedy of an error to its text.
-fn with_advice(text: String, advice: Option<(&str, &str)>) -> String {
+pub fn with_advice(text: String, advice: Option<(&str, &str)>) -> String {
     match advice {
         Some((meaning, remedy)) => {
             format!("{text}\n  meaning: {meaning}\n  remedy:  {remedy}")

@@ -3,13 +3,14 @@
 //! `fwctl list`.
 
 use crate::common::World;
-use crate::failure::Failure;
+use crate::failure::{with_advice, ErrorRow, Failure};
 use crate::output::{self, say, Block, OutputArgs, Report};
 use crate::probe::{self, Answer};
 use clap::value_parser;
 use fwctl::sysfs::{Absence, Access, Entry, Parent, PciFunction};
 use fwctl::Error;
 use serde::Serialize;
+use serde_json::{json, Value};
 use std::time::Duration;
 
 /// List every fwctl device: type, parent, driver, and who may open it
@@ -18,7 +19,8 @@ use std::time::Duration;
 /// type that the kernel states, or what the driver of the parent implies.
 ///
 /// With --probe, each device is opened and asked for its type and its firmware's version, all of
-/// them at the same time, and a device that does not answer within --timeout gets a row that says so. Opening a ConnectX sends its firmware a command.
+/// them at the same time. A device that does not answer within --timeout gets a row that says so.
+/// Opening a ConnectX sends its firmware a command.
 ///
 /// OPEN TO is who may open the node. It should be root alone: scope debug-write needs no
 /// capability, so anyone who can open a node can write to the firmware and taint the kernel. A
@@ -92,7 +94,7 @@ pub struct ParentRow {
 struct ProbeRow {
     /// ok, failed or silent.
     outcome: &'static str,
-    error: Option<String>,
+    error: Option<Value>,
 }
 
 pub fn list(world: &World, args: ListArgs) -> Result<(), Failure> {
@@ -146,16 +148,20 @@ fn warn_of_open_nodes(entries: &[Entry]) {
 struct Problems(Vec<(String, Vec<String>)>);
 
 impl Problems {
-    fn add(&mut self, error: &str, advice: &str) {
-        match self.0.iter_mut().find(|(known, _)| known == advice) {
-            Some((_, errors)) => errors.push(error.into()),
-            None => self.0.push((advice.into(), vec![error.into()])),
+    fn add(&mut self, error: &Value) {
+        let text = |key: &str| error[key].as_str();
+        let advice = text("meaning").zip(text("remedy"));
+        let advice = with_advice(String::new(), advice);
+        let message = text("message").unwrap_or("?").to_owned();
+        match self.0.iter_mut().find(|(known, _)| *known == advice) {
+            Some((_, errors)) => errors.push(message),
+            None => self.0.push((advice, vec![message])),
         }
     }
 
     fn say(self) {
         for (advice, errors) in self.0 {
-            say((errors.join("\nfwctl: ") + "\n" + &advice).trim_end());
+            say(&(errors.join("\nfwctl: ") + &advice));
         }
     }
 }
@@ -235,20 +241,20 @@ impl Row {
                 self.type_is_certain = true;
                 ("ok", None)
             }
-            Answer::Failed { error, advice } => {
-                problems.add(&error, &advice);
-                ("failed", Some(error))
-            }
+            Answer::Failed(error) => ("failed", Some(error)),
             Answer::Silent => {
-                let error = format!("{}: no answer in {} s", self.name, limit.as_secs());
-                problems.add(
-                    &error,
-                    "  meaning: the firmware does not answer, or the driver waits for it\n  \
-                     remedy:  see the kernel log: dmesg; the device may need a reset",
-                );
-                ("silent", Some(error))
+                let message = format!("{}: no answer in {} s", self.name, limit.as_secs());
+                let error = ErrorRow {
+                    meaning: Some("the firmware does not answer, or the driver waits for it"),
+                    remedy: Some("see the kernel log: dmesg; the device may need a reset"),
+                    ..ErrorRow::of_text(message)
+                };
+                ("silent", Some(json!(error)))
             }
         };
+        if let Some(error) = &error {
+            problems.add(error);
+        }
         self.can_open = outcome == "ok";
         self.probe = Some(ProbeRow { outcome, error });
     }

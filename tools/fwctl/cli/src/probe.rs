@@ -3,7 +3,9 @@
 //! Asks devices for their type, by running `fwctl info` on each.
 
 use crate::children::{self, Ended};
+use crate::failure::ErrorRow;
 use fwctl::sysfs::Entry;
+use serde_json::{json, Value};
 use std::time::Duration;
 
 /// What came of asking a device.
@@ -19,13 +21,8 @@ pub enum Answer {
         /// Identifier of the board of a ConnectX.
         psid: Option<String>,
     },
-    /// The call failed.
-    Failed {
-        /// The error, on one line.
-        error: String,
-        /// The lines with its meaning and remedy, if it has any.
-        advice: String,
-    },
+    /// The call failed: its error, as commands have it in JSON.
+    Failed(Value),
     /// There was no answer within the time limit.
     Silent,
 }
@@ -36,15 +33,15 @@ pub fn probe(entries: &[Entry], limit: Duration) -> Vec<Answer> {
     ends.into_iter()
         .map(|end| match end {
             Ended::Output(stdout, stderr) => answer(&stdout, &stderr),
-            Ended::Failed(error) => failed(&error),
+            Ended::Failed(error) => failed(error),
             Ended::Silent => Answer::Silent,
         })
         .collect()
 }
 
 fn answer(stdout: &str, stderr: &str) -> Answer {
-    let info: Option<serde_json::Value> = serde_json::from_str(stdout).ok();
-    let text = |key: &str| Some(info.as_ref()?[key].as_str()?.to_owned());
+    let info: Value = serde_json::from_str(stdout).unwrap_or_default();
+    let text = |key: &str| Some(info[key].as_str()?.to_owned());
     if let Some(device_type) = text("type") {
         return Answer::Info {
             device_type,
@@ -53,14 +50,12 @@ fn answer(stdout: &str, stderr: &str) -> Answer {
             psid: text("psid"),
         };
     }
-    failed(stderr.trim_end())
+    match info["error"]["message"].is_string() {
+        true => Answer::Failed(info["error"].clone()),
+        false => failed(format!("its process failed: {}", stderr.trim_end())),
+    }
 }
 
-fn failed(text: &str) -> Answer {
-    let text = text.strip_prefix("fwctl: ").unwrap_or(text);
-    let (error, advice) = text.split_once('\n').unwrap_or((text, ""));
-    Answer::Failed {
-        error: error.into(),
-        advice: advice.into(),
-    }
+fn failed(message: String) -> Answer {
+    Answer::Failed(json!(ErrorRow::of_text(message)))
 }

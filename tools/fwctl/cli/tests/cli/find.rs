@@ -169,6 +169,15 @@ fn probe_asks_each_device() {
             && json.contains("\"can_open\": false"),
         "{json}"
     );
+    // The error has the keys of every other one.
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let error = &json["devices"][0]["probe"]["error"];
+    assert_eq!(error["errno_name"], "EACCES");
+    assert_eq!(
+        error["message"],
+        "./dev/fwctl/fwctl0: open: Permission denied (EACCES)"
+    );
+    assert!(error["meaning"].is_string() && error["remedy"].is_string());
 }
 
 /// The recording answers after a minute, so the command ends before that only if it does not wait.

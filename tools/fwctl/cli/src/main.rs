@@ -96,8 +96,14 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to stdout and are no failure. Neither is a closed stdout.
+            let is_failure = error.use_stderr();
+            if is_failure && asks_for_json(std::env::args().skip(1)) {
+                let text = error.to_string();
+                let text = text.split("\n\n").next().unwrap_or_default();
+                print_json(ErrorRow::of_text(text.trim_start_matches("error: ")));
+            }
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return ExitCode::from(if is_failure { 2 } else { 0 });
         }
     };
     let is_json = cli.verb.format() == Some(Format::Json);
@@ -105,8 +111,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(row) = failure.row().filter(|_| is_json) {
-                // The message on stderr is printed in any case.
-                let _ = output::print(Format::Json, &FailedReport { error: row });
+                print_json(row);
             }
             let (status, text) = failure.outcome();
             if let Some(text) = text {
@@ -117,6 +122,27 @@ fn main() -> ExitCode {
     };
     timeout::close_output();
     status
+}
+
+/// Prints an error for programs. The message on stderr is printed in any case.
+fn print_json(error: ErrorRow) {
+    let _ = output::print(Format::Json, &FailedReport { error });
+}
+
+/// Returns whether a command line that cannot be parsed has -o json.
+fn asks_for_json(args: impl Iterator<Item = String>) -> bool {
+    let mut is_next = false;
+    for arg in args.take_while(|arg| arg != "--") {
+        let value = arg
+            .strip_prefix("--output=")
+            .or_else(|| arg.strip_prefix("-o"))
+            .map(|value| value.trim_start_matches('='));
+        if (is_next && arg == "json") || value == Some("json") {
+            return true;
+        }
+        is_next = arg == "-o" || arg == "--output";
+    }
+    false
 }
 
 impl Verb {
@@ -169,5 +195,35 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Watch(args) => watch::watch(&world, args),
         Verb::Completions(args) => generate::completions(args),
         Verb::Man(args) => generate::man(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::asks_for_json;
+
+    #[test]
+    fn command_lines_that_ask_for_json() {
+        let asks = |line: &str| asks_for_json(line.split(' ').map(str::to_owned));
+        for line in [
+            "list -o json",
+            "-o json",
+            "-ojson",
+            "-o=json x",
+            "x --output json",
+            "--output=json",
+        ] {
+            assert!(asks(line), "{line}");
+        }
+        for line in [
+            "list",
+            "json",
+            "-o table json",
+            "-o",
+            "-- -o json",
+            "--out json",
+        ] {
+            assert!(!asks(line), "{line}");
+        }
     }
 }

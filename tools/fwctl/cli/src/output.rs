@@ -82,6 +82,15 @@ pub fn print(format: Format, report: &impl Report) -> Result<(), Failure> {
     }
 }
 
+/// Prints the report of a command that wrote its bytes to a file: people have a message, and programs
+/// the same object as without the file.
+pub fn print_beside_file(format: Format, report: &impl Report) -> Result<(), Failure> {
+    match format {
+        Format::Json => print(format, report),
+        Format::Table | Format::Raw => Ok(()),
+    }
+}
+
 /// The failure of a command that does not return bytes, and was asked for them.
 pub fn no_raw_output() -> Failure {
     Failure::Usage("this command has no raw output: use -o table or -o json".into())

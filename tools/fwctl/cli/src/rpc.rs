@@ -23,7 +23,8 @@ use serde::{Serialize, Serializer};
 /// repeat.
 ///
 /// A reply in which the firmware refuses is printed as well, and the exit status is 3. The file of
-/// --out is replaced as a whole, and only if the firmware accepted the request.
+/// --out is replaced as a whole, and only if the firmware accepted the request. With -o json, the
+/// object is printed beside the file.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example: fwctl rpc fwctl0 --scope configuration -i request.bin --out - | xxd"
@@ -148,6 +149,7 @@ pub fn rpc(world: &World, args: RpcArgs) -> Result<(), Failure> {
     match (file, &args.out) {
         (Some((name, _)), _) if status.is_some() => {
             say(&format!("{}: nothing written to {name}", entry.name));
+            output::print_beside_file(args.output.output, &outcome)?;
         }
         (Some((name, file)), _) => {
             file.write(&outcome.reply.0)?;
@@ -156,6 +158,7 @@ pub fn rpc(world: &World, args: RpcArgs) -> Result<(), Failure> {
                 entry.name,
                 outcome.reply.0.len()
             ));
+            output::print_beside_file(args.output.output, &outcome)?;
         }
         (None, Some(_)) => output::print_bytes(&outcome.reply.0)?,
         (None, None) => output::print(args.output.output, &outcome)?,

@@ -101,27 +101,25 @@ pub fn command(world: &World, args: CommandArgs) -> Result<(), Failure> {
     let file = Output::unless_stdout(args.out.as_deref())?;
     warn_of_taint(scope);
     let answer = cxl.send(scope, args.opcode, &input, most)?;
+    let answer = Answer {
+        device: entry.name,
+        opcode: command.opcode,
+        name: command.name(),
+        scope: scope.name(),
+        effects: command.effects,
+        input_len: input.len(),
+        output_len: answer.len(),
+        output: Bytes(answer),
+    };
     match (file, &args.out) {
         (Some((name, file)), _) => {
-            file.write(&answer)?;
-            let count = bytes(answer.len());
+            file.write(&answer.output.0)?;
+            let count = bytes(answer.output_len);
             say(&format!("{title}: {count} of output written to {name}"));
-            Ok(())
+            output::print_beside_file(args.output.output, &answer)
         }
-        (None, Some(_)) => output::print_bytes(&answer),
-        (None, None) => output::print(
-            args.output.output,
-            &Answer {
-                device: entry.name,
-                opcode: command.opcode,
-                name: command.name(),
-                scope: scope.name(),
-                effects: command.effects,
-                input_len: input.len(),
-                output_len: answer.len(),
-                output: Bytes(answer),
-            },
-        ),
+        (None, Some(_)) => output::print_bytes(&answer.output.0),
+        (None, None) => output::print(args.output.output, &answer),
     }
 }
 

@@ -83,26 +83,22 @@ pub fn log(world: &World, args: LogArgs) -> Result<(), Failure> {
     })?;
     let file = Output::unless_stdout(args.out.as_deref())?;
     let content = cxl.log(&log)?;
+    let content = Content {
+        device,
+        uuid: log.uuid.to_string(),
+        name: log.name(),
+        size: content.len(),
+        content: Bytes(content),
+    };
     match (file, &args.out) {
         (Some((name, file)), _) => {
-            file.write(&content)?;
-            say(&format!(
-                "{device}: {} of log written to {name}",
-                bytes(content.len())
-            ));
-            Ok(())
+            file.write(&content.content.0)?;
+            let (device, count) = (&content.device, bytes(content.size));
+            say(&format!("{device}: {count} of log written to {name}"));
+            output::print_beside_file(args.output.output, &content)
         }
-        (None, Some(_)) => output::print_bytes(&content),
-        (None, None) => output::print(
-            args.output.output,
-            &Content {
-                device,
-                uuid: log.uuid.to_string(),
-                name: log.name(),
-                size: content.len(),
-                content: Bytes(content),
-            },
-        ),
+        (None, Some(_)) => output::print_bytes(&content.content.0),
+        (None, None) => output::print(args.output.output, &content),
     }
 }
 

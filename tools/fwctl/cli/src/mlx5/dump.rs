@@ -203,7 +203,10 @@ pub fn dump(world: &World, args: &DumpArgs) -> Result<(), Failure> {
     let refusal =
         refusal.map(|row| format!("{}: the dump has an error: {}", dump.device, row.text));
     match file {
-        Some(file) => file.write(&bytes)?,
+        Some(file) => {
+            file.write(&bytes)?;
+            output::print_beside_file(args.output.output, &dump)?;
+        }
         None => output::print(args.output.output, &dump)?,
     }
     match refusal {
@@ -322,7 +325,10 @@ fn dump_all(mlx5: &Mlx5Device, file: Option<Output>, args: &DumpArgs) -> Result<
         bytes,
     };
     match file {
-        Some(file) => file.write(&all.bytes)?,
+        Some(file) => {
+            file.write(&all.bytes)?;
+            output::print_beside_file(args.output.output, &all)?;
+        }
         None => output::print(args.output.output, &all)?,
     }
     match refusals {

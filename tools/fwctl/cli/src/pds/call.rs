@@ -139,6 +139,7 @@ pub fn call(world: &World, args: CallArgs) -> Result<(), Failure> {
     match (file, &args.out) {
         (Some((name, _)), _) if status.is_some() => {
             say(&format!("{}: nothing written to {name}", entry.name));
+            output::print_beside_file(args.output.output, &outcome)?;
         }
         (Some((name, file)), _) => {
             file.write(&outcome.response.0)?;
@@ -147,6 +148,7 @@ pub fn call(world: &World, args: CallArgs) -> Result<(), Failure> {
                 entry.name,
                 output::bytes(outcome.response.0.len())
             ));
+            output::print_beside_file(args.output.output, &outcome)?;
         }
         (None, Some(_)) => output::print_bytes(&outcome.response.0)?,
         (None, None) => output::print(args.output.output, &outcome)?,

@@ -97,6 +97,22 @@ fn from_stdin_to_stdout_and_to_a_file() {
         .run(&args)
         .is(0, "", "fwctl: fwctl0: 16 bytes of reply written to reply\n");
     assert_eq!(std::fs::read(machine.path("reply")).unwrap(), ended.bytes);
+    // Programs get the same object as without the file, also of a refusal.
+    let machine = self::machine("configuration", ANSWER);
+    let json = machine.run(&[&args[..], &["-o", "json"]].concat()).stdout;
+    let same = machine.run(&[&args[..6], &["-o", "json"]].concat()).stdout;
+    assert!(
+        json == same && json.contains("\"reply_len\": 16,"),
+        "{json}"
+    );
+    let refused = self::machine("configuration", "00000000 02000000");
+    let ended = refused.run(&[&args[..], &["-o", "json"]].concat());
+    assert_eq!(ended.status, 3);
+    assert!(
+        ended.stdout.contains("\"firmware_status\": 2,"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
@@ -370,6 +386,18 @@ fn usage_errors_are_2() {
         assert_eq!((ended.status, ended.stdout.as_str()), (2, ""), "{args:?}");
         assert!(!ended.stderr.is_empty(), "{args:?}");
     }
+    // A program that asks for JSON gets it.
+    let ended = machine.run(&["cxl", "get", "mem0", "--siz", "1", "-o", "json"]);
+    let why = "unexpected argument '--siz' found";
+    assert_eq!(
+        (ended.status, ended.stderr.lines().next()),
+        (2, Some(format!("error: {why}").as_str()))
+    );
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(
+        (&json["format"], &json["error"]["message"]),
+        (&2.into(), &why.into())
+    );
     assert_eq!(machine.run(&["--help"]).status, 0);
     assert_eq!(machine.run(&["rpc", "--help"]).status, 0);
 }

@@ -2,13 +2,15 @@
 
 //! `fwctl apply`.
 
-use crate::common::{number_text, read_file, scope_parser, warn_of_taint, LimitArg, World};
-use crate::failure::Failure;
-use crate::output::{self, Block, OutputArgs, Report};
+use crate::common::{read_file, scope_parser, warn_of_taint, LimitArg, World};
+use crate::failure::{ErrorRow, Failure};
+use crate::mlx5::value_text;
+use crate::output::{self, say, Block, OutputArgs, Report};
 use fwctl::mlx5::{register, Layout, Mlx5Device, Value as FieldValue};
 use fwctl::Scope;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::ops::Range;
 
 /// Set fields of registers as a document says
 ///
@@ -19,7 +21,8 @@ use serde_json::{Map, Value};
 /// {"temp_threshold_hi": 840}}}}
 ///
 /// All of it is checked and all registers are read before any is written. Registers that have the
-/// values already are not written. With --dry-run, none is.
+/// values already are not written. With --dry-run, none is. If a write fails, no other follows, and
+/// the report says which fields were written before.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: fwctl apply settings.json --dry-run")]
 pub struct ApplyArgs {
@@ -40,7 +43,7 @@ pub struct ApplyArgs {
 
 #[derive(Serialize)]
 struct Applied {
-    /// The registers were written.
+    /// All registers were written.
     written: bool,
     changes: Vec<Change>,
 }
@@ -53,6 +56,13 @@ struct Change {
     field: String,
     old: u64,
     new: u64,
+    /// It was written.
+    written: bool,
+    /// Why not, if its register was the one that could not be written.
+    error: Option<ErrorRow>,
+    /// Both values for people.
+    #[serde(skip)]
+    texts: [String; 2],
 }
 
 /// A register to write.
@@ -60,6 +70,8 @@ struct Write {
     mlx5: Mlx5Device,
     layout: &'static Layout,
     data: Vec<u8>,
+    /// Where its fields are in the list of changes.
+    changes: Range<usize>,
 }
 
 /// The longest document.
@@ -101,18 +113,19 @@ pub fn apply(world: &World, args: &ApplyArgs) -> Result<(), Failure> {
                 mlx5
             }
         };
-        let old = mlx5.read_register(layout.id, &select)?;
-        let mut data = old.clone();
+        let old_data = mlx5.read_register(layout.id, &select)?;
+        let mut data = old_data.clone();
         assign(layout, &mut data, &fields).map_err(|why| bad(format!("{item}: {why}")))?;
-        if data == old {
+        if data == old_data {
             continue;
         }
+        let first = changes.len();
         for field in fields.keys() {
             let value = |data: &[u8]| match layout.field(field)?.get(data) {
                 Some(FieldValue::Number(number)) => Some(number),
                 _ => None,
             };
-            if let (Some(old), Some(new)) = (value(&old), value(&data)) {
+            if let (Some(old), Some(new)) = (value(&old_data), value(&data)) {
                 if old != new {
                     changes.push(Change {
                         device: entry.name.clone(),
@@ -120,26 +133,53 @@ pub fn apply(world: &World, args: &ApplyArgs) -> Result<(), Failure> {
                         field: field.clone(),
                         old,
                         new,
+                        written: false,
+                        error: None,
+                        texts: [&old_data, &data].map(|data| value_text(layout, data, field)),
                     });
                 }
             }
         }
-        writes.push(Write { mlx5, layout, data });
+        writes.push(Write {
+            mlx5,
+            layout,
+            data,
+            changes: first..changes.len(),
+        });
     }
     let scope = args.scope.filter(|_| !args.dry_run);
-    if let Some(scope) = scope.filter(|_| !writes.is_empty()) {
-        warn_of_taint(scope);
-        for write in &writes {
-            write
-                .mlx5
-                .write_register(scope, write.layout.id, &write.data)?;
-        }
-    }
+    let result = match scope.filter(|_| !writes.is_empty()) {
+        Some(scope) => write_all(&writes, scope, &mut changes),
+        None => Ok(()),
+    };
     let applied = Applied {
-        written: scope.is_some(),
+        written: scope.is_some() && result.is_ok(),
         changes,
     };
-    output::print(args.output.output, &applied)
+    output::print(args.output.output, &applied)?;
+    result
+}
+
+/// Writes the registers in their order, until one cannot be written.
+fn write_all(writes: &[Write], scope: Scope, changes: &mut [Change]) -> Result<(), Failure> {
+    warn_of_taint(scope);
+    for write in writes {
+        let result = write
+            .mlx5
+            .write_register(scope, write.layout.id, &write.data);
+        let error = result.as_ref().err().map(ErrorRow::from);
+        for change in &mut changes[write.changes.clone()] {
+            change.written = error.is_none();
+            change.error = error.clone();
+        }
+        if let Err(error) = result {
+            // The report has it, too.
+            let (status, text) = Failure::from(error).outcome();
+            text.iter().for_each(|text| say(text));
+            return Err(Failure::Status(status));
+        }
+    }
+    Ok(())
 }
 
 /// The register of an item such as `register/mtmp/sensor_index=0`, and a request that selects it.
@@ -176,24 +216,33 @@ fn assign(layout: &Layout, data: &mut [u8], fields: &Map<String, Value>) -> Resu
 
 impl Report for Applied {
     fn blocks(&self) -> Vec<Block> {
+        let is_partial = self.changes.iter().any(|change| change.error.is_some());
+        let count = self.changes.iter().filter(|change| change.written).count();
         let state = match (self.changes.is_empty(), self.written) {
-            (true, _) => "nothing to change",
-            (false, true) => "written",
-            (false, false) => "not written",
+            (true, _) => "nothing to change".into(),
+            (false, true) => "written".into(),
+            (false, false) if is_partial => format!("{count} of {} written", self.changes.len()),
+            (false, false) => "not written".into(),
         };
-        let mut blocks = vec![Block::Fields(vec![("changes", state.into())])];
-        if !self.changes.is_empty() {
-            let cells = |change: &Change| {
-                vec![
-                    change.device.clone(),
-                    format!("{} {}", change.item, change.field),
-                    number_text(change.old),
-                    number_text(change.new),
-                ]
-            };
-            let rows = self.changes.iter().map(cells).collect();
-            blocks.push(Block::Table(&["DEVICE", "VALUE", "OLD", "NEW"], rows));
+        let mut blocks = vec![Block::Fields(vec![("changes", state)])];
+        if self.changes.is_empty() {
+            return blocks;
         }
+        let cells = |change: &Change| {
+            let [old, new] = change.texts.clone();
+            let what = format!("{} {}", change.item, change.field);
+            let mut cells = vec![change.device.clone(), what, old, new];
+            if is_partial {
+                let written = if change.written { "yes" } else { "no" };
+                cells.insert(1, written.into());
+            }
+            cells
+        };
+        let head: &[&str] = match is_partial {
+            true => &["DEVICE", "WRITTEN", "VALUE", "OLD", "NEW"],
+            false => &["DEVICE", "VALUE", "OLD", "NEW"],
+        };
+        blocks.push(Block::Table(head, self.changes.iter().map(cells).collect()));
         blocks
     }
 }

@@ -10,14 +10,14 @@ mod query;
 mod reg;
 mod regs;
 
-use crate::common::{number, World};
+use crate::common::{number, number_text, World};
 use crate::failure::Failure;
-use crate::fields::Fields;
+use crate::fields::{text, Fields};
 use crate::output::{Block, Format};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Error, Subcommand};
-use fwctl::mlx5::{BadField, Layout};
+use fwctl::mlx5::{decode, BadField, Layout, Value};
 use std::ffi::OsStr;
 use std::fmt;
 
@@ -189,6 +189,22 @@ fn assign(layout: &Layout, data: &mut [u8], assignments: &[Assignment]) -> Resul
         })?;
     }
     Ok(())
+}
+
+/// The value of a field for people, decoded if it is one of those that can be.
+pub fn value_text(layout: &Layout, data: &[u8], field: &str) -> String {
+    let decoded = decode(layout, data)
+        .into_iter()
+        .find(|decoded| decoded.name == field);
+    // A half of a number has no value for people.
+    let number = || match layout.field(field)?.get(data) {
+        Some(Value::Number(number)) => Some(number_text(number)),
+        _ => None,
+    };
+    decoded
+        .map(|decoded| text(&decoded))
+        .or_else(number)
+        .unwrap_or_else(|| "-".into())
 }
 
 /// What of a block of bytes its fields leave open: all of it if it has a part that is not known,

@@ -2,8 +2,8 @@
 
 //! `fwctl mlx5 reg`.
 
-use super::{assign, assignment, blocks, size, undescribed, Assignment, Id, IdParser};
-use crate::common::{number, number_text, scope_parser, warn_of_taint, DeviceArg, World};
+use super::{assign, assignment, blocks, size, undescribed, value_text, Assignment, Id, IdParser};
+use crate::common::{number, scope_parser, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
 use crate::fields::Fields;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
@@ -120,19 +120,18 @@ pub fn reg(world: &World, args: RegArgs) -> Result<(), Failure> {
 }
 
 /// The fields in which two values of a register differ.
-fn changes(layout: &Layout, old: &[u8], new: &[u8]) -> Changes {
-    let changed =
-        layout
-            .fields_of(new)
-            .filter_map(|field| match (field.get(old)?, field.get(new)?) {
-                (Value::Number(old), Value::Number(new)) if old != new => Some(Changed {
-                    name: field.name.into(),
-                    old,
-                    new,
-                    texts: [number_text(old), number_text(new)],
-                }),
-                _ => None,
-            });
+fn changes(layout: &Layout, old_data: &[u8], new_data: &[u8]) -> Changes {
+    let changed = layout.fields_of(new_data).filter_map(|field| {
+        match (field.get(old_data)?, field.get(new_data)?) {
+            (Value::Number(old), Value::Number(new)) if old != new => Some(Changed {
+                name: field.name.into(),
+                old,
+                new,
+                texts: [old_data, new_data].map(|data| value_text(layout, data, field.name)),
+            }),
+            _ => None,
+        }
+    });
     Changes(changed.collect())
 }
 

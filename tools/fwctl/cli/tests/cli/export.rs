@@ -214,8 +214,8 @@ fn settings(value: &str) -> String {
 fn settings_are_compared_and_written() {
     let machine = before();
     machine.write("s.json", &settings("720"));
-    let table = "DEVICE  VALUE                                           OLD          NEW\n\
-                 fwctl0  register/mtmp/sensor_index=0 temp_threshold_hi  840 (0x348)  720 (0x2d0)\n";
+    let table = "DEVICE  VALUE                                           OLD            NEW\n\
+                 fwctl0  register/mtmp/sensor_index=0 temp_threshold_hi  105 C (0x348)  90 C (0x2d0)\n";
     machine.run(&["apply", "s.json", "--dry-run"]).is(
         0,
         &format!("changes:  not written\n\n{table}"),
@@ -225,6 +225,11 @@ fn settings_are_compared_and_written() {
     let ended = machine.run(&["-v", "apply", "s.json", "--scope", "configuration"]);
     assert_eq!(ended.status, 3);
     assert!(ended.stderr.contains("000002d0"), "{}", ended.stderr);
+    assert!(
+        ended.stdout.starts_with("changes:  0 of 1 written\n"),
+        "{}",
+        ended.stdout
+    );
     // Nothing to write.
     machine.write("s.json", &settings("840"));
     machine
@@ -237,6 +242,62 @@ fn settings_are_compared_and_written() {
     let report: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(report["changes"][0]["new"], json!(1));
     assert_eq!(machine.run(&["apply", "s.json"]).status, 2);
+}
+
+#[test]
+fn a_write_that_fails_is_the_last_and_the_report_says_what_was_written() {
+    let read = |buses: u32, scope: &str, op_mod: u32| {
+        format!(
+            "rpc {scope} 08050000 {op_mod:08x} 00009059 00000000 {buses:08x} 00000000 {:08x} 00000000",
+            if op_mod == 0 { 0x0200_0000 } else { 0 }
+        )
+    };
+    let answer = "-> 00000000 00000000 00000000 00000000 80000001 00000000 02000000 00000000\n";
+    let machine = Machine::new();
+    let written = read(0x8000_0007, "configuration", 0);
+    for (number, address, end) in [
+        (0, "0000:07:00.0", answer),
+        (1, "0000:08:00.0", "-> 02000000 00000077\n"),
+        (2, "0000:09:00.0", "-> errno 5\n"),
+    ] {
+        let recording = format!(
+            "info mlx5 05000000 04000000\n{} {answer}{written} {end}",
+            read(0, "debug-read-only", 1)
+        );
+        machine.add_pci(number, address, "mlx5_core", (0x15b3, 0x1021), &recording);
+    }
+    machine.write(
+        "s.json",
+        r#"{"kind": "settings", "devices": {
+            "fwctl0": {"register/mpir": {"host_buses": 7}},
+            "fwctl1": {"register/mpir": {"host_buses": 7}},
+            "fwctl2": {"register/mpir": {"host_buses": 7}}}}"#,
+    );
+    let args = ["apply", "s.json", "--scope", "configuration"];
+    let refused =
+        "fwctl1: ACCESS_REG: firmware refused with status 0x2 (bad operation), syndrome 0x00000077";
+    machine.run(&args).is(
+        3,
+        "changes:  1 of 3 written\n\n\
+         DEVICE  WRITTEN  VALUE                     OLD  NEW\n\
+         fwctl0  yes      register/mpir host_buses  1    7\n\
+         fwctl1  no       register/mpir host_buses  1    7\n\
+         fwctl2  no       register/mpir host_buses  1    7\n",
+        &format!("fwctl: {refused}\n"),
+    );
+    let json = machine.run(&[&args[..], &["-o", "json"]].concat()).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["written"], json!(false));
+    let of = |number: usize, key: &str| json["changes"][number][key].clone();
+    assert_eq!(
+        (of(0, "written"), of(0, "error")),
+        (json!(true), json!(null))
+    );
+    assert_eq!(of(1, "error")["message"], refused);
+    assert_eq!(
+        (of(2, "written"), of(2, "error")),
+        (json!(false), json!(null))
+    );
 }
 
 #[test]

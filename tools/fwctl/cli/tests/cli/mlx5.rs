@@ -379,7 +379,7 @@ fn a_dry_run_of_a_write_shows_old_and_new_values() {
             && ended.stdout.contains("00000000  08 05 00 00 00 00 00 00  00 00 90 0a")
             && ended
                 .stdout
-                .ends_with("\nFIELD              OLD          NEW\ntemp_threshold_hi  840 (0x348)  800 (0x320)\n"),
+                .ends_with("\nFIELD              OLD            NEW\ntemp_threshold_hi  105 C (0x348)  100 C (0x320)\n"),
         "{}",
         ended.stdout
     );

@@ -44,17 +44,45 @@ pub fn completions(args: CompletionsArgs) -> Result<(), Failure> {
 pub fn man(args: &ManArgs) -> Result<(), Failure> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
-    pages(&command, &command, &args.dir)
+    let mut verbs = Vec::new();
+    collect(&command, &mut verbs);
+    pages(&command, &command, &verbs, &args.dir)
+}
+
+/// The names of the pages of commands that do something themselves.
+fn collect<'a>(command: &'a Command, verbs: &mut Vec<&'a str>) {
+    if !command.has_subcommands() {
+        verbs.push(page_name(command));
+    }
+    visible(command).for_each(|below| collect(below, verbs));
 }
 
 /// The page of a command, and those of the commands below it.
-fn pages(command: &Command, above: &Command, dir: &Path) -> Result<(), Failure> {
+fn pages(command: &Command, above: &Command, verbs: &[&str], dir: &Path) -> Result<(), Failure> {
     let path = dir.join(format!("{}.1", page_name(command)));
-    page(command, above)
+    page(command, above, verbs)
         .and_then(|text| fs::write(&path, text))
         .map_err(|e| Failure::file(&path.display().to_string(), &e))?;
-    visible(command).try_for_each(|below| pages(below, command, dir))
+    visible(command).try_for_each(|below| pages(below, command, verbs, dir))
 }
+
+/// The pages of the commands that the help of this one names.
+fn mentioned<'a>(command: &Command, verbs: &[&'a str]) -> Vec<&'a str> {
+    let help = command.clone().render_long_help().to_string();
+    let help: Vec<&str> = help.split_whitespace().collect();
+    let help = help.join(" ");
+    let is_named = |page: &&str| {
+        let words = page.replace('-', " ");
+        let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+        **page != *page_name(command) && help.split(&words).skip(1).any(is_end)
+    };
+    verbs.iter().copied().filter(is_named).collect()
+}
+
+/// What to read besides the page of the whole command.
+const RELATED: [&str; 4] = ["cxl(1)", "devlink(8)", "ethtool(8)", "mstflint(1)"];
+const DOCUMENTATION: &str =
+    "The kernel's documentation is in Documentation/userspace-api/fwctl of its source.";
 
 fn visible(command: &Command) -> impl Iterator<Item = &Command> {
     command
@@ -68,7 +96,7 @@ fn page_name(command: &Command) -> &str {
         .unwrap_or_else(|| command.get_name())
 }
 
-fn page(command: &Command, above: &Command) -> io::Result<Vec<u8>> {
+fn page(command: &Command, above: &Command, verbs: &[&str]) -> io::Result<Vec<u8>> {
     // The text after the options of --help goes into separate sections.
     let man = Man::new(command.clone().after_help("").after_long_help(""))
         .title(page_name(command).to_uppercase())
@@ -99,6 +127,10 @@ fn page(command: &Command, above: &Command) -> io::Result<Vec<u8>> {
             roff.control("SH", [part.title.to_uppercase().as_str()]);
             paragraphs(&mut roff, part.text);
         }
+        roff.control("SH", ["SEE ALSO"]);
+        roff.text([bold(RELATED.join(", "))]);
+        roff.control("PP", []);
+        roff.text([roman(DOCUMENTATION)]);
     } else {
         if let Some(examples) = command.get_after_help() {
             roff.control("SH", ["EXAMPLES"]);
@@ -109,7 +141,9 @@ fn page(command: &Command, above: &Command) -> io::Result<Vec<u8>> {
             paragraphs(&mut roff, &format!(" {}", commands.trim()));
         }
         roff.control("SH", ["SEE ALSO"]);
-        roff.text([bold(format!("{}(1)", page_name(above)))]);
+        let pages = std::iter::once(page_name(above)).chain(mentioned(command, verbs));
+        let pages: Vec<String> = pages.map(|page| format!("{page}(1)")).collect();
+        roff.text([bold(pages.join(", "))]);
     }
     roff.to_writer(&mut text)?;
     Ok(text)

@@ -19,17 +19,17 @@ by its device number, and not by its name.",
     Part {
         title: "Examples",
         text: "  \
-  fwctl list                                     list the devices
-  fwctl cxl features mem0                        list the features of a CXL memory device
-  fwctl cxl get mem0 patrol-scrub                read one of them
-  fwctl mlx5 reg 07:00.0 mtmp                    read the temperature of a ConnectX
-  fwctl pds operations 0a:00.0                   list the operations of a Pensando card, with their scopes
+  fwctl list                            list the devices
+  fwctl cxl features mem0               list features of a CXL memory device
+  fwctl cxl get mem0 patrol-scrub       read one of them
+  fwctl mlx5 reg 07:00.0 mtmp           read the temperature of a ConnectX
+  fwctl pds operations 0a:00.0          list operations of a Pensando card
   fwctl rpc fwctl0 --scope debug-read-only -i request.bin --out reply.bin
-  fwctl snapshot --all --out host.json           read everything, as one document
-  fwctl diff before.json after.json              compare two of these
-  fwctl export --out fwctl.prom                  write metrics for Prometheus
-  fwctl capture --out support.tar.gz             collect what support needs
-  fwctl watch                                    follow all requests to all firmware",
+  fwctl snapshot --all --out host.json  read everything, as one document
+  fwctl diff before.json after.json     compare two of these
+  fwctl export --out fwctl.prom         write metrics for Prometheus
+  fwctl capture --out support.tar.gz    collect what support needs
+  fwctl watch                           follow all requests to all firmware",
     },
     Part {
         title: "Scopes",

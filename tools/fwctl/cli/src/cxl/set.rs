@@ -32,7 +32,7 @@ use serde::{Serialize, Serializer};
 /// changeable, or if the kernel does not accept its effects.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  fwctl cxl set mem0 patrol-scrub cycle=24h enabled=on --dry-run\n  fwctl cxl set mem0 ffffffff-ffff-ffff-ffff-ffffffffffff -i value.bin --scope debug-write-full"
+    after_help = "Examples:\n  fwctl cxl set mem0 patrol-scrub cycle=24h enabled=on --dry-run\n  fwctl cxl set mem0 patrol-scrub -i value.bin --scope debug-write-full"
 )]
 pub struct SetArgs {
     #[command(flatten)]

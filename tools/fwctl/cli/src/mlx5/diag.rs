@@ -60,7 +60,7 @@ pub struct ReadArgs {
 /// Choose the counters to sample, and start sampling
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example: fwctl mlx5 diag set fwctl0 --counter 0x402 --counter 0x403 --repetitive --log-samples 3 --log-period 27 --scope debug-write"
+    after_help = "Example: fwctl mlx5 diag set fwctl0 --counter 0x402 --on-demand --scope debug-write"
 )]
 pub struct SetArgs {
     #[command(flatten)]

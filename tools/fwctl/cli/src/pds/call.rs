@@ -27,7 +27,7 @@ use serde::Serialize;
 /// of --out is replaced as a whole, and only if the operation succeeded.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  fwctl pds call 0000:0a:00.0 0x10 0x1\n  fwctl pds call 0000:0a:00.0 0x20 0x103 --scope debug-read-only --out-len 64 -o raw"
+    after_help = "Examples:\n  fwctl pds call 0000:0a:00.0 0x10 0x1\n  fwctl pds call 0000:0a:00.0 0x20 0x103 --scope debug-read-only -o raw"
 )]
 pub struct CallArgs {
     #[command(flatten)]

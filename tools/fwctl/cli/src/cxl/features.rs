@@ -10,8 +10,10 @@ use serde::Serialize;
 
 /// List the features of a device, with sizes, the scope of a change, and its effects
 ///
-/// SET is 0 for features that are reserved for the kernel. CHANGEABLE is the scope that a change
-/// needs; debug-write and debug-write-full taint the kernel.
+/// FEATURE is the name that the tool has for a feature of the specification, or the UUID of another
+/// one. GET and SET are the most bytes that can be read and written; SET is 0 for features that are
+/// reserved for the kernel. CHANGEABLE is the scope that a change needs; debug-write and
+/// debug-write-full taint the kernel. JSON has more: index, UUID, versions and attributes.
 #[derive(clap::Args, Debug)]
 pub struct FeaturesArgs {
     #[command(flatten)]
@@ -91,20 +93,11 @@ fn row(feature: Feature) -> Row {
 
 impl Report for Features {
     fn blocks(&self) -> Vec<Block> {
-        const HEAD: &[&str] = &[
-            "ID",
-            "UUID",
-            "NAME",
-            "GET",
-            "SET",
-            "CHANGEABLE",
-            "EFFECTS OF A CHANGE",
-        ];
+        // 80 columns are enough for a UUID, the longest scope, and the longest word of an effect.
+        const HEAD: &[&str] = &["FEATURE", "GET", "SET", "CHANGEABLE", "EFFECTS OF A CHANGE"];
         let cells = |row: &Row| {
             vec![
-                row.id.to_string(),
-                row.uuid.clone(),
-                row.name.unwrap_or("-").into(),
+                row.name.map_or_else(|| row.uuid.clone(), str::to_owned),
                 row.get_size.to_string(),
                 row.set_size.to_string(),
                 changeable(&row.feature),
@@ -123,9 +116,9 @@ fn changeable(feature: &Feature) -> String {
         SetPolicy::Scope(scope) => scope.name().into(),
         SetPolicy::Never(Verdict::KernelExclusive) => "kernel only".into(),
         SetPolicy::Never(Verdict::NotChangeable) => "no".into(),
-        SetPolicy::Never(Verdict::ReservedEffects) => "no (unknown effects)".into(),
+        SetPolicy::Never(Verdict::ReservedEffects) => "no (reserved)".into(),
         SetPolicy::Never(Verdict::Background) => "no (background)".into(),
-        SetPolicy::Never(Verdict::NoEffects) => "no (effects not said)".into(),
+        SetPolicy::Never(Verdict::NoEffects) => "no (no effects)".into(),
         SetPolicy::Never(_) => "no".into(),
     }
 }

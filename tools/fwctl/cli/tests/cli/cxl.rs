@@ -28,12 +28,12 @@ fn machine(more: &str) -> Machine {
 fn the_features_of_a_device() {
     machine("").run(&["cxl", "features", "mem0"]).is(
         0,
-        "ID  UUID                                  NAME          GET  SET  CHANGEABLE             EFFECTS OF A CHANGE\n\
-         0   96dad7d6-fde8-482b-a733-75774e06db8a  patrol-scrub  12   0    kernel only            configuration at once; data at once\n\
-         1   ffffffff-ffff-ffff-ffff-ffffffffffff  -             4    4    debug-write-full       configuration at once\n\
-         2   eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee  -             4    4    debug-write            configuration after cold reset; \
+        "FEATURE                               GET  SET  CHANGEABLE        EFFECTS OF A CHANGE\n\
+         patrol-scrub                          12   0    kernel only       configuration at once; data at once\n\
+         ffffffff-ffff-ffff-ffff-ffffffffffff  4    4    debug-write-full  configuration at once\n\
+         eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee  4    4    debug-write       configuration after cold reset; \
          configuration after conventional reset\n\
-         3   dddddddd-dddd-dddd-dddd-dddddddddddd  -             1    1    no (effects not said)  none\n",
+         dddddddd-dddd-dddd-dddd-dddddddddddd  1    1    no (no effects)   none\n",
         "",
     );
     let json = machine("")

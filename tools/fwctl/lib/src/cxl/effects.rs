@@ -72,7 +72,7 @@ const EFFECTS: [Effect; 12] = [
         "config-cxl-reset",
         "configuration after CXL reset",
     ),
-    effect(effects::RESERVED, "reserved", "bits without meaning"),
+    effect(effects::RESERVED, "reserved", "reserved bits"),
 ];
 
 /// Effects that change something while the command runs.

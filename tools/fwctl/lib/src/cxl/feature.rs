@@ -62,7 +62,7 @@ pub enum Verdict {
     KernelExclusive,
     /// The device says that it cannot be changed.
     NotChangeable,
-    /// Its effects have bits without meaning.
+    /// Its effects have reserved bits.
     ReservedEffects,
     /// It would continue in the background.
     Background,
@@ -76,7 +76,7 @@ impl fmt::Display for Verdict {
             Verdict::KernelExclusive => "the kernel keeps this feature for itself",
             Verdict::NotChangeable => "the device says that this feature cannot be changed",
             Verdict::ReservedEffects => {
-                "its effects have bits without meaning, and the kernel sets no such feature"
+                "its effects have reserved bits, and the kernel sets no such feature"
             }
             Verdict::Background => {
                 "setting it runs in the background, which the kernel does not let user space do"

@@ -16,7 +16,9 @@ use std::time::Duration;
 /// List every fwctl device: type, parent, driver, and who may open it
 ///
 /// Reads sysfs only: no device is opened, and no firmware receives a command. TYPE is the device
-/// type that the kernel states, or what the driver of the parent implies.
+/// type that the kernel states, or what the driver of the parent implies. PARENT has in parentheses
+/// what else the parent is called: PCI address, network devices and RDMA devices. A narrow terminal
+/// gets fewer columns.
 ///
 /// With --probe, each device is opened and asked for its type and its firmware's version, all of
 /// them at the same time. A device that does not answer within --timeout gets a row that says so.
@@ -217,9 +219,11 @@ impl Report for List {
         if self.devices.is_empty() {
             return Vec::new();
         }
-        vec![Block::Table(
+        // The type implies the driver, and a warning names nodes that are open to others.
+        vec![Block::Trimmed(
             if self.is_probed { PROBED } else { HEAD },
             self.devices.iter().map(Row::cells).collect(),
+            &["DRIVER", "OPEN TO"],
         )]
     }
 }
@@ -262,8 +266,15 @@ impl Row {
     fn cells(&self) -> Vec<String> {
         let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
         let parent = &self.parent;
-        let parent_text = match (&parent.name, &parent.pci_address) {
-            (Some(name), Some(address)) if name != address => format!("{name} ({address})"),
+        let address = parent.pci_address.iter();
+        let others: Vec<&str> = address
+            .chain(&parent.netdevs)
+            .chain(&parent.rdma_devices)
+            .filter(|other| Some(*other) != parent.name.as_ref())
+            .map(String::as_str)
+            .collect();
+        let parent_text = match (&parent.name, others.as_slice()) {
+            (Some(name), [_, ..]) => format!("{name} ({})", others.join(", ")),
             (name, _) => or_none(name),
         };
         let mut cells = vec![

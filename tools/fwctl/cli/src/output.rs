@@ -51,6 +51,13 @@ pub enum Block {
     Fields(Vec<(&'static str, String)>),
     /// Rows under headings.
     Table(&'static [&'static str], Vec<Vec<String>>),
+    /// The same. A terminal that is too narrow gets it without the columns of these headings, as many
+    /// of them as needed, from the first on.
+    Trimmed(
+        &'static [&'static str],
+        Vec<Vec<String>>,
+        &'static [&'static str],
+    ),
     /// Bytes as a dump.
     Dump(Vec<u8>),
 }
@@ -96,7 +103,8 @@ pub fn no_raw_output() -> Failure {
     Failure::Usage("this command has no raw output: use -o table or -o json".into())
 }
 
-/// Columns of the terminal that stdout is, if it is one.
+/// Columns of the terminal that stdout is, if it is one. A serial console may not know them, nor its
+/// lines.
 pub fn width() -> Option<u16> {
     let size = || terminal_size::terminal_size().map(|(width, _)| width.0);
     io::stdout().is_terminal().then(size).flatten()
@@ -185,6 +193,10 @@ fn render(blocks: &[Block], width: Option<u16>, is_coloured: bool) -> String {
                 }
             }
             Block::Table(head, rows) => text.push_str(&table(head, rows, width, is_coloured)),
+            Block::Trimmed(head, rows, dispensable) => {
+                let (head, rows) = trimmed(head, rows, dispensable, width);
+                text.push_str(&table(&head, &rows, width, is_coloured));
+            }
             Block::Dump(bytes) => text.push_str(&dump(bytes)),
         }
     }
@@ -245,6 +257,32 @@ fn table(head: &[&str], rows: &[Vec<String>], width: Option<u16>, is_coloured: b
         Some((first, rest)) if is_coloured => format!("\x1b[1m{first}\x1b[0m\n{rest}"),
         _ => text,
     }
+}
+
+/// A table without as many of its dispensable columns as it needs to fit; all of it if that is not
+/// enough.
+fn trimmed<'a>(
+    head: &[&'a str],
+    rows: &[Vec<String>],
+    dispensable: &[&str],
+    width: Option<u16>,
+) -> (Vec<&'a str>, Vec<Vec<String>>) {
+    let without = |count: usize| {
+        let is_kept = |title: &&str| !dispensable[..count].contains(title);
+        let kept = |row: &Vec<String>| {
+            let cells = head.iter().zip(row).filter(|(title, _)| is_kept(title));
+            cells.map(|(_, cell)| cell.clone()).collect()
+        };
+        let head: Vec<&str> = head.iter().copied().filter(is_kept).collect();
+        (head, rows.iter().map(kept).collect::<Vec<_>>())
+    };
+    let fits = |(head, rows): &(Vec<&str>, Vec<Vec<String>>)| {
+        width.is_none_or(|width| least_width(head, rows) <= usize::from(width))
+    };
+    (0..=dispensable.len())
+        .map(without)
+        .find(fits)
+        .unwrap_or_else(|| without(0))
 }
 
 /// The width that a table needs at least: all columns but the last one are as wide as their longest
@@ -376,6 +414,28 @@ mod tests {
             table.lines().all(|line| line.len() <= 65) && table.contains(" configuration\n"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn a_terminal_that_is_too_narrow_gets_the_columns_that_matter() {
+        const HEAD: &[&str] = &["NAME", "DRIVER", "OPEN TO", "PRODUCT"];
+        let row = ["fwctl0", "mlx5_core", "root (0600)", "ConnectX"];
+        let rows = vec![row.map(str::to_owned).to_vec()];
+        let text = |width| {
+            let block = Block::Trimmed(HEAD, rows.clone(), &["DRIVER", "OPEN TO"]);
+            render(&[block], width, false)
+        };
+        let whole =
+            "NAME    DRIVER     OPEN TO      PRODUCT\nfwctl0  mlx5_core  root (0600)  ConnectX\n";
+        assert_eq!(text(None), whole);
+        assert_eq!(text(Some(40)), whole);
+        assert_eq!(
+            text(Some(39)),
+            "NAME    OPEN TO      PRODUCT\nfwctl0  root (0600)  ConnectX\n"
+        );
+        assert_eq!(text(Some(28)), "NAME    PRODUCT\nfwctl0  ConnectX\n");
+        // Where nothing helps, nothing is left out.
+        assert!(text(Some(15)).contains("DRIVER:   mlx5_core\n"));
     }
 
     #[test]

@@ -104,9 +104,10 @@ impl Report for Features {
                 effects_in_words(row.effects),
             ]
         };
-        vec![Block::Table(
+        vec![Block::Trimmed(
             HEAD,
             self.features.iter().map(cells).collect(),
+            &["SET", "GET"],
         )]
     }
 }

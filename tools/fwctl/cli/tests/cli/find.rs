@@ -287,6 +287,13 @@ fn names_of_the_function_s_other_devices() {
             ended.stdout
         );
     }
+    machine.run(&["list"]).is(
+        0,
+        "NAME    TYPE  PARENT                        DRIVER     OPEN TO      PRODUCT\n\
+         fwctl0  cxl   mem0 (0000:0d:00.0)           cxl_pci    root (0600)  8086:0d93\n\
+         fwctl1  mlx5  0000:07:00.0 (ens1, storage)  mlx5_core  root (0600)  15b3:1021\n",
+        "",
+    );
     let ended = machine.run(&["info", "pci/0000:0f:00.0"]);
     assert!(ended.stderr.contains("ENOENT"), "{}", ended.stderr);
 }

@@ -350,8 +350,8 @@ pub struct Advice {
 }
 
 impl Error {
-    /// What the errno of a failed call means for that call, where there is more to say than its
-    /// text.
+    /// What the errno of a failed call means for that call, and what may help. Every errno of a call
+    /// has such advice; other errors say all in their text.
     pub fn advice(&self) -> Option<Advice> {
         let (device, operation, source) = match self {
             Error::Call {
@@ -367,30 +367,32 @@ impl Error {
             }
             Error::TimedOut { .. } => {
                 return Some(Advice {
-                    meaning: "the time that you set was over before there was a turn for the request",
-                    remedy: "allow more time; earlier requests may not have been answered either",
+                    meaning: "the time limit passed before the request could be sent",
+                    remedy: "allow more time; the firmware may not have answered earlier requests either",
                 })
             }
             _ => return None,
         };
         let errno = source.raw_os_error()?;
-        let (meaning, remedy) = match operation {
+        let special = match operation {
             Operation::Open if errno == libc::EACCES => {
                 let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-                access_advice(is_root(), is_on_nodev_mount(device.as_ref(), &mounts))
+                let is_nodev = is_on_nodev_mount(device.as_ref(), &mounts);
+                Some(access_advice(is_root(), is_nodev))
             }
-            Operation::Open => open_advice(errno),
-            Operation::Info => common_advice(errno)?,
+            Operation::Open => Some(open_advice(errno)),
+            Operation::Info => None,
             Operation::RegisterMemory { .. } | Operation::AllocateMemory { .. } => {
-                memory_advice(errno).or_else(|| common_advice(errno))?
+                memory_advice(errno)
             }
-            Operation::ReleaseMemory { .. } => {
-                release_advice(errno).or_else(|| common_advice(errno))?
-            }
+            Operation::ReleaseMemory { .. } => release_advice(errno),
             Operation::Rpc {
                 scope, device_type, ..
-            } => rpc_advice(errno, *scope, *device_type).or_else(|| common_advice(errno))?,
+            } => rpc_advice(errno, *scope, *device_type),
         };
+        let (meaning, remedy) = special
+            .or_else(|| common_advice(errno))
+            .unwrap_or(UNKNOWN_ADVICE);
         Some(Advice { meaning, remedy })
     }
 
@@ -596,6 +598,12 @@ fn release_advice(errno: i32) -> Option<(&'static str, &'static str)> {
         _ => return None,
     })
 }
+
+/// About an errno that no call is known to end in.
+const UNKNOWN_ADVICE: (&str, &str) = (
+    "the kernel or the driver of the device refused the call",
+    "see the kernel log: dmesg; the driver's documentation may list this error",
+);
 
 fn common_advice(errno: i32) -> Option<(&'static str, &'static str)> {
     Some(match errno {
@@ -866,18 +874,36 @@ mod tests {
     }
 
     #[test]
-    fn open_is_explained_whatever_it_fails_with() {
-        for errno in 1..=133 {
-            let open = Error::Call {
-                device: "fwctl0".into(),
-                operation: Operation::Open,
-                source: io::Error::from_raw_os_error(errno),
-            };
-            let advice = open.advice().unwrap();
-            assert!(
-                !advice.meaning.is_empty() && !advice.remedy.is_empty(),
-                "{errno}"
-            );
+    fn a_call_is_explained_whatever_it_fails_with() {
+        let rpc = |device_type| Operation::Rpc {
+            scope: Scope::Configuration,
+            request_len: 1,
+            reply_len: 1,
+            device_type,
+        };
+        for operation in [
+            Operation::Open,
+            Operation::Info,
+            Operation::RegisterMemory { len: 1 },
+            Operation::ReleaseMemory { resource: 1 },
+            rpc(DeviceType::None),
+            rpc(DeviceType::Mlx5),
+            rpc(DeviceType::Cxl),
+            rpc(DeviceType::Bnxt),
+            rpc(DeviceType::Pds),
+        ] {
+            for errno in 1..=133 {
+                let failed = Error::Call {
+                    device: "fwctl0".into(),
+                    operation,
+                    source: io::Error::from_raw_os_error(errno),
+                };
+                let advice = failed.advice().unwrap();
+                assert!(
+                    !advice.meaning.is_empty() && !advice.remedy.is_empty(),
+                    "{operation} {errno}"
+                );
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use fwctl::{errno_text, Device, Exchange, Observer, Scope, MAX_RPC_LEN};
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::IntErrorKind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -184,7 +185,10 @@ pub fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    let value = value.map_err(|e| e.to_string())?;
+    let value = value.map_err(|e| match e.kind() {
+        IntErrorKind::PosOverflow => "number too large".to_owned(),
+        _ => "not a whole number, in decimal or after 0x in hexadecimal".to_owned(),
+    })?;
     let most = 1u128 << (8 * size_of::<T>());
     T::try_from(value).map_err(|_| format!("number too large, the most is {}", most - 1))
 }
@@ -234,8 +238,13 @@ mod tests {
             number::<u16>("65536"),
             Err("number too large, the most is 65535".into())
         );
-        for text in ["", "0x", "-1", "1k", "99999999999999999999", "0x-1"] {
-            assert!(number::<u16>(text).is_err(), "{text}");
+        for text in ["", "0x", "-1", "1k", "0x-1"] {
+            let error = number::<u16>(text).unwrap_err();
+            assert!(error.starts_with("not a whole number"), "{text}: {error}");
         }
+        assert_eq!(
+            number::<u16>("99999999999999999999"),
+            Err("number too large".into())
+        );
     }
 }

@@ -117,12 +117,12 @@ impl TypedValueParser for IdParser {
             let name = arg.map(ToString::to_string).unwrap_or_default();
             let names = (self.0)();
             let hint = match nearest(&text, names.iter().copied()) {
-                Some(name) => format!("a similar one is '{name}'"),
-                None if names.len() <= MANY => format!("it is none of {}", names.join(", ")),
-                None => "fwctl mlx5 regs lists them".into(),
+                Some(name) => format!("did you mean '{name}'?"),
+                None if names.len() <= MANY => format!("the names are {}", names.join(", ")),
+                None => "fwctl mlx5 regs lists the names".into(),
             };
             let text = format!(
-                "invalid value '{text}' for '{name}': not a number from 0 to 65535, and no such name: {hint}\n"
+                "invalid value '{text}' for '{name}': neither a known name nor a number from 0 to 65535; {hint}\n"
             );
             Error::raw(ErrorKind::ValueValidation, text).with_cmd(command)
         })
@@ -180,8 +180,8 @@ fn assign(layout: &Layout, data: &mut [u8], assignments: &[Assignment]) -> Resul
             let known: Vec<&str> = layout.fields.iter().map(|field| field.name).collect();
             let near = nearest(field, known.iter().copied()).filter(|near| near != field);
             let hint = match (near, known.as_slice()) {
-                (_, []) => "its fields are none that are known".into(),
-                (Some(near), _) if why == BadField::Unknown => format!("a similar one is {near}"),
+                (_, []) => "none of its fields are known".into(),
+                (Some(near), _) if why == BadField::Unknown => format!("did you mean {near}?"),
                 (_, known) if known.len() <= MANY => format!("its fields are {}", known.join(", ")),
                 _ => format!("fwctl mlx5 regs {} lists its fields", layout.name),
             };

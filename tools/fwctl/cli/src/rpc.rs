@@ -18,9 +18,8 @@ use serde::{Serialize, Serializer};
 ///
 /// If the reply is longer than --out-len, a request that is known to change nothing is sent again
 /// with a buffer for all of it: query commands of a ConnectX, Get Supported Features and Get
-/// Feature of a CXL memory device. Any other request is sent once, unless --repeat agrees to a
-/// second time; a message on stderr says that the reply was cut. No scope makes a request safe to
-/// repeat.
+/// Feature of a CXL memory device. Any other request is sent once, unless --repeat permits a second
+/// time; a message on stderr says that the reply was cut. No scope makes a request safe to repeat.
 ///
 /// A reply in which the firmware refuses is printed as well, and the exit status is 3. The file of
 /// --out is replaced as a whole, and only if the firmware accepted the request. With -o json, the

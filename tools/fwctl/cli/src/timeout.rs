@@ -85,7 +85,7 @@ fn wait(mut child: Child, limit: Duration) -> i32 {
     }
     let _ = child.kill();
     say(&format!(
-        "no end within {} s: the kernel or the driver does not let go of the command",
+        "not finished within {} s: the kernel or the driver still holds the command",
         limit.as_secs()
     ));
     1

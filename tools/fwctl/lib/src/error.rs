@@ -51,7 +51,7 @@ pub enum Error {
     },
 
     /// Several devices fit the name.
-    #[error("{name}: several fwctl devices fit, name one of {candidates}")]
+    #[error("{name}: several fwctl devices match: give one of {candidates}")]
     Ambiguous {
         /// The name.
         name: String,
@@ -679,16 +679,16 @@ fn rpc_advice(
             "use the kernel's own interface for it (EDAC under /sys/bus/edac)",
         ),
         (libc::EPERM, DeviceType::Pds) => {
-            ("the operation needs a higher scope than the request has", "name a higher one with --scope")
+            ("the operation needs a higher scope than the request has", "give a higher one")
         }
         (libc::EPERM, _) => ("the driver does not let user space send this command", "look for another command"),
         (libc::EBADMSG, _) => (
             "the driver does not allow this command in this scope, or does not allow it at all",
-            "if the command is right, name a higher scope with --scope",
+            "if the command is right, give a higher scope",
         ),
         (libc::EMSGSIZE, DeviceType::Mlx5) => (
             "a length is above 2 MiB, or below the 16 bytes of a command header",
-            "check the request's size and --out-len",
+            "check the sizes of the request and of its reply buffer",
         ),
         (libc::EMSGSIZE, _) => ("the request or the reply buffer is longer than 2 MiB", "send less, or ask for less"),
         (libc::EINVAL, DeviceType::Cxl) => (

@@ -115,9 +115,9 @@ pub fn regs(args: &RegsArgs) -> Result<(), Failure> {
     let names: Vec<NameRow> = layouts.iter().map(row).filter(is_meant).collect();
     if names.is_empty() {
         let near = super::nearest(word, layouts.iter().map(|layout| layout.name));
-        let hint = near.map_or_else(String::new, |name| format!("; a similar one is {name}"));
+        let hint = near.map_or_else(String::new, |name| format!("; did you mean {name}?"));
         return Err(Failure::Usage(format!(
-            "{word}: nothing has that in its name or description{hint}"
+            "{word}: in no name and no description{hint}"
         )));
     }
     output::print(args.output.output, &Names { names })

@@ -18,7 +18,7 @@ use serde::Serialize;
 ///
 /// The driver is asked first which scope the operation needs, and the command says so on stderr. If
 /// --scope is too low, or missing and the operation needs more than configuration, nothing is sent.
-/// The driver of Linux 7.3 does not tell: then --scope must be given.
+/// The driver of Linux 7.3 does not say: then --scope must be given.
 ///
 /// What requests and responses hold depends on the firmware. The response is as long as its buffer,
 /// with zeros where the firmware wrote nothing. Raw output is the response's bytes.
@@ -66,7 +66,7 @@ struct Plan {
     operation: u32,
     attribute: Option<u8>,
     attribute_name: Option<&'static str>,
-    /// The least scope; none if the driver does not tell.
+    /// The least scope; none if the driver does not say.
     least_scope: Option<&'static str>,
     scope: &'static str,
     taints: bool,
@@ -191,7 +191,7 @@ fn agreed(entry: &Entry, args: &CallArgs, listed: Option<Operation>) -> Result<S
     let Some(listed) = listed else {
         return args.scope.ok_or_else(|| {
             Failure::Usage(format!(
-                "{device}: {title}: nothing was sent: the driver does not tell which scope it needs, so name one with --scope"
+                "{device}: {title}: nothing was sent: the driver does not say which scope it needs, so give one with --scope"
             ))
         });
     };
@@ -225,7 +225,7 @@ impl Report for Plan {
         let attribute = match (self.attribute_name, self.attribute) {
             (Some(name), _) => name.into(),
             (None, Some(attribute)) => format!("{attribute:#04x} (unknown)"),
-            (None, None) => "not told by the driver".into(),
+            (None, None) => "not stated by the driver".into(),
         };
         let mut fields = vec![
             ("would call", format!("{} ({})", self.device, self.node)),
@@ -234,7 +234,9 @@ impl Report for Plan {
             ("attribute", attribute),
             (
                 "least scope",
-                self.least_scope.unwrap_or("not told by the driver").into(),
+                self.least_scope
+                    .unwrap_or("not stated by the driver")
+                    .into(),
             ),
             ("scope", self.scope.to_owned()),
             ("response capacity", output::bytes(self.out_len as usize)),

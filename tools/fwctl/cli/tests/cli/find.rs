@@ -504,7 +504,7 @@ fn other_names_get_the_list() {
     machine.run(&["info", "0e:00.0"]).is(
         1,
         "",
-        "fwctl: 0e:00.0: several fwctl devices fit, name one of fwctl1 (mem1), fwctl2 (0000:0e:00.0)\n",
+        "fwctl: 0e:00.0: several fwctl devices match: give one of fwctl1 (mem1), fwctl2 (0000:0e:00.0)\n",
     );
 }
 

@@ -160,7 +160,7 @@ fn fields_that_do_not_fit() {
     set("hosts=1").is(
         2,
         "",
-        "fwctl: mpir: hosts=1: no field of this name; a similar one is host_buses\n",
+        "fwctl: mpir: hosts=1: no field of this name; did you mean host_buses?\n",
     );
     for absurd in [
         "host_buses",
@@ -942,12 +942,12 @@ fn names_and_fields_are_listed_without_a_device() {
     machine.run(&["mlx5", "regs", "tempreature"]).is(
         2,
         "",
-        "fwctl: tempreature: nothing has that in its name or description\n",
+        "fwctl: tempreature: in no name and no description\n",
     );
     machine.run(&["mlx5", "regs", "ppcmt"]).is(
         2,
         "",
-        "fwctl: ppcmt: nothing has that in its name or description; a similar one is ppcnt\n",
+        "fwctl: ppcmt: in no name and no description; did you mean ppcnt?\n",
     );
 }
 
@@ -957,19 +957,19 @@ fn a_name_with_a_typing_error_gets_a_hint() {
     for (args, hint) in [
         (
             &["mlx5", "reg", "fwctl0", "mtmpp"][..],
-            "a similar one is 'mtmp'",
+            "did you mean 'mtmp'?",
         ),
         (
             &["mlx5", "query", "fwctl0", "adaptor"],
-            "a similar one is 'adapter'",
+            "did you mean 'adapter'?",
         ),
         (
             &["mlx5", "caps", "fwctl0", "--type", "genral"],
-            "a similar one is 'general'",
+            "did you mean 'general'?",
         ),
         (
             &["mlx5", "reg", "fwctl0", "mtmp", "--arg", "sensor=1"],
-            "no field of this name; a similar one is sensor_index",
+            "no field of this name; did you mean sensor_index?",
         ),
         (
             &["mlx5", "reg", "fwctl0", "ppcnt", "--arg", "qqq=1"],

@@ -120,8 +120,8 @@ fn a_driver_without_lists() {
     machine("info pds").run(&["pds", "call", "fwctl0", "0x20", "0x101"]).is(
         2,
         "",
-        "fwctl: fwctl0: operation 0x101 of endpoint 0x20: nothing was sent: the driver does not tell which scope it \
-         needs, so name one with --scope\n",
+        "fwctl: fwctl0: operation 0x101 of endpoint 0x20: nothing was sent: the driver does not say which scope it \
+         needs, so give one with --scope\n",
     );
     let recording = format!(
         "info pds\nrpc debug-read-only {} -> 00000000 0102",

@@ -40,7 +40,10 @@ CAPABILITIES = {
 COMMANDS = """
 query_adapter query_issi query_pages query_special_contexts query_esw_functions query_vport_state query_nic_vport_context
 query_hca_vport_context query_roce_address query_vnic_env query_vport_counter query_q_counter query_cong_status
-query_cong_statistics query_lag query_vhca_migration_state query_eq query_cq query_qp query_sq query_rq
+query_cong_statistics query_lag query_vhca_migration_state query_eq query_cq query_qp query_sq query_rq query_tir query_tis
+query_rqt query_rmp query_dct query_srq query_xrc_srq query_xrq query_mkey query_l2_table_entry query_esw_vport_context
+query_hca_vport_gid query_hca_vport_pkey query_scheduling_element query_flow_table query_flow_group query_flow_counter
+query_packet_reformat_context query_mad_demux query_cong_params query_wol_rol
 """.split()
 
 kdir = sys.argv[1]

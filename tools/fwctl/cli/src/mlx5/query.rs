@@ -3,7 +3,7 @@
 //! `fwctl mlx5 query`.
 
 use super::{assign, assignment, blocks, size, Assignment, Id, IdParser};
-use crate::common::{DeviceArg, World};
+use crate::common::{number, DeviceArg, World};
 use crate::failure::Failure;
 use crate::fields::Fields;
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
@@ -20,12 +20,13 @@ use serde::Serialize;
 /// be sent with fwctl rpc.
 ///
 /// Fields are decoded where the tool has a layout for the command. For the rest, give the length of
-/// the reply with --size; the request has the fields op_mod, word_8 and word_12, and the reply is
-/// shown as bytes. Raw output is the whole reply with its header.
+/// the reply with --size; the request has the fields op_mod, word_8 and word_12, of which --id sets
+/// word_8, and the reply is shown as bytes. Raw output is the whole reply with its header.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl mlx5 query 0000:07:00.0 vport-counter --arg port_num=1\n  \
-                        fwctl mlx5 query 0000:07:00.0 0x201 --size 80 --arg word_8=0x1234"
+                        fwctl mlx5 query 0000:07:00.0 qp --id 0x48\n  \
+                        fwctl mlx5 query 0000:07:00.0 0xb22 --size 528 --arg word_8=1"
 )]
 pub struct QueryArgs {
     #[command(flatten)]
@@ -36,7 +37,10 @@ pub struct QueryArgs {
     /// Set a field of the request
     #[arg(long, value_name = "FIELD=VALUE", value_parser = assignment, add = crate::complete::fields())]
     arg: Vec<Assignment>,
-    /// Length of the reply with its header, for a command without a known layout
+    /// Number of the object to ask about, such as a queue; sets the field that has it
+    #[arg(long, value_name = "N", value_parser = number::<u64>)]
+    id: Option<u64>,
+    /// Length of the reply with its header, if the command has no known layout or a longer reply
     #[arg(long, value_name = "N", value_parser = size)]
     size: Option<u16>,
     /// Send nothing; print the request
@@ -56,10 +60,17 @@ fn names() -> Vec<&'static str> {
 /// The command of a name or number, which can be one of which nothing is known but the length of
 /// its reply.
 fn find(id: &Id, size: Option<u16>) -> Result<Command, Failure> {
-    if let Some(command) = commands().iter().find(|command| id.means(&command.input)) {
-        return Ok(command.clone());
+    if size.is_some_and(|size| usize::from(size) < HEADER) {
+        return Err(Failure::Usage(format!(
+            "{id}: a reply has at least the {HEADER} bytes of its header"
+        )));
     }
-    let output = id.unknown(size.filter(|&size| usize::from(size) >= HEADER))?;
+    if let Some(command) = commands().iter().find(|command| id.means(&command.input)) {
+        let mut command = command.clone();
+        command.output.size = size.map_or(command.output.size, usize::from);
+        return Ok(command);
+    }
+    let output = id.unknown(size)?;
     let field = |bit, width, name| Field {
         bit,
         width,
@@ -86,11 +97,18 @@ struct Answer {
     opcode: u16,
     fields: Fields,
     reply: Bytes,
+    /// What the fields leave open.
+    #[serde(skip)]
+    rest: Vec<u8>,
 }
 
 pub fn query(world: &World, args: QueryArgs) -> Result<(), Failure> {
     let command = find(&args.command, args.size)?;
     let mut request = command.request();
+    if let Some(value) = args.id {
+        let field = number_field(&command)?.into();
+        assign(&command.input, &mut request, &[Assignment { field, value }])?;
+    }
     assign(&command.input, &mut request, &args.arg)?;
     check_query(&request)
         .map_err(|why| Failure::Usage(format!("{}: {why}; see fwctl rpc", args.command)))?;
@@ -106,20 +124,44 @@ pub fn query(world: &World, args: QueryArgs) -> Result<(), Failure> {
         command: Some(command.input.name).filter(|name| !name.is_empty()),
         opcode: command.input.id,
         fields: Fields::new(decode(&command.output, &reply)),
+        rest: rest(&command, &reply).to_vec(),
         reply: Bytes(reply),
     };
     output::print(args.output.output, &answer)
 }
 
+/// The field that --id sets.
+fn number_field(command: &Command) -> Result<&'static str, Failure> {
+    if command.input.name.is_empty() {
+        return Ok("word_8");
+    }
+    let field = command.number_field().map(|field| field.name);
+    field.ok_or_else(|| {
+        let name = command.input.name;
+        Failure::Usage(format!("{name}: there is only one, so --id has no meaning"))
+    })
+}
+
+/// The part of a reply that the fields leave open.
+fn rest<'a>(command: &Command, reply: &'a [u8]) -> &'a [u8] {
+    let known = commands()
+        .iter()
+        .find(|known| known.input.id == command.input.id);
+    match known {
+        Some(known) => reply.get(known.output.size..).unwrap_or_default(),
+        None => reply,
+    }
+}
+
 impl Report for Answer {
     fn blocks(&self) -> Vec<Block> {
-        let (command, rest) = match self.command {
-            Some(name) => (format!("{name} ({:#x})", self.opcode), &[][..]),
-            None => (format!("{:#x}", self.opcode), self.reply.0.as_slice()),
+        let command = match self.command {
+            Some(name) => format!("{name} ({:#x})", self.opcode),
+            None => format!("{:#x}", self.opcode),
         };
         let fields = vec![("device", self.device.clone()), ("command", command)];
         let mut all = vec![Block::Fields(fields)];
-        all.extend(blocks(&self.fields, rest));
+        all.extend(blocks(&self.fields, &self.rest));
         all
     }
 

@@ -310,22 +310,50 @@ fn counters_of_the_group_that_was_asked_for() {
 
 #[test]
 fn a_command_and_a_capability_by_number_are_dumped() {
-    let query = "rpc debug-read-only 02010000 00000002 00000007 00000000 -> 00000000 00000000 00000001 00000bb8";
+    let query = "rpc debug-read-only 0b220000 00000002 00000007 00000000 -> 00000000 00000000 00000001 00000bb8";
     let args = [
-        "mlx5", "query", "fwctl0", "0x201", "--size", "16", "--arg", "op_mod=2", "--arg",
-        "word_8=7",
+        "mlx5", "query", "fwctl0", "0xb22", "--size", "16", "--arg", "op_mod=2",
     ];
-    machine(query).run(&args).is(
-        0,
-        "device:   fwctl0\ncommand:  0x201\n\n\
-         00000000  00 00 00 00 00 00 00 00  00 00 00 01 00 00 0b b8  |................|\n",
-        "",
-    );
-    machine("").run(&["mlx5", "query", "fwctl0", "0x201"]).is(
+    for number in [["--arg", "word_8=7"], ["--id", "7"]] {
+        machine(query).run(&[&args[..], &number].concat()).is(
+            0,
+            "device:   fwctl0\ncommand:  0xb22\n\n\
+             00000000  00 00 00 00 00 00 00 00  00 00 00 01 00 00 0b b8  |................|\n",
+            "",
+        );
+    }
+    machine("").run(&["mlx5", "query", "fwctl0", "0xb22"]).is(
         2,
         "",
-        "fwctl: 0x201: its length is not known: give it with --size\n",
+        "fwctl: 0xb22: its length is not known: give it with --size\n",
     );
+    // The number of an object, and a reply that is longer than its layout.
+    let counter = "rpc debug-read-only 093b0000 00000000 00000000 00000000 00000000 00000000 00000000 00000012
+        -> 00000000 00000000 00000000 00000000 00000000 00000005 00000000 00000140";
+    machine(counter)
+        .run(&[
+            "mlx5",
+            "query",
+            "fwctl0",
+            "flow-counter",
+            "--id",
+            "0x12",
+            "--size",
+            "32",
+        ])
+        .is(
+            0,
+            "device:   fwctl0\ncommand:  flow-counter (0x93b)\n\n\
+             00000000  00 00 00 00 00 00 00 05  00 00 00 00 00 00 01 40  |...............@|\n",
+            "",
+        );
+    machine("")
+        .run(&["mlx5", "query", "fwctl0", "adapter", "--id", "1"])
+        .is(
+            2,
+            "",
+            "fwctl: adapter: there is only one, so --id has no meaning\n",
+        );
     // By number, and known all the same.
     let known = "rpc debug-read-only 07500000 00000000 00000000 00000000 -> 00000000 00000000 00000000 00000012";
     let known = machine(known).run(&["mlx5", "query", "fwctl0", "0x750"]);
@@ -440,7 +468,7 @@ fn names_that_there_are_not() {
     }
     let ended = machine("").run(&["mlx5", "reg", "fwctl0", "magic"]);
     assert!(
-        ended.stderr.starts_with("error: invalid value 'magic' for '<REGISTER>': not a number from 0 to 65535, and no such name: fwctl mlx5 regs lists them\n"),
+        ended.stderr.starts_with("error: invalid value 'magic' for '<REGISTER>': neither a known name nor a number from 0 to 65535; fwctl mlx5 regs lists the names\n"),
         "{}",
         ended.stderr
     );

@@ -125,6 +125,9 @@ const QUERIES: &[Line] = &[
         &[("cong_protocol", Each(&[1, 2])), ("priority", PRIORITIES)], NONE),
     ("cong-statistics", "counters of congestion control", Counter, ONCE, NONE),
     ("lag", "link aggregation", Configuration, ONCE, NONE),
+    ("mad-demux", "which management datagrams the firmware handles", Configuration, ONCE, NONE),
+    ("cong-params", "parameters of congestion control", Configuration, &[("cong_protocol", Each(&[1, 2]))], NONE),
+    ("wol-rol", "wake on LAN", Configuration, ONCE, NONE),
 ];
 
 const OBJECT: &str = "needs the number of an object";
@@ -149,6 +152,24 @@ pub(super) const LEFT_OUT: &[(Kind, &str, &str)] = &[
     (Kind::Query, "qp", OBJECT),
     (Kind::Query, "sq", OBJECT),
     (Kind::Query, "rq", OBJECT),
+    (Kind::Query, "tir", OBJECT),
+    (Kind::Query, "tis", OBJECT),
+    (Kind::Query, "rqt", OBJECT),
+    (Kind::Query, "rmp", OBJECT),
+    (Kind::Query, "dct", OBJECT),
+    (Kind::Query, "srq", OBJECT),
+    (Kind::Query, "xrc-srq", OBJECT),
+    (Kind::Query, "xrq", OBJECT),
+    (Kind::Query, "mkey", OBJECT),
+    (Kind::Query, "l2-table-entry", OBJECT),
+    (Kind::Query, "esw-vport-context", "needs the number of a virtual port of the embedded switch"),
+    (Kind::Query, "hca-vport-gid", OBJECT),
+    (Kind::Query, "hca-vport-pkey", OBJECT),
+    (Kind::Query, "scheduling-element", OBJECT),
+    (Kind::Query, "flow-table", OBJECT),
+    (Kind::Query, "flow-group", OBJECT),
+    (Kind::Query, "flow-counter", OBJECT),
+    (Kind::Query, "packet-reformat-context", OBJECT),
 ];
 
 /// What each capability is about.

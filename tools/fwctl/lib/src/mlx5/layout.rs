@@ -182,6 +182,14 @@ impl Command {
         request[..2].copy_from_slice(&self.input.id.to_be_bytes());
         request
     }
+
+    /// The field of the request that has the number of what is asked about, such as that of a queue;
+    /// none if there is only one of it.
+    pub fn number_field(&self) -> Option<&Field> {
+        // Behind the first half of the header. Shorter fields are flags and kinds.
+        let is_number = |field: &&Field| field.bit >= 64 && field.width >= 8;
+        self.input.fields.iter().rfind(is_number)
+    }
 }
 
 /// Registers that the kernel's headers name.
@@ -376,6 +384,24 @@ mod tests {
             .field("query_adapter_struct.vsd_contd_psid")
             .unwrap();
         assert_eq!((psid.bit / 8, psid.width / 8), (0x100, 16));
+    }
+
+    #[test]
+    fn objects_have_numbers() {
+        for (name, field) in [
+            ("qp", Some("qpn")),
+            ("tis", Some("tisn")),
+            ("eq", Some("eq_number")),
+            ("mkey", Some("mkey_index")),
+            ("q-counter", Some("counter_set_id")),
+            ("flow-group", Some("group_id")),
+            ("vport-state", Some("vport_number")),
+            ("adapter", None),
+            ("cong-status", None),
+        ] {
+            let found = command(name).unwrap().number_field();
+            assert_eq!(found.map(|field| field.name), field, "{name}");
+        }
     }
 
     // mlx5_ifc_ppcnt_reg_bits: grp at bit 26, counter_set at 64; groups: device.h.

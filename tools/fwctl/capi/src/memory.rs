@@ -3,7 +3,7 @@
 //! Memory that is registered with a device.
 
 use crate::{bytes, deadline, failed, fwctl_device, misused, store};
-use fwctl::{Memory, MemoryUse};
+use fwctl::{Device, Memory, MemoryUse};
 use std::ffi::c_int;
 use std::ptr;
 
@@ -38,11 +38,38 @@ pub unsafe extern "C" fn fwctl_memory_new(
     limit_ms: i64,
     memory: *mut *mut fwctl_memory,
 ) -> c_int {
+    let run = |device: Device| {
+        let use_for = match use_for {
+            FWCTL_MEMORY_KEY => MemoryUse::KEY,
+            FWCTL_MEMORY_PAGES => MemoryUse::PAGES,
+            both if both == FWCTL_MEMORY_KEY | FWCTL_MEMORY_PAGES => {
+                MemoryUse::KEY | MemoryUse::PAGES
+            }
+            _ => return Err(misused("the use of the memory is unknown")),
+        };
+        let registered = device.register_memory(len, use_for);
+        registered.map(Some).map_err(|error| failed(&error))
+    };
+    // SAFETY: As in the header.
+    unsafe { register(device, limit_ms, memory, run) }
+}
+
+/// Registers memory, and stores its handle, or NULL if there is none.
+///
+/// # Safety
+///
+/// The pointers are as for `fwctl_memory_new()`.
+pub(crate) unsafe fn register(
+    device: *const fwctl_device,
+    limit_ms: i64,
+    memory: *mut *mut fwctl_memory,
+    run: impl FnOnce(Device) -> Result<Option<Memory>, c_int>,
+) -> c_int {
     if !memory.is_null() {
-        // SAFETY: As in the header, and it is not NULL.
+        // SAFETY: It is not NULL, so the caller vouches for it.
         unsafe { memory.write(ptr::null_mut()) };
     }
-    // SAFETY: As in the header.
+    // SAFETY: The caller vouches for it.
     let Some(device) = (unsafe { device.as_ref() }) else {
         return misused("the device is NULL");
     };
@@ -50,25 +77,16 @@ pub unsafe extern "C" fn fwctl_memory_new(
     if memory.is_null() {
         return misused("a result pointer is NULL");
     }
-    let use_for = match use_for {
-        FWCTL_MEMORY_KEY => MemoryUse::KEY,
-        FWCTL_MEMORY_PAGES => MemoryUse::PAGES,
-        both if both == FWCTL_MEMORY_KEY | FWCTL_MEMORY_PAGES => MemoryUse::KEY | MemoryUse::PAGES,
-        _ => return misused("the use of the memory is unknown"),
-    };
-    let registered = device.limited(limit_ms).register_memory(len, use_for);
-    // SAFETY: As in the header.
-    unsafe {
-        store(
-            memory,
-            registered.map(handle).map_err(|error| failed(&error)),
-        )
-    }
+    let registered = run(device.limited(limit_ms));
+    // SAFETY: The caller vouches for it.
+    unsafe { store(memory, registered.map(handle)) }
 }
 
 /// The limit was for the registration.
-pub(crate) fn handle(memory: Memory) -> *mut fwctl_memory {
-    Box::into_raw(Box::new(fwctl_memory(memory.without_deadline())))
+fn handle(memory: Option<Memory>) -> *mut fwctl_memory {
+    memory.map_or(ptr::null_mut(), |memory| {
+        Box::into_raw(Box::new(fwctl_memory(memory.without_deadline())))
+    })
 }
 
 /// Ends the access of the firmware to memory. The handle and the bytes stay, and can be read, until

@@ -2,7 +2,7 @@
 
 //! Dumps of a ConnectX.
 
-use crate::memory::handle;
+use crate::memory::register;
 use crate::{failed, fwctl_device, fwctl_memory, fwctl_status, misused, refusal, store};
 use fwctl::mlx5::{DumpRequest, Mlx5Device};
 use fwctl::{Error, Memory};
@@ -47,25 +47,12 @@ pub unsafe extern "C" fn fwctl_mlx5_dump_memory(
     limit_ms: i64,
     memory: *mut *mut fwctl_memory,
 ) -> c_int {
-    if !memory.is_null() {
-        // SAFETY: As in the header, and it is not NULL.
-        unsafe { memory.write(ptr::null_mut()) };
-    }
-    // SAFETY: As in the header.
-    let Some(device) = (unsafe { device.as_ref() }) else {
-        return misused("the device is NULL");
-    };
-    // Before anything is registered.
-    if memory.is_null() {
-        return misused("a result pointer is NULL");
-    }
-    let mlx5 = Mlx5Device::new(device.limited(limit_ms));
-    let registered = match mlx5.and_then(|mlx5| mlx5.dump_memory(len)) {
-        Ok(registered) => Ok(registered.map_or(ptr::null_mut(), handle)),
-        Err(error) => Err(failed(&error)),
+    let run = |device| {
+        let registered = Mlx5Device::new(device).and_then(|mlx5| mlx5.dump_memory(len));
+        registered.map_err(|error| failed(&error))
     };
     // SAFETY: As in the header.
-    unsafe { store(memory, registered) }
+    unsafe { register(device, limit_ms, memory, run) }
 }
 
 /// How much memory a core dump of a ConnectX needs to come at once, in bytes; 0 if the device does not
@@ -132,10 +119,8 @@ pub unsafe extern "C" fn fwctl_mlx5_dump(
         num_of_obj1: request.num_of_obj1,
         num_of_obj2: request.num_of_obj2,
     };
-    let told = |count| {
-        // SAFETY: The caller vouches for the function and its context.
-        go_on(progress.map_or(0, |progress| unsafe { progress(context, count) }))
-    };
+    // SAFETY: As in the header.
+    let told = unsafe { teller(progress, context) };
     let run = |mlx5: &Mlx5Device, memory: Option<&Memory>, all: &mut Vec<u8>| {
         mlx5.dump_to(&what, max, memory, all, told)
     };
@@ -161,10 +146,8 @@ pub unsafe extern "C" fn fwctl_mlx5_core_dump(
         unsafe { nothing(dump) };
         return misused("the memory is NULL, without which there is no core dump");
     }
-    let told = |count| {
-        // SAFETY: The caller vouches for the function and its context.
-        go_on(progress.map_or(0, |progress| unsafe { progress(context, count) }))
-    };
+    // SAFETY: As in the header.
+    let told = unsafe { teller(progress, context) };
     let run = |mlx5: &Mlx5Device, memory: Option<&Memory>, all: &mut Vec<u8>| match memory {
         Some(memory) => mlx5.core_dump(memory, max, all, told),
         None => Ok(()),
@@ -173,11 +156,21 @@ pub unsafe extern "C" fn fwctl_mlx5_core_dump(
     unsafe { run_dump(device, memory, limit_ms, dump, status, run) }
 }
 
-fn go_on(told: c_int) -> ControlFlow<()> {
-    if told == 0 {
-        ControlFlow::Continue(())
-    } else {
-        ControlFlow::Break(())
+/// Tells the caller's function how many bytes have come; without one, the dump goes on.
+///
+/// # Safety
+///
+/// While the result is used, the function can be called with the context.
+unsafe fn teller(
+    progress: Option<unsafe extern "C" fn(context: *mut c_void, count: usize) -> c_int>,
+    context: *mut c_void,
+) -> impl FnMut(usize) -> ControlFlow<()> {
+    move |count| {
+        // SAFETY: The caller vouches for the function and its context.
+        match progress.map_or(0, |progress| unsafe { progress(context, count) }) {
+            0 => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
     }
 }
 

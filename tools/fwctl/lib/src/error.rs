@@ -428,6 +428,23 @@ impl Error {
         })
     }
 
+    /// Returns whether memory could not be registered because that would exceed a limit, so less of it
+    /// may be possible.
+    pub fn is_above_limit(&self) -> bool {
+        let Error::Call {
+            operation: Operation::RegisterMemory { .. },
+            source,
+            ..
+        } = self
+        else {
+            return false;
+        };
+        matches!(
+            source.raw_os_error(),
+            Some(libc::ENOMEM | libc::ENOSPC | libc::EINVAL)
+        )
+    }
+
     /// The firmware's own refusal.
     pub fn firmware_status(&self) -> Option<FirmwareStatus> {
         match self {
@@ -818,6 +835,23 @@ mod tests {
         };
         let errnos = [error(true).errno(), cancelled.errno()];
         assert_eq!(errnos, [Some(libc::ETIMEDOUT), Some(libc::ECANCELED)]);
+    }
+
+    #[test]
+    fn limits_are_those_of_memory() {
+        let is_above = |operation, errno| {
+            let error = Error::Call {
+                device: "fwctl0".into(),
+                operation,
+                source: io::Error::from_raw_os_error(errno),
+            };
+            error.is_above_limit()
+        };
+        let register = Operation::RegisterMemory { len: 1 };
+        for errno in [libc::ENOMEM, libc::ENOSPC, libc::EINVAL] {
+            assert!(is_above(register, errno) && !is_above(Operation::Info, errno));
+        }
+        assert!(!is_above(register, libc::ENOTTY) && !is_above(register, libc::EIO));
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub fn dump(
 fn own(py: Python<'_>, mlx5: &Mlx5Device, len: usize) -> PyResult<Option<Target>> {
     match py.allow_threads(|| mlx5.dump_memory(len)) {
         // Above a limit.
-        Err(error) if matches!(error.errno(), Some(libc::ENOMEM | libc::ENOSPC)) => Ok(None),
+        Err(error) if error.is_above_limit() => Ok(None),
         registered => Ok(registered.or_raise(py)?.map(Target::Own)),
     }
 }

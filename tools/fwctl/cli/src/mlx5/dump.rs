@@ -243,20 +243,13 @@ fn read_to(
 /// that writes more at once.
 const MEMORY: usize = 1 << 20;
 
-fn is_above_limit(error: &fwctl::Error) -> bool {
-    matches!(
-        error.errno().and_then(fwctl::errno_name),
-        Some("ENOMEM" | "ENOSPC" | "EINVAL")
-    )
-}
-
 /// Registers memory for dumps that could also be made without.
 fn memory_for_dumps(mlx5: &Mlx5Device, args: &DumpArgs) -> Result<Option<Memory>, fwctl::Error> {
     if args.inline {
         return Ok(None);
     }
     match mlx5.dump_memory(MEMORY) {
-        Err(error) if is_above_limit(&error) => {
+        Err(error) if error.is_above_limit() => {
             say(&format!("{error}: dumping without memory, which is slow"));
             Ok(None)
         }

@@ -183,9 +183,7 @@ impl Mlx5Device {
             };
             match error.errno() {
                 Some(libc::ENOTTY | libc::EOPNOTSUPP) => return Ok(None),
-                Some(libc::ENOMEM | libc::ENOSPC | libc::EINVAL) if len / 2 >= LEAST_MEMORY => {
-                    len /= 2;
-                }
+                _ if error.is_above_limit() && len / 2 >= LEAST_MEMORY => len /= 2,
                 _ => return Err(error),
             }
         }

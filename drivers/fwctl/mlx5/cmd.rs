@@ -101,11 +101,12 @@ pub(crate) struct OutHeader {
 }
 
 impl OutHeader {
-    /// Returns the header of an output, or fails with [`EMSGSIZE`] if the output is too short.
-    pub(crate) fn of(output: &[u8]) -> Result<&Self> {
+    /// Returns status and syndrome of an output, or fails with [`EMSGSIZE`] if the output is too
+    /// short.
+    pub(crate) fn answer(output: &[u8]) -> Result<(u8, u32)> {
         let (header, _) = Self::ref_from_prefix(output).map_err(|_| EMSGSIZE)?;
 
-        Ok(header)
+        Ok((header.status, header.syndrome.get()))
     }
 }
 
@@ -535,8 +536,7 @@ mod tests {
         let bytes = [
             2, 0, 0, 0, 0x00, 0x33, 0xc8, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xee,
         ];
-        let header = OutHeader::of(&bytes)?;
-        assert_eq!((header.status, header.syndrome.get()), (2, 0x0033_c81f));
+        assert_eq!(OutHeader::answer(&bytes)?, (2, 0x0033_c81f));
         Ok(())
     }
 
@@ -546,9 +546,9 @@ mod tests {
 
         for len in 0..16 {
             assert_eq!(InHeader::of(&mut bytes[..len]).err(), Some(EMSGSIZE));
-            assert_eq!(OutHeader::of(&bytes[..len]).err(), Some(EMSGSIZE));
+            assert_eq!(OutHeader::answer(&bytes[..len]).err(), Some(EMSGSIZE));
         }
         assert!(InHeader::of(&mut bytes).is_ok());
-        assert!(OutHeader::of(&bytes).is_ok());
+        assert!(OutHeader::answer(&bytes).is_ok());
     }
 }

@@ -153,9 +153,7 @@ impl AsyncCommand for AccessCommand {
 
     fn done(this: KBox<Self>, result: Result) {
         let this = KBox::into_inner(this);
-        let answer = result
-            .and_then(|()| OutHeader::of(&this.output))
-            .map(|header| (header.status, header.syndrome.get()));
+        let answer = result.and_then(|()| OutHeader::answer(&this.output));
 
         debug(
             &this.log_device,
@@ -306,7 +304,7 @@ impl Drop for Access<'_> {
 
 /// Returns whether the firmware refused the command with this output.
 fn is_refusal(output: &[u8]) -> bool {
-    OutHeader::of(output).is_ok_and(|header| header.status != 0)
+    OutHeader::answer(output).is_ok_and(|(status, _)| status != 0)
 }
 
 /// Returns whether the mailbox says that the access has ended: 0 is unknown, 1 is busy.

@@ -244,9 +244,7 @@ struct RpcCommand {
 impl RpcCommand {
     /// Logs the result as a debug message.
     fn debug(&mut self, result: Result) {
-        let answer = result
-            .and_then(|()| OutHeader::of(self.output()))
-            .map(|header| (header.status, header.syndrome.get()));
+        let answer = result.and_then(|()| OutHeader::answer(self.output()));
 
         debug(
             &self.device,

@@ -107,6 +107,9 @@ pub struct Options {
     /// Folder with kernel/, bin/ and selftests/, as `make` leaves it
     #[arg(long, global = true, env = "FWCTL_ARTIFACTS", value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
+    /// A piece of the build that failed, so it is not in the artifacts
+    #[arg(long, global = true, hide = true, value_name = "PIECE")]
+    pub failed: Vec<String>,
     /// Folder for logs [default: logs/ in the artifacts]
     #[arg(long, global = true, value_name = "DIR")]
     pub logs: Option<PathBuf>,

@@ -442,9 +442,16 @@ fn without_the_emulator_tests_are_skipped_and_the_rest_goes_on() {
     assert_eq!(status, 0, "{text}");
     assert_eq!(outcomes(&results), ["skip"], "{results}");
     assert!(results.contains("crates.io"), "{results}");
-    let (status, text) = world.run(&["exec", "--machine", "connectx", "--", "true"]);
+    let exec = ["exec", "--machine", "connectx"];
+    let (status, text) = world.run(&[&exec[..], &["--", "true"]].concat());
     assert_eq!(status, 2, "{text}");
     assert!(text.contains("crates.io"), "{text}");
+    // It was to be built, and that failed: the network has no part in it.
+    let (_, text) = world.run(&[&exec[..], &["--failed", "emu", "--", "true"]].concat());
+    assert!(
+        text.contains("it did not build, see build/emu") && !text.contains("crates.io"),
+        "{text}"
+    );
     let (status, text) = world.run(&["exec", "--dry-run", "--", "true"]);
     assert_eq!(status, 0, "{text}");
     assert!(

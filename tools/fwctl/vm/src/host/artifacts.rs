@@ -31,6 +31,8 @@ use std::path::{Path, PathBuf};
 pub struct Artifacts {
     root: PathBuf,
     kernel: String,
+    /// Pieces of the build that failed.
+    failed: Vec<String>,
 }
 
 /// A built file without which a test cannot run.
@@ -59,8 +61,28 @@ impl Artifacts {
         let root = root
             .canonicalize()
             .with_context(|| root.display().to_string())?;
-        let kernel = kernel.to_string();
-        Ok(Artifacts { root, kernel })
+        Ok(Artifacts {
+            root,
+            kernel: kernel.to_string(),
+            failed: Vec::new(),
+        })
+    }
+
+    /// The artifacts without pieces of the build that failed.
+    pub fn without(self, failed: &[String]) -> Self {
+        Artifacts {
+            failed: failed.to_vec(),
+            ..self
+        }
+    }
+
+    /// Returns why a piece of the build is absent: `otherwise`, unless its build failed.
+    fn why(&self, piece: &str, otherwise: &str) -> String {
+        let mut failed = self.failed.iter();
+        match failed.find(|failed| failed.starts_with(piece)) {
+            Some(failed) => format!("it did not build, see build/{failed}"),
+            None => otherwise.into(),
+        }
     }
 
     /// Folder of the machine's kernel below `kernel/`.
@@ -140,26 +162,30 @@ impl Artifacts {
         self.root.join("vendor")
     }
 
-    /// Returns why the machine, its devices or its tools are unavailable, if so.  They are fetched
-    /// from the network, so their tests are skipped rather than failed.
+    /// Returns why the machine, its devices or its tools are unavailable, if so. They are fetched
+    /// from the network, so their tests are skipped rather than failed. A failed build counts as a
+    /// separate failure.
     pub fn unavailable(&self, machine: &Machine) -> Option<String> {
         if machine.arch.is_foreign()
             && (self.kernel(machine).is_err() || !self.cli(machine).is_file())
         {
             let arch = machine.arch.name;
+            let why = self.why(arch, "Debian's mirror could not be reached");
             return Some(format!(
-                "Debian's {arch} kernel, or what runs on it, could not be had or built"
+                "Debian's {arch} kernel, or what runs on it, is absent: {why}"
             ));
         }
         if machine.flavour == "stock" && self.kernel(machine).is_err() {
-            return Some("Debian's kernel could not be had when it was to be unpacked".into());
+            let why = self.why("kernel-stock", "Debian's mirror could not be reached");
+            return Some(format!("Debian's kernel with our modules is absent: {why}"));
         }
         if !machine.emulated.is_empty() && !self.emu().is_file() {
             let why = "crates.io could not be reached when it was to be built";
+            let why = self.why("emu", why);
             return Some(format!("there is no fwctl-emu: {why}"));
         }
         if machine.has_vendor_tools && !self.vendor().is_dir() {
-            let why = "Debian's packages of them could not be had";
+            let why = self.why("vendor", "Debian's packages of them could not be had");
             return Some(format!("there are no vendors' tools: {why}"));
         }
         None
@@ -305,6 +331,22 @@ mod tests {
         assert!(is_left_out(&machine::SEEDED_BUGS, "kcsan").is_some());
         let advice = is_left_out(&machine::SEEDED_BUGS, TEST_KERNEL).unwrap();
         assert!(advice.contains("KERNEL=debug"), "{advice}");
+    }
+
+    #[test]
+    fn what_did_not_build_is_not_blamed_on_the_network() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::new(dir.path(), TEST_KERNEL).unwrap();
+        let why = |artifacts: &Artifacts| artifacts.unavailable(&machine::CONNECTX).unwrap();
+        assert!(why(&artifacts).contains("crates.io"));
+        let artifacts = artifacts.without(&["vendor".into(), "emu".into()]);
+        assert_eq!(
+            why(&artifacts),
+            "there is no fwctl-emu: it did not build, see build/emu"
+        );
+        let artifacts = artifacts.without(&["arm64-selftests".into()]);
+        let why = artifacts.unavailable(&machine::ARM64_STOCK).unwrap();
+        assert!(why.ends_with("see build/arm64-selftests"), "{why}");
     }
 
     #[test]

@@ -139,14 +139,9 @@ mod tests {
     use super::*;
 
     fn field(datum: Datum, unit: Option<Unit>, raw: Option<u64>) -> Decoded {
-        Decoded {
-            name: "x".into(),
-            datum,
-            unit,
-            volatility: None,
-            raw,
-            meaning: None,
-        }
+        let mut field = Decoded::new("x", datum);
+        (field.unit, field.raw) = (unit, raw);
+        field
     }
 
     #[test]
@@ -184,13 +179,11 @@ mod tests {
 
     #[test]
     fn fields_are_an_object_in_json() {
+        let mut identity = Decoded::new("y", Datum::Bytes(vec![1]));
+        identity.volatility = Some(Volatility::Identity);
         let fields = vec![
             field(Datum::Decimal(45.0), Some(Unit::Celsius), Some(360)),
-            Decoded {
-                name: "y".into(),
-                volatility: Some(Volatility::Identity),
-                ..field(Datum::Bytes(vec![1]), None, None)
-            },
+            identity,
         ];
         let json = |fields: &Fields| serde_json::to_string(fields).unwrap();
         assert_eq!(

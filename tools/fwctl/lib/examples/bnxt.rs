@@ -29,7 +29,7 @@ pub fn version(device: &Device) -> Result<std::result::Result<String, FirmwareSt
 
 fn main() -> Result<()> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "fwctl0".into());
-    let device = fwctl::sysfs::Root::default().resolve(&name)?.open()?;
+    let device = fwctl::open(&name)?;
     match version(&device)? {
         Ok(version) => println!("firmware {version}"),
         Err(status) => println!("the firmware refused with {status}"),

@@ -27,7 +27,6 @@ pub fn values(device: Device) -> Result<String> {
 
 fn main() -> Result<()> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "mem0".into());
-    let entry = fwctl::sysfs::Root::default().resolve(&name)?;
-    print!("{}", values(entry.open()?)?);
+    print!("{}", values(fwctl::open(&name)?)?);
     Ok(())
 }

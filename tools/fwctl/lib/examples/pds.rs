@@ -20,7 +20,7 @@ pub fn operations(device: Device) -> Result<Vec<(u32, Vec<Operation>)>> {
 
 fn main() -> Result<()> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "fwctl0".into());
-    let device = fwctl::sysfs::Root::default().resolve(&name)?.open()?;
+    let device = fwctl::open(&name)?;
     for (endpoint, operations) in operations(device)? {
         for operation in operations {
             println!("{endpoint:#x} {:#x} {}", operation.id, operation.scope);

@@ -17,6 +17,7 @@
 //! let temperature = fields.iter().find(|field| field.name == "temperature").unwrap();
 //! assert_eq!(temperature.datum, Datum::Decimal(11.25));
 //! assert_eq!(temperature.unit, Some(Unit::Celsius));
+//! assert_eq!(temperature.to_string(), "11.25 C");
 //! ```
 
 mod connectx;
@@ -28,6 +29,7 @@ pub use read::{read_all, read_some, Reading};
 
 use crate::{DeviceType, Scope};
 use std::borrow::Cow;
+use std::fmt;
 
 /// What kind of thing an item is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,8 +167,21 @@ pub enum Datum {
     Bytes(Vec<u8>),
 }
 
-/// A decoded field of an item.
+impl fmt::Display for Datum {
+    /// Text with characters that a terminal would act on escaped, and bytes as hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Datum::Number(number) => number.fmt(f),
+            Datum::Decimal(decimal) => decimal.fmt(f),
+            Datum::Text(text) => text.escape_debug().fmt(f),
+            Datum::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}
+
+/// A decoded field of an item. It is displayed as people read it: `42.5 C`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Decoded {
     /// Its name. Two halves of a number or text are one field, without the suffix.
     pub name: Cow<'static, str>,
@@ -180,6 +195,30 @@ pub struct Decoded {
     pub raw: Option<u64>,
     /// What a number stands for, where it stands for something.
     pub meaning: Option<&'static str>,
+}
+
+impl Decoded {
+    /// A field of which only name and value are known.
+    pub fn new(name: impl Into<Cow<'static, str>>, datum: Datum) -> Decoded {
+        Decoded {
+            name: name.into(),
+            datum,
+            unit: None,
+            volatility: None,
+            raw: None,
+            meaning: None,
+        }
+    }
+}
+
+impl fmt::Display for Decoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.meaning, self.unit) {
+            (Some(meaning), _) => f.write_str(meaning),
+            (None, Some(unit)) => write!(f, "{} {}", self.datum, unit.symbol()),
+            (None, None) => self.datum.fmt(f),
+        }
+    }
 }
 
 /// Which instances of an item a device has: the values of a field of the request.

@@ -105,7 +105,8 @@ impl<F: Fn(&Exchange<'_>) + Send + Sync> Observer for F {
 const MAX_INFO_LEN: usize = 4096;
 
 impl Device {
-    /// Opens a node such as `/dev/fwctl/fwctl0`, or a link to one. The device is looked up in sysfs
+    /// Opens a node such as `/dev/fwctl/fwctl0`, or a link to one; [`open`](crate::open) takes any name
+    /// of a device. The device is looked up in sysfs
     /// by the node's number before the node is opened, so nothing but a fwctl device is opened, and
     /// the name of the device is the kernel's.
     ///
@@ -116,8 +117,8 @@ impl Device {
     ///
     /// [`Error::NotADevice`] or [`Error::Absent`] before it is opened; [`Error::Call`] with the
     /// errno of opening it.
-    pub fn open(node: &Path) -> Result<Device> {
-        Root::default().resolve_path(node)?.open()
+    pub fn open(node: impl AsRef<Path>) -> Result<Device> {
+        Root::default().resolve_path(node.as_ref())?.open()
     }
 
     /// Takes an open node, which another program may have opened and passed on. The device is

@@ -2,25 +2,24 @@
 
 //! Find Linux fwctl devices, and talk to the firmware behind them.
 //!
-//! - [`sysfs::Root`] finds devices: by class, name, node, PCI address or memdev.
+//! - [`open`] opens a device by any of its names, and [`devices`] lists them. [`sysfs::Root`] does the
+//!   same in a copy of a system, and without opening a device.
 //! - [`Device`] is one open node: [`Device::info`] and [`Device::rpc`].
 //! - [`cxl`], [`mlx5`] and [`pds`] speak the language of a device type; other types are reached by raw
 //!   RPCs.
 //! - [`catalogue`] lists everything that can be read of a device, and reads it, decoded.
-//! - [`Error`] knows what an errno means for the call that failed, and what to do about it
+//! - [`Error`] tells what an errno means for the call that failed, and what to do about it
 //!   ([`Error::advice`]).
 //! - [`replay`] answers from a recording, so that users of this crate can test without a device.
-//!
 //! - [`Memory`] is memory that the firmware can write to, where the kernel can register it.
 //! - [`Queue`] has many RPCs in flight from one thread, by io_uring where that is allowed.
 //!
 //! [`Device::rpc`] blocks until the firmware has answered; only the driver sets a limit to that,
-//! unless [`Device::with_deadline`] does. What another party wrote (a reply, a file in sysfs) is data to be checked: lengths are compared with what
-//! arrived before anything is read or allocated.
+//! unless [`Device::with_deadline`] does. What another party wrote (a reply, a file in sysfs) is data
+//! to be checked: lengths are compared with what arrived before anything is read or allocated.
 //!
 //! ```no_run
-//! let entry = fwctl::sysfs::Root::default().resolve("fwctl0")?;
-//! let device = entry.open()?;
+//! let device = fwctl::open("fwctl0")?;
 //! println!("{} is a {} device", device.name(), device.device_type()?);
 //! # Ok::<(), fwctl::Error>(())
 //! ```
@@ -70,6 +69,25 @@ pub use fwctl_uapi::MAX_RPC_LEN;
 
 /// Result of this crate's calls.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Opens a device of this machine by one of its names: `fwctl0`, a PCI address, a memdev, a network
+/// or RDMA device, a devlink handle, or a path. See [`sysfs::Root::resolve`].
+///
+/// # Errors
+///
+/// As for [`sysfs::Root::resolve`] and [`sysfs::Entry::open`].
+pub fn open(name: &str) -> Result<Device> {
+    sysfs::Root::default().resolve(name)?.open()
+}
+
+/// Lists the devices of this machine, from sysfs alone: none is opened. There is at least one.
+///
+/// # Errors
+///
+/// As for [`sysfs::Root::devices`]: [`Error::Absent`] says why there is none.
+pub fn devices() -> Result<Vec<sysfs::Entry>> {
+    sysfs::Root::default().devices()
+}
 
 /// The examples of the README.
 #[cfg(doctest)]

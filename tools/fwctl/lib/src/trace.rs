@@ -19,6 +19,7 @@ const EVENTS: [&str; 2] = ["fwctl_rpc_start", "fwctl_rpc_done"];
 /// A request and its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Rpc {
     /// When it ended, by the kernel's trace clock: seconds since boot.
     pub time: String,

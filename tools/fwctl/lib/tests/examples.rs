@@ -48,7 +48,10 @@ fn temperature_of_a_connectx() {
 rpc debug-read-only 08050000 00000001 0000900a 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000
     -> 00000000 00000000 00000000 00000000 00000000 0000014c 00000000 00000000 00000000 00000000 00000000 00000000",
     );
-    assert_eq!(mlx5::temperature(device).unwrap(), Some(41.5));
+    assert_eq!(
+        mlx5::temperature(device).unwrap().as_deref(),
+        Some("41.5 C")
+    );
 }
 
 // struct hwrm_ver_get_output: hwrm_fw_maj_8b at byte 12.

@@ -9,11 +9,11 @@ use crate::cxl::{
 use crate::mlx5::{capabilities, command, decode, register, Capability, Layout, Mlx5Device, Read};
 use crate::pds::{Operation, PdsDevice};
 use crate::{Device, DeviceType, Error, Result, Uuid, DEFAULT_DEPTH};
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// An instance of an item, and what reading it returned.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Reading {
     /// The item.
     pub item: &'static Item,
@@ -384,14 +384,7 @@ fn listed(operation: &Operation) -> Vec<Decoded> {
 }
 
 fn field(name: &'static str, datum: Datum) -> Decoded {
-    Decoded {
-        name: Cow::Borrowed(name),
-        datum,
-        unit: None,
-        volatility: None,
-        raw: None,
-        meaning: None,
-    }
+    Decoded::new(name, datum)
 }
 
 fn number(name: &'static str, number: u32) -> Decoded {

@@ -11,6 +11,7 @@ use std::ops::Range;
 /// A field of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct FeatureField {
     /// Its name, unique in the value.
     pub name: String,

@@ -7,6 +7,7 @@ use fwctl_uapi::cxl::effects;
 /// One effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Effect {
     /// Its bit.
     pub mask: u16,

@@ -10,6 +10,7 @@ use std::fmt;
 /// A feature of a device (CXL 3.2, table 8-109). Sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Feature {
     /// Its identifier.
     pub uuid: Uuid,

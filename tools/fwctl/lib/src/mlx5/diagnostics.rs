@@ -25,6 +25,7 @@ const MAX_COUNTERS: usize = (4096 - LIST) / 4;
 
 /// What a device can sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DiagnosticCaps {
     /// A set of samples can be taken once.
     pub single: bool,
@@ -63,6 +64,7 @@ pub struct DiagnosticParams {
 
 /// A sample of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DiagnosticSample {
     /// The counter.
     pub counter: u16,

@@ -49,6 +49,7 @@ impl DumpRequest {
 
 /// A part of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Segment {
     /// Its type.
     pub segment_type: u16,
@@ -96,6 +97,7 @@ pub enum Content {
 
 /// A message of the firmware.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
     /// Its number.
     pub syndrome: u16,
@@ -105,6 +107,7 @@ pub struct Message {
 
 /// Something that can be dumped.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MenuRecord {
     /// Type of the segment.
     pub segment_type: u16,
@@ -118,6 +121,7 @@ pub struct MenuRecord {
 
 /// A number of an object that can be dumped.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Index {
     /// Its name.
     pub name: String,

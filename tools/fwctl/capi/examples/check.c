@@ -405,6 +405,87 @@ static void dumps(void)
 	fwctl_close(dev);
 }
 
+/* Registers of a ConnectX: read, written, and refused. */
+static void registers(void)
+{
+	static const char text[] =
+		"unordered\n"
+		"info mlx5\n"
+		"rpc debug-read-only 08050000 00000001 00009059 00000007 00000002 00000000 -> "
+		"00000000 00000000 00000000 00000000 80000001 01020304\n"
+		"rpc configuration 08050000 00000000 00009059 00000000 80000007 00000000 -> "
+		"00000000 00000000 00000000 00000000 00000000 00000000\n"
+		"rpc debug-read-only 08050000 00000001 00009999 00000000 00000000 -> 03000000 00001234\n";
+	unsigned char data[8] = { 0, 0, 0, 2 };
+	struct fwctl_status status = { 0 };
+	struct fwctl_device *dev;
+
+	CHECK(fwctl_open_recording(text, &dev) == 0);
+	CHECK(fwctl_mlx5_read_register(dev, 0x9059, 7, data, sizeof(data), 5000, &status) == 0);
+	CHECK(memcmp(data, "\x80\0\0\1\1\2\3\4", 8) == 0 && status.code == 0);
+	memcpy(data, "\x80\0\0\7\0\0\0\0", 8);
+	CHECK(fwctl_mlx5_write_register(dev, FWCTL_SCOPE_CONFIGURATION, 0x9059, 0, data, sizeof(data),
+					FWCTL_FOREVER, NULL) == 0);
+	memset(data, 0, sizeof(data));
+	CHECK(fwctl_mlx5_read_register(dev, 0x9999, 0, data, 4, FWCTL_FOREVER, &status) == -EREMOTEIO);
+	CHECK(status.code == 3 && status.syndrome == 0x1234);
+	CHECK(fwctl_mlx5_read_register(dev, 1, 0, NULL, 4, FWCTL_FOREVER, NULL) == -EINVAL);
+	CHECK(fwctl_mlx5_read_register(dev, 1, 0, data, FWCTL_MAX_LEN + 1, -1, NULL) == -EINVAL);
+	CHECK(fwctl_mlx5_write_register(dev, 9, 1, 0, data, 4, FWCTL_FOREVER, NULL) == -EINVAL);
+	fwctl_close(dev);
+}
+
+/* Features of a memory device: listed, read, changed, and refused. */
+static void features(void)
+{
+	static const char text[] =
+		"unordered\n"
+		"info cxl\n"
+		"rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 -> "
+		"08000000 00000000 0000 0200 00000000\n"
+		"rpc configuration 00050000 00000000 08000000 00000000 68000000 0000 0000 -> "
+		"68000000 00000000 0200 0200 00000000 "
+		"96dad7d6fde8482ba73375774e06db8a 0000 0400 0000 00000000 01 01 0202 "
+		"000000000000000000000000000000000000 "
+		"ffffffffffffffffffffffffffffffff 0100 0400 0300 01000000 05 06 0202 "
+		"000000000000000000000000000000000000\n"
+		"rpc configuration 01050000 00000000 15000000 00000000 "
+		"ffffffffffffffffffffffffffffffff 0100 0200 02 -> 02000000 00000000 abcd\n"
+		"rpc configuration 01050000 00000000 15000000 00000000 "
+		"96dad7d6fde8482ba73375774e06db8a 0000 0400 00 -> 00000000 1a000000\n"
+		"rpc debug-write-full 02050000 00000000 22000000 00000000 "
+		"ffffffffffffffffffffffffffffffff 08000000 0100 06 000000000000000000 abcd -> "
+		"00000000 00000000\n";
+	const struct fwctl_cxl_feature *feature;
+	struct fwctl_cxl_features *list;
+	struct fwctl_status status = { 0 };
+	unsigned char data[4];
+	struct fwctl_device *dev;
+
+	CHECK(fwctl_open_recording(text, &dev) == 0);
+	CHECK(fwctl_cxl_feature_list(dev, 5000, &list) == 0 && fwctl_cxl_feature_list_len(list) == 2);
+	CHECK(!fwctl_cxl_feature_list_get(list, 2));
+	feature = fwctl_cxl_feature_list_get(list, 0);
+	CHECK(strcmp(feature->name, "patrol-scrub") == 0 && feature->set_scope == FWCTL_SCOPE_NEVER);
+	CHECK(fwctl_cxl_get_feature(dev, feature->uuid, FWCTL_CXL_CURRENT, 0, data, feature->get_size,
+				    FWCTL_FOREVER, &status) == -EREMOTEIO);
+	CHECK(status.code == 0x1a && strstr(status.name, "selection"));
+	feature = fwctl_cxl_feature_list_get(list, 1);
+	CHECK(!feature->name && feature->get_size == 4 && feature->set_size == 3);
+	CHECK(feature->get_version == 5 && feature->set_version == 6 && feature->flags == 1);
+	CHECK(feature->set_scope == FWCTL_SCOPE_DEBUG_WRITE_FULL && feature->effects == 0x202);
+	CHECK(fwctl_cxl_get_feature(dev, feature->uuid, FWCTL_CXL_SAVED, 1, data, 2, FWCTL_FOREVER,
+				    NULL) == 0);
+	CHECK(data[0] == 0xab && data[1] == 0xcd);
+	CHECK(fwctl_cxl_set_feature(dev, feature->set_scope, feature->uuid, feature->set_version, 1, true,
+				    data, 2, FWCTL_FOREVER, &status) == 0);
+	CHECK(fwctl_cxl_get_feature(dev, feature->uuid, 3, 0, data, 1, FWCTL_FOREVER, NULL) == -EINVAL);
+	CHECK(fwctl_cxl_get_feature(dev, NULL, 0, 0, data, 1, FWCTL_FOREVER, NULL) == -EINVAL);
+	CHECK(fwctl_cxl_set_feature(dev, 3, feature->uuid, 6, 0, false, NULL, 1, -1, NULL) == -EINVAL);
+	fwctl_cxl_feature_list_free(list);
+	fwctl_close(dev);
+}
+
 static void errors(void)
 {
 	struct fwctl_devices *list;
@@ -431,6 +512,8 @@ int main(void)
 	calls();
 	queues();
 	commands();
+	features();
+	registers();
 	registrations();
 	dumps();
 	errors();

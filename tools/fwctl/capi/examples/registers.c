@@ -63,7 +63,7 @@ static int print(struct fwctl_completion *done, const uint64_t *tickets)
 		printf("sensor %u: %s\n", sensor, strerror(-done->error));
 		return 1;
 	}
-	if (fwctl_firmware_status(1, done->reply, done->reply_len, &status)) {
+	if (fwctl_firmware_status(FWCTL_TYPE_MLX5, done->reply, done->reply_len, &status)) {
 		printf("sensor %u: firmware refused with %#x (%s), syndrome %#x\n", sensor, status.code,
 		       status.name, status.syndrome);
 		return 3;

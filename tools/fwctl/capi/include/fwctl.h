@@ -15,6 +15,31 @@
 #include <stdint.h>
 
 /**
+ * Type of a device: none, as of a sample or a test.
+ */
+#define FWCTL_TYPE_NONE 0
+
+/**
+ * Type of a device: NVIDIA ConnectX and BlueField.
+ */
+#define FWCTL_TYPE_MLX5 1
+
+/**
+ * Type of a device: CXL memory device.
+ */
+#define FWCTL_TYPE_CXL 2
+
+/**
+ * Type of a device: Broadcom NetXtreme.
+ */
+#define FWCTL_TYPE_BNXT 3
+
+/**
+ * Type of a device: AMD Pensando.
+ */
+#define FWCTL_TYPE_PDS 4
+
+/**
  * Scope of an RPC: read and write configuration.
  */
 #define FWCTL_SCOPE_CONFIGURATION 0
@@ -50,6 +75,21 @@
 #define FWCTL_FOREVER -1
 
 /**
+ * Value of a Feature: the one in force.
+ */
+#define FWCTL_CXL_CURRENT 0
+
+/**
+ * Value of a Feature: the one that the device was made with.
+ */
+#define FWCTL_CXL_DEFAULT 1
+
+/**
+ * Value of a Feature: the one that the device keeps across resets.
+ */
+#define FWCTL_CXL_SAVED 2
+
+/**
  * Use of registered memory: requests name it by a memory key. Dumps need it.
  */
 #define FWCTL_MEMORY_KEY 1
@@ -83,6 +123,11 @@
  * The commands of a CXL memory device.
  */
 struct fwctl_cxl_commands;
+
+/**
+ * The Features of a CXL memory device.
+ */
+struct fwctl_cxl_features;
 
 /**
  * An open device.
@@ -159,6 +204,48 @@ struct fwctl_status {
    * Name of the code, "unknown" if it has none.
    */
   char name[64];
+};
+
+/**
+ * A Feature of a CXL memory device: CXL 3.2, table 8-109. Sizes are in bytes.
+ */
+struct fwctl_cxl_feature {
+  /**
+   * Its UUID, as in its text form.
+   */
+  uint8_t uuid[16];
+  /**
+   * Attribute bits.
+   */
+  uint32_t flags;
+  /**
+   * The scope that a change needs, or FWCTL_SCOPE_NEVER.
+   */
+  uint32_t set_scope;
+  /**
+   * Most bytes of its value.
+   */
+  uint16_t get_size;
+  /**
+   * Most bytes that can be set; 0 if the kernel keeps the Feature for itself.
+   */
+  uint16_t set_size;
+  /**
+   * What a change does: bits of the Command Effects Log of CXL 3.2.
+   */
+  uint16_t effects;
+  /**
+   * Layout version of its value.
+   */
+  uint8_t get_version;
+  /**
+   * Layout version of what can be set.
+   */
+  uint8_t set_version;
+  /**
+   * A short name such as "patrol-scrub", if it is one of the specification's Features, or NULL.
+   */
+  const char *name;
 };
 
 /**
@@ -287,6 +374,65 @@ int fwctl_cxl_send(const struct fwctl_device *device,
                    struct fwctl_status *status);
 
 /**
+ * Lists the Features of a CXL memory device. fwctl_rpc() says what a limit does. Free the list with
+ * fwctl_cxl_feature_list_free().
+ */
+int fwctl_cxl_feature_list(const struct fwctl_device *device,
+                           int64_t limit_ms,
+                           struct fwctl_cxl_features **list);
+
+/**
+ * Frees a list of Features. It may be NULL.
+ */
+void fwctl_cxl_feature_list_free(struct fwctl_cxl_features *list);
+
+/**
+ * Number of Features in a list.
+ */
+size_t fwctl_cxl_feature_list_len(const struct fwctl_cxl_features *list);
+
+/**
+ * A Feature in a list; NULL if there are not so many. Valid until the list is freed, like its name.
+ */
+const struct fwctl_cxl_feature *fwctl_cxl_feature_list_get(const struct fwctl_cxl_features *list,
+                                                           size_t index);
+
+/**
+ * Reads len bytes of the value of a Feature, from offset on. uuid are the 16 bytes of the list;
+ * selection is FWCTL_CXL_CURRENT, FWCTL_CXL_DEFAULT or FWCTL_CXL_SAVED. fwctl_rpc() says what a limit
+ * does.
+ *
+ * Fails with -EBADMSG if other than len bytes came. If the device refuses, returns -EREMOTEIO and
+ * stores the refusal in status, which may be NULL.
+ */
+int fwctl_cxl_get_feature(const struct fwctl_device *device,
+                          const uint8_t *uuid,
+                          uint32_t selection,
+                          uint16_t offset,
+                          uint8_t *data,
+                          uint16_t len,
+                          int64_t limit_ms,
+                          struct fwctl_status *status);
+
+/**
+ * Replaces len bytes of the value of a Feature, from offset on. The scope is at least set_scope of
+ * the list, and version its set_version. With is_saved, the device is asked to keep the value across
+ * resets. fwctl_rpc() says what a limit does.
+ *
+ * If the device refuses, returns -EREMOTEIO and stores the refusal in status, which may be NULL.
+ */
+int fwctl_cxl_set_feature(const struct fwctl_device *device,
+                          uint32_t scope,
+                          const uint8_t *uuid,
+                          uint8_t version,
+                          uint16_t offset,
+                          bool is_saved,
+                          const uint8_t *data,
+                          uint16_t len,
+                          int64_t limit_ms,
+                          struct fwctl_status *status);
+
+/**
  * Opens a device: "fwctl0", the path of a node, a PCI address, a memdev, a netdev, an RDMA device
  * or a devlink handle. Close it with fwctl_close().
  */
@@ -320,7 +466,8 @@ const char *fwctl_name(const struct fwctl_device *device);
 int fwctl_fd(const struct fwctl_device *device);
 
 /**
- * FWCTL_INFO: the type of a device, as FWCTL_DEVICE_TYPE_* of the kernel's fwctl.h.
+ * FWCTL_INFO: the type of a device, FWCTL_TYPE_MLX5 or another; other numbers are those of newer
+ * kernels.
  */
 int fwctl_type(const struct fwctl_device *device, uint32_t *device_type);
 
@@ -476,6 +623,35 @@ int fwctl_memory_write(const struct fwctl_memory *memory,
                        size_t offset,
                        const uint8_t *from,
                        size_t len);
+
+/**
+ * Reads a register of a ConnectX, in scope FWCTL_SCOPE_DEBUG_READ_ONLY, by ACCESS_REG of mlx5_ifc.h of
+ * the kernel. data has the fields set that select what is read, such as the number of a port, and
+ * receives the register; len is the length of the register. argument is 0 for most registers.
+ * fwctl_rpc() says what a limit does.
+ *
+ * If the firmware refuses, returns -EREMOTEIO and stores the refusal in status, which may be NULL.
+ */
+int fwctl_mlx5_read_register(const struct fwctl_device *device,
+                             uint16_t id,
+                             uint32_t argument,
+                             uint8_t *data,
+                             size_t len,
+                             int64_t limit_ms,
+                             struct fwctl_status *status);
+
+/**
+ * Writes a register of a ConnectX. Linux 7.3 accepts any scope. Otherwise as
+ * fwctl_mlx5_read_register().
+ */
+int fwctl_mlx5_write_register(const struct fwctl_device *device,
+                              uint32_t scope,
+                              uint16_t id,
+                              uint32_t argument,
+                              const uint8_t *data,
+                              size_t len,
+                              int64_t limit_ms,
+                              struct fwctl_status *status);
 
 /**
  * Registers memory for dumps of a ConnectX: len bytes, or half of them and so on if that is above a

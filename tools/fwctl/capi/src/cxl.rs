@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Mailbox commands of CXL memory devices.
+//! Features and mailbox commands of CXL memory devices.
 
 use crate::{
-    bytes, copy, failed, fwctl_device, fwctl_status, misused, refusal, store, text, FWCTL_MAX_LEN,
+    bytes, copy, failed, fwctl_device, fwctl_status, misused, refused, store, text, FWCTL_MAX_LEN,
     FWCTL_SCOPE_NEVER,
 };
-use fwctl::cxl::{Command, CommandPolicy, CxlDevice};
-use fwctl::Scope;
+use fwctl::cxl::{
+    Command, CommandPolicy, CxlDevice, Feature, GetFeature, Selection, SetFeature, SetPolicy,
+};
+use fwctl::{Scope, Uuid};
 use std::ffi::{c_char, c_int, CString};
 use std::ptr;
 
@@ -174,15 +176,232 @@ pub unsafe extern "C" fn fwctl_cxl_send(
             // SAFETY: As in the header.
             unsafe { store(true_len, Ok(answer.len())) }
         }
-        Err(error) => {
-            if let (Some(found), false) = (error.firmware_status(), status.is_null()) {
-                // SAFETY: As in the header, and it is not NULL.
-                unsafe { status.write(refusal(&found)) };
-            }
-            failed(&error)
-        }
+        // SAFETY: As in the header.
+        Err(error) => unsafe { refused(&error, status) },
     }
 }
 
 /// The longest output: a reply has 8 bytes before it.
 const MOST_OUTPUT: usize = FWCTL_MAX_LEN - 8;
+
+/// Value of a Feature: the one in force.
+pub const FWCTL_CXL_CURRENT: u32 = 0;
+/// Value of a Feature: the one that the device was made with.
+pub const FWCTL_CXL_DEFAULT: u32 = 1;
+/// Value of a Feature: the one that the device keeps across resets.
+pub const FWCTL_CXL_SAVED: u32 = 2;
+
+/// A Feature of a CXL memory device: CXL 3.2, table 8-109. Sizes are in bytes.
+#[allow(non_camel_case_types)]
+#[repr(C)]
+pub struct fwctl_cxl_feature {
+    /// Its UUID, as in its text form.
+    pub uuid: [u8; 16],
+    /// Attribute bits.
+    pub flags: u32,
+    /// The scope that a change needs, or FWCTL_SCOPE_NEVER.
+    pub set_scope: u32,
+    /// Most bytes of its value.
+    pub get_size: u16,
+    /// Most bytes that can be set; 0 if the kernel keeps the Feature for itself.
+    pub set_size: u16,
+    /// What a change does: bits of the Command Effects Log of CXL 3.2.
+    pub effects: u16,
+    /// Layout version of its value.
+    pub get_version: u8,
+    /// Layout version of what can be set.
+    pub set_version: u8,
+    /// A short name such as "patrol-scrub", if it is one of the specification's Features, or NULL.
+    pub name: *const c_char,
+}
+
+/// The Features of a CXL memory device.
+#[allow(non_camel_case_types)]
+pub struct fwctl_cxl_features(Vec<ListedFeature>);
+
+struct ListedFeature {
+    /// Its text is the one below.
+    feature: fwctl_cxl_feature,
+    _name: Option<CString>,
+}
+
+impl ListedFeature {
+    fn new(feature: &Feature) -> ListedFeature {
+        let name = feature.name().map(text);
+        ListedFeature {
+            feature: fwctl_cxl_feature {
+                uuid: feature.uuid.0,
+                flags: feature.flags,
+                set_scope: match feature.set_policy() {
+                    SetPolicy::Scope(scope) => scope.number(),
+                    SetPolicy::Never(_) => FWCTL_SCOPE_NEVER,
+                },
+                get_size: feature.get_size,
+                set_size: feature.set_size,
+                effects: feature.effects,
+                get_version: feature.get_version,
+                set_version: feature.set_version,
+                name: name.as_ref().map_or(ptr::null(), |name| name.as_ptr()),
+            },
+            _name: name,
+        }
+    }
+}
+
+/// Lists the Features of a CXL memory device. fwctl_rpc() says what a limit does. Free the list with
+/// fwctl_cxl_feature_list_free().
+#[no_mangle]
+pub unsafe extern "C" fn fwctl_cxl_feature_list(
+    device: *const fwctl_device,
+    limit_ms: i64,
+    list: *mut *mut fwctl_cxl_features,
+) -> c_int {
+    // SAFETY: As in the header.
+    let Some(device) = (unsafe { device.as_ref() }) else {
+        return misused("the device is NULL");
+    };
+    let found = CxlDevice::new(device.limited(limit_ms)).and_then(|cxl| cxl.features());
+    let listed = found.map(|features| {
+        let all = features.iter().map(ListedFeature::new).collect();
+        Box::into_raw(Box::new(fwctl_cxl_features(all)))
+    });
+    // SAFETY: As in the header.
+    unsafe { store(list, listed.map_err(|error| failed(&error))) }
+}
+
+/// Frees a list of Features. It may be NULL.
+#[no_mangle]
+pub unsafe extern "C" fn fwctl_cxl_feature_list_free(list: *mut fwctl_cxl_features) {
+    if !list.is_null() {
+        // SAFETY: It is of `fwctl_cxl_feature_list`, and the caller gives it up.
+        drop(unsafe { Box::from_raw(list) });
+    }
+}
+
+/// Number of Features in a list.
+#[no_mangle]
+pub unsafe extern "C" fn fwctl_cxl_feature_list_len(list: *const fwctl_cxl_features) -> usize {
+    // SAFETY: As in the header.
+    unsafe { list.as_ref() }.map_or(0, |list| list.0.len())
+}
+
+/// A Feature in a list; NULL if there are not so many. Valid until the list is freed, like its name.
+#[no_mangle]
+pub unsafe extern "C" fn fwctl_cxl_feature_list_get(
+    list: *const fwctl_cxl_features,
+    index: usize,
+) -> *const fwctl_cxl_feature {
+    // SAFETY: As in the header.
+    let list = unsafe { list.as_ref() };
+    let listed = list.and_then(|list| list.0.get(index));
+    listed.map_or(ptr::null(), |listed| &listed.feature)
+}
+
+/// Reads len bytes of the value of a Feature, from offset on. uuid are the 16 bytes of the list;
+/// selection is FWCTL_CXL_CURRENT, FWCTL_CXL_DEFAULT or FWCTL_CXL_SAVED. fwctl_rpc() says what a limit
+/// does.
+///
+/// Fails with -EBADMSG if other than len bytes came. If the device refuses, returns -EREMOTEIO and
+/// stores the refusal in status, which may be NULL.
+#[no_mangle]
+pub unsafe extern "C" fn fwctl_cxl_get_feature(
+    device: *const fwctl_device,
+    uuid: *const u8,
+    selection: u32,
+    offset: u16,
+    data: *mut u8,
+    len: u16,
+    limit_ms: i64,
+    status: *mut fwctl_status,
+) -> c_int {
+    // SAFETY: As in the header.
+    let Some(device) = (unsafe { device.as_ref() }) else {
+        return misused("the device is NULL");
+    };
+    // SAFETY: As in the header.
+    let Some(uuid) = (unsafe { uuid_of(uuid) }) else {
+        return misused("the UUID is NULL");
+    };
+    let selection = match selection {
+        FWCTL_CXL_CURRENT => Selection::Current,
+        FWCTL_CXL_DEFAULT => Selection::Default,
+        FWCTL_CXL_SAVED => Selection::Saved,
+        _ => return misused("the selection is unknown"),
+    };
+    if data.is_null() {
+        return misused("the data is NULL");
+    }
+    let get = GetFeature {
+        uuid,
+        selection,
+        offset,
+        size: len,
+    };
+    match CxlDevice::new(device.limited(limit_ms)).and_then(|cxl| cxl.get(&get)) {
+        Ok(value) => {
+            // SAFETY: `data` is valid for `len` bytes, as in the header, and was checked for NULL.
+            unsafe { copy(&value, data, len.into()) };
+            0
+        }
+        // SAFETY: As in the header.
+        Err(error) => unsafe { refused(&error, status) },
+    }
+}
+
+/// Replaces len bytes of the value of a Feature, from offset on. The scope is at least set_scope of
+/// the list, and version its set_version. With is_saved, the device is asked to keep the value across
+/// resets. fwctl_rpc() says what a limit does.
+///
+/// If the device refuses, returns -EREMOTEIO and stores the refusal in status, which may be NULL.
+#[no_mangle]
+pub unsafe extern "C" fn fwctl_cxl_set_feature(
+    device: *const fwctl_device,
+    scope: u32,
+    uuid: *const u8,
+    version: u8,
+    offset: u16,
+    is_saved: bool,
+    data: *const u8,
+    len: u16,
+    limit_ms: i64,
+    status: *mut fwctl_status,
+) -> c_int {
+    // SAFETY: As in the header.
+    let Some(device) = (unsafe { device.as_ref() }) else {
+        return misused("the device is NULL");
+    };
+    let Some(scope) = Scope::from_number(scope) else {
+        return misused("the scope is unknown");
+    };
+    // SAFETY: As in the header.
+    let Some(uuid) = (unsafe { uuid_of(uuid) }) else {
+        return misused("the UUID is NULL");
+    };
+    // SAFETY: As in the header.
+    let Some(data) = (unsafe { bytes(data, len.into()) }) else {
+        return misused("the data is NULL");
+    };
+    let set = SetFeature {
+        uuid,
+        version,
+        offset,
+        is_saved,
+        data,
+    };
+    match CxlDevice::new(device.limited(limit_ms)).and_then(|cxl| cxl.set(scope, &set)) {
+        Ok(()) => 0,
+        // SAFETY: As in the header.
+        Err(error) => unsafe { refused(&error, status) },
+    }
+}
+
+/// The UUID of the caller; none if it is NULL.
+///
+/// # Safety
+///
+/// `uuid` is NULL or valid for 16 bytes.
+unsafe fn uuid_of(uuid: *const u8) -> Option<Uuid> {
+    // SAFETY: The caller vouches for it.
+    let uuid = unsafe { bytes(uuid, 16) }?;
+    uuid.try_into().ok().map(Uuid)
+}

@@ -130,7 +130,8 @@ pub unsafe extern "C" fn fwctl_fd(device: *const fwctl_device) -> c_int {
         .map_or(-libc::EBADF, |fd| fd.as_raw_fd())
 }
 
-/// FWCTL_INFO: the type of a device, as FWCTL_DEVICE_TYPE_* of the kernel's fwctl.h.
+/// FWCTL_INFO: the type of a device, FWCTL_TYPE_MLX5 or another; other numbers are those of newer
+/// kernels.
 #[no_mangle]
 pub unsafe extern "C" fn fwctl_type(device: *const fwctl_device, device_type: *mut u32) -> c_int {
     // SAFETY: As in the header.

@@ -5,9 +5,9 @@
 //! - `lib.rs`: errors, and what the rest shares
 //! - `device.rs`: finding and opening devices, INFO and RPC
 //! - `memory.rs`: memory that the firmware can access
-//! - `mlx5.rs`: dumps of a ConnectX
+//! - `mlx5.rs`: registers and dumps of a ConnectX
 //! - `queue.rs`: many RPCs in flight
-//! - `cxl.rs`: mailbox commands of CXL memory devices
+//! - `cxl.rs`: Features and mailbox commands of CXL memory devices
 //!
 //! Pointers are checked for NULL; that they are valid otherwise is the contract with the caller, as
 //! everywhere in C.
@@ -33,6 +33,17 @@ use std::ffi::{c_char, c_int, CStr, CString};
 use std::ptr;
 use std::slice;
 use std::time::{Duration, Instant};
+
+/// Type of a device: none, as of a sample or a test.
+pub const FWCTL_TYPE_NONE: u32 = 0;
+/// Type of a device: NVIDIA ConnectX and BlueField.
+pub const FWCTL_TYPE_MLX5: u32 = 1;
+/// Type of a device: CXL memory device.
+pub const FWCTL_TYPE_CXL: u32 = 2;
+/// Type of a device: Broadcom NetXtreme.
+pub const FWCTL_TYPE_BNXT: u32 = 3;
+/// Type of a device: AMD Pensando.
+pub const FWCTL_TYPE_PDS: u32 = 4;
 
 /// Scope of an RPC: read and write configuration.
 pub const FWCTL_SCOPE_CONFIGURATION: u32 = 0;
@@ -119,6 +130,19 @@ fn failed(error: &Error) -> c_int {
     -error.nearest_errno()
 }
 
+/// Like `failed()`. If the firmware refused, stores the refusal as well.
+///
+/// # Safety
+///
+/// `status` is NULL or valid for a write.
+unsafe fn refused(error: &Error, status: *mut fwctl_status) -> c_int {
+    if let (Some(found), false) = (error.firmware_status(), status.is_null()) {
+        // SAFETY: It is not NULL, so the caller vouches for it.
+        unsafe { status.write(refusal(&found)) };
+    }
+    failed(error)
+}
+
 /// Stores an error of the caller, and returns what the function returns.
 fn misused(what: &str) -> c_int {
     LAST.set(Failure {
@@ -192,6 +216,16 @@ mod tests {
         ];
         assert_eq!(fwctl::Scope::ALL.map(fwctl::Scope::number), scopes);
         assert_eq!(fwctl::Scope::from_number(FWCTL_SCOPE_NEVER), None);
+        let types = [
+            (FWCTL_TYPE_NONE, "none"),
+            (FWCTL_TYPE_MLX5, "mlx5"),
+            (FWCTL_TYPE_CXL, "cxl"),
+            (FWCTL_TYPE_BNXT, "bnxt"),
+            (FWCTL_TYPE_PDS, "pds"),
+        ];
+        for (number, name) in types {
+            assert_eq!(fwctl::DeviceType::from_number(number).to_string(), name);
+        }
         assert_eq!(FWCTL_MAX_LEN, fwctl::MAX_RPC_LEN as usize);
         assert_eq!(FWCTL_MLX5_MENU, fwctl::mlx5::MENU);
         assert_eq!(FWCTL_MEMORY_KEY, fwctl::MemoryUse::KEY.flags());
@@ -221,6 +255,28 @@ mod tests {
             assert_eq!(fwctl_cxl_list_len(ptr::null()), 0);
             assert!(fwctl_cxl_list_get(ptr::null(), 0).is_null());
             assert_eq!(fwctl_cxl_list(ptr::null(), ptr::null_mut()), -libc::EINVAL);
+            fwctl_cxl_feature_list_free(ptr::null_mut());
+            assert_eq!(fwctl_cxl_feature_list_len(ptr::null()), 0);
+            assert!(fwctl_cxl_feature_list_get(ptr::null(), 0).is_null());
+            let none = ptr::null_mut();
+            assert_eq!(fwctl_cxl_feature_list(ptr::null(), -1, none), -libc::EINVAL);
+            let (data, status) = (ptr::null_mut(), ptr::null_mut());
+            assert_eq!(
+                fwctl_cxl_get_feature(ptr::null(), ptr::null(), 0, 0, data, 1, -1, status),
+                -libc::EINVAL
+            );
+            let set = |device| {
+                fwctl_cxl_set_feature(device, 3, ptr::null(), 1, 0, false, data, 1, -1, status)
+            };
+            assert_eq!(set(ptr::null()), -libc::EINVAL);
+            assert_eq!(
+                fwctl_mlx5_read_register(ptr::null(), 1, 0, data, 4, -1, status),
+                -libc::EINVAL
+            );
+            assert_eq!(
+                fwctl_mlx5_write_register(ptr::null(), 0, 1, 0, data, 4, -1, status),
+                -libc::EINVAL
+            );
             let memory = ptr::null_mut();
             assert_eq!(
                 fwctl_memory_new(ptr::null(), 1, 1, -1, memory),

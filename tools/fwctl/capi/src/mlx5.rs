@@ -1,14 +1,91 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Dumps of a ConnectX.
+//! Registers and dumps of a ConnectX.
 
 use crate::memory::register;
-use crate::{failed, fwctl_device, fwctl_memory, fwctl_status, misused, refusal, store};
+use crate::{
+    bytes, copy, failed, fwctl_device, fwctl_memory, fwctl_status, misused, refused, store,
+    FWCTL_MAX_LEN,
+};
 use fwctl::mlx5::{DumpRequest, Mlx5Device};
-use fwctl::{Error, Memory};
+use fwctl::{Error, Memory, Scope};
 use std::ffi::{c_int, c_void};
 use std::ops::ControlFlow;
 use std::ptr;
+
+/// Reads a register of a ConnectX, in scope FWCTL_SCOPE_DEBUG_READ_ONLY, by ACCESS_REG of mlx5_ifc.h of
+/// the kernel. data has the fields set that select what is read, such as the number of a port, and
+/// receives the register; len is the length of the register. argument is 0 for most registers.
+/// fwctl_rpc() says what a limit does.
+///
+/// If the firmware refuses, returns -EREMOTEIO and stores the refusal in status, which may be NULL.
+#[no_mangle]
+pub unsafe extern "C" fn fwctl_mlx5_read_register(
+    device: *const fwctl_device,
+    id: u16,
+    argument: u32,
+    data: *mut u8,
+    len: usize,
+    limit_ms: i64,
+    status: *mut fwctl_status,
+) -> c_int {
+    // SAFETY: As in the header.
+    let Some(device) = (unsafe { device.as_ref() }) else {
+        return misused("the device is NULL");
+    };
+    if len > FWCTL_MAX_LEN {
+        return misused("the register is too long");
+    }
+    // SAFETY: As in the header. The borrow ends before the register is copied.
+    let Some(select) = (unsafe { bytes(data, len) }) else {
+        return misused("the data is NULL");
+    };
+    let mlx5 = Mlx5Device::new(device.limited(limit_ms));
+    match mlx5.and_then(|mlx5| mlx5.read_register_with(id, argument, select)) {
+        Ok(register) => {
+            // SAFETY: `data` is valid for `len` bytes, as in the header.
+            unsafe { copy(&register, data, len) };
+            0
+        }
+        // SAFETY: As in the header.
+        Err(error) => unsafe { refused(&error, status) },
+    }
+}
+
+/// Writes a register of a ConnectX. Linux 7.3 accepts any scope. Otherwise as
+/// fwctl_mlx5_read_register().
+#[no_mangle]
+pub unsafe extern "C" fn fwctl_mlx5_write_register(
+    device: *const fwctl_device,
+    scope: u32,
+    id: u16,
+    argument: u32,
+    data: *const u8,
+    len: usize,
+    limit_ms: i64,
+    status: *mut fwctl_status,
+) -> c_int {
+    // SAFETY: As in the header.
+    let Some(device) = (unsafe { device.as_ref() }) else {
+        return misused("the device is NULL");
+    };
+    let Some(scope) = Scope::from_number(scope) else {
+        return misused("the scope is unknown");
+    };
+    if len > FWCTL_MAX_LEN {
+        return misused("the register is too long");
+    }
+    // SAFETY: As in the header.
+    let Some(data) = (unsafe { bytes(data, len) }) else {
+        return misused("the data is NULL");
+    };
+    let mlx5 = Mlx5Device::new(device.limited(limit_ms));
+    match mlx5.and_then(|mlx5| mlx5.write_register_with(scope, id, argument, data)) {
+        Ok(()) => 0,
+        // SAFETY: As in the header.
+        Err(error) => unsafe { refused(&error, status) },
+    }
+}
 
 /// Segment type of the list of what can be dumped.
 pub const FWCTL_MLX5_MENU: u16 = 65535;
@@ -226,13 +303,8 @@ unsafe fn run_dump(
     }
     match result {
         Ok(()) => 0,
-        Err(error) => {
-            if let (Some(found), false) = (error.firmware_status(), status.is_null()) {
-                // SAFETY: It is not NULL, so the caller vouches for it.
-                unsafe { status.write(refusal(&found)) };
-            }
-            failed(&error)
-        }
+        // SAFETY: The caller vouches for it.
+        Err(error) => unsafe { refused(&error, status) },
     }
 }
 

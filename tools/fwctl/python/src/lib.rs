@@ -6,11 +6,14 @@
 mod memory;
 mod mlx5;
 
-use fwctl::cxl::{effect_names, Command, CommandPolicy, CxlDevice};
-use fwctl::mlx5::DumpRequest;
+use fwctl::cxl::{
+    effect_names, known_feature, Command, CommandPolicy, CxlDevice, Feature, GetFeature, Selection,
+    SetFeature, SetPolicy,
+};
+use fwctl::mlx5::{DumpRequest, Mlx5Device};
 use fwctl::replay::Replay;
 use fwctl::sysfs::Root;
-use fwctl::{Backend, Error, FirmwareStatus, MemoryUse, QueueOptions, Rpc, Scope, Ticket};
+use fwctl::{Backend, Error, FirmwareStatus, MemoryUse, QueueOptions, Rpc, Scope, Ticket, Uuid};
 use pyo3::buffer::PyBuffer;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -18,6 +21,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 create_exception!(
@@ -165,6 +169,66 @@ impl From<Command> for CxlCommand {
     }
 }
 
+/// A Feature of a CXL memory device.
+#[pyclass(frozen, get_all, module = "fwctl")]
+struct CxlFeature {
+    uuid: String,
+    name: Option<&'static str>,
+    get_size: u16,
+    set_size: u16,
+    get_version: u8,
+    set_version: u8,
+    flags: u32,
+    effects: u16,
+    effect_names: Vec<&'static str>,
+    scope: Option<&'static str>,
+}
+
+#[pymethods]
+impl CxlFeature {
+    fn __repr__(&self) -> String {
+        format!("<fwctl.CxlFeature {}>", self.name.unwrap_or(&self.uuid))
+    }
+}
+
+impl From<Feature> for CxlFeature {
+    fn from(feature: Feature) -> CxlFeature {
+        let effects = effect_names(feature.effects).into_iter();
+        CxlFeature {
+            uuid: feature.uuid.to_string(),
+            name: feature.name(),
+            get_size: feature.get_size,
+            set_size: feature.set_size,
+            get_version: feature.get_version,
+            set_version: feature.set_version,
+            flags: feature.flags,
+            effects: feature.effects,
+            effect_names: effects.map(|effect| effect.name).collect(),
+            scope: match feature.set_policy() {
+                SetPolicy::Scope(scope) => Some(scope.name()),
+                SetPolicy::Never(_) => None,
+            },
+        }
+    }
+}
+
+/// The UUID of a Feature, or that of its short name.
+fn uuid(name: &str) -> PyResult<Uuid> {
+    known_feature(name)
+        .map_or_else(|| name.parse(), Ok)
+        .map_err(|error: fwctl::BadUuid| PyValueError::new_err(error.to_string()))
+}
+
+/// The Feature of this UUID.
+fn feature(cxl: &CxlDevice, uuid: Uuid) -> Result<Feature, Error> {
+    let found = cxl.features()?.into_iter().find(|found| found.uuid == uuid);
+    found.ok_or_else(|| Error::Feature {
+        device: cxl.device().name().into(),
+        feature: uuid.to_string(),
+        why: "the device does not have this feature".into(),
+    })
+}
+
 /// The end of an RPC of a queue.
 #[pyclass(frozen, get_all, module = "fwctl")]
 struct Completion {
@@ -218,7 +282,11 @@ fn reply(py: Python<'_>, device: &fwctl::Device, reply: &fwctl::Reply) -> PyResu
 
 /// An open device.
 #[pyclass(frozen, module = "fwctl")]
-struct Device(fwctl::Device);
+struct Device {
+    name: String,
+    /// None once it has been closed.
+    device: Mutex<Option<fwctl::Device>>,
+}
 
 #[pymethods]
 impl Device {
@@ -230,33 +298,62 @@ impl Device {
         // SAFETY: The caller has it open: a descriptor that is not gives EBADF.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         let fd = fd.try_clone_to_owned()?;
-        fwctl::Device::from_fd(fd).map(Device).or_raise(py)
+        fwctl::Device::from_fd(fd).map(Device::new).or_raise(py)
     }
 
     #[staticmethod]
     fn from_recording(recording: &str) -> PyResult<Device> {
         let replay = Replay::parse(recording).map_err(|e| PyValueError::new_err(e.to_string()))?;
-        Ok(Device(fwctl::Device::with_transport("fwctl0", replay)))
+        Ok(Device::new(fwctl::Device::with_transport("fwctl0", replay)))
     }
 
     #[getter]
     fn name(&self) -> &str {
-        self.0.name()
+        &self.name
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.device().is_none()
+    }
+
+    fn close(&self, py: Python<'_>) {
+        let device = self.device().take();
+        py.allow_threads(|| drop(device));
+    }
+
+    fn __enter__(slf: Py<Device>) -> PyResult<Py<Device>> {
+        slf.get().open()?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) {
+        let _ = (exc_type, exc_value, traceback);
+        self.close(py);
     }
 
     #[getter]
     fn r#type(&self, py: Python<'_>) -> PyResult<String> {
-        let found = py.allow_threads(|| self.0.device_type());
+        let device = self.open()?;
+        let found = py.allow_threads(|| device.device_type());
         Ok(found.or_raise(py)?.to_string())
     }
 
     fn fileno(&self) -> PyResult<RawFd> {
-        let fd = self.0.fd().map(|fd| fd.as_raw_fd());
+        let fd = self.open()?.fd().map(|fd| fd.as_raw_fd());
         fd.ok_or_else(|| PyValueError::new_err("a recording has no descriptor"))
     }
 
     fn info(&self, py: Python<'_>) -> PyResult<Info> {
-        let info = py.allow_threads(|| self.0.info()).or_raise(py)?;
+        let device = self.open()?;
+        let info = py.allow_threads(|| device.info()).or_raise(py)?;
         Ok(Info {
             r#type: info.device_type.to_string(),
             data: PyBytes::new_bound(py, &info.data).unbind(),
@@ -276,7 +373,7 @@ impl Device {
         let scope = crate::scope(scope)?;
         let device = self.limited(timeout)?;
         let answer = py.allow_threads(|| device.rpc(scope, &request, reply_len));
-        reply(py, &self.0, &answer.or_raise(py)?)
+        reply(py, &device, &answer.or_raise(py)?)
     }
 
     #[pyo3(signature = (scope, request, buffer, *, timeout = None))]
@@ -302,10 +399,113 @@ impl Device {
     }
 
     fn cxl_commands(&self, py: Python<'_>) -> PyResult<Option<Vec<CxlCommand>>> {
-        let device = self.0.clone();
+        let device = self.open()?;
         let commands = py.allow_threads(|| CxlDevice::new(device)?.commands());
         let commands = commands.or_raise(py)?;
         Ok(commands.map(|found| found.into_iter().map(CxlCommand::from).collect()))
+    }
+
+    #[pyo3(signature = (*, timeout = None))]
+    fn cxl_features(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<CxlFeature>> {
+        let device = self.limited(timeout)?;
+        let features = py.allow_threads(|| CxlDevice::new(device)?.features());
+        let features = features.or_raise(py)?;
+        Ok(features.into_iter().map(CxlFeature::from).collect())
+    }
+
+    #[pyo3(signature = (feature, *, selection = "current", offset = 0, size = None, timeout = None))]
+    fn cxl_get_feature(
+        &self,
+        py: Python<'_>,
+        feature: &str,
+        selection: &str,
+        offset: u16,
+        size: Option<u16>,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyBytes>> {
+        let uuid = uuid(feature)?;
+        let selection: Selection = selection
+            .parse()
+            .map_err(|_| PyValueError::new_err("selection is current, default or saved"))?;
+        let device = self.limited(timeout)?;
+        let value = py.allow_threads(|| {
+            let cxl = CxlDevice::new(device)?;
+            let size = match size {
+                Some(size) => size,
+                None => crate::feature(&cxl, uuid)?.get_size.saturating_sub(offset),
+            };
+            cxl.get(&GetFeature {
+                uuid,
+                selection,
+                offset,
+                size,
+            })
+        });
+        Ok(PyBytes::new_bound(py, &value.or_raise(py)?).unbind())
+    }
+
+    #[pyo3(signature = (scope, feature, data, *, offset = 0, saved = false, timeout = None))]
+    #[allow(clippy::too_many_arguments)]
+    fn cxl_set_feature(
+        &self,
+        py: Python<'_>,
+        scope: &str,
+        feature: &str,
+        data: Vec<u8>,
+        offset: u16,
+        saved: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let (scope, uuid) = (crate::scope(scope)?, uuid(feature)?);
+        let device = self.limited(timeout)?;
+        let set = py.allow_threads(|| {
+            let cxl = CxlDevice::new(device)?;
+            let version = crate::feature(&cxl, uuid)?.set_version;
+            cxl.set(
+                scope,
+                &SetFeature {
+                    uuid,
+                    version,
+                    offset,
+                    is_saved: saved,
+                    data: &data,
+                },
+            )
+        });
+        set.or_raise(py)
+    }
+
+    #[pyo3(signature = (id, data, *, argument = 0, timeout = None))]
+    fn mlx5_read_register(
+        &self,
+        py: Python<'_>,
+        id: u16,
+        data: Vec<u8>,
+        argument: u32,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyBytes>> {
+        let device = self.limited(timeout)?;
+        let register =
+            py.allow_threads(|| Mlx5Device::new(device)?.read_register_with(id, argument, &data));
+        Ok(PyBytes::new_bound(py, &register.or_raise(py)?).unbind())
+    }
+
+    #[pyo3(signature = (scope, id, data, *, argument = 0, timeout = None))]
+    fn mlx5_write_register(
+        &self,
+        py: Python<'_>,
+        scope: &str,
+        id: u16,
+        data: Vec<u8>,
+        argument: u32,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let scope = crate::scope(scope)?;
+        let device = self.limited(timeout)?;
+        let written = py.allow_threads(|| {
+            Mlx5Device::new(device)?.write_register_with(scope, id, argument, &data)
+        });
+        written.or_raise(py)
     }
 
     // The default in the signature that Python shows: PyO3 cannot tell.
@@ -420,19 +620,35 @@ impl Device {
             Some("threads") => options.backend(Backend::Threads),
             Some(_) => return Err(PyValueError::new_err("backend is io_uring or threads")),
         };
-        let queue = options.create(&self.0).or_raise(py)?;
+        let queue = options.create(&self.open()?).or_raise(py)?;
         let tickets = HashMap::new();
         Ok(Queue { queue, tickets })
     }
 
     fn __repr__(&self) -> String {
-        format!("<fwctl.Device {}>", self.0.name())
+        format!("<fwctl.Device {}>", self.name)
     }
 }
 
 impl Device {
+    fn new(device: fwctl::Device) -> Device {
+        Device {
+            name: device.name().to_owned(),
+            device: Mutex::new(Some(device)),
+        }
+    }
+
+    fn device(&self) -> MutexGuard<'_, Option<fwctl::Device>> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> PyResult<fwctl::Device> {
+        let device = self.device().clone();
+        device.ok_or_else(|| PyValueError::new_err("the device is closed"))
+    }
+
     fn limited(&self, timeout: Option<f64>) -> PyResult<fwctl::Device> {
-        let device = self.0.clone();
+        let device = self.open()?;
         Ok(match deadline(timeout)? {
             Some(deadline) => device.with_deadline(deadline),
             None => device,
@@ -567,7 +783,7 @@ impl Queue {
 #[pyfunction]
 fn open(py: Python<'_>, name: &str) -> PyResult<Device> {
     let opened = py.allow_threads(|| Root::default().resolve(name)?.open());
-    opened.map(Device).or_raise(py)
+    opened.map(Device::new).or_raise(py)
 }
 
 /// Lists the devices, from sysfs alone.
@@ -593,6 +809,7 @@ fn _fwctl(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("FwctlError", module.py().get_type_bound::<FwctlError>())?;
     module.add_class::<Completion>()?;
     module.add_class::<CxlCommand>()?;
+    module.add_class::<CxlFeature>()?;
     module.add_class::<Device>()?;
     module.add_class::<Entry>()?;
     module.add_class::<Info>()?;

@@ -55,6 +55,29 @@ class Calls(unittest.TestCase):
         with self.assertRaises(ValueError):
             found.fileno()
 
+    def test_close(self) -> None:
+        with device() as found:
+            self.assertFalse(found.closed)
+            queue = found.queue()
+        self.assertTrue(found.closed)
+        found.close()
+        self.assertEqual((found.name, repr(found)), ("fwctl0", "<fwctl.Device fwctl0>"))
+        for closed in (
+            lambda: found.type,
+            lambda: found.info(),
+            lambda: found.queue(),
+            lambda: found.rpc("configuration", b"\x01", 16),
+            lambda: found.cxl_commands(),
+            lambda: found.mlx5_read_register(1, b""),
+        ):
+            with self.assertRaisesRegex(ValueError, "closed"):
+                closed()
+        # What the device was given to goes on.
+        ticket = queue.begin("configuration", b"\x01", 16)
+        completion = queue.wait(ticket)
+        assert completion is not None
+        self.assertEqual(completion.result().data, b"\xaa\xbb")
+
     def test_rpc(self) -> None:
         reply = device().rpc("configuration", b"\x01", 16)
         self.assertEqual((reply.data, reply.true_len), (b"\xaa\xbb", 2))
@@ -130,6 +153,75 @@ class Calls(unittest.TestCase):
                 fwctl.Device.from_fd(null.fileno())
         with self.assertRaises(OSError):
             fwctl.Device.from_fd(9999)
+
+
+class Registers(unittest.TestCase):
+    def test_read_and_write(self) -> None:
+        card = fwctl.Device.from_recording(
+            """unordered
+info mlx5
+rpc debug-read-only 08050000 00000001 00009059 00000007 00000002 00000000
+    -> 00000000 00000000 00000000 00000000 80000001 01020304
+rpc configuration 08050000 00000000 00009059 00000000 80000007 -> 00000000 00000000 00000000 00000000 00000000
+rpc debug-read-only 08050000 00000001 00009999 00000000 00000000 -> 03000000 00001234
+"""
+        )
+        data = card.mlx5_read_register(0x9059, bytes.fromhex("0000000200000000"), argument=7)
+        self.assertEqual(data.hex(), "8000000101020304")
+        card.mlx5_write_register("configuration", 0x9059, bytes.fromhex("80000007"))
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            card.mlx5_read_register(0x9999, bytes(4), timeout=5)
+        self.assertEqual(raised.exception.errno, errno.EREMOTEIO)
+        assert raised.exception.status is not None
+        self.assertEqual(raised.exception.status.syndrome, 0x1234)
+        with self.assertRaises(OverflowError):
+            card.mlx5_read_register(0x10000, bytes(4))
+
+
+class CxlFeatures(unittest.TestCase):
+    LIST = """
+rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 -> 08000000 00000000 0000 0200 00000000
+rpc configuration 00050000 00000000 08000000 00000000 68000000 0000 0000 -> 68000000 00000000 0200 0200 00000000
+    96dad7d6fde8482ba73375774e06db8a 0000 0400 0000 00000000 01 01 0202 000000000000000000000000000000000000
+    ffffffffffffffffffffffffffffffff 0100 0400 0300 01000000 05 06 0202 000000000000000000000000000000000000
+"""
+    VENDOR = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+    def memory(self, more: str = "") -> fwctl.Device:
+        return fwctl.Device.from_recording(f"info cxl\n{self.LIST}{more}")
+
+    def test_list(self) -> None:
+        scrub, vendor = self.memory().cxl_features()
+        self.assertEqual((scrub.name, scrub.scope), ("patrol-scrub", None))
+        self.assertEqual((vendor.name, vendor.uuid), (None, self.VENDOR))
+        self.assertEqual((vendor.get_size, vendor.set_size), (4, 3))
+        self.assertEqual((vendor.get_version, vendor.set_version, vendor.flags), (5, 6, 1))
+        self.assertEqual((vendor.effects, vendor.effect_names), (0x202, ["config-immediate"]))
+        self.assertEqual(vendor.scope, "debug-write-full")
+        self.assertEqual(repr(scrub), "<fwctl.CxlFeature patrol-scrub>")
+        with self.assertRaises(fwctl.FwctlError):
+            device().cxl_features()
+
+    def test_value(self) -> None:
+        get = "rpc configuration 01050000 00000000 15000000 00000000 "
+        whole = get + "96dad7d6fde8482ba73375774e06db8a 0000 0400 00 -> 04000000 00000000 030c0100"
+        self.assertEqual(self.memory(whole).cxl_get_feature("patrol-scrub").hex(), "030c0100")
+        part = f"info cxl\n{get}ffffffffffffffffffffffffffffffff 0100 0200 02 -> 02000000 00000000 abcd"
+        memory = fwctl.Device.from_recording(part)
+        value = memory.cxl_get_feature(self.VENDOR, selection="saved", offset=1, size=2)
+        self.assertEqual(value.hex(), "abcd")
+        with self.assertRaises(ValueError):
+            memory.cxl_get_feature("patrol")
+        with self.assertRaises(fwctl.FwctlError) as raised:
+            self.memory().cxl_get_feature("ecs")
+        self.assertIn("does not have this feature", str(raised.exception))
+
+    def test_change(self) -> None:
+        change = """rpc debug-write-full 02050000 00000000 22000000 00000000
+    ffffffffffffffffffffffffffffffff 08000000 0100 06 000000000000000000 abcd -> 00000000 00000000
+"""
+        memory = self.memory(change)
+        memory.cxl_set_feature("debug-write-full", self.VENDOR, b"\xab\xcd", offset=1, saved=True)
 
 
 class CxlCommands(unittest.TestCase):

@@ -3,7 +3,7 @@
 
 import sys
 from types import TracebackType
-from typing import Callable, Literal, Optional, Union, final
+from typing import Callable, Literal, Optional, Type, Union, final
 
 if sys.version_info >= (3, 12):
     from collections.abc import Buffer
@@ -12,11 +12,13 @@ else:
 
 Scope = Literal["configuration", "debug-read-only", "debug-write", "debug-write-full"]
 Backend = Literal["io_uring", "threads"]
+Selection = Literal["current", "default", "saved"]
 
 __all__ = [
     "MAX_LEN",
     "Completion",
     "CxlCommand",
+    "CxlFeature",
     "Device",
     "Entry",
     "FwctlError",
@@ -127,6 +129,38 @@ class CxlCommand:
         """Why the kernel never sends it, in a word such as ``background``."""
 
 @final
+class CxlFeature:
+    """A Feature of a CXL memory device."""
+
+    @property
+    def uuid(self) -> str: ...
+    @property
+    def name(self) -> Optional[str]:
+        """A short name such as ``patrol-scrub``, if it is one of the specification's Features."""
+    @property
+    def get_size(self) -> int:
+        """Most bytes of its value."""
+    @property
+    def set_size(self) -> int:
+        """Most bytes that can be set; 0 if the kernel keeps the Feature for itself."""
+    @property
+    def get_version(self) -> int: ...
+    @property
+    def set_version(self) -> int: ...
+    @property
+    def flags(self) -> int:
+        """Attribute bits: CXL 3.2, table 8-109."""
+    @property
+    def effects(self) -> int:
+        """What a change does: bits of the Command Effects Log of CXL 3.2."""
+    @property
+    def effect_names(self) -> list[str]:
+        """The same in words, such as ``config-immediate``."""
+    @property
+    def scope(self) -> Optional[Scope]:
+        """The scope that a change needs; None if it cannot be changed."""
+
+@final
 class Memory:
     """Memory that the firmware of a device can access, until it is closed. Several threads may use it
     at once. In a child process after a fork it has no bytes, and closing it does nothing.
@@ -172,7 +206,7 @@ class Memory:
 
 @final
 class Device:
-    """An open device. Several threads may use it at once."""
+    """An open device. Several threads may use it at once. A context manager closes it."""
 
     @staticmethod
     def from_fd(fd: int) -> Device:
@@ -185,6 +219,19 @@ class Device:
     @property
     def type(self) -> str:
         """``mlx5``, ``cxl``, ``bnxt``, ``pds``, ``none`` or ``type-N``."""
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None:
+        """Closes the device. Queues, memory, and calls of other threads keep the file open until they
+        are done. Closing it again does nothing."""
+    def __enter__(self) -> Device: ...
+    def __exit__(
+        self,
+        exc_type: Optional[Type[BaseException]],
+        exc_value: Optional[BaseException],
+        traceback: Optional[TracebackType],
+        /,
+    ) -> None: ...
     def fileno(self) -> int: ...
     def info(self) -> Info: ...
     def rpc(
@@ -196,6 +243,45 @@ class Device:
         self, scope: Scope, request: bytes, buffer: Buffer, *, timeout: Optional[float] = None
     ) -> int:
         """As rpc(), with the caller's buffer. Returns the length of the whole reply."""
+    def cxl_features(self, *, timeout: Optional[float] = None) -> list[CxlFeature]:
+        """The Features of a CXL memory device."""
+    def cxl_get_feature(
+        self,
+        feature: str,
+        *,
+        selection: Selection = "current",
+        offset: int = 0,
+        size: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> bytes:
+        """The value of a Feature, given by its UUID or its short name; by default all of it."""
+    def cxl_set_feature(
+        self,
+        scope: Scope,
+        feature: str,
+        data: bytes,
+        *,
+        offset: int = 0,
+        saved: bool = False,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Replaces bytes of the value of a Feature. The scope must be at least that of
+        cxl_features(). With saved, the device is asked to keep the value across resets."""
+    def mlx5_read_register(
+        self, id: int, data: bytes, *, argument: int = 0, timeout: Optional[float] = None
+    ) -> bytes:
+        """Reads a register of a ConnectX, in scope debug-read-only. The data have the length of the
+        register, and those of its fields set that select what is read, such as a port."""
+    def mlx5_write_register(
+        self,
+        scope: Scope,
+        id: int,
+        data: bytes,
+        *,
+        argument: int = 0,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Writes a register of a ConnectX. Linux 7.3 accepts any scope."""
     def cxl_commands(self) -> Optional[list[CxlCommand]]:
         """The commands of a CXL memory device, as the kernel knows them: the device is not asked.
         None if the kernel passes Feature commands only."""

@@ -4,15 +4,15 @@
 
 use crate::clock;
 use crate::common::World;
-use crate::failure::Failure;
+use crate::failure::{ErrorRow, Failure};
 use crate::file::Output;
-use crate::output::{self, json_line, say};
+use crate::output::{self, json_line, no_raw_output, say, Block, Format, OutputArgs, Report};
 use crate::snapshot::{self, limit, Extent};
 use clap::value_parser;
 use flate2::{write::GzEncoder, Compression};
 use fwctl::trace::Session;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{json, Value};
 use std::fs;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,6 +37,26 @@ pub struct CaptureArgs {
     /// Time limit for each device; 120 if there are several
     #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=3600))]
     timeout: Option<u64>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What was written.
+#[derive(Serialize)]
+struct Captured {
+    file: String,
+    files: Vec<FileRow>,
+    /// What could not be collected.
+    errors: Vec<Value>,
+}
+
+impl Report for Captured {
+    fn blocks(&self) -> Vec<Block> {
+        vec![Block::Fields(vec![
+            ("archive", self.file.clone()),
+            ("files", self.files.len().to_string()),
+        ])]
+    }
 }
 
 /// Modules whose versions matter.
@@ -77,10 +97,10 @@ struct Manifest {
     tool: &'static str,
     time: String,
     files: Vec<FileRow>,
-    errors: Vec<String>,
+    errors: Vec<Value>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct FileRow {
     name: String,
     size: usize,
@@ -92,10 +112,13 @@ struct Archive {
     directory: String,
     seconds: u64,
     files: Vec<FileRow>,
-    errors: Vec<String>,
+    errors: Vec<Value>,
 }
 
 pub fn capture(world: &World, args: &CaptureArgs) -> Result<(), Failure> {
+    if args.output.output == Format::Raw {
+        return Err(no_raw_output());
+    }
     let time = clock::now();
     let host = text(world, "proc/sys/kernel/hostname").unwrap_or_else(|| "host".into());
     let host: String = host
@@ -127,7 +150,10 @@ pub fn capture(world: &World, args: &CaptureArgs) -> Result<(), Failure> {
         })
     }) {
         Ok(trace) => archive.add("trace.txt", trace.as_bytes())?,
-        Err(error) => archive.errors.push(format!("no trace: {error}")),
+        Err(error) => {
+            let row = ErrorRow::of_text(format!("no trace: {error}"));
+            archive.errors.push(json!(row));
+        }
     }
     for device in &mut snapshot.devices {
         archive.dumps(device)?;
@@ -138,12 +164,17 @@ pub fn capture(world: &World, args: &CaptureArgs) -> Result<(), Failure> {
         (json_line(&versions(world))? + "\n").as_bytes(),
     )?;
     let errors = archive.errors.clone();
-    let count = archive.files.len() + 1;
-    file.write(&archive.finish(time)?)?;
+    let (bytes, files) = archive.finish(time)?;
+    file.write(&bytes)?;
     for error in &errors {
-        say(error);
+        say(error["message"].as_str().unwrap_or_default());
     }
-    output::print_bytes(format!("{name}: {count} files\n").as_bytes())
+    let captured = Captured {
+        file: name,
+        files,
+        errors,
+    };
+    output::print(args.output.output, &captured)
 }
 
 /// The events since the session was started.
@@ -207,8 +238,8 @@ impl Archive {
     /// Moves the dumps of a device into files.
     fn dumps(&mut self, device: &mut Value) -> Result<(), Failure> {
         let name = device["device"].as_str().unwrap_or("device").to_owned();
-        if let Some(message) = device["error"]["message"].as_str() {
-            self.errors.push(message.to_owned());
+        if device["error"].is_object() {
+            self.errors.push(device["error"].clone());
         }
         let Some(dumps) = device
             .as_object_mut()
@@ -217,8 +248,8 @@ impl Archive {
             return Ok(());
         };
         for dump in dumps.as_array().into_iter().flatten() {
-            if let Some(message) = dump["error"]["message"].as_str() {
-                self.errors.push(message.to_owned());
+            if dump["error"].is_object() {
+                self.errors.push(dump["error"].clone());
                 continue;
             }
             // The name is the firmware's, so the number names the file.
@@ -229,21 +260,20 @@ impl Archive {
         Ok(())
     }
 
-    fn finish(mut self, time: String) -> Result<Vec<u8>, Failure> {
+    /// Returns the archive, and what is in it.
+    fn finish(mut self, time: String) -> Result<(Vec<u8>, Vec<FileRow>), Failure> {
         let manifest = Manifest {
             kind: "capture",
             tool: snapshot::TOOL,
             time,
-            files: std::mem::take(&mut self.files),
+            files: self.files.clone(),
             errors: std::mem::take(&mut self.errors),
         };
         let text = output::json(&manifest)? + "\n";
         self.add("manifest.json", text.as_bytes())?;
         let failed = |e| Failure::file("the archive", &e);
-        self.tar
-            .into_inner()
-            .and_then(GzEncoder::finish)
-            .map_err(failed)
+        let bytes = self.tar.into_inner().and_then(GzEncoder::finish);
+        Ok((bytes.map_err(failed)?, self.files))
     }
 }
 

@@ -80,6 +80,16 @@ pub fn features() -> ArgValueCandidates {
     })
 }
 
+/// Logs that have short names.
+pub fn logs() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let names = fwctl::cxl::known_logs();
+        names
+            .map(|(name, uuid)| candidate(name, &uuid.to_string()))
+            .collect()
+    })
+}
+
 /// `FIELD=` for the fields that can be set of the feature that the command line names.
 pub fn settings() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {

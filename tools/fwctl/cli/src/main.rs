@@ -159,9 +159,8 @@ impl Verb {
             Verb::Diff(args) => args.output.output,
             Verb::Watch(args) => args.output,
             Verb::Apply(args) => args.output.output,
-            Verb::Capture(_) | Verb::Export(_) | Verb::Completions(_) | Verb::Man(_) => {
-                return None
-            }
+            Verb::Capture(args) => args.output.output,
+            Verb::Export(_) | Verb::Completions(_) | Verb::Man(_) => return None,
         })
     }
 }

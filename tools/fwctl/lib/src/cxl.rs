@@ -29,7 +29,7 @@ mod message;
 mod setting;
 
 pub use command::{
-    command_name, known_log, Command, CommandPolicy, Log, Refusal, FIRST_VENDOR_OPCODE,
+    command_name, known_log, known_logs, Command, CommandPolicy, Log, Refusal, FIRST_VENDOR_OPCODE,
 };
 pub use decode::{feature_fields, FeatureField};
 pub use effects::{effect_names, Effect};

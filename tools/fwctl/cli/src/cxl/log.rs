@@ -21,7 +21,7 @@ pub struct LogArgs {
     device: DeviceArg,
     /// UUID of a log, or effects, vendor-debug, component-state-dump or ecs. Without it, the logs
     /// are listed
-    #[arg(value_parser = log_uuid)]
+    #[arg(value_parser = log_uuid, add = crate::complete::logs())]
     log: Option<Uuid>,
     /// Write the content to this file, - for stdout, instead of printing it
     #[arg(long = "out", value_name = "FILE", value_hint = clap::ValueHint::FilePath, requires = "log")]

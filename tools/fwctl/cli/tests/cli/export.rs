@@ -173,7 +173,7 @@ fn a_bundle() {
     let ended = machine.run(&["capture", "--out", "c.tar.gz"]);
     assert_eq!(
         (ended.status, ended.stdout.as_str()),
-        (0, "c.tar.gz: 3 files\n")
+        (0, "archive:  c.tar.gz\nfiles:    3\n")
     );
     let mode = std::fs::metadata(machine.path("c.tar.gz"))
         .unwrap()
@@ -191,15 +191,17 @@ fn a_bundle() {
     // There is no tracefs, and the firmware refuses to dump.
     let errors = manifest["errors"].as_array().unwrap();
     assert_eq!(errors.len(), 2);
-    assert!(errors[0].as_str().unwrap().starts_with("no trace: "));
-    assert!(errors[1].as_str().unwrap().contains("firmware refused"));
+    let message = |error: &Value| error["message"].as_str().unwrap().to_owned();
+    assert!(message(&errors[0]).starts_with("no trace: "));
+    assert!(message(&errors[1]).contains("firmware refused"));
+    assert_eq!(errors[1]["firmware_status"], 3);
     // By default, the name has host and time.
-    let ended = machine.run(&["capture"]);
-    assert!(
-        ended.stdout.starts_with("fwctl-host-a-20"),
-        "{}",
-        ended.stdout
-    );
+    let ended = machine.run(&["capture", "-o", "json"]);
+    let captured: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let name = captured["file"].as_str().unwrap();
+    assert!(name.starts_with("fwctl-host-a-20"), "{name}");
+    assert_eq!(captured["files"].as_array().unwrap().len(), 3);
+    assert_eq!(&captured["errors"], &manifest["errors"]);
     assert_eq!(Machine::new().run(&["capture"]).status, 1);
 }
 

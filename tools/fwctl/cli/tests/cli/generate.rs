@@ -51,6 +51,10 @@ fn completions_know_verbs_devices_registers_features_and_fields() {
         ["patrol-scrub"]
     );
     assert_eq!(
+        offered(&machine, &["cxl", "log", "mem0", "vend"]),
+        ["vendor-debug"]
+    );
+    assert_eq!(
         offered(&machine, &["cxl", "set", "mem0", "patrol-scrub", ""])[..2],
         ["cycle=", "enabled="]
     );

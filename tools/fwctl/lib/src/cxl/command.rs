@@ -232,6 +232,11 @@ pub fn known_log(name: &str) -> Option<Uuid> {
     found.map(|(_, uuid)| uuid)
 }
 
+/// Every log with a short name.
+pub fn known_logs() -> impl Iterator<Item = (&'static str, Uuid)> {
+    LOGS.into_iter()
+}
+
 /// The commands in the payload of the answer to the query.
 pub(super) fn commands(payload: &Payload) -> Result<Vec<Command>, Malformed> {
     let short = Malformed::Short {

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use comfy_table::{presets, ColumnConstraint, ContentArrangement, Table};
 use rustix::event::{poll, PollFd, PollFlags};
+use rustix::termios::tcgetwinsize;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -106,8 +107,8 @@ pub fn no_raw_output() -> Failure {
 /// Columns of the terminal that stdout is, if it is one. A serial console may not know them, nor its
 /// lines.
 pub fn width() -> Option<u16> {
-    let size = || terminal_size::terminal_size().map(|(width, _)| width.0);
-    io::stdout().is_terminal().then(size).flatten()
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
 }
 
 /// Prints bytes to stdout.

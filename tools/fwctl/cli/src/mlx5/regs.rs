@@ -71,15 +71,22 @@ struct FieldRow {
     width: usize,
 }
 
-pub fn regs(args: &RegsArgs) -> Result<(), Failure> {
-    let (kind, layouts): (Kind, Vec<&'static Layout>) = match args.group {
-        Group::Registers => (Kind::Register, registers().iter().collect()),
-        Group::Queries => {
-            let inputs = commands().iter().map(|command| &command.input);
-            (Kind::Query, inputs.collect())
+impl Group {
+    /// The kind of its items, and their layouts.
+    fn layouts(self) -> (Kind, Vec<&'static Layout>) {
+        match self {
+            Group::Registers => (Kind::Register, registers().iter().collect()),
+            Group::Queries => {
+                let inputs = commands().iter().map(|command| &command.input);
+                (Kind::Query, inputs.collect())
+            }
+            Group::Capabilities => (Kind::Capability, capabilities().iter().collect()),
         }
-        Group::Capabilities => (Kind::Capability, capabilities().iter().collect()),
-    };
+    }
+}
+
+pub fn regs(args: &RegsArgs) -> Result<(), Failure> {
+    let (kind, layouts) = args.group.layouts();
     let word = args.word.as_deref().unwrap_or_default();
     if let Some(layout) = layouts.iter().find(|layout| layout.name == word) {
         let row = |field: &fwctl::mlx5::Field| FieldRow {
@@ -115,7 +122,13 @@ pub fn regs(args: &RegsArgs) -> Result<(), Failure> {
     let names: Vec<NameRow> = layouts.iter().map(row).filter(is_meant).collect();
     if names.is_empty() {
         let near = super::nearest(word, layouts.iter().map(|layout| layout.name));
-        let hint = near.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+        let has_it = |group: &Group| group.layouts().1.iter().any(|layout| layout.name == word);
+        let other = Group::value_variants().iter().find(|group| has_it(group));
+        let hint = match (other.and_then(Group::to_possible_value), near) {
+            (Some(group), _) => format!("; it is in --group {}", group.get_name()),
+            (None, Some(name)) => format!("; did you mean {name}?"),
+            (None, None) => String::new(),
+        };
         return Err(Failure::Usage(format!(
             "{word}: in no name and no description{hint}"
         )));

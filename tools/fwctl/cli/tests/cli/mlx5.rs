@@ -972,6 +972,11 @@ fn names_and_fields_are_listed_without_a_device() {
         "",
         "fwctl: tempreature: in no name and no description\n",
     );
+    machine.run(&["mlx5", "regs", "rqt"]).is(
+        2,
+        "",
+        "fwctl: rqt: in no name and no description; it is in --group queries\n",
+    );
     machine.run(&["mlx5", "regs", "ppcmt"]).is(
         2,
         "",

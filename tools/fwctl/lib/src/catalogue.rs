@@ -181,6 +181,7 @@ impl fmt::Display for Datum {
 
 /// A decoded field of an item. It is displayed as people read it: `42.5 C`.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Decoded {
     /// Its name. Two halves of a number or text are one field, without the suffix.

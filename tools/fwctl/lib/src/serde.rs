@@ -2,7 +2,7 @@
 
 //! Serde for types that are written as text.
 
-use crate::catalogue::Unit;
+use crate::catalogue::{Datum, Kind, Unit, Volatility};
 use crate::cxl::Selection;
 use crate::{Backend, DeviceType, MaxScope, Scope, Uuid};
 use serde::de::{Deserialize, Deserializer, Error};
@@ -30,19 +30,37 @@ macro_rules! from_text {
     )*};
 }
 
+/// By their names.
+macro_rules! as_name {
+    ($($type:ty)*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+    )*};
+}
+
 as_text!(Backend DeviceType MaxScope Scope Selection Uuid);
+as_name!(Kind Unit Volatility);
 from_text!(DeviceType MaxScope Scope Selection Uuid);
 
-/// By its name.
-impl Serialize for Unit {
+/// Numbers as numbers, text as text, and bytes as hexadecimal digits.
+impl Serialize for Datum {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
+        match self {
+            Datum::Number(number) => serializer.serialize_u64(*number),
+            Datum::Decimal(decimal) => serializer.serialize_f64(*decimal),
+            Datum::Text(text) => serializer.serialize_str(text),
+            Datum::Bytes(_) => serializer.collect_str(self),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::Decoded;
     use crate::replay::Replay;
     use crate::{Device, Info};
 
@@ -59,6 +77,27 @@ mod tests {
         let json = serde_json::to_string(&uuid).unwrap();
         assert_eq!(json, "\"5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a\"");
         assert_eq!(serde_json::from_str::<Uuid>(&json).unwrap(), uuid);
+    }
+
+    #[test]
+    fn decoded_fields_are_as_in_snapshots() {
+        let mut field = Decoded::new("x", Datum::Decimal(-10.5));
+        (field.unit, field.raw) = (Some(Unit::Celsius), Some(0xffac));
+        assert_eq!(
+            serde_json::to_string(&field).unwrap(),
+            r#"{"name":"x","datum":-10.5,"unit":"celsius","volatility":null,"raw":65452,"meaning":null}"#
+        );
+        let data = [
+            Datum::Number(7),
+            Datum::Text("a".into()),
+            Datum::Bytes(vec![1, 0xab]),
+        ];
+        assert_eq!(serde_json::to_string(&data).unwrap(), r#"[7,"a","01ab"]"#);
+        let names = (Kind::Register, Volatility::Counter);
+        assert_eq!(
+            serde_json::to_string(&names).unwrap(),
+            r#"["register","counter"]"#
+        );
     }
 
     #[test]

@@ -25,6 +25,7 @@ const MAX_COUNTERS: usize = (4096 - LIST) / 4;
 
 /// What a device can sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct DiagnosticCaps {
     /// A set of samples can be taken once.
@@ -41,6 +42,7 @@ pub struct DiagnosticCaps {
 
 /// What a device samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DiagnosticParams {
     /// Samples that are kept, as a power of two.
     pub log_num_of_samples: u8,
@@ -64,6 +66,7 @@ pub struct DiagnosticParams {
 
 /// A sample of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct DiagnosticSample {
     /// The counter.

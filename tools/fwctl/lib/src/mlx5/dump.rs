@@ -18,6 +18,7 @@ pub const MENU: u16 = 0xffff;
 
 /// What to dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DumpRequest {
     /// Type of the segment: one of the menu, or [`MENU`] itself.
     pub segment_type: u16,
@@ -49,6 +50,7 @@ impl DumpRequest {
 
 /// A part of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Segment {
     /// Its type.
@@ -61,6 +63,7 @@ pub struct Segment {
 
 /// What a segment says. Text comes from the device, so it may contain anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Content {
     /// Versions.
@@ -97,6 +100,7 @@ pub enum Content {
 
 /// A message of the firmware.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Message {
     /// Its number.
@@ -107,6 +111,7 @@ pub struct Message {
 
 /// Something that can be dumped.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct MenuRecord {
     /// Type of the segment.
@@ -121,6 +126,7 @@ pub struct MenuRecord {
 
 /// A number of an object that can be dumped.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Index {
     /// Its name.

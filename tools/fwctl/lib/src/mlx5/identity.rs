@@ -7,6 +7,7 @@ use crate::catalogue::{Datum, Decoded};
 
 /// Identity of a ConnectX. What the firmware does not say is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Identity {
     /// Version of the firmware, such as `28.45.1200`.

@@ -245,6 +245,10 @@ fn a_device_that_is_removed_keeps_what_was_read() {
     let machine = Machine::new();
     let recording = recording("X", "00000168", "0000000000000005")
         .replace("otherwise 03000000 000e000f", "otherwise errno 19");
+    // It does not say how many ports and sensors it has.
+    let recording = recording
+        + "rpc configuration 01000000 00000001 00000000 00000000 -> 03000000 00000001\n"
+        + "rpc debug-read-only 08050000 00000001 00009009 00000000 00000000 00000000 00000000 00000000 -> 03000000 00000001\n";
     machine.add_pci(0, "0000:07:00.0", "mlx5_core", (0x15b3, 0x1021), &recording);
     let ended = machine.run(&["snapshot", "fwctl0"]);
     let document: Value = serde_json::from_str(&ended.stdout).unwrap();

@@ -96,8 +96,8 @@ struct Parts {
 const MAX_PORTS: u64 = 16;
 
 impl Parts {
-    /// Where the device does not say: one port, and sensor 0.
-    fn of(mlx5: &Mlx5Device) -> Parts {
+    /// Where the device does not say: one port, and sensor 0. Fails with an error that is the end.
+    fn of(mlx5: &Mlx5Device) -> Result<Parts> {
         let number = |layout: &Layout, name: &str, data: &[u8]| {
             let datum = decode(layout, data)
                 .into_iter()
@@ -108,19 +108,24 @@ impl Parts {
                 _ => None,
             }
         };
-        let ports = capabilities().first().and_then(|general| {
-            let data = mlx5.capability(general.id, Capability::Current).ok()?;
-            number(general, "num_ports", &data)
-        });
-        let sensors = register("mtcap").and_then(|mtcap| {
-            let data = mlx5.read_register(mtcap.id, &vec![0; mtcap.size]).ok()?;
-            number(mtcap, "sensor_map", &data)
-        });
+        let unless_final = |read: Result<Vec<u8>>| match read {
+            Err(error) if is_final(&error) => Err(error),
+            read => Ok(read.ok()),
+        };
+        let (mut ports, mut sensors) = (None, None);
+        if let Some(general) = capabilities().first() {
+            let data = unless_final(mlx5.capability(general.id, Capability::Current))?;
+            ports = data.and_then(|data| number(general, "num_ports", &data));
+        }
+        if let Some(mtcap) = register("mtcap") {
+            let data = unless_final(mlx5.read_register(mtcap.id, &vec![0; mtcap.size]))?;
+            sensors = data.and_then(|data| number(mtcap, "sensor_map", &data));
+        }
         let map = sensors.unwrap_or(1);
-        Parts {
+        Ok(Parts {
             ports: (1..=ports.unwrap_or(1).clamp(1, MAX_PORTS)).collect(),
             sensors: (0..64).filter(|sensor| (map >> sensor) & 1 != 0).collect(),
-        }
+        })
     }
 
     fn values(&self, range: Range) -> Vec<u64> {
@@ -157,7 +162,7 @@ fn read_connectx(
     is_wanted: impl Fn(&Item) -> bool,
     mut each: impl FnMut(Reading),
 ) -> Result<()> {
-    let parts = Parts::of(mlx5);
+    let parts = Parts::of(mlx5)?;
     let mut wanted = Vec::new();
     for item in connectx::items().iter().filter(|item| is_wanted(item)) {
         for instance in parts.instances(item) {
@@ -410,8 +415,10 @@ mod tests {
     use super::*;
     use crate::catalogue::{items, Volatility};
     use crate::replay::Replay;
-    use crate::{InfoReply, Scope, Transport};
+    use crate::{Exchange, InfoReply, Scope, Transport};
     use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Arc;
 
     /// A ConnectX with two ports and sensors 0 and 5, which answers everything with zeros.
     struct Card {
@@ -504,6 +511,19 @@ mod tests {
         assert_eq!(all.last().unwrap().item.name, "fpga-ctrl");
         // An errno of one request is an error of one item.
         assert_eq!(read(Some(libc::ENOMEM)).0.len(), whole.len());
+    }
+
+    #[test]
+    fn a_device_that_does_not_answer_is_asked_once() {
+        let replay = Replay::parse("info mlx5\notherwise errno 110").unwrap();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        let device = Device::with_transport("fwctl0", replay).observed(move |_: &Exchange<'_>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let end = read_all(&device, |reading| panic!("{reading:?}"));
+        assert_eq!(end.unwrap_err().errno(), Some(libc::ETIMEDOUT));
+        assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! The specification leaves opcodes from [`VENDOR`] on to vendors. The Command Effects Log tells
 //! what such a command changes, and [`by_effects`] maps that to a scope. Of the commands that the
 //! specification defines, [`SPECIFIED`] lists those that user space may send, and those that the
-//! kernel reserves for itself. All others are refused: the kernel may use them one day.
+//! kernel reserves for itself. All others are refused: the kernel may use them one day. [`FABRIC`]
+//! is the same for the commands that only a switch has.
 
 use core::{
     cmp::Ordering,
@@ -28,12 +29,22 @@ use crate::{
         CommandEntry,
         GetFeatureIn,
         GetSupportedIn,
-        SetFeatureIn, //
+        SetFeatureIn,
+        TunnelIn, //
     },
 };
 
 /// The first opcode that the specification leaves to vendors, section 8.2.10.
 const VENDOR: u16 = 0xc000;
+
+/// What a device is, which decides what its opcodes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A memory device.
+    Memory,
+    /// A switch.
+    Switch,
+}
 
 /// Why no scope allows a command, `enum fwctl_cxl_reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +70,8 @@ pub(crate) enum Verdict {
     Needs(RpcScope),
     /// A Feature command, which has separate code: requires at least this scope.
     Feature(RpcScope),
+    /// A command to another device in the payload: requires at least this scope, see [`tunnelled`].
+    Tunnel(RpcScope),
     /// Refused in all scopes.
     Never(Reason),
 }
@@ -68,13 +81,18 @@ pub(crate) enum Verdict {
 enum Rule {
     /// Requires at least this scope, or a higher one if its effects do.
     Scope(RpcScope),
+    /// The same, for a command to another device, which [`tunnelled`] decides on, too.
+    Tunnel(RpcScope),
     /// Refused in all scopes.
     Kernel,
 }
 
+/// Rules by opcode, in ascending order.
+type Rules = [(RangeInclusive<u16>, Rule)];
+
 /// The rules on commands that the specification defines, by opcode, CXL specification 3.2, section
 /// 8.2.10, in ascending order. Commands that are not listed are refused.
-const SPECIFIED: &[(RangeInclusive<u16>, Rule)] = {
+const SPECIFIED: &Rules = {
     use RpcScope::*;
     use Rule::*;
 
@@ -144,6 +162,32 @@ const SPECIFIED: &[(RangeInclusive<u16>, Rule)] = {
     ]
 };
 
+/// The rules on commands that only a switch has, sections 7.6.7.1 to 7.6.7.3.
+///
+/// A host that manages a switch can take devices away from itself and from other hosts, and access
+/// their configuration space and memory. The kernel leaves that to a fabric manager outside.
+const FABRIC: &Rules = {
+    use RpcScope::*;
+    use Rule::*;
+
+    &[
+        // Identify Switch Device, Get Physical Port State.
+        (0x5100..=0x5101, Scope(Configuration)),
+        // Physical Port Control resets a port under the driver of the device behind it. Send PPB
+        // CXL.io Configuration Request writes to configuration space.
+        (0x5102..=0x5103, Kernel),
+        // Get Virtual CXL Switch Info.
+        (0x5200..=0x5200, Scope(Configuration)),
+        // Bind vPPB and Unbind vPPB plug and unplug devices. Generate AER Event forges errors.
+        (0x5201..=0x5203, Kernel),
+        // Tunnel Management Command.
+        (0x5300..=0x5300, Tunnel(Configuration)),
+        // Send LD CXL.io Configuration Request and Memory Request: access to configuration space
+        // and memory.
+        (0x5301..=0x5302, Kernel),
+    ]
+};
+
 /// The effect bit of a change of the security state.
 const SECURITY_STATE: u16 = 1 << 5;
 
@@ -175,8 +219,45 @@ fn by_effects(scope: RpcScope, effects: u16) -> Verdict {
     }
 }
 
+/// Finds the rule on an opcode.
+fn rule(rules: &Rules, opcode: u16) -> Option<Rule> {
+    let found = rules.binary_search_by(|(range, _)| {
+        if *range.end() < opcode {
+            Ordering::Less
+        } else if *range.start() > opcode {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    });
+
+    let (_, rule) = rules.get(found.ok()?)?;
+    Some(*rule)
+}
+
+/// Decides on a command to another device, in the input of a Tunnel Management Command.
+///
+/// Returns the scope that it requires. Nobody has read the Command Effects Log of that device, and
+/// another host may be using it. So this allows only what the specification defines to be a query,
+/// which vendor commands and another tunnel are not.
+///
+/// Fails with [`EINVAL`] if the input is malformed or the opcode is unknown, and with [`EPERM`] if
+/// it is refused in every scope.
+fn tunnelled(input: &[u8]) -> Result<RpcScope> {
+    let opcode = TunnelIn::parse(input)?.opcode();
+
+    if opcode >= VENDOR || rule(FABRIC, opcode).is_some() {
+        return Err(EPERM);
+    }
+    match rule(SPECIFIED, opcode) {
+        Some(Rule::Scope(scope)) if scope <= RpcScope::DebugReadOnly => Ok(scope),
+        Some(_) => Err(EPERM),
+        None => Err(EINVAL),
+    }
+}
+
 /// Decides on a command with these effects.
-fn verdict(opcode: u16, effects: u16) -> Verdict {
+fn verdict(kind: Kind, opcode: u16, effects: u16) -> Verdict {
     if opcode >= VENDOR {
         return by_effects(RpcScope::DebugReadOnly, effects);
     }
@@ -190,34 +271,40 @@ fn verdict(opcode: u16, effects: u16) -> Verdict {
         _ => {}
     }
 
-    let found = SPECIFIED.binary_search_by(|(range, _)| {
-        if *range.end() < opcode {
-            Ordering::Less
-        } else if *range.start() > opcode {
-            Ordering::Greater
-        } else {
-            Ordering::Equal
-        }
-    });
-    match found.ok().and_then(|index| SPECIFIED.get(index)) {
-        Some((_, Rule::Scope(scope))) => by_effects(*scope, effects),
-        Some((_, Rule::Kernel)) => Verdict::Never(Reason::Kernel),
+    let fabric = match kind {
+        Kind::Memory => None,
+        Kind::Switch => rule(FABRIC, opcode),
+    };
+    match fabric.or_else(|| rule(SPECIFIED, opcode)) {
+        Some(Rule::Scope(scope)) => by_effects(scope, effects),
+        Some(Rule::Tunnel(scope)) => match by_effects(scope, effects) {
+            Verdict::Needs(scope) => Verdict::Tunnel(scope),
+            verdict => verdict,
+        },
+        Some(Rule::Kernel) => Verdict::Never(Reason::Kernel),
         None => Verdict::Never(Reason::Unknown),
     }
 }
 
 /// Checks whether an RPC of `scope` may send a command on which the policy decides `verdict`.
 ///
-/// `is_listed` tells whether the Command Effects Log lists the command.
+/// `is_listed` tells whether the Command Effects Log lists the command, and `input` is its payload.
 ///
 /// Fails with [`EPERM`] if the policy refuses the command in every scope, and with [`EINVAL`] if it
-/// is unknown, not listed, a Feature command, or requires a higher scope.
-fn check(verdict: Verdict, is_listed: bool, scope: RpcScope) -> Result {
-    match verdict {
-        Verdict::Never(Reason::Unknown) | Verdict::Feature(_) => Err(EINVAL),
-        Verdict::Never(_) => Err(EPERM),
-        Verdict::Needs(needed) if is_listed && scope >= needed => Ok(()),
-        Verdict::Needs(_) => Err(EINVAL),
+/// is unknown, not listed, a Feature command, or requires a higher scope. Fails like [`tunnelled`]
+/// for the command in a tunnel.
+fn check(verdict: Verdict, is_listed: bool, input: &[u8], scope: RpcScope) -> Result {
+    let needed = match verdict {
+        Verdict::Never(Reason::Unknown) | Verdict::Feature(_) => return Err(EINVAL),
+        Verdict::Never(_) => return Err(EPERM),
+        Verdict::Needs(needed) => needed,
+        Verdict::Tunnel(needed) => needed.max(tunnelled(input)?),
+    };
+
+    if is_listed && scope >= needed {
+        Ok(())
+    } else {
+        Err(EINVAL)
     }
 }
 
@@ -230,9 +317,11 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    fn verdict(&self) -> Verdict {
-        match verdict(self.opcode, self.effects) {
-            Verdict::Needs(_) if self.has_lied.load(Relaxed) => Verdict::Never(Reason::Background),
+    fn verdict(&self, kind: Kind) -> Verdict {
+        match verdict(kind, self.opcode, self.effects) {
+            Verdict::Needs(_) | Verdict::Tunnel(_) if self.has_lied.load(Relaxed) => {
+                Verdict::Never(Reason::Background)
+            }
             verdict => verdict,
         }
     }
@@ -240,19 +329,22 @@ impl Command {
     /// Returns what user space is told about the command.
     ///
     /// `passes_feature` tells whether the driver passes a Feature command of the device.
-    pub(crate) fn entry(&self, passes_feature: impl Fn(u16) -> bool) -> CommandEntry {
-        let verdict = match self.verdict() {
+    pub(crate) fn entry(&self, kind: Kind, passes_feature: impl Fn(u16) -> bool) -> CommandEntry {
+        let verdict = match self.verdict(kind) {
             Verdict::Feature(_) if !passes_feature(self.opcode) => Verdict::Never(Reason::Unknown),
             verdict => verdict,
         };
         let (scope, reason) = match verdict {
-            Verdict::Needs(scope) | Verdict::Feature(scope) => (scope as u8, 0),
+            Verdict::Needs(scope) | Verdict::Feature(scope) | Verdict::Tunnel(scope) => {
+                (scope as u8, 0)
+            }
             Verdict::Never(reason) => (CommandEntry::NEVER, reason as u8),
         };
         let flags = match verdict {
             Verdict::Feature(_) if u32::from(self.opcode) == SetFeatureIn::OPCODE => {
                 CommandEntry::BY_FEATURE
             }
+            Verdict::Tunnel(_) => CommandEntry::BY_PAYLOAD,
             _ => 0,
         };
 
@@ -277,8 +369,11 @@ impl Command {
 ///
 /// # Invariants
 ///
-/// They are sorted by opcode, and no two have the same.
-pub(crate) struct Commands(KVVec<Command>);
+/// The commands in `list` are sorted by opcode, and no two have the same.
+pub(crate) struct Commands {
+    kind: Kind,
+    list: KVVec<Command>,
+}
 
 /// The largest possible number of commands: one for each opcode.
 const MAX_COMMANDS: usize = 1 << 16;
@@ -288,7 +383,7 @@ impl Commands {
     ///
     /// A command that is listed twice has the effects of both. Entries that cannot all be different
     /// are ignored.
-    pub(crate) fn new(log: &[CelEntry]) -> Result<Self> {
+    pub(crate) fn new(kind: Kind, log: &[CelEntry]) -> Result<Self> {
         let log = &log[..log.len().min(MAX_COMMANDS)];
         let mut sorted = KVVec::with_capacity(log.len(), GFP_KERNEL)?;
         for entry in log {
@@ -312,28 +407,39 @@ impl Commands {
         }
 
         // INVARIANT: `sorted` is sorted, and entries of one opcode became one command.
-        Ok(Self(commands))
+        Ok(Self {
+            kind,
+            list: commands,
+        })
     }
 
-    /// Returns the command that an RPC of `scope` may send.
+    /// Returns the command that an RPC of `scope` may send with the payload `input`.
     ///
     /// Fails with [`EPERM`] if the policy refuses the command in every scope, and with [`EINVAL`]
     /// if it is unknown, the device does not have it, or it requires a higher scope.
-    pub(crate) fn find(&self, opcode: u16, scope: RpcScope) -> Result<&Command> {
+    pub(crate) fn find(&self, opcode: u16, input: &[u8], scope: RpcScope) -> Result<&Command> {
         let found = self
-            .0
+            .list
             .binary_search_by_key(&opcode, |command| command.opcode);
-        let command = found.ok().and_then(|index| self.0.get(index));
+        let command = found.ok().and_then(|index| self.list.get(index));
 
-        let verdict = command.map_or_else(|| verdict(opcode, 0), Command::verdict);
+        let verdict = match command {
+            Some(command) => command.verdict(self.kind),
+            None => verdict(self.kind, opcode, 0),
+        };
 
-        check(verdict, command.is_some(), scope)?;
+        check(verdict, command.is_some(), input, scope)?;
         command.ok_or(EINVAL)
+    }
+
+    /// Returns the kind of the device.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Returns all commands, sorted by opcode.
     pub(crate) fn all(&self) -> &[Command] {
-        &self.0
+        &self.list
     }
 }
 
@@ -369,10 +475,14 @@ mod tests {
     }
 
     /// Decides a second time, by the command sets of the specification.
-    fn expected(opcode: u16, effects: u16) -> Expected {
+    ///
+    /// Not on a tunnel, whose payload decides, too.
+    fn expected(kind: Kind, opcode: u16, effects: u16) -> Expected {
         let [command, set] = opcode.to_le_bytes();
         // `None`: refused as the kernel's.
         let floor = match (set, command) {
+            (0x51, 0 | 1) | (0x52, 0) if kind == Kind::Switch => Some(0),
+            (0x51, 2 | 3) | (0x52, 1..=3) | (0x53, 1 | 2) if kind == Kind::Switch => None,
             (0xc0..=0xff, _) => Some(1),
             (0x00, 1..=3) => Some(0),
             (0x00, 4 | 5) => None,
@@ -400,33 +510,34 @@ mod tests {
         }
     }
 
-    fn may_send(opcode: u16, effects: Option<u16>, scope: RpcScope) -> Result {
+    const KINDS: [Kind; 2] = [Kind::Memory, Kind::Switch];
+
+    /// The opcode of Tunnel Management Command.
+    const TUNNEL: u16 = 0x5300;
+
+    fn may_send(kind: Kind, opcode: u16, effects: Option<u16>, scope: RpcScope) -> Result {
         check(
-            verdict(opcode, effects.unwrap_or(0)),
+            verdict(kind, opcode, effects.unwrap_or(0)),
             effects.is_some(),
+            &[],
             scope,
         )
     }
 
-    fn agrees(opcode: u16, effects: u16) -> bool {
+    fn agrees_on(kind: Kind, opcode: u16, effects: u16) -> bool {
         RpcScope::ALL.iter().all(|&scope| {
-            let expected = match expected(opcode, effects) {
+            let expected = match expected(kind, opcode, effects) {
                 Expected::From(least) if scope >= least => Ok(()),
                 Expected::From(_) => Err(EINVAL),
                 Expected::Fails(error) => Err(error),
             };
-            may_send(opcode, Some(effects), scope) == expected
+            may_send(kind, opcode, Some(effects), scope) == expected
         })
     }
 
-    #[test]
-    fn rules_are_in_ascending_order() {
-        for (range, _) in SPECIFIED {
-            assert!(range.start() <= range.end());
-        }
-        for pair in SPECIFIED.windows(2) {
-            assert!(pair[0].0.end() < pair[1].0.start());
-        }
+    fn agrees(opcode: u16, effects: u16) -> bool {
+        agrees_on(Kind::Memory, opcode, effects)
+            && (opcode == TUNNEL || agrees_on(Kind::Switch, opcode, effects))
     }
 
     /// All effects, for each opcode that the specification leaves to vendors at both ends, and for
@@ -438,7 +549,7 @@ mod tests {
         ];
 
         for effects in 0..=u16::MAX {
-            for (range, _) in SPECIFIED {
+            for (range, _) in [SPECIFIED, FABRIC].into_iter().flatten() {
                 assert!(agrees(*range.start(), effects));
                 assert!(agrees(*range.end(), effects));
             }
@@ -465,28 +576,104 @@ mod tests {
     /// through its rule: so the two tests above cover all pairs.
     #[test]
     fn commands_not_in_the_log() {
-        for opcode in 0..=u16::MAX {
-            for scope in RpcScope::ALL {
-                let sent = may_send(opcode, None, scope);
-                match expected(opcode, 0) {
-                    Expected::Fails(error) => assert_eq!(sent, Err(error)),
-                    Expected::From(_) => assert_eq!(sent, Err(EINVAL)),
+        for kind in KINDS {
+            for opcode in 0..=u16::MAX {
+                for scope in RpcScope::ALL {
+                    let sent = may_send(kind, opcode, None, scope);
+                    match expected(kind, opcode, 0) {
+                        Expected::Fails(error) => assert_eq!(sent, Err(error)),
+                        Expected::From(_) => assert_eq!(sent, Err(EINVAL)),
+                    }
                 }
             }
         }
     }
 
+    /// A request without payload, through port 0.
+    fn tunnel(opcode: u16) -> [u8; 16] {
+        let mut input = [0; 16];
+        input[2] = 12;
+        input[7..9].copy_from_slice(&opcode.to_le_bytes());
+        input
+    }
+
+    /// All opcodes in a tunnel: those that only read, by their numbers.
+    #[test]
+    fn tunnelled_commands() -> Result {
+        let commands = log_of(Kind::Switch, &[(TUNNEL, 0)])?;
+
+        for opcode in 0..=u16::MAX {
+            let expected = match opcode {
+                0x0001..=0x0003 | 0x0102 | 0x0104 | 0x0200 | 0x0300 | 0x0400 | 0x0402 | 0x0405 => {
+                    Ok(RpcScope::Configuration)
+                }
+                0x4000 | 0x4100 | 0x4200 | 0x4201 | 0x4203 | 0x4700 | 0x4702 => {
+                    Ok(RpcScope::Configuration)
+                }
+                0x0401 => Ok(RpcScope::DebugReadOnly),
+                0x0004 | 0x0005 | 0x0100 | 0x0101 | 0x0103 | 0x0105 | 0x0106 => Err(EPERM),
+                0x0201 | 0x0202 | 0x0301 | 0x0403 | 0x0404 | 0x0600 => Err(EPERM),
+                0x4101..=0x4103 | 0x4202 | 0x4204 | 0x4300..=0x46ff | 0x4701 => Err(EPERM),
+                0x4800..=0x48ff | 0x5100..=0x5103 | 0x5200..=0x5203 => Err(EPERM),
+                0x5300..=0x5302 | 0xc000..=0xffff => Err(EPERM),
+                // Also the Feature commands.
+                _ => Err(EINVAL),
+            };
+            assert_eq!(tunnelled(&tunnel(opcode)), expected);
+
+            for scope in RpcScope::ALL {
+                let sent = commands.find(TUNNEL, &tunnel(opcode), scope).map(|_| ());
+                match expected {
+                    Ok(needed) if scope >= needed => assert_eq!(sent, Ok(())),
+                    Ok(_) => assert_eq!(sent, Err(EINVAL)),
+                    Err(error) => assert_eq!(sent, Err(error)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The effects of the tunnel count, too, and a memory device has none.
+    #[test]
+    fn tunnels() -> Result {
+        let identify = tunnel(0x0001);
+
+        let commands = log_of(Kind::Switch, &[(TUNNEL, 1 << 4)])?;
+        for scope in RpcScope::ALL {
+            let is_allowed = commands.find(TUNNEL, &identify, scope).is_ok();
+            assert_eq!(is_allowed, scope == RpcScope::DebugWriteFull);
+        }
+        let commands = log_of(Kind::Switch, &[(TUNNEL, 1 << 5)])?;
+        let refused = commands.find(TUNNEL, &identify, RpcScope::DebugWriteFull);
+        assert_eq!(refused.err(), Some(EPERM));
+
+        for commands in [
+            log_of(Kind::Switch, &[])?,
+            log_of(Kind::Memory, &[(TUNNEL, 0)])?,
+        ] {
+            let refused = commands.find(TUNNEL, &identify, RpcScope::DebugWriteFull);
+            assert_eq!(refused.err(), Some(EINVAL));
+        }
+        Ok(())
+    }
+
     #[test]
     fn rules_are_sorted() {
-        for pair in SPECIFIED.windows(2) {
-            assert!(pair[0].0.end() < pair[1].0.start());
+        for rules in [SPECIFIED, FABRIC] {
+            for pair in rules.windows(2) {
+                assert!(pair[0].0.end() < pair[1].0.start());
+            }
+            assert!(rules
+                .iter()
+                .all(|(range, _)| !range.is_empty() && *range.end() < VENDOR));
         }
-        assert!(SPECIFIED
-            .iter()
-            .all(|(range, _)| !range.is_empty() && *range.end() < VENDOR));
     }
 
     fn log(entries: &[(u16, u16)]) -> Result<Commands> {
+        log_of(Kind::Memory, entries)
+    }
+
+    fn log_of(kind: Kind, entries: &[(u16, u16)]) -> Result<Commands> {
         let mut log = KVec::new();
         for (opcode, effects) in entries {
             log.push(
@@ -497,7 +684,7 @@ mod tests {
                 GFP_KERNEL,
             )?;
         }
-        Commands::new(&log)
+        Commands::new(kind, &log)
     }
 
     #[test]
@@ -514,12 +701,12 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].opcode, all[0].effects), (0xc000, 1));
         assert_eq!((all[1].opcode, all[1].effects), (0xc001, 0x11));
-        assert!(commands.find(0xc000, RpcScope::DebugWrite).is_ok());
+        assert!(commands.find(0xc000, &[], RpcScope::DebugWrite).is_ok());
         assert_eq!(
-            commands.find(0xc001, RpcScope::DebugWrite).err(),
+            commands.find(0xc001, &[], RpcScope::DebugWrite).err(),
             Some(EINVAL)
         );
-        assert!(commands.find(0xc001, RpcScope::DebugWriteFull).is_ok());
+        assert!(commands.find(0xc001, &[], RpcScope::DebugWriteFull).is_ok());
         Ok(())
     }
 
@@ -539,8 +726,9 @@ mod tests {
             let entry = entries[9];
             entries.push(entry, GFP_KERNEL)?;
         }
-        assert_eq!(Commands::new(&entries)?.all().len(), MAX_COMMANDS);
-        assert!(Commands::new(&[])?.all().is_empty());
+        let all = Commands::new(Kind::Memory, &entries)?;
+        assert_eq!(all.all().len(), MAX_COMMANDS);
+        assert!(Commands::new(Kind::Memory, &[])?.all().is_empty());
         Ok(())
     }
 
@@ -551,19 +739,22 @@ mod tests {
     #[test]
     fn liars_are_refused() -> Result {
         let commands = log(&[(0xc000, 0), (0xc001, 0)])?;
-        let command = commands.find(0xc001, RpcScope::DebugReadOnly)?;
+        let command = commands.find(0xc001, &[], RpcScope::DebugReadOnly)?;
 
-        assert_eq!(command.entry(always).scope, 1);
+        assert_eq!(command.entry(Kind::Memory, always).scope, 1);
         assert!(command.lied());
         assert!(!command.lied());
         assert_eq!(
-            (command.entry(always).scope, command.entry(always).reason),
+            (
+                command.entry(Kind::Memory, always).scope,
+                command.entry(Kind::Memory, always).reason
+            ),
             (CommandEntry::NEVER, 4)
         );
         for scope in RpcScope::ALL {
-            assert_eq!(commands.find(0xc001, scope).err(), Some(EPERM));
+            assert_eq!(commands.find(0xc001, &[], scope).err(), Some(EPERM));
         }
-        assert!(commands.find(0xc000, RpcScope::DebugReadOnly).is_ok());
+        assert!(commands.find(0xc000, &[], RpcScope::DebugReadOnly).is_ok());
         Ok(())
     }
 
@@ -592,11 +783,11 @@ mod tests {
             (2, 0, 0),
         ];
         for (command, expected) in commands.all().iter().zip(expected) {
-            let entry = command.entry(always);
+            let entry = command.entry(Kind::Memory, always);
             assert_eq!((entry.scope, entry.reason, entry.flags), expected);
         }
 
-        let entry = commands.all()[2].entry(|_| false);
+        let entry = commands.all()[2].entry(Kind::Memory, |_| false);
         assert_eq!((entry.scope, entry.reason, entry.flags), (0xff, 2, 0));
         Ok(())
     }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! fwctl driver for CXL memory devices.
+//! fwctl driver for CXL memory devices and switches.
 //!
 //! `cxl_core` creates an auxiliary device for each memdev that has Features or commands of its
-//! vendor. This driver binds to it and registers a fwctl device whose parent is the memdev. User
-//! space can list the Features, and get and set their values; and it can list the commands of the
-//! device and send those whose effects its scope allows.
+//! vendor, and for each mailbox of a switch. This driver binds to it and registers a fwctl device
+//! whose parent is the memdev or the PCI function of the switch. User space can list the Features,
+//! and get and set their values; and it can list the commands of the device and send those whose
+//! effects its scope allows.
 //!
 //! - `policy.rs`: the scope that setting a Feature requires;
 //! - `commands.rs`: the scope that any other command requires;
@@ -47,6 +48,7 @@ mod transfer;
 mod wire;
 
 use crate::{
+    commands::Kind,
     memdev::{
         Failure,
         Memdev, //
@@ -72,24 +74,33 @@ struct CxlFwctl;
 kernel::auxiliary_device_table!(
     ID_TABLE,
     <CxlFwctl as auxiliary::Driver>::IdInfo,
-    [(auxiliary::DeviceId::new(c"cxl_core", c"fwctl"), ())]
+    [
+        (
+            auxiliary::DeviceId::new(c"cxl_core", c"fwctl"),
+            Kind::Memory
+        ),
+        (
+            auxiliary::DeviceId::new(c"cxl_core", c"switch"),
+            Kind::Switch
+        ),
+    ]
 );
 
 impl auxiliary::Driver for CxlFwctl {
-    type IdInfo = ();
+    type IdInfo = Kind;
     type Data<'bound> = Registration;
 
     const ID_TABLE: auxiliary::IdTable<Self::IdInfo> = &ID_TABLE;
 
     fn probe<'bound>(
         adev: &'bound auxiliary::Device<Core<'_>>,
-        _info: &'bound Self::IdInfo,
+        kind: &'bound Self::IdInfo,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        // The parent is the memdev. Its own driver may be unbound before this one, so do not rely
-        // on the parent being bound.
+        // The parent is the memdev or the PCI function. A memdev's own driver may be unbound before
+        // this one, so do not rely on the parent being bound.
         let unbound: &auxiliary::Device = adev;
 
-        fwctl::register::<Uctx>(adev, unbound.parent(), ())
+        fwctl::register::<Uctx>(adev, unbound.parent(), *kind)
     }
 }
 
@@ -97,7 +108,7 @@ kernel::module_auxiliary_driver! {
     type: CxlFwctl,
     name: "cxl_fwctl",
     authors: ["fwctl in Rust developers"],
-    description: "fwctl driver for CXL memory devices",
+    description: "fwctl driver for CXL memory devices and switches",
     license: "GPL",
     imports_ns: ["FWCTL", "CXL"],
 }
@@ -110,14 +121,14 @@ impl Operations for Uctx {
     const DEVICE_TYPE: DeviceType = DeviceType::CXL;
 
     type Host<Ctx: DeviceContext> = auxiliary::Device<Ctx>;
-    type Args = ();
+    type Args = Kind;
     type Data<'bound> = Memdev<'bound>;
 
     fn bind<'bound>(
         host: &'bound auxiliary::Device<Bound>,
-        _args: (),
+        kind: Kind,
     ) -> impl PinInit<Memdev<'bound>, Error> + 'bound {
-        Memdev::new(host)
+        Memdev::new(host, kind)
     }
 
     fn open(_cx: Context<'_, '_, Self>) -> impl PinInit<Self, Error> {
@@ -251,6 +262,7 @@ fn set<'a>(
 
 /// Lists the commands of the device. Sends no command: `cxl_core` has read the list at probe.
 fn query_commands<'a>(memdev: &Memdev<'_>, rpc: Rpc<'a>) -> Result<Response<'a>> {
+    let kind = memdev.commands().kind();
     let commands = memdev.commands().all();
     let size = size_of::<CommandsOut>() + commands.len() * size_of::<CommandEntry>();
     let mut reply = Reply::zeroed(PAYLOAD + size)?;
@@ -261,7 +273,8 @@ fn query_commands<'a>(memdev: &Memdev<'_>, rpc: Rpc<'a>) -> Result<Response<'a>>
         .iter()
         .zip(rest.chunks_exact_mut(size_of::<CommandEntry>()))
     {
-        write(&command.entry(|opcode| memdev.passes_feature(opcode)), out)?;
+        let passes_feature = |opcode| memdev.passes_feature(opcode);
+        write(&command.entry(kind, passes_feature), out)?;
     }
     Ok(rpc.reply(reply))
 }
@@ -277,13 +290,14 @@ fn send<'a>(
     mut rpc: Rpc<'a>,
 ) -> Result<Response<'a>> {
     let memdev = cx.data().get_ref();
-    let command = memdev.commands().find(opcode, scope)?;
-    if rpc.out_len() < PAYLOAD {
+    let out_len = rpc.out_len();
+    let input = rpc.request_mut().get_mut(payload).ok_or(EINVAL)?;
+    let command = memdev.commands().find(opcode, input, scope)?;
+    if out_len < PAYLOAD {
         return Err(EINVAL);
     }
 
     let payload_size = memdev.payload_size();
-    let input = rpc.request_mut().get_mut(payload).ok_or(EINVAL)?;
     if input.len() > payload_size {
         return Err(E2BIG);
     }

@@ -2,6 +2,8 @@
 
 //! Wrapper of `cxl_core`: the Features and the commands of a memdev, and its mailbox.
 //!
+//! A switch has a mailbox, too, and no Features. Below, it is a memdev without memory.
+//!
 //! All unsafe code of the driver is here. It calls functions that `cxl_core` declares in
 //! [`include/cxl/features.h`](srctree/include/cxl/features.h).
 
@@ -24,7 +26,10 @@ use kernel::{
 };
 
 use crate::{
-    commands::Commands,
+    commands::{
+        Commands,
+        Kind, //
+    },
     wire::{
         CelEntry,
         FeatureEntry,
@@ -71,7 +76,7 @@ impl<'bound> Memdev<'bound> {
     /// Returns the memdev of an auxiliary device.
     ///
     /// Fails with [`ENODEV`] if `cxl_core` did not create the device for this driver.
-    pub(crate) fn new(host: &'bound auxiliary::Device<Bound>) -> Result<Self> {
+    pub(crate) fn new(host: &'bound auxiliary::Device<Bound>, kind: Kind) -> Result<Self> {
         // CAST: `auxiliary::Device` is a transparent wrapper of `struct auxiliary_device`.
         let adev = ptr::from_ref(host)
             .cast_mut()
@@ -93,7 +98,7 @@ impl<'bound> Memdev<'bound> {
             mailbox,
             features,
             entries: Self::read_entries(host, features),
-            commands: Commands::new(Self::read_log(host, mailbox))?,
+            commands: Commands::new(kind, Self::read_log(host, mailbox))?,
             _host: PhantomData,
         })
     }

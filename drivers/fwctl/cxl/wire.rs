@@ -137,6 +137,9 @@ impl CommandEntry {
 
     /// In `flags`: the scope depends on the Feature.
     pub(crate) const BY_FEATURE: u16 = 1 << 0;
+
+    /// In `flags`: the scope depends on the command to another device in the payload.
+    pub(crate) const BY_PAYLOAD: u16 = 1 << 1;
 }
 
 /// Entry of the Command Effects Log, table 8-87.
@@ -324,6 +327,69 @@ pub(crate) enum Transfer {
     Finish = 3,
 }
 
+/// Input of Tunnel Management Command, section 7.6.7.3.1: a command to a device behind the switch.
+///
+/// The header is followed by a message in the format of section 7.6.3, whose payload follows.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct TunnelIn {
+    /// Number of the port or of the logical device.
+    target: u8,
+    /// What `target` is, and reserved bits.
+    target_type: u8,
+    /// Size of the message.
+    size: U16,
+    /// [`TunnelIn::REQUEST`] in bits 0 to 3, and reserved bits.
+    category: u8,
+    /// Returned with the response.
+    tag: u8,
+    reserved: u8,
+    /// Opcode of the command in the message.
+    opcode: U16,
+    /// Size of the payload in bits 0 to 20, reserved bits, and whether a background operation was
+    /// started.
+    payload_size: [u8; 3],
+    /// Only in responses.
+    return_code: U16,
+    /// Only in responses.
+    extended_status: U16,
+}
+
+impl TunnelIn {
+    /// As `category`: the message is a request.
+    const REQUEST: u8 = 0;
+
+    /// The largest valid `target_type`: the pool of logical devices.
+    const POOL: u8 = 1;
+
+    /// Size of the part that precedes the message.
+    const HEAD: usize = offset_of!(Self, category);
+
+    /// Parses the input, which must have no other length than it says, and nothing in reserved
+    /// fields.
+    pub(crate) fn parse(input: &[u8]) -> Result<Self> {
+        let (tunnel, payload) = Self::read_from_prefix(input).map_err(|_| EINVAL)?;
+        let [low, middle, high] = tunnel.payload_size;
+
+        let is_request = tunnel.category == Self::REQUEST
+            && tunnel.return_code.get() == 0
+            && tunnel.extended_status.get() == 0;
+        let has_sizes = usize::from(tunnel.size.get()) == input.len() - Self::HEAD
+            && u32::from_le_bytes([low, middle, high, 0]) as usize == payload.len();
+
+        if is_request && has_sizes && tunnel.target_type <= Self::POOL && tunnel.reserved == 0 {
+            Ok(tunnel)
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    /// Returns the opcode of the command to the other device.
+    pub(crate) fn opcode(&self) -> u16 {
+        self.opcode.get()
+    }
+}
+
 // The layouts of the C headers, none of which has padding.
 const _: () = {
     assert!(size_of::<RpcIn>() == 16);
@@ -340,6 +406,8 @@ const _: () = {
     assert!(size_of::<GetFeatureIn>() == 21);
     assert!(size_of::<SetFeatureIn>() == 32);
     assert!(offset_of!(SetFeatureIn, version) == 22);
+    assert!(size_of::<TunnelIn>() == 16);
+    assert!(offset_of!(TunnelIn, opcode) == 7);
 };
 
 /// Returns `offset` plus `skip`, or fails with [`EINVAL`] if that exceeds 16 bits.
@@ -365,5 +433,43 @@ mod tests {
         bytes[22] = 0xfe;
         assert_eq!(entry.as_bytes(), &bytes);
         Ok(())
+    }
+
+    /// Get Log through port 3, byte by byte.
+    const TUNNEL: [u8; 40] = {
+        let mut bytes = [0; 40];
+        bytes[0] = 3;
+        bytes[2] = 36;
+        bytes[5] = 0x77;
+        bytes[7] = 0x01;
+        bytes[8] = 0x04;
+        bytes[9] = 24;
+        bytes
+    };
+
+    #[test]
+    fn tunnel_is_parsed() -> Result {
+        assert_eq!(TunnelIn::parse(&TUNNEL)?.opcode(), 0x0401);
+
+        let mut empty = [0; 16];
+        empty[1] = 1;
+        empty[2] = 12;
+        empty[7..9].copy_from_slice(&[0xfe, 0xca]);
+        assert_eq!(TunnelIn::parse(&empty)?.opcode(), 0xcafe);
+        Ok(())
+    }
+
+    /// Every bit but those of the target, the tag, the opcode and the payload has one valid value.
+    #[test]
+    fn tunnel_is_checked() {
+        for bit in 0..TUNNEL.len() * 8 {
+            let mut bytes = TUNNEL;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let is_free = matches!(bit / 8, 0 | 5 | 7 | 8 | 16..) || bit == 8;
+            assert_eq!(TunnelIn::parse(&bytes).is_ok(), is_free);
+        }
+        for len in 0..TUNNEL.len() {
+            assert!(TunnelIn::parse(&TUNNEL[..len]).is_err());
+        }
     }
 }

@@ -71,9 +71,13 @@ enum fwctl_cxl_reason {
  * enum fwctl_cxl_command_flags - Properties of a command
  * @FWCTL_CXL_COMMAND_BY_FEATURE: The scope depends on the Feature; it is at
  *                                least fwctl_cxl_command.scope.
+ * @FWCTL_CXL_COMMAND_BY_PAYLOAD: The payload contains a command to another
+ *                                device, on which the scope depends; it is at
+ *                                least fwctl_cxl_command.scope.
  */
 enum fwctl_cxl_command_flags {
-	FWCTL_CXL_COMMAND_BY_FEATURE = 1 << 0
+	FWCTL_CXL_COMMAND_BY_FEATURE = 1 << 0,
+	FWCTL_CXL_COMMAND_BY_PAYLOAD = 1 << 1
 };
 
 /**

@@ -118,6 +118,9 @@ pub mod reason {
 pub mod command_flags {
     /// The scope depends on the Feature; it is at least [`CommandEntry::scope`](super::CommandEntry).
     pub const BY_FEATURE: u16 = 1 << 0;
+    /// The scope depends on the command in the payload; it is at least
+    /// [`CommandEntry::scope`](super::CommandEntry).
+    pub const BY_PAYLOAD: u16 = 1 << 1;
 }
 
 message! {

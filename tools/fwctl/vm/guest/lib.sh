@@ -97,6 +97,19 @@ load_cxl() {
 	done
 }
 
+# load_cxl_switch: as load_cxl, with the driver of a switch's mailbox
+load_cxl_switch() {
+	load_cxl
+	load cxl_switch
+}
+
+# the_switch: waits for the fwctl devices of a switch and a memory device, and prints that of the switch
+the_switch() {
+	load_cxl_switch
+	wait_for "a fwctl device of the switch, and one of the memory device" has_devices 2
+	device_on pci
+}
+
 # load_cxl_test: as load_cxl, with the kernel's mock devices
 load_cxl_test() {
 	local module

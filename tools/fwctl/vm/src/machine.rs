@@ -21,6 +21,8 @@ pub struct Machine {
     pub other_modules: Option<&'static str>,
     /// Number of CXL type 3 devices of QEMU.
     pub cxl_devices: u8,
+    /// The first of them is behind a CXL switch of QEMU, which has a mailbox.
+    pub has_cxl_switch: bool,
     /// Devices of fwctl-emu.
     pub emulated: &'static [Emulated],
     /// Contains the vendors' tools.
@@ -103,6 +105,7 @@ const BASE: Machine = Machine {
     modules: "modules",
     other_modules: None,
     cxl_devices: 0,
+    has_cxl_switch: false,
     emulated: &[],
     has_vendor_tools: false,
     is_numa: false,
@@ -170,6 +173,15 @@ machines! {
         name: "cxl2",
         about: "two CXL type 3 devices of QEMU",
         cxl_devices: 2,
+        ..BASE
+    };
+
+    /// The mailbox of a switch.
+    pub static CXL_SWITCH: Machine = Machine {
+        name: "cxl-switch",
+        about: "a CXL switch of QEMU with a mailbox, one CXL type 3 device behind it",
+        cxl_devices: 1,
+        has_cxl_switch: true,
         ..BASE
     };
 

@@ -176,6 +176,32 @@ pub(super) const TESTS: &[Test] = &[
         ..BASE
     },
     Test {
+        name: "cxl/switch",
+        about: "the mailbox of a switch: its commands, its ports, and tunnels to a device behind it",
+        machine: &machine::CXL_SWITCH,
+        script: &["cxl-switch.sh"],
+        reads: Reads::Tap,
+        needs: &[
+            Selftest("cxl_switch"),
+            Module("cxl_pci"),
+            Module("cxl_switch"),
+            Module("cxl_fwctl"),
+        ],
+        ..BASE
+    },
+    Test {
+        name: "cxl/switch-unbind",
+        about: "the fwctl device of a switch goes with its drivers and with the PCI function",
+        machine: &machine::CXL_SWITCH,
+        script: &["cxl-switch-unbind.sh"],
+        needs: &[
+            Module("cxl_pci"),
+            Module("cxl_switch"),
+            Module("cxl_fwctl"),
+        ],
+        ..BASE
+    },
+    Test {
         name: "cxl/all-effects",
         about: "the same with a command for every combination of effects, on a device without Features",
         machine: &machine::CXL_COMMANDS,

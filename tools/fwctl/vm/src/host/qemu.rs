@@ -246,7 +246,8 @@ impl Launch<'_> {
         }
     }
 
-    /// One CXL host bridge with a root port and a memory device per device.
+    /// One CXL host bridge with a root port and a memory device per device. If there is a switch,
+    /// the first device is behind it, and its second downstream port is empty.
     fn cxl(&self, add: &mut impl FnMut(&[&str])) {
         if self.machine.cxl_devices == 0 {
             return;
@@ -263,11 +264,30 @@ impl Launch<'_> {
                 "-device",
                 &format!("cxl-rp,port={n},bus=cxl.1,id=rp{n},chassis=0,slot={slot}"),
             ]);
+            let bus = match self.machine.has_cxl_switch && n == 0 {
+                true => {
+                    cxl_switch(add);
+                    "dsp0".into()
+                }
+                false => format!("rp{n}"),
+            };
             let device =
-                format!("cxl-type3,bus=rp{n},volatile-memdev=vmem{n},id=mem{n},sn={serial:#x}");
+                format!("cxl-type3,bus={bus},volatile-memdev=vmem{n},id=mem{n},sn={serial:#x}");
             add(&["-device", &device]);
         }
         add(&["-M", "cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=4G"]);
+    }
+}
+
+/// A switch at the first root port: an upstream port, a mailbox, and two downstream ports.
+fn cxl_switch(add: &mut impl FnMut(&[&str])) {
+    for device in [
+        "cxl-upstream,bus=rp0,id=usp0,addr=0.0,multifunction=on,sn=0x5117c4",
+        "cxl-switch-mailbox-cci,bus=rp0,addr=0.1,target=usp0",
+        "cxl-downstream,bus=usp0,id=dsp0,port=0,chassis=1,slot=1",
+        "cxl-downstream,bus=usp0,id=dsp1,port=1,chassis=1,slot=2",
+    ] {
+        add(&["-device", device]);
     }
 }
 
@@ -331,6 +351,10 @@ mod tests {
         let two = argv(&machine::CXL2);
         assert!(two.contains("cxl-type3,bus=rp1,volatile-memdev=vmem1,id=mem1,sn=0xabce"));
         assert_eq!(two.matches("pxb-cxl").count(), 1);
+        let switch = argv(&machine::CXL_SWITCH);
+        assert!(switch.contains("cxl-switch-mailbox-cci,bus=rp0,addr=0.1,target=usp0"));
+        assert!(switch.contains("cxl-type3,bus=dsp0,"));
+        assert!(!two.contains("usp0"));
         assert!(argv(&machine::CXL_TEST).contains("sockets=2"));
     }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `fwctl cxl`: the features and the commands of a CXL memory device.
+//! `fwctl cxl`: the features and the commands of a CXL memory device, and the ports of a switch.
 
 mod command;
 mod commands;
 mod features;
 mod get;
 mod log;
+mod ports;
 mod set;
 
 use crate::common::World;
@@ -17,7 +18,7 @@ use clap::Subcommand;
 use fwctl::cxl::{known_feature, CxlDevice, Feature};
 use fwctl::{Error, Uuid};
 
-/// Features, commands and logs of a CXL memory device
+/// Features, commands and logs of a CXL memory device; commands and ports of a switch
 #[derive(Subcommand, Debug)]
 pub enum CxlVerb {
     Features(features::FeaturesArgs),
@@ -26,6 +27,7 @@ pub enum CxlVerb {
     Commands(commands::CommandsArgs),
     Command(command::CommandArgs),
     Log(log::LogArgs),
+    Ports(ports::PortsArgs),
 }
 
 impl CxlVerb {
@@ -37,6 +39,7 @@ impl CxlVerb {
             CxlVerb::Commands(args) => args.output.output,
             CxlVerb::Command(args) => args.output.output,
             CxlVerb::Log(args) => args.output.output,
+            CxlVerb::Ports(args) => args.output.output,
         }
     }
 }
@@ -49,6 +52,7 @@ pub fn run(world: &World, verb: CxlVerb) -> Result<(), Failure> {
         CxlVerb::Commands(args) => commands::commands(world, args),
         CxlVerb::Command(args) => command::command(world, args),
         CxlVerb::Log(args) => log::log(world, args),
+        CxlVerb::Ports(args) => ports::ports(world, args),
     }
 }
 

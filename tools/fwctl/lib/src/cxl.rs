@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! CXL memory devices: the features of a device, their values, and the commands of the device.
+//! CXL memory devices: the features of a device, their values, and the commands of the device. And
+//! CXL switches: their commands and ports.
 //!
 //! Messages and tables are those of CXL 3.2, sections 8.2.10.6.1 to 8.2.10.6.3, in the envelope of
 //! `include/uapi/fwctl/cxl.h`.
@@ -27,6 +28,7 @@ mod effects;
 mod feature;
 mod message;
 mod setting;
+mod switch;
 
 pub use command::{
     command_name, known_log, known_logs, Command, CommandPolicy, Log, Refusal, FIRST_VENDOR_OPCODE,
@@ -36,6 +38,7 @@ pub use effects::{effect_names, Effect};
 pub use feature::{known_feature, known_features, Feature, SetPolicy, Verdict};
 pub use message::{GetFeature, Selection, SetFeature, UnknownSelection};
 pub use setting::{settable_fields, writable_part, NewValue, SettingError, Settings};
+pub use switch::{Port, Switch};
 
 use crate::{Device, DeviceType, DriverInfo, Error, Malformed, Reply, Result, Rpc, Scope};
 use fwctl_uapi::cxl::{caps, QUERY_COMMANDS};
@@ -51,6 +54,9 @@ pub const LOG_SCOPE: Scope = Scope::DebugReadOnly;
 const GET_SUPPORTED_LOGS: u16 = 0x0400;
 const GET_LOG: u16 = 0x0401;
 
+/// Opcode of Get Physical Port State (section 7.6.7.1.2).
+const GET_PORT_STATE: u16 = 0x5101;
+
 /// The largest log that is read, in bytes.
 const MAX_LOG: u32 = 64 << 20;
 
@@ -60,13 +66,16 @@ const LEAST_PAYLOAD: usize = 256;
 /// Features asked for at a time: a reply of 3 KiB.
 const BATCH: u16 = 64;
 
-/// A fwctl device that is a CXL memory device.
+/// A fwctl device that is a CXL memory device or a CXL switch.
 #[derive(Clone, Debug)]
 pub struct CxlDevice {
     device: Device,
 }
 
 impl CxlDevice {
+    /// Opcode of Identify Switch Device, which every switch has (section 7.6.7.1.1).
+    pub const IDENTIFY_SWITCH: u16 = 0x5100;
+
     /// Takes a device; fails if it is not a CXL one.
     ///
     /// # Errors
@@ -339,6 +348,35 @@ impl CxlDevice {
             }
         }
         Ok(content)
+    }
+
+    /// What the device is made of, if it is a switch.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CxlDevice::send`].
+    pub fn switch(&self) -> Result<Switch> {
+        let most = self.payload_size()?.unwrap_or(LEAST_PAYLOAD);
+        let identity = self.send(READ_SCOPE, CxlDevice::IDENTIFY_SWITCH, &[], most)?;
+        switch::switch(&identity).map_err(|why| self.malformed("Identify Switch Device", why))
+    }
+
+    /// The states of these ports of a switch, in this order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CxlDevice::send`].
+    pub fn ports(&self, ids: &[u8]) -> Result<Vec<Port>> {
+        let most = self.payload_size()?.unwrap_or(LEAST_PAYLOAD);
+        let mut ports = Vec::new();
+        for ids in ids.chunks(switch::ports_at_a_time(most)) {
+            let input = switch::get_ports(ids);
+            let states = self.send(READ_SCOPE, GET_PORT_STATE, &input, most)?;
+            let states = switch::ports(&states, ids)
+                .map_err(|why| self.malformed("Get Physical Port State", why))?;
+            ports.extend(states);
+        }
+        Ok(ports)
     }
 
     fn ask(&self, what: &str, request: &[u8], room: usize) -> Result<Payload> {

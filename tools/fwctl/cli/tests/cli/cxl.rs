@@ -884,6 +884,36 @@ fn commands_that_cannot_be_sent() {
 }
 
 #[test]
+fn the_ports_of_a_switch() {
+    const SWITCH: &str = "
+info cxl 03000000 00020000
+rpc configuration 00000100 00000000 00000000 00000000 -> 10000000 00000000 01000000 00000000
+    0051 0000 00 00 0000
+rpc configuration 00510000 00000000 00000000 00000000 -> 49000000 00000000
+    0200 0301 0500000000000000000000000000000000000000000000000000000000000000
+    0100000000000000000000000000000000000000000000000000000000000000 0300 0200 04
+rpc configuration 01510000 00000000 03000000 00000000 020002 -> 24000000 00000000 02000000
+    00030200 040f1008 3f050404 00000001
+    02f40000 090f1010 3f050508 00000000
+";
+    let machine = Machine::with_cxl(SWITCH);
+    machine.run(&["cxl", "ports", "mem0"]).is(
+        0,
+        "device:            fwctl0\n\
+         ports:             3, 2 active\n\
+         virtual switches:  1\n\
+         vPPBs:             3, 2 bound\n\n\
+         PORT  STATE       DEVICE      WIDTH       SPEED   LINK\n\
+         0     downstream  type-3-sld  x8 of x16   4 of 5  l0\n\
+         2     upstream    0x9         x16 of x16  5 of 5  disabled\n",
+        "",
+    );
+    commands("")
+        .run(&["cxl", "ports", "mem0"])
+        .is(1, "", "fwctl: fwctl0: this is not a switch\n");
+}
+
+#[test]
 fn the_logs_of_a_device() {
     const LIST: &str = "
 rpc configuration 00040000 00000000 00000000 00000000 -> 1c000000 00000000 0100 000000000000

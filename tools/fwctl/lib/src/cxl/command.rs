@@ -117,7 +117,7 @@ impl Command {
     }
 }
 
-/// Commands with names (CXL 3.2, section 8.2.10), sorted by opcode.
+/// Commands with names (CXL 3.2, sections 8.2.10 and 7.6.7), sorted by opcode.
 const NAMES: &[(u16, &str)] = &[
     (0x0001, "Identify"),
     (0x0002, "Background Operation Status"),
@@ -180,6 +180,17 @@ const NAMES: &[(u16, &str)] = &[
     (0x4801, "Get Dynamic Capacity Extent List"),
     (0x4802, "Add Dynamic Capacity Response"),
     (0x4803, "Release Dynamic Capacity"),
+    (0x5100, "Identify Switch Device"),
+    (0x5101, "Get Physical Port State"),
+    (0x5102, "Physical Port Control"),
+    (0x5103, "Send PPB CXL.io Configuration Request"),
+    (0x5200, "Get Virtual CXL Switch Info"),
+    (0x5201, "Bind vPPB"),
+    (0x5202, "Unbind vPPB"),
+    (0x5203, "Generate AER Event"),
+    (0x5300, "Tunnel Management Command"),
+    (0x5301, "Send LD CXL.io Configuration Request"),
+    (0x5302, "Send LD CXL.io Memory Request"),
 ];
 
 /// The name of a command in the specification, where it has one.

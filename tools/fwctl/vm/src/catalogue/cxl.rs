@@ -202,6 +202,19 @@ pub(super) const TESTS: &[Test] = &[
         ..BASE
     },
     Test {
+        name: "cli/cxl-switch",
+        about: "complete output of the command on a switch",
+        machine: &machine::CXL_SWITCH,
+        script: &["cli.sh", "cli-cxl-switch.session"],
+        needs: &[
+            Cli,
+            Module("cxl_pci"),
+            Module("cxl_switch"),
+            Module("cxl_fwctl"),
+        ],
+        ..BASE
+    },
+    Test {
         name: "cxl/all-effects",
         about: "the same with a command for every combination of effects, on a device without Features",
         machine: &machine::CXL_COMMANDS,

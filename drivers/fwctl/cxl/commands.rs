@@ -56,8 +56,7 @@ pub(crate) enum Reason {
     Unknown = 2,
     /// The command changes the security state: who may read and erase the memory.
     Security = 3,
-    /// The command continues in the background. The device executes one such command at a time, and
-    /// the kernel needs that for its own.
+    /// The command continued in the background although its effects do not say so.
     Background = 4,
     /// The command has effects that the specification reserves.
     Reserved = 5,
@@ -201,15 +200,18 @@ const RESERVED: u16 = 0xf000;
 ///
 /// A command without effects only reads. The device may lie, but then a program can do no more than
 /// the vendor has put into a command that claims to be harmless.
+///
+/// A background operation requires the highest scope, whatever it does: the device executes one at
+/// a time and meanwhile rejects those of the kernel.
 fn by_effects(scope: RpcScope, effects: u16) -> Verdict {
     if effects & SECURITY_STATE != 0 {
         return Verdict::Never(Reason::Security);
     }
-    if effects & BACKGROUND != 0 {
-        return Verdict::Never(Reason::Background);
-    }
     if effects & RESERVED != 0 {
         return Verdict::Never(Reason::Reserved);
+    }
+    if effects & BACKGROUND != 0 {
+        return Verdict::Needs(RpcScope::DebugWriteFull);
     }
 
     // `None` if it changes nothing, as those that are refused were handled above.
@@ -357,6 +359,11 @@ impl Command {
         }
     }
 
+    /// Returns whether the command continues in the background, according to its effects.
+    pub(crate) fn is_background(&self) -> bool {
+        self.effects & BACKGROUND != 0
+    }
+
     /// Records that the command continued in the background. Returns whether that is new.
     ///
     /// It is refused from now on.
@@ -456,14 +463,14 @@ mod tests {
 
     /// Derives the least scope of an effects word a second time, by masks.
     fn expected_of_effects(floor: u32, effects: u16) -> Expected {
-        const REFUSED: u16 = 0xf060;
-        const IMMEDIATE: u16 = 0x001e;
+        const REFUSED: u16 = 0xf020;
+        const IMMEDIATE_OR_BACKGROUND: u16 = 0x005e;
 
         if effects & REFUSED != 0 {
             return Expected::Fails(EPERM);
         }
         let is_at_reset = effects & 1 != 0 || matches!(effects >> 9, 0b011 | 0b101 | 0b111);
-        let least = match (effects & IMMEDIATE != 0, is_at_reset) {
+        let least = match (effects & IMMEDIATE_OR_BACKGROUND != 0, is_at_reset) {
             (true, _) => 3,
             (false, true) => 2,
             (false, false) => 0,
@@ -778,7 +785,7 @@ mod tests {
             (0xff, 1, 0),
             (0xff, 2, 0),
             (0xff, 3, 0),
-            (0xff, 4, 0),
+            (3, 0, 0),
             (0xff, 5, 0),
             (2, 0, 0),
         ];

@@ -37,7 +37,8 @@ use kernel::{
         Core,
         DeviceContext, //
     },
-    prelude::*, //
+    prelude::*,
+    time::Delta, //
 };
 
 mod commands;
@@ -50,6 +51,7 @@ mod wire;
 use crate::{
     commands::Kind,
     memdev::{
+        Background,
         Failure,
         Memdev, //
     },
@@ -281,7 +283,8 @@ fn query_commands<'a>(memdev: &Memdev<'_>, rpc: Rpc<'a>) -> Result<Response<'a>>
 
 /// Sends a command that this driver knows only by its effects.
 ///
-/// `payload` is the range of its input in the request.
+/// `payload` is the range of its input in the request. Fails with [`EBUSY`] if the command
+/// continues in the background and another RPC waits for such a command.
 fn send<'a>(
     cx: Context<'_, '_, Uctx>,
     scope: RpcScope,
@@ -304,14 +307,22 @@ fn send<'a>(
     // The caller is told the true length of the output, so receive all of it.
     let mut reply = Reply::zeroed(PAYLOAD + payload_size)?;
 
+    let background = match command.is_background() {
+        true => Some(Background::begin(memdev)?),
+        false => None,
+    };
+
     let mut mailbox = memdev.lock()?;
     cx.check()?;
     let sent = mailbox.send(opcode, input, &mut reply[PAYLOAD..]);
     drop(mailbox);
 
-    let len = match sent {
-        Ok(len) => len,
-        Err(Failure::Refused(code)) => {
+    let len = match (sent, background) {
+        (Ok(len), _) => len,
+        (Err(Failure::Refused(ReturnCode::BACKGROUND)), Some(background)) => {
+            return status(rpc, wait(cx, &background, opcode)?);
+        }
+        (Err(Failure::Refused(code)), _) => {
             if code == ReturnCode::BACKGROUND && command.lied() {
                 dev_warn!(
                     cx.device(),
@@ -321,12 +332,34 @@ fn send<'a>(
             }
             return status(rpc, code);
         }
-        Err(Failure::Undelivered(error)) => return Err(error),
+        (Err(Failure::Undelivered(error)), _) => return Err(error),
     };
 
     write(&RpcOut::new(len, ReturnCode::SUCCESS)?, &mut reply)?;
     reply.truncate(PAYLOAD + len);
     Ok(rpc.reply(reply))
+}
+
+/// Pauses between two looks at a background operation: they double from the first to the last.
+const PAUSES: (Delta, Delta) = (Delta::from_millis(2), Delta::from_millis(128));
+
+/// Waits for the operation that the command `opcode` has started, and returns its return code.
+///
+/// The mailbox is not locked meanwhile. The operation continues if this fails: with [`ENODEV`] if
+/// the device is being unregistered, with [`EINTR`] if the caller is killed, and with [`EIO`] if
+/// the device has executed another operation since.
+fn wait(cx: Context<'_, '_, Uctx>, background: &Background<'_>, opcode: u16) -> Result<ReturnCode> {
+    let (mut pause, longest) = PAUSES;
+
+    loop {
+        if let Some(code) = background.result(opcode)? {
+            return Ok(code);
+        }
+        cx.wait_timeout(pause, || false)?;
+        if pause < longest {
+            pause = pause + pause;
+        }
+    }
 }
 
 /// Replies with only a return code, in the buffer of the request: every request is larger.

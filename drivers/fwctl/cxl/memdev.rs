@@ -22,6 +22,10 @@ use kernel::{
     device::Bound,
     error::to_result,
     prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
     types::NotThreadSafe, //
 };
 
@@ -60,6 +64,7 @@ pub(crate) struct Memdev<'bound> {
     features: Option<NonNull<bindings::cxl_features_state>>,
     entries: &'bound [FeatureEntry],
     commands: Commands,
+    has_background: Atomic<bool>,
     _host: PhantomData<&'bound auxiliary::Device<Bound>>,
 }
 
@@ -67,7 +72,8 @@ pub(crate) struct Memdev<'bound> {
 // `Send`.
 unsafe impl Send for Memdev<'_> {}
 // SAFETY:
-// - The functions of `cxl_core` that require no lock only read data that does not change.
+// - The functions of `cxl_core` that require no lock only read a register, or data that does not
+//   change.
 // - Those that require the lock are called only through `Locked`, which exists only while the
 //   current task holds it.
 unsafe impl Sync for Memdev<'_> {}
@@ -99,6 +105,7 @@ impl<'bound> Memdev<'bound> {
             features,
             entries: Self::read_entries(host, features),
             commands: Commands::new(kind, Self::read_log(host, mailbox))?,
+            has_background: Atomic::new(false),
             _host: PhantomData,
         })
     }
@@ -220,6 +227,47 @@ impl<'bound> Memdev<'bound> {
             memdev: self,
             _not_send: NotThreadSafe,
         })
+    }
+}
+
+/// The right to start an operation in the background.
+#[must_use = "another operation may be started when this is dropped"]
+pub(crate) struct Background<'a> {
+    memdev: &'a Memdev<'a>,
+}
+
+impl<'a> Background<'a> {
+    /// Returns the right, or fails with [`EBUSY`] if another RPC has it.
+    ///
+    /// The device tells the result of its last operation only. A device that executes another one,
+    /// of the kernel or of an RPC that was killed, rejects the command.
+    pub(crate) fn begin(memdev: &'a Memdev<'_>) -> Result<Self> {
+        if memdev.has_background.xchg(true, Relaxed) {
+            return Err(EBUSY);
+        }
+        Ok(Self { memdev })
+    }
+
+    /// Returns the return code of the operation that the command `opcode` has started, or [`None`]
+    /// while it has not ended.
+    ///
+    /// Fails with [`EIO`] if the device has executed another operation since, and with [`ENXIO`] if
+    /// it cannot tell.
+    pub(crate) fn result(&self, opcode: u16) -> Result<Option<ReturnCode>> {
+        // SAFETY: `mailbox` is valid by the type invariant of `Memdev`.
+        let rc = unsafe { bindings::cxl_fwctl_background(self.memdev.mailbox.as_ptr(), opcode) };
+
+        match u16::try_from(rc) {
+            Ok(code) => Ok(Some(ReturnCode(code))),
+            Err(_) if rc == EINPROGRESS.to_errno() => Ok(None),
+            Err(_) => Err(Error::from_errno(rc)),
+        }
+    }
+}
+
+impl Drop for Background<'_> {
+    fn drop(&mut self) {
+        self.memdev.has_background.store(false, Relaxed);
     }
 }
 

@@ -55,7 +55,8 @@ struct fwctl_info_cxl {
  * @FWCTL_CXL_REASON_KERNEL: The kernel reserves the command for itself.
  * @FWCTL_CXL_REASON_UNKNOWN: The driver does not know the command.
  * @FWCTL_CXL_REASON_SECURITY: The command changes the security state.
- * @FWCTL_CXL_REASON_BACKGROUND: The command continues in the background.
+ * @FWCTL_CXL_REASON_BACKGROUND: The command continued in the background, which
+ *                               its effects do not say.
  * @FWCTL_CXL_REASON_RESERVED: The command has effects that are reserved.
  */
 enum fwctl_cxl_reason {

@@ -224,10 +224,13 @@ fn cxl_command(commands: &Commands, scope: u32, opcode: u32, len: usize, room: u
     if room < 8 {
         return refused;
     }
-    // EPERM: it was found to continue in the background.
-    let errnos: &[i32] = match len > LEAST_PAYLOAD {
-        true => &[libc::E2BIG, libc::EPERM],
-        false => &[libc::EPERM],
+    // EPERM: it was found to continue in the background.  EBUSY: another program waits for one that
+    // does so, which its effects say.
+    let errnos: &[i32] = match (len > LEAST_PAYLOAD, scope == scope::DEBUG_WRITE_FULL) {
+        (true, true) => &[libc::E2BIG, libc::EPERM, libc::EBUSY],
+        (true, false) => &[libc::E2BIG, libc::EPERM],
+        (false, true) => &[libc::EPERM, libc::EBUSY],
+        (false, false) => &[libc::EPERM],
     };
     Answer {
         errnos,

@@ -102,11 +102,10 @@ static int command(int fd, uint32_t scope, uint16_t opcode, const void *in, uint
 static uint32_t expected_by_effects(uint32_t floor, uint16_t effects, uint8_t *reason)
 {
 	bool at_reset = effects & 1 || (effects & 0x200 && effects & 0xc00);
-	uint32_t needed = effects & 0x1e ? FWCTL_RPC_DEBUG_WRITE_FULL :
+	uint32_t needed = effects & 0x5e ? FWCTL_RPC_DEBUG_WRITE_FULL :
 			  at_reset ? FWCTL_RPC_DEBUG_WRITE : floor;
 
 	*reason = effects & 0x20 ? FWCTL_CXL_REASON_SECURITY :
-		  effects & 0x40 ? FWCTL_CXL_REASON_BACKGROUND :
 		  effects & 0xf000 ? FWCTL_CXL_REASON_RESERVED : FWCTL_CXL_REASON_NONE;
 	if (*reason)
 		return NEVER;
@@ -292,14 +291,20 @@ TEST_F_TIMEOUT(commands, length_of_the_output, PATIENCE)
 
 TEST_F_TIMEOUT(commands, changes_can_be_read_back, PATIENCE)
 {
+	static const struct {
+		uint16_t opcode;
+		uint32_t scope;
+	} writes[] = {
+		{ WRITE, FWCTL_RPC_DEBUG_WRITE_FULL },
+		{ LIE_WRITE, FWCTL_RPC_DEBUG_READ_ONLY },
+		{ WRITE_BACKGROUND, FWCTL_RPC_DEBUG_WRITE_FULL },
+	};
 	uint8_t value[SCRATCH_LEN];
 
-	for (int i = 0; i < 2; i++) {
-		uint16_t opcode = i ? LIE_WRITE : WRITE;
-		uint32_t scope = i ? FWCTL_RPC_DEBUG_READ_ONLY : FWCTL_RPC_DEBUG_WRITE_FULL;
-
+	for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
 		memset(value, 0x50 + i, sizeof(value));
-		ASSERT_EQ(0, command(self->fd, scope, opcode, value, sizeof(value), 0));
+		ASSERT_EQ(0, command(self->fd, writes[i].scope, writes[i].opcode, value,
+				     sizeof(value), 0));
 		ASSERT_EQ(0, command(self->fd, FWCTL_RPC_DEBUG_READ_ONLY, READ, NULL, 0, 64));
 		ASSERT_EQ(SCRATCH_LEN, reply.out.hdr.size);
 		EXPECT_EQ(0, memcmp(value, PAYLOAD, SCRATCH_LEN));

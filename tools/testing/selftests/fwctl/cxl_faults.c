@@ -251,8 +251,8 @@ TEST_F_TIMEOUT(faults, short_part_of_a_get, PATIENCE)
 }
 
 /*
- * The driver allows no background commands, but a device may start one.  The kernel does not
- * wait for it.
+ * A Feature command must not continue in the background, but a device may start that.  The kernel
+ * does not wait for it.
  */
 TEST_F_TIMEOUT(faults, unrequested_background_command, PATIENCE)
 {
@@ -334,6 +334,123 @@ TEST_F_TIMEOUT(faults, command_is_answered_wrongly, PATIENCE)
 		}
 		ASSERT_EQ(0, emu_calm());
 	}
+}
+
+/*
+ * Commands of the vendor that continue in the background
+ */
+
+#define WRITE_BACKGROUND 0xc030
+#define SCRATCH_LEN 16
+
+/* Sends one; for use by several threads.  Returns as echo() does. */
+static int write_in_background(int fd)
+{
+	struct {
+		struct fwctl_rpc_cxl_hdr hdr;
+		uint8_t value[SCRATCH_LEN];
+	} in = { .hdr = { .opcode = WRITE_BACKGROUND, .op_size = SCRATCH_LEN } };
+	struct fwctl_rpc_cxl_out out = {};
+	uint32_t out_len = REPLY_HEAD_LEN;
+	int err = _fwctl_rpc(fd, full, &in, sizeof(in), &out, &out_len);
+
+	if (err)
+		return err;
+	if (out_len != REPLY_HEAD_LEN || out.hdr.size)
+		return ECHANGED;
+	return out.hdr.retval ? DEVICE_SAYS + (int)out.hdr.retval : 0;
+}
+
+struct background {
+	pthread_t thread;
+	int fd, err;
+};
+
+static void *background_main(void *arg)
+{
+	struct background *background = arg;
+
+	background->err = write_in_background(background->fd);
+	return NULL;
+}
+
+#define backgrounds_begun() emu_counter("/commands/Vendor Background")
+
+/* Waits until the device has begun another operation. */
+static void wait_for_background(long before)
+{
+	while (backgrounds_begun() <= (before < 0 ? 0 : before))
+		usleep(1000);
+}
+
+/* Starts a thread whose operation ends when the emulator is told to release it. */
+#define start_background(self, call) do {						\
+	long __before = backgrounds_begun();						\
+	*(call) = (struct background) { .fd = (self)->fd };				\
+	fault("op=0xc030,never");							\
+	ASSERT_EQ(0, pthread_create(&(call)->thread, NULL, background_main, call));	\
+	wait_for_background(__before);							\
+} while (0)
+
+/* The RPC ends with the operation.  Meanwhile the mailbox is free for other commands. */
+TEST_F_TIMEOUT(faults, background_is_waited_for, PATIENCE)
+{
+	long ended = emu_counter("/backgrounds");
+	uint8_t value[SMALL_LEN];
+	struct background background;
+
+	start_background(self, &background);
+	EXPECT_EQ(0, echo(self->fd));
+	EXPECT_EQ(0, get_feature(self->fd, IMMEDIATE_DATA, 0, 0, value, sizeof(value)));
+	EXPECT_EQ(EBUSY, write_in_background(self->fd));
+	EXPECT_EQ(ended, emu_counter("/backgrounds"));
+	ASSERT_EQ(0, emu("release"));
+	pthread_join(background.thread, NULL);
+	EXPECT_EQ(0, background.err);
+	EXPECT_EQ(ended + 1, emu_counter("/backgrounds"));
+	EXPECT_EQ(0, write_in_background(self->fd));
+	EXPECT_EQ(ended + 2, emu_counter("/backgrounds"));
+}
+
+TEST_F_TIMEOUT(faults, result_of_a_background, PATIENCE)
+{
+	uint16_t codes[] = { 2, 4, 6, 0x1b, 0x100, 0xffff };
+
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		fault("op=0xc030,background,late=200,status=%u", codes[i]);
+		EXPECT_EQ(DEVICE_SAYS + codes[i], write_in_background(self->fd));
+	}
+	/* Before it has begun. */
+	fault("op=0xc030,status=%u", RC_INTERNAL);
+	EXPECT_EQ(DEVICE_SAYS + RC_INTERNAL, write_in_background(self->fd));
+	/* The end is noticed without an interrupt. */
+	fault("op=0xc030,silent,late=200");
+	EXPECT_EQ(0, write_in_background(self->fd));
+}
+
+/* The operation continues, and the device rejects another one until it ends. */
+TEST_F_TIMEOUT(faults, killed_in_the_background, PATIENCE)
+{
+	long before = backgrounds_begun();
+	int status;
+	pid_t pid;
+
+	fault("op=0xc030,never");
+	fflush(NULL);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		write_in_background(self->fd);
+		_exit(1);
+	}
+	wait_for_background(before);
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(0, echo(self->fd));
+	EXPECT_EQ(DEVICE_SAYS + RC_BUSY, write_in_background(self->fd));
+	ASSERT_EQ(0, emu("release"));
+	EXPECT_EQ(0, write_in_background(self->fd));
 }
 
 /*
@@ -746,6 +863,26 @@ TEST_F_TIMEOUT(faults, open_transfer_and_unbind, PATIENCE)
 		EXPECT_EQ(aborted + 1, emu_counter("/transfers/aborted"));
 		EXPECT_EQ(0, set_large(self->fd, 4));
 	}
+}
+
+/* An operation in the background does not delay the removal of the device, and survives it. */
+TEST_F_TIMEOUT(faults, unbind_in_the_background, PATIENCE)
+{
+	char driver[PATH_MAX], name[64];
+	struct background background;
+
+	ASSERT_TRUE(find_auxiliary(driver, sizeof(driver), name, sizeof(name)));
+	start_background(self, &background);
+	ASSERT_EQ(0, write_below(driver, "unbind", name));
+	pthread_join(background.thread, NULL);
+	EXPECT_EQ(ENODEV, background.err);
+	close(self->fd);
+	ASSERT_EQ(0, write_below(driver, "bind", name));
+	self->fd = reopen(&self->dev);
+	ASSERT_LE(0, self->fd);
+	EXPECT_EQ(DEVICE_SAYS + RC_BUSY, write_in_background(self->fd));
+	ASSERT_EQ(0, emu("release"));
+	EXPECT_EQ(0, write_in_background(self->fd));
 }
 
 /* Finds the sysfs directory of the PCI function of a memdev. */

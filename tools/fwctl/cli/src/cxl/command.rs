@@ -13,12 +13,14 @@ use fwctl::cxl::{effect_names, Command, CommandPolicy, CxlDevice};
 use fwctl::{Scope, MAX_RPC_LEN};
 use serde::Serialize;
 
-/// Send a command to a CXL memory device and print its output
+/// Send a command to a CXL memory device or a switch and print its output
 ///
 /// The kernel sends a command only if the effects that the device claims for it allow that, in the
 /// scope that follows from them: see fwctl cxl commands. That scope is printed before anything is
 /// sent. If it does not taint the kernel, it is the default of --scope. Otherwise nothing is sent
 /// without --scope.
+///
+/// A command that continues in the background is waited for.
 ///
 /// Without --in, the command has no input. Raw output is the output payload.
 #[derive(clap::Args, Debug)]
@@ -145,9 +147,16 @@ fn title(device: &str, command: &Command) -> String {
 
 /// What the command changes, for people.
 fn changes(command: &Command) -> String {
-    match effect_names(command.effects).is_empty() {
+    /// The effect of a command that continues in the background (CXL 3.2, table 8-87).
+    const BACKGROUND: u16 = 1 << 6;
+    let others = command.effects & !BACKGROUND;
+    let what = match effect_names(others).is_empty() {
         true => "nothing".into(),
-        false => effects_in_words(command.effects),
+        false => effects_in_words(others),
+    };
+    match command.effects & BACKGROUND {
+        0 => what,
+        _ => format!("{what}; continues in the background"),
     }
 }
 

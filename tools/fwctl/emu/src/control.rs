@@ -24,6 +24,7 @@ pub const VERBS: &[&str] = &[
     "clear (removes all faults)",
     "vanish (removes the device: it reads as all ones)",
     "return (undoes vanish, as after power on)",
+    "memory (number of regions that the device can access, and their bytes)",
     "exit (exits at once)",
 ];
 

@@ -9,7 +9,7 @@
 use crate::control;
 use crate::device::{Bus, Device, Presence, Reset};
 use crate::pci::{self, Effect};
-use serde_json::Value;
+use serde_json::{json, Value};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::net::UnixListener;
@@ -231,6 +231,10 @@ fn answer(shared: &Shared, verb: &str, argument: &str) -> Result<Value, String> 
             "return" => {
                 device.reset(bus, Reset::PowerOn);
                 bus.presence = Presence::Here;
+            }
+            "memory" => {
+                let (regions, bytes) = bus.memory.totals();
+                return Ok(json!({"regions": regions, "bytes": bytes}));
             }
             _ => return device.control(bus, verb, argument),
         }

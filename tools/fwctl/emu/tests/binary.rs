@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -114,6 +115,52 @@ fn what_qemu_does_first() {
     let (status, said) = emu.end();
     assert_eq!(status, 0, "{said}");
     assert!(said.ends_with("fwctl-emu: clean\n"), "{said}");
+}
+
+/// Behind an IOMMU QEMU maps single pages, each with a descriptor, and unmaps any ranges.
+#[test]
+fn maps_of_many_pages() {
+    const PAGE: u64 = 4096;
+    const PAGES: u64 = 5000;
+    let emu = Emu::start("pages", &[]);
+    let mut client = emu.connect();
+    let lines = |name: &str| {
+        let file = format!("/proc/{}/{name}", emu.child.id());
+        match std::fs::read_dir(&file) {
+            Ok(entries) => entries.count(),
+            Err(_) => std::fs::read_to_string(&file).unwrap().lines().count(),
+        }
+    };
+    let memory = || {
+        let memory = &emu.control("memory")["result"];
+        let number = |name: &str| memory[name].as_u64().unwrap();
+        (number("regions"), number("bytes") / PAGE)
+    };
+    assert_eq!(memory(), (0, 0));
+    let (descriptors, mappings) = (lines("fd"), lines("maps"));
+    let file = fwctl_emu::dma::test::file(PAGES * PAGE);
+    let fd = file.as_raw_fd();
+    for page in 0..PAGES {
+        let address = (PAGES - page) * PAGE;
+        client.dma_map(page * PAGE, address, PAGE, fd).unwrap();
+    }
+    // Refused: taken, beyond the end of the file, unaligned.
+    client.dma_map(0, PAGE, PAGE, fd).unwrap();
+    client.dma_map(PAGE, 0x1000_0000, PAGES * PAGE, fd).unwrap();
+    client.dma_map(1, 0x1000_0000, PAGE, fd).unwrap();
+    assert_eq!(memory(), (PAGES, PAGES));
+    assert!(lines("fd") < descriptors + 10, "descriptors are closed");
+    assert!(lines("maps") < mappings + 10, "pages share a mapping");
+    client.dma_unmap(PAGE, 100 * PAGE).unwrap();
+    client.dma_map(0, PAGE, 100 * PAGE, fd).unwrap();
+    client.dma_unmap(2 * PAGE, PAGE).unwrap();
+    assert_eq!(memory(), (PAGES - 98, PAGES - 1));
+    client.dma_unmap(0, 1 << 47).unwrap();
+    assert_eq!(memory(), (0, 0));
+    client.shutdown().unwrap();
+    let (status, said) = emu.end();
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(said.matches("guest memory at ").count(), 3, "{said}");
 }
 
 #[test]

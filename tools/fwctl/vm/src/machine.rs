@@ -35,6 +35,8 @@ pub struct Machine {
     pub has_seeded_bugs: bool,
     /// Can suspend to RAM.
     pub can_suspend: bool,
+    /// An IOMMU is in front of all PCI devices.
+    pub has_iommu: bool,
     /// Enables kmemleak, so tests can check for leaks.  Boots more slowly.
     pub has_kmemleak: bool,
     /// Has one CPU whose time stamp counter counts executed instructions.
@@ -112,6 +114,7 @@ const BASE: Machine = Machine {
     has_secure_boot: false,
     has_seeded_bugs: false,
     can_suspend: false,
+    has_iommu: false,
     has_kmemleak: false,
     is_counted: false,
     cmdline: "kunit.enable=0",
@@ -447,6 +450,24 @@ machines! {
         has_secure_boot: true,
         has_vendor_tools: true,
         ..STOCK
+    };
+
+    /// The kernel's DMA API gives the card addresses that only the IOMMU knows.
+    pub static STOCK_IOMMU: Machine = Machine {
+        name: "stock-iommu",
+        about: "as stock, short command timeout, an IOMMU that translates addresses for DMA",
+        emulated: &[IMPATIENT_CARD],
+        has_iommu: true,
+        cmdline: "intel_iommu=on iommu.passthrough=0 iommu.strict=1",
+        ..STOCK
+    };
+
+    /// The IOMMU passes addresses through.
+    pub static STOCK_IOMMU_PT: Machine = Machine {
+        name: "stock-iommu-pt",
+        about: "as stock-iommu, booted with iommu=pt",
+        cmdline: "intel_iommu=on iommu=pt",
+        ..STOCK_IOMMU
     };
 
     /// Debian's arm64 kernel with our modules, built by the source of the DKMS package.

@@ -4,6 +4,22 @@
 
 use super::{machine, Cli, Module, Reads, Selftest, Test, BASE};
 
+/// A selftest on an emulated ConnectX behind an IOMMU whose groups are of the type `type`.
+macro_rules! behind_iommu {
+    ($name:literal, $about:literal, $machine:ident, $type:literal, $program:literal $(, $argument:literal)*) => {
+        Test {
+            name: $name,
+            about: $about,
+            machine: &machine::$machine,
+            script: &["mlx5-iommu.sh", $type, $program $(, $argument)*],
+            reads: Reads::Tap,
+            needs: &[Selftest($program), Module("mlx5_core"), Module("mlx5_fwctl")],
+            limit: 400,
+            ..BASE
+        }
+    };
+}
+
 /// All of them.
 pub(super) const TESTS: &[Test] = &[
     Test {
@@ -58,4 +74,32 @@ pub(super) const TESTS: &[Test] = &[
         needs: &[Module("fwctl"), Module("mlx5_core")],
         ..BASE
     },
+    behind_iommu!(
+        "stock/iommu-late",
+        "behind an IOMMU, what a ConnectX writes too late reaches no memory",
+        STOCK_IOMMU,
+        "DMA",
+        "mlx5_iommu"
+    ),
+    behind_iommu!(
+        "stock/iommu-umem",
+        "memory registered for the firmware, behind an IOMMU that translates",
+        STOCK_IOMMU,
+        "DMA",
+        "mlx5_umem"
+    ),
+    behind_iommu!(
+        "stock/iommu-pt-late",
+        "with iommu=pt, what a ConnectX writes too late reaches memory",
+        STOCK_IOMMU_PT,
+        "identity",
+        "mlx5_iommu"
+    ),
+    behind_iommu!(
+        "stock/iommu-pt-umem",
+        "memory registered for the firmware, with iommu=pt",
+        STOCK_IOMMU_PT,
+        "identity",
+        "mlx5_umem"
+    ),
 ];

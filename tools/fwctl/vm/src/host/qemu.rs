@@ -114,6 +114,12 @@ impl Launch<'_> {
         }
         self.firmware(&mut add);
         self.processors(&mut add);
+        if self.machine.has_iommu {
+            // Before the devices that it is for. In caching mode, it tells fwctl-emu of each page
+            // that the guest maps for a device. Without the remapping of interrupts, KVM needs no
+            // help of QEMU's with them.
+            add(&["-device", "intel-iommu,caching-mode=on,intremap=off"]);
+        }
         self.cxl(&mut add);
         self.emulated(&mut add);
 
@@ -391,6 +397,14 @@ mod tests {
         assert!(secure.contains("smm=on"), "{secure}");
         assert!(secure.contains("if=pflash,unit=1,format=raw,snapshot=on,file=/variables.fd"));
         assert!(!argv(&machine::STOCK).contains("pflash"));
+    }
+
+    #[test]
+    fn iommu() {
+        let iommu = argv(&machine::STOCK_IOMMU);
+        let at = |what: &str| iommu.find(what).expect(what);
+        assert!(at("-device intel-iommu,caching-mode=on") < at("vfio-user-pci"));
+        assert!(!argv(&machine::STOCK).contains("iommu"));
     }
 
     #[test]

@@ -74,8 +74,8 @@ FIXTURE_TEARDOWN(mlx5_iommu)
 #define destroy(rsc_id) ASSERT_EQ(0, _destroy(self->fd, rsc_id))
 
 /*
- * The firmware confirms that it has forgotten memory, and writes to it nevertheless.  The test still
- * has the pages, and looks for what was written.  Only an IOMMU stops that.
+ * The firmware confirms that it has forgotten memory, and writes to it nevertheless.  The test
+ * still has the pages, and looks for what was written.  Only an IOMMU stops that.
  */
 TEST_F(mlx5_iommu, late_writes_reach_only_what_is_mapped)
 {

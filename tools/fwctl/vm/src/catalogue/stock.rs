@@ -86,7 +86,12 @@ pub(super) const TESTS: &[Test] = &[
         "memory registered for the firmware, behind an IOMMU that translates",
         STOCK_IOMMU,
         "DMA",
-        "mlx5_umem"
+        "mlx5_umem",
+        // Time out as the case of silent firmware does.
+        "-T",
+        "umems_that_may_exist_stay",
+        "-T",
+        "keys_that_may_exist_keep_their_umem"
     ),
     behind_iommu!(
         "stock/iommu-pt-late",
@@ -100,6 +105,8 @@ pub(super) const TESTS: &[Test] = &[
         "memory registered for the firmware, with iommu=pt",
         STOCK_IOMMU_PT,
         "identity",
-        "mlx5_umem"
+        "mlx5_umem",
+        "-F",
+        "mlx5_quarantine"
     ),
 ];

@@ -894,7 +894,9 @@ static void *churn(void *arg)
 	return (void *)(long)err;
 }
 
-TEST_F_TIMEOUT(umem, unbind_races_with_registrations, LONG_TIMEOUT)
+/* Unbinds the device again and again while threads do `work`, which returns what ended it. */
+static void unbind_under(struct __test_metadata *_metadata, FIXTURE_DATA(umem) *self,
+			 void *(*work)(void *arg))
 {
 	pthread_t threads[4];
 	void *err;
@@ -907,7 +909,7 @@ TEST_F_TIMEOUT(umem, unbind_races_with_registrations, LONG_TIMEOUT)
 		fd = open(dev.node, O_RDWR | O_CLOEXEC);
 		ASSERT_LE(0, fd);
 		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-			ASSERT_EQ(0, pthread_create(&threads[i], NULL, churn, &fd));
+			ASSERT_EQ(0, pthread_create(&threads[i], NULL, work, &fd));
 		usleep(20000);
 		EXPECT_EQ(0, unbind(&dev));
 		for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
@@ -918,6 +920,11 @@ TEST_F_TIMEOUT(umem, unbind_races_with_registrations, LONG_TIMEOUT)
 		EXPECT_EQ(0, bind_again(&dev));
 		close(fd);
 	}
+}
+
+TEST_F_TIMEOUT(umem, unbind_races_with_registrations, LONG_TIMEOUT)
+{
+	unbind_under(_metadata, self, churn);
 }
 
 TEST_F(umem, memory_that_the_firmware_refuses_is_given_back)
@@ -1333,27 +1340,7 @@ static void *churn_mappings(void *arg)
 
 TEST_F_TIMEOUT(umem, unbind_races_with_mappings, LONG_TIMEOUT)
 {
-	pthread_t threads[4];
-	void *err;
-
-	for (int round = 0; round < 10; round++) {
-		struct device dev = self->dev;
-		int fd;
-
-		ASSERT_TRUE(find_again(&dev));
-		fd = open(dev.node, O_RDWR | O_CLOEXEC);
-		ASSERT_LE(0, fd);
-		for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-			ASSERT_EQ(0, pthread_create(&threads[i], NULL, churn_mappings, &fd));
-		usleep(20000);
-		EXPECT_EQ(0, unbind(&dev));
-		for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
-			pthread_join(threads[i], &err);
-			EXPECT_EQ(ENODEV, (long)err);
-		}
-		EXPECT_EQ(0, bind_again(&dev));
-		close(fd);
-	}
+	unbind_under(_metadata, self, churn_mappings);
 }
 
 FIXTURE(quarantine)

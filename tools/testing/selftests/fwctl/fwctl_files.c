@@ -593,7 +593,7 @@ static int send_long_request(int fd, int go)
 /* Buffers in the kernel are charged to the caller's memory cgroup. */
 TEST_F_TIMEOUT(loopback, buffers_are_charged, LONG_TIMEOUT)
 {
-	char cgroup[PATH_MAX], path[PATH_MAX + 32], pid[16];
+	char cgroup[PATH_MAX];
 	long before, during, after;
 	int go[2], status = -1;
 	pid_t child;
@@ -606,9 +606,7 @@ TEST_F_TIMEOUT(loopback, buffers_are_charged, LONG_TIMEOUT)
 		_exit(send_long_request(self->fd, go[0]));
 	ASSERT_LT(0, child);
 	ASSERT_TRUE(wait_for_state(child, 'S'));
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	snprintf(pid, sizeof(pid), "%d", child);
-	ASSERT_EQ(0, write_text(path, pid));
+	ASSERT_EQ(0, move_to_cgroup(cgroup, child));
 
 	ASSERT_EQ(1, write(go[1], "x", 1));
 	usleep(1000);

@@ -1215,7 +1215,7 @@ static int allocates_on_request(int fd, int go)
 
 TEST_F_TIMEOUT(umem, allocated_memory_is_charged, LONG_TIMEOUT)
 {
-	char cgroup[PATH_MAX], path[PATH_MAX + 32], pid[16];
+	char cgroup[PATH_MAX];
 	long before, during, after;
 	int go[2], status = -1;
 	pid_t child;
@@ -1228,9 +1228,7 @@ TEST_F_TIMEOUT(umem, allocated_memory_is_charged, LONG_TIMEOUT)
 		_exit(allocates_on_request(self->fd, go[0]));
 	ASSERT_LT(0, child);
 	ASSERT_TRUE(wait_for_state(child, 'S'));
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	snprintf(pid, sizeof(pid), "%d", child);
-	ASSERT_EQ(0, write_text(path, pid));
+	ASSERT_EQ(0, move_to_cgroup(cgroup, child));
 
 #define STEP(value) do {							\
 	ASSERT_EQ(1, write(go[1], "x", 1));					\

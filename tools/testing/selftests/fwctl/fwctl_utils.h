@@ -346,6 +346,15 @@ static inline bool make_cgroup(char *cgroup, size_t size)
 	return !mkdir(cgroup, 0755);
 }
 
+static inline int move_to_cgroup(const char *cgroup, pid_t task)
+{
+	char path[PATH_MAX + 32], pid[16];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	snprintf(pid, sizeof(pid), "%d", task);
+	return write_text(path, pid);
+}
+
 /* Returns the bytes that are charged to a cgroup, or -1. */
 static inline long memory_current(const char *cgroup)
 {

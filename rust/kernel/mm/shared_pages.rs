@@ -299,8 +299,8 @@ unsafe fn is_coherent(dev: *mut bindings::device) -> bool {
     word & (1 << (FLAG % BITS)) != 0
 }
 
-/// Returns whether the memory of this machine is encrypted, so that pages for devices are mapped in
-/// another way than those of programs: `cc_platform_has(CC_ATTR_MEM_ENCRYPT)`.
+/// Returns whether the memory of this machine is encrypted: `cc_platform_has(CC_ATTR_MEM_ENCRYPT)`.
+/// Devices need pages that are not encrypted then, and mappings of programs assume that they are.
 #[cfg(CONFIG_ARCH_HAS_CC_PLATFORM)]
 fn is_memory_encrypted() -> bool {
     /// The first one of `enum cc_attr`, which the bindings of some architectures do not have.

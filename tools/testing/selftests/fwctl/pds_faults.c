@@ -190,6 +190,8 @@ static bool mark_pages(struct marked *marked)
 		    write(freed[1], unmarked, PAGE_BYTES) != PAGE_BYTES)
 			return false;
 	}
+	/* Only pages of the pipe have the mark: overwritten_bytes() counts in these. */
+	memset(marked->page, 0, PAGE_BYTES);
 	close(freed[0]);
 	close(freed[1]);
 	return true;

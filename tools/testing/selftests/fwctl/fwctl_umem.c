@@ -895,14 +895,14 @@ static void *churn(void *arg)
 }
 
 /* Unbinds the device again and again while threads do `work`, which returns what ended it. */
-static void unbind_under(struct __test_metadata *_metadata, FIXTURE_DATA(umem) *self,
-			 void *(*work)(void *arg))
+static void unbind_under(struct __test_metadata *_metadata, const struct device *device,
+			 long pinned, void *(*work)(void *arg))
 {
 	pthread_t threads[4];
 	void *err;
 
 	for (int round = 0; round < 10; round++) {
-		struct device dev = self->dev;
+		struct device dev = *device;
 		int fd;
 
 		ASSERT_TRUE(find_again(&dev));
@@ -916,7 +916,7 @@ static void unbind_under(struct __test_metadata *_metadata, FIXTURE_DATA(umem) *
 			pthread_join(threads[i], &err);
 			EXPECT_EQ(ENODEV, (long)err);
 		}
-		EXPECT_PINNED(self->pinned);
+		EXPECT_PINNED(pinned);
 		EXPECT_EQ(0, bind_again(&dev));
 		close(fd);
 	}
@@ -924,7 +924,7 @@ static void unbind_under(struct __test_metadata *_metadata, FIXTURE_DATA(umem) *
 
 TEST_F_TIMEOUT(umem, unbind_races_with_registrations, LONG_TIMEOUT)
 {
-	unbind_under(_metadata, self, churn);
+	unbind_under(_metadata, &self->dev, self->pinned, churn);
 }
 
 TEST_F(umem, memory_that_the_firmware_refuses_is_given_back)
@@ -1338,7 +1338,7 @@ static void *churn_mappings(void *arg)
 
 TEST_F_TIMEOUT(umem, unbind_races_with_mappings, LONG_TIMEOUT)
 {
-	unbind_under(_metadata, self, churn_mappings);
+	unbind_under(_metadata, &self->dev, self->pinned, churn_mappings);
 }
 
 FIXTURE(quarantine)

@@ -57,8 +57,8 @@ table! {
     ///
     /// Opcodes and names are from
     /// [`include/linux/mlx5/mlx5_ifc.h`](srctree/include/linux/mlx5/mlx5_ifc.h), or from `shim.c`
-    /// if the header lacks them. `SET_HCA_CAP` prepares other functions: the firmware does not
-    /// allow a user context to change the capabilities of its own function.
+    /// if the header lacks them. `SET_HCA_CAP` sets the capabilities of another function before
+    /// that starts. The firmware refuses it for the function that a user context belongs to.
     const COMMANDS: &[(u16, Requires)] = opcode[
         0x100 QUERY_HCA_CAP => CONFIGURATION,
         0x101 QUERY_ADAPTER => CONFIGURATION,

@@ -12,6 +12,15 @@ set -euo pipefail
 in_root() { "$REPO/scripts/root/enter" "$@"; }
 in_root_script() { in_root "$IN_ROOT_REPO/scripts/$1" "${@:2}"; }
 
+# full_root: prints the path of the root that has what the tests on the host and the packages need.
+full_root() { ROOT=$ROOT "$REPO/scripts/root/make" full; }
+
+# in_full_root_script SCRIPT ARG...
+in_full_root_script() {
+	local full
+	full=$(full_root) && FWCTL_BUILD_ROOT=$full in_root_script "$@"
+}
+
 # in_arm64_root SCRIPT ARG...: with the identity of the build root, whose folder of compiled crates is used.
 in_arm64_root() {
 	FWCTL_BUILD_ROOT=$("$REPO/scripts/arm64/root") in_root env "FWCTL_ROOT_ID=${ROOT##*/}" \
@@ -24,7 +33,7 @@ declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1600 [kernel-bench]=1600 [
 steps_done() { printf '%s%s steps' "$(grep -cE '^  [A-Z]+[A-Z0-9 ]* ' "$1" || :)" "$steps_total"; }
 
 build_piece() {
-	local piece=$1 path flavour=${1#*-}
+	local piece=$1 path flavour=${1#*-} full
 	path=$(piece_path "$piece")
 	if [[ -d $path ]]; then return 0; fi
 	rm -rf "$path.partial"
@@ -41,7 +50,8 @@ build_piece() {
 	vendor)
 		run_step vendor-fetch "Fetching the vendors' tools" : "$REPO/scripts/inside/vendor" fetch "$CACHE/vendor" ||
 			return
-		run_step vendor "Unpacking the vendors' tools" : in_root_script inside/vendor pack "$IN_ROOT_CACHE/vendor" ||
+		full_root >/dev/null || return
+		run_step vendor "Unpacking the vendors' tools" : in_full_root_script inside/vendor pack "$IN_ROOT_CACHE/vendor" ||
 			return
 		;;
 	selftests)
@@ -53,7 +63,8 @@ build_piece() {
 		;;
 	kernel-stock)
 		"$REPO/scripts/stock/root" >/dev/null || return
-		run_step "$piece" "Installing fwctl-dkms on Debian's own kernel" : \
+		full=$(full_root) || return
+		FWCTL_BUILD_ROOT=$full run_step "$piece" "Installing fwctl-dkms on Debian's own kernel" : \
 			"$REPO/scripts/stock/build" "$FWCTL_PIECE" || return
 		;;
 	arm64-*)

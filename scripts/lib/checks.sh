@@ -17,7 +17,7 @@ checks() {
 # check_says about|needs|inputs NAME: prints that line of a test.
 check_says() { sed -n "s/^# $1: //p" "$REPO/scripts/tests/$2"; }
 
-# run_check NAME: runs a test, prints and counts the result.
+# run_check NAME: runs a test in FULL_ROOT, prints and counts the result.
 run_check() {
 	local name=$1 log=$LOGS/${1//\//.}.log status=0 start=${EPOCHREALTIME/./} mark
 	mark=$(mark_of "$name")
@@ -25,7 +25,7 @@ run_check() {
 		count pass "$name" "$start" "as before: its inputs are unchanged"
 		return
 	fi
-	"$REPO/scripts/tests/$name" >"$log" 2>&1 </dev/null || status=$?
+	FWCTL_BUILD_ROOT=$FULL_ROOT "$REPO/scripts/tests/$name" >"$log" 2>&1 </dev/null || status=$?
 	case $status in
 	0)
 		count pass "$name" "$start"
@@ -49,7 +49,7 @@ mark_of() {
 	read -ra inputs < <(check_says inputs "$1" | xargs)
 	if ((${#inputs[@]} == 0)); then return 0; fi
 	printf '%s/passed/%s-%s\n' "$CACHE" "${1//\//.}" \
-		"$({ echo "$ROOT"; files_of "${inputs[@]}" "scripts/tests/$1" | xargs -0 -r sha256sum; } | sha256sum | cut -c1-12)"
+		"$({ echo "$FULL_ROOT"; files_of "${inputs[@]}" "scripts/tests/$1" | xargs -0 -r sha256sum; } | sha256sum | cut -c1-12)"
 }
 
 declare -A COUNT=([pass]=0 [fail]=0 [skip]=0)

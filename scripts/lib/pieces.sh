@@ -7,7 +7,8 @@
 use_source() {
 	local id
 	ROOT=${ROOT:-$("$REPO/scripts/root/make")}
-	export FWCTL_BUILD_ROOT=$ROOT
+	# A test on the host has the full root already.
+	export FWCTL_BUILD_ROOT=${FWCTL_BUILD_ROOT:-$ROOT}
 	if [[ -n ${KDIR:-} ]]; then
 		check_version "$KDIR"
 		check_without_ours "$KDIR"

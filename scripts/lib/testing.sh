@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Shared by the tests in scripts/tests. scripts/test has set FWCTL_BUILD_ROOT and FWCTL_WORK_DIR.
+# Shared by the tests in scripts/tests. scripts/test has set FWCTL_BUILD_ROOT, to
+# the full root, and FWCTL_WORK_DIR.
 
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$REPO/scripts/lib/staging.sh"

@@ -118,21 +118,14 @@ missing_pieces() {
 	for piece in "$@"; do [[ -d $(piece_path "$piece") ]] || echo "$piece"; done
 }
 
-# needs_tree PIECE...: returns whether one of them is built from the kernel tree.
-needs_tree() {
-	local piece
-	for piece in "$@"; do
-		case $piece in
-		kernel-stock) ;;
-		kernel-* | mistakes-* | selftests | arm64-selftests) return 0 ;;
-		esac
-	done
-	return 1
-}
+# is_from_tree PIECE: returns whether it is built from the kernel tree.
+is_from_tree() { [[ $1 != kernel-stock && $1 == @(kernel-*|mistakes-*|selftests|arm64-selftests) ]]; }
 
-# build PIECE...: builds the missing ones under a lock: two runs on one cache take turns.
+# build PIECE...: builds the missing ones under a lock: two runs on one cache take turns. Those from the kernel tree and
+# the others are built beside each other, since each leave a processor idle at times. The pieces that OPTIONAL names are
+# left out if they need a download that is not possible.
 build() {
-	local piece missing status
+	local piece missing from_tree=() others=()
 	mapfile -t missing < <(missing_pieces "$@")
 	if ((${#missing[@]} == 0)); then return 0; fi
 	start_logs
@@ -141,14 +134,32 @@ build() {
 	mkdir -p "$CACHE/pieces"
 	# Under the lock, so these are of interrupted runs.
 	remove_tree "$CACHE"/pieces/*.partial
-	if needs_tree "${missing[@]}"; then update_tree; fi
 	for piece in "${missing[@]}"; do
+		if is_from_tree "$piece"; then from_tree+=("$piece"); else others+=("$piece"); fi
+	done
+	if ((${#from_tree[@]} == 0)); then
+		build_pieces "${others[@]}"
+	else
+		if ((${#others[@]})); then start_beside build_pieces "${others[@]}"; fi
+		update_tree
+		build_pieces "${from_tree[@]}"
+		end_beside || exit
+	fi
+	flock --unlock "$LOCK_FD"
+}
+
+# build_pieces PIECE...: builds them, one after the other.
+build_pieces() {
+	local piece status
+	for piece in "$@"; do
 		status=0
 		build_piece "$piece" || status=$?
-		if ((status == UNAVAILABLE)); then exit "$status"; fi
-		((status == 0)) || die "building $piece failed: see the lines above"
+		case $status in
+		0) ;;
+		"$UNAVAILABLE") [[ " ${OPTIONAL:-} " == *" $piece "* ]] || exit "$status" ;;
+		*) die "building $piece failed: see the lines above" ;;
+		esac
 	done
-	flock --unlock "$LOCK_FD"
 }
 
 update_tree() {

@@ -43,19 +43,20 @@ drop_old_logs() {
 # progress ("1200 of about 1890 objects") given the log's name, or ":" for none.
 # CMD runs in the foreground, where ^C reaches it, and the progress line in the background.
 run_step() {
-	local name=$1 title=$2 probe=$3 status=0 ticker start=$SECONDS
+	local name=$1 title=$2 probe=$3 status=0 start=$SECONDS
 	shift 3
 	local log=$LOGS/$name.log
 	: >"$log"
 	[[ -t 2 ]] || say "$title (log: $log)"
-	show_progress "$title" "$probe" "$log" &
-	ticker=$!
-	# shellcheck disable=SC2064 # expanded now, not when the trap runs
-	trap "kill $ticker 2>/dev/null || :" EXIT
+	trap stop_background EXIT
+	# There is one progress line.
+	if [[ -z ${IS_BESIDE:-} ]]; then
+		show_progress "$title" "$probe" "$log" &
+		TICKER=$!
+	fi
 	"$@" >>"$log" 2>&1 </dev/null || status=$?
-	kill "$ticker" 2>/dev/null || :
-	wait "$ticker" 2>/dev/null || :
-	trap - EXIT
+	stop_ticker
+	if [[ -z ${BESIDE:-} ]]; then trap - EXIT; fi
 	if [[ -t 2 ]]; then printf '\r\033[K' >&2; fi
 	if ((status == 0)); then
 		say "$title: done in $(duration $((SECONDS - start)))"
@@ -65,6 +66,42 @@ run_step() {
 		explain_failure "$title" "$log" "$start"
 	fi
 	return "$status"
+}
+
+stop_ticker() {
+	if [[ -z ${TICKER:-} ]]; then return 0; fi
+	kill "$TICKER" 2>/dev/null || :
+	wait "$TICKER" 2>/dev/null || :
+	TICKER=
+}
+
+# start_beside CMD...: runs CMD, which may have steps, beside the following steps. It is a process group, which
+# stop_background() ends: a background job ignores ^C, and so does all that it starts.
+start_beside() {
+	set -m
+	(
+		set +m
+		TICKER='' BESIDE='' IS_BESIDE=yes
+		"$@"
+	) &
+	BESIDE=$!
+	set +m
+	trap stop_background EXIT
+}
+
+# end_beside: waits for it, and returns its status.
+end_beside() {
+	local status=0
+	if [[ -z ${BESIDE:-} ]]; then return 0; fi
+	wait "$BESIDE" || status=$?
+	BESIDE=
+	trap - EXIT
+	return "$status"
+}
+
+stop_background() {
+	stop_ticker
+	if [[ -n ${BESIDE:-} ]]; then kill -- "-$BESIDE" 2>/dev/null || :; fi
 }
 
 explain_failure() {

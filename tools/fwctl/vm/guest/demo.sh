@@ -32,13 +32,17 @@ memories=$(count_functions class '0x0502*')
 cards=$(count_functions vendor 0x15b3)
 
 title "The core, in Rust"
-show modprobe fwctl
+if is_builtin fwctl; then
+	show "grep -o 'fwctl/.*' /lib/modules/*/modules.builtin"
+else
+	show modprobe fwctl
+fi
 if [ "$memories" != 0 ]; then
 	title "The kernel's CXL stack finds the emulated memory device; on it, our CXL driver"
-	show modprobe -a cxl_acpi cxl_port cxl_mem cxl_pci
+	is_builtin cxl_pci || show modprobe -a cxl_acpi cxl_port cxl_mem cxl_pci
 	wait_for "a CXL memory device" [ -e /sys/bus/cxl/devices/mem0 ]
 	show ls -C /sys/bus/cxl/devices
-	show modprobe cxl_fwctl
+	is_builtin cxl_fwctl || show modprobe cxl_fwctl
 fi
 if [ "$cards" != 0 ]; then
 	title "The kernel's mlx5_core starts the firmware of the emulated ConnectX; on it, our mlx5 driver"

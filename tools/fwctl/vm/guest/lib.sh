@@ -89,11 +89,14 @@ the_card() {
 	device_on pci
 }
 
-# load_cxl: loads the CXL stack and our driver, by name because there is no udev
+# has_module MODULE: returns whether this kernel has it
+has_module() { is_builtin "$1" || grep -q "/$1\.ko:" "/lib/modules/$(uname -r)/modules.dep"; }
+
+# load_cxl: loads the CXL stack, which may be without persistent memory, and our driver, by name because there is no udev
 load_cxl() {
 	local module
 	for module in cxl_acpi cxl_port cxl_mem cxl_pmem cxl_pci cxl_fwctl; do
-		load $module
+		[ $module = cxl_pmem ] && ! has_module $module || load $module
 	done
 }
 

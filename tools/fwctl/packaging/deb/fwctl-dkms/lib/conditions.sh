@@ -45,12 +45,12 @@ check_architecture() {
 # check_kernel: sets HEADERS, COMMON and HEADERS_VERSION.
 check_kernel() {
 	local package=linux-headers-$KERNEL
+	check_release
 	HEADERS=$(readlink -f "/lib/modules/$KERNEL/build") || :
 	[[ -e $HEADERS/.config ]] ||
 		die "the headers of Linux $KERNEL are missing: apt install $package"
 	grep -q '^CONFIG_RUST=y' "$HEADERS/.config" ||
 		die "Linux $KERNEL is built without CONFIG_RUST and supports no modules in Rust: $(newest), and reboot"
-	check_release
 	check_architecture
 	if grep -q '^CONFIG_FWCTL=' "$HEADERS/.config"; then
 		die "Linux $KERNEL already has fwctl, with which these modules would conflict: apt remove fwctl-dkms"

@@ -11,12 +11,20 @@ flavour() {
 	name=$(sed -E 's/^[^-]*-([0-9]+-)?//' <<<"$KERNEL")
 	case $name in
 	*amd64 | arm64-16k | *arm64) echo "$name" ;;
-	*) dpkg --print-architecture ;;
+	*) dpkg --print-architecture 2>/dev/null || uname -m ;;
 	esac
 }
 
-# newest: prints the command that installs Debian's newest kernel of this flavour, with its headers.
-newest() { printf 'apt install -t trixie-backports linux-image-%s linux-headers-%s' "$(flavour)" "$(flavour)"; }
+# on_debian REMEDY OTHER: prints a remedy for Debian, or one for other distributions, whose packages have other names.
+on_debian() { if grep -qsx 'ID=debian' "${OS_RELEASE:-/etc/os-release}"; then echo "$1"; else echo "$2"; fi; }
+
+# newest: prints how to get a kernel of this flavour that the modules support, with its headers.
+newest() {
+	on_debian "apt install -t trixie-backports linux-image-$(flavour) linux-headers-$(flavour)" \
+		"install a kernel $RELEASE with CONFIG_RUST=y, and its headers"
+}
+
+removal() { on_debian "apt remove fwctl-dkms" "remove fwctl-dkms"; }
 
 is_newer() { [[ $(printf '%s\n' "$KERNEL" "$RELEASE" | sort -V | tail -n 1) == "$KERNEL" ]]; }
 
@@ -37,28 +45,55 @@ check_architecture() {
 	ARM64) SOURCE_ARCH=arm64 ;;
 	*)
 		die "Linux $KERNEL is for an architecture that fwctl-dkms does not support (it supports amd64 and arm64):" \
-			"apt remove fwctl-dkms"
+			"$(removal)"
 		;;
 	esac
 }
 
-# check_kernel: sets HEADERS, COMMON and HEADERS_VERSION.
+# check_kernel: sets HEADERS, HEADERS_VERSION (empty if they are of no Debian package), COMMON (what the Makefile of Debian's
+# headers includes, else empty) and HAS_METADATA.
 check_kernel() {
-	local package=linux-headers-$KERNEL
 	check_release
 	HEADERS=$(readlink -f "/lib/modules/$KERNEL/build") || :
 	[[ -e $HEADERS/.config ]] ||
-		die "the headers of Linux $KERNEL are missing: apt install $package"
+		die "the headers of Linux $KERNEL are missing:" \
+			"$(on_debian "apt install linux-headers-$KERNEL" "install the package with them (linux-headers, kernel-devel)")"
 	grep -q '^CONFIG_RUST=y' "$HEADERS/.config" ||
 		die "Linux $KERNEL is built without CONFIG_RUST and supports no modules in Rust: $(newest), and reboot"
 	check_architecture
 	if grep -q '^CONFIG_FWCTL=' "$HEADERS/.config"; then
-		die "Linux $KERNEL already has fwctl, with which these modules would conflict: apt remove fwctl-dkms"
+		die "Linux $KERNEL already has fwctl, with which these modules would conflict: $(removal)"
 	fi
-	HEADERS_VERSION=$(dpkg-query -f '${Version}' -W "$package" 2>/dev/null) ||
-		die "the headers of Linux $KERNEL are not of the Debian package $package, so their source is unknown:" \
-			"build fwctl in the tree of that kernel instead, with 'make install-into' of the fwctl repository"
-	COMMON=$(sed -n 's,^include \(.*\)/Makefile$,\1,p' "$HEADERS/Makefile")
+	HEADERS_VERSION=$(dpkg-query -f '${Version}' -W "linux-headers-$KERNEL" 2>/dev/null) || HEADERS_VERSION=
+	COMMON=$(sed -n 's,^include \(/.*\)/Makefile$,\1,p' "$HEADERS/Makefile" 2>/dev/null) || COMMON=
+	HAS_METADATA=
+	if [[ -L $HEADERS/rust || -e $HEADERS/rust/libkernel.rmeta ]]; then
+		check_metadata
+		HAS_METADATA=yes
+	else
+		check_source
+	fi
+}
+
+# check_metadata: Arch's headers have the metadata in rust/, and Ubuntu's a link of that name to another package.
+check_metadata() {
+	local file files=(rust/lib{core,ffi,bindings,uapi,pin_init,kernel}.rmeta rust/libmacros.so)
+	[[ -e $HEADERS/rust ]] ||
+		die "the metadata of the Rust crates of Linux $KERNEL are missing: apt install linux-lib-rust-$KERNEL"
+	if [[ $SOURCE_ARCH == x86 ]]; then files+=(scripts/target.json); fi
+	for file in "${files[@]}"; do
+		[[ -e $HEADERS/$file ]] ||
+			die "the headers of Linux $KERNEL have metadata of its Rust crates, but no $file, so modules in Rust cannot" \
+				"be built: report it to the distribution of that kernel"
+	done
+}
+
+# check_source: without metadata they are made, for which headers of Debian are needed. Their package names the source.
+check_source() {
+	[[ -n $HEADERS_VERSION && -n $COMMON && -e $HEADERS/.kernelvariables ]] ||
+		die "the headers of Linux $KERNEL have no metadata of its Rust crates (rust/libkernel.rmeta) and are not of the" \
+			"Debian package linux-headers-$KERNEL, so these cannot be made from its source: ask its distribution for them, or" \
+			"build fwctl in the tree of that kernel, with 'make install-into' of the fwctl repository"
 }
 
 # check_rustc: sets RUSTC. Modules have to be built by the compiler of the kernel.
@@ -71,10 +106,12 @@ check_rustc() {
 		version=$(apt-cache madison rustc 2>/dev/null |
 			awk -v number="$number" 'index($3, number "+") == 1 { print $3; exit }')
 		version=${version:-$number*}
-		die "rustc is '$RUSTC', and Linux $KERNEL and its modules need '$wanted': apt install --allow-downgrades" \
-			"rustc=$version libstd-rust-dev=$version rust-src=$version"
+		die "rustc is '$RUSTC', and Linux $KERNEL and its modules need '$wanted':" "$(on_debian \
+			"apt install --allow-downgrades rustc=$version libstd-rust-dev=$version rust-src=$version" \
+			"install that one")"
 	fi
-	[[ -e $(rustc --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs ]] ||
+	# The metadata of the core library are made from it.
+	[[ -n $HAS_METADATA || -e $(rustc --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs ]] ||
 		die "the source of Rust's core library for rustc $number is missing: apt install --reinstall rust-src"
 }
 

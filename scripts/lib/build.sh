@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # build.sh PIECE...: builds the pieces that are missing: tools, emu, vendor, selftests, kernel-FLAVOUR (test, builtin,
 # bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan, arm64-tools, arm64-selftests,
-# arm64-kernel-stock; or "tree", the kernel tree only. The verbs source it and use the pieces. Exit status 4: a piece needs the network, which cannot be reached.
+# arm64-kernel-stock, and kernel-stock-NAME and arm64-kernel-stock-NAME for the other flavours of Debian's kernel; or
+# "tree", the kernel tree only. The verbs source it and use the pieces. Exit status 4: a piece needs the network, which
+# cannot be reached.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$REPO/scripts/lib/progress.sh"
@@ -67,6 +69,12 @@ build_piece() {
 		FWCTL_BUILD_ROOT=$full run_step "$piece" "Installing fwctl-dkms on Debian's own kernel" : \
 			"$REPO/scripts/stock/build" "$FWCTL_PIECE" || return
 		;;
+	kernel-stock-*)
+		"$REPO/scripts/stock/root" >/dev/null || return
+		full=$(full_root) || return
+		FWCTL_BUILD_ROOT=$full run_step "$piece" "Installing fwctl-dkms on Debian's kernel ${piece#kernel-stock-}" : \
+			"$REPO/scripts/stock/build" "$FWCTL_PIECE" "${piece#kernel-stock-}" || return
+		;;
 	arm64-*)
 		"$REPO/scripts/arm64/root" >/dev/null || return
 		steps_total=
@@ -76,6 +84,12 @@ build_piece() {
 		kernel-stock)
 			run_step "$piece" "Building the modules of fwctl-dkms for Debian's arm64 kernel" steps_done \
 				in_arm64_root arm64/pack
+			;;
+		kernel-stock-*)
+			run_step "$piece-fetch" "Adding Debian's kernel ${piece#arm64-kernel-stock-} to the arm64 root" : \
+				in_arm64_root arm64/flavour "${piece#arm64-kernel-stock-}" || return
+			run_step "$piece" "Building the modules of fwctl-dkms for Debian's kernel ${piece#arm64-kernel-stock-}" \
+				steps_done in_arm64_root arm64/pack "${piece#arm64-kernel-stock-}"
 			;;
 		esac || return
 		;;
@@ -119,7 +133,7 @@ missing_pieces() {
 }
 
 # is_from_tree PIECE: returns whether it is built from the kernel tree.
-is_from_tree() { [[ $1 != kernel-stock && $1 == @(kernel-*|mistakes-*|selftests|arm64-selftests) ]]; }
+is_from_tree() { [[ $1 != kernel-stock* && $1 == @(kernel-*|mistakes-*|selftests|arm64-selftests) ]]; }
 
 # build PIECE...: builds the missing ones under a lock: two runs on one cache take turns. Those from the kernel tree and
 # the others are built beside each other, since each leave a processor idle at times. The pieces that OPTIONAL names are

@@ -67,11 +67,11 @@ key_of() {
 		paths+=(drivers/fwctl/{loopback,tests} scripts/inside/{selftests,tree} scripts/lib/staging.sh)
 		paths+=(tools/fwctl/vm/guest/mstflint-umem.c)
 		;;
-	kernel-stock)
+	kernel-stock | kernel-stock-*)
 		paths=(drivers/fwctl include/linux patches rust/kernel samples/fwctl)
 		paths+=(scripts/inside/deb tools/fwctl/packaging/deb/fwctl-dkms scripts/stock)
 		;;
-	arm64-kernel-stock)
+	arm64-kernel-stock | arm64-kernel-stock-*)
 		paths=(drivers/fwctl include/linux patches rust/kernel samples/fwctl)
 		paths+=(tools/fwctl/packaging/deb/fwctl-dkms scripts/arm64 scripts/stock/modules.sh)
 		;;
@@ -135,8 +135,10 @@ gather() {
 drop_old() {
 	local kind path fd
 	for kind in kernel-{test,builtin,bench,debug,kcsan,own,stock} mistakes-{debug,kcsan} selftests tools emu vendor \
-		arm64-{tools,selftests,kernel-stock}; do
-		find "$CACHE/pieces" -mindepth 1 -maxdepth 1 -name "$kind-*" -printf '%T@ %p\n' | sort -rn | tail -n +4 |
+		kernel-stock-{rt,cloud}-amd64 arm64-{tools,selftests,kernel-stock} \
+		arm64-kernel-stock-{rt-arm64,cloud-arm64,arm64-16k}; do
+		# With the hash only: the name of one kind can begin with that of another.
+		find "$CACHE/pieces" -mindepth 1 -maxdepth 1 -name "$kind-????????????" -printf '%T@ %p\n' | sort -rn | tail -n +4 |
 			cut -d' ' -f2- | xargs -r rm -rf
 	done
 	find "$CACHE" -mindepth 1 -maxdepth 2 \( -path "$CACHE/check.*" -o -path "$CACHE/out/*.partial.*" \) -prune \

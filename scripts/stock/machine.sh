@@ -16,6 +16,11 @@ prepared() {
 		"$(cat "$REPO"/tools/fwctl/packaging/deb/fwctl-dkms/lib/* | sha256sum | cut -c1-12)"
 }
 
+# drop_old_prepared: removes the kernels that other versions of these scripts have prepared, 150 MB each.
+drop_old_prepared() {
+	find "$CACHE" -maxdepth 1 -name 'stock-prepared-*' ! -path "$(prepared)*" -exec rm -rf --one-file-system {} +
+}
+
 # in_stock DIR CMD...: runs CMD on that machine, with the kernels that are already prepared.
 in_stock() {
 	local dir=$1
@@ -26,7 +31,7 @@ in_stock() {
 # stock_package: sets PACKAGE to the package that the piece kernel-stock was built with.
 stock_package() {
 	local piece
-	piece=$(find "$CACHE/pieces" -maxdepth 1 -name 'kernel-stock-*' ! -name '*.partial' -printf '%T@ %f\n' |
+	piece=$(find "$CACHE/pieces" -maxdepth 1 -name 'kernel-stock-????????????' -printf '%T@ %f\n' |
 		sort -n | tail -n 1 | cut -d' ' -f2)
 	PACKAGE=$IN_ROOT_CACHE/pieces/$piece/kernel/stock/fwctl-dkms.deb
 }

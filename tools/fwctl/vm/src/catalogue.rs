@@ -9,6 +9,7 @@ mod checkers;
 mod core;
 mod cxl;
 mod faults;
+mod flavours;
 mod fuzz;
 mod loopback;
 mod mlx5;
@@ -31,6 +32,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         .chain(core::TESTS)
         .chain(cxl::TESTS)
         .chain(stock::TESTS)
+        .chain(flavours::TESTS.iter().copied().flatten())
         .chain(faults::TESTS)
         .chain(stress::TESTS)
         .chain(checkers::TESTS)
@@ -40,11 +42,25 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
 
 /// The tests that at least one of `patterns` selects; all if there are none.
 pub fn select(patterns: &[String]) -> Vec<&'static Test> {
+    all().filter(|test| selects(patterns, test)).collect()
+}
+
+fn selects(patterns: &[String], test: &Test) -> bool {
     // A pattern may name a case of a suite.
-    let selected = |test: &&Test| {
-        any_matches(patterns, test.name) || patterns.iter().any(|name| is_of(test.name, name))
+    any_matches(patterns, test.name) || patterns.iter().any(|name| is_of(test.name, name))
+}
+
+/// The tests to run: as [`select`], but those on extra machines only by patterns that begin with the
+/// name of their group.
+pub fn select_to_run(patterns: &[String]) -> Vec<&'static Test> {
+    let is_named = |test: &Test| {
+        let group = test.name.split('/').next().unwrap_or(test.name);
+        let mut named = patterns.iter().filter(|pattern| pattern.starts_with(group));
+        named.any(|pattern| selects(std::slice::from_ref(pattern), test))
     };
-    all().filter(selected).collect()
+    let mut tests = select(patterns);
+    tests.retain(|test| !test.machine.is_extra || is_named(test));
+    tests
 }
 
 /// Whether `name` is the suite itself or one of its cases.
@@ -95,5 +111,20 @@ mod tests {
         assert!(wants(&suite, "core/selftest-c/rpc.size"));
         assert!(select(&["nothing like this".into()]).is_empty());
         assert_eq!(select(&[]).len(), all().count());
+    }
+
+    #[test]
+    fn extra_tests_run_by_name() {
+        let has_extra = |tests: Vec<&Test>| tests.iter().any(|test| test.machine.is_extra);
+        assert!(has_extra(select(&[])) && !has_extra(select_to_run(&[])));
+        assert!(has_extra(select_to_run(&["flavours".into()])));
+        assert!(has_extra(select_to_run(&["flavours/rt-*".into()])));
+        assert!(has_extra(select_to_run(&[
+            "flavours/rt-amd64-abi-c/info".into()
+        ])));
+        // Not by a part of a name that others share.
+        for pattern in ["core/", "stock", "arm64", "mlx5", "connectx", "*-rust"] {
+            assert!(!has_extra(select_to_run(&[pattern.into()])), "{pattern}");
+        }
     }
 }

@@ -41,6 +41,11 @@ pub struct Machine {
     pub has_kmemleak: bool,
     /// Has one CPU whose time stamp counter counts executed instructions.
     pub is_counted: bool,
+    /// Boots a kernel with PREEMPT_RT.  With one thread of QEMU for each CPU, text that the kernel
+    /// patches is executed half-written once in a while ("Oops: int3").
+    pub is_realtime: bool,
+    /// Its tests run only if a pattern names their group: its kernel takes minutes to build.
+    pub is_extra: bool,
     /// Added to the kernel's command line.
     pub cmdline: &'static str,
 }
@@ -117,6 +122,8 @@ const BASE: Machine = Machine {
     has_iommu: false,
     has_kmemleak: false,
     is_counted: false,
+    is_realtime: false,
+    is_extra: false,
     cmdline: "kunit.enable=0",
 };
 
@@ -476,6 +483,54 @@ machines! {
         about: "Debian's arm64 kernel with our DKMS modules, one emulated ConnectX",
         arch: &ARM64,
         ..STOCK
+    };
+
+    /// Debian's real-time kernel, likewise.
+    pub static STOCK_RT: Machine = Machine {
+        name: "rt-amd64",
+        about: "as stock, Debian's flavour rt-amd64",
+        flavour: "stock-rt-amd64",
+        is_realtime: true,
+        is_extra: true,
+        ..STOCK
+    };
+
+    /// Debian's kernel for virtual machines in clouds, likewise.
+    pub static STOCK_CLOUD: Machine = Machine {
+        name: "cloud-amd64",
+        about: "as stock, Debian's flavour cloud-amd64",
+        flavour: "stock-cloud-amd64",
+        is_extra: true,
+        ..STOCK
+    };
+
+    /// Debian's real-time kernel for arm64, likewise.
+    pub static ARM64_RT: Machine = Machine {
+        name: "rt-arm64",
+        about: "as arm64, Debian's flavour rt-arm64",
+        flavour: "stock-rt-arm64",
+        is_realtime: true,
+        is_extra: true,
+        ..ARM64_STOCK
+    };
+
+    /// Debian's kernel for virtual machines in clouds on arm64, likewise.
+    pub static ARM64_CLOUD: Machine = Machine {
+        name: "cloud-arm64",
+        about: "as arm64, Debian's flavour cloud-arm64",
+        flavour: "stock-cloud-arm64",
+        is_extra: true,
+        ..ARM64_STOCK
+    };
+
+    /// Debian's kernel with pages of 16 KiB, likewise.
+    pub static ARM64_16K: Machine = Machine {
+        name: "arm64-16k",
+        about: "Debian's flavour arm64-16k with our DKMS modules, no devices",
+        flavour: "stock-arm64-16k",
+        emulated: &[],
+        is_extra: true,
+        ..ARM64_STOCK
     };
 
     /// Our core and mainline's, of which one can be loaded at a time.

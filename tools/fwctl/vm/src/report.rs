@@ -99,7 +99,7 @@ pub fn sum(results: &[TestResult], logs: &Path) -> String {
 /// `fwctl-vm pieces`: the pieces that the selected tests need, one name per line.
 pub fn pieces(patterns: &[String], kernel: &str) -> String {
     let mut pieces = BTreeSet::new();
-    for test in catalogue::select(patterns) {
+    for test in catalogue::select_to_run(patterns) {
         // Tests that are left out print the reason.
         pieces.insert("tools".to_string());
         if artifacts::is_left_out(test.machine, kernel).is_some() {

@@ -175,8 +175,9 @@ impl Artifacts {
                 "Debian's {arch} kernel, or what runs on it, is absent: {why}"
             ));
         }
-        if machine.flavour == "stock" && self.kernel(machine).is_err() {
-            let why = self.why("kernel-stock", "Debian's mirror could not be reached");
+        if machine.flavour.starts_with("stock") && self.kernel(machine).is_err() {
+            let piece = format!("kernel-{}", machine.flavour);
+            let why = self.why(&piece, "Debian's mirror could not be reached");
             return Some(format!("Debian's kernel with our modules is absent: {why}"));
         }
         if !machine.emulated.is_empty() && !self.emu().is_file() {

@@ -197,7 +197,11 @@ impl Launch<'_> {
             add(&["-accel", "kvm"]);
         }
         // Where KVM does not start, QEMU takes the next one.
-        add(&["-accel", "tcg"]);
+        let emulated = match self.machine.is_realtime {
+            true => "tcg,thread=single",
+            false => "tcg",
+        };
+        add(&["-accel", emulated]);
         add(&["-cpu", self.machine.arch.cpu]);
     }
 
@@ -432,6 +436,22 @@ mod tests {
             "{asleep}"
         );
         assert!(!argv(&machine::BOTH).contains("disable_s3"));
+    }
+
+    #[test]
+    fn real_time() {
+        for (machine, is_single) in [
+            (&machine::STOCK_RT, true),
+            (&machine::ARM64_RT, true),
+            (&machine::STOCK_CLOUD, false),
+        ] {
+            let argv = argv(machine);
+            assert_eq!(
+                argv.contains("-accel tcg,thread=single"),
+                is_single,
+                "{argv}"
+            );
+        }
     }
 
     #[test]

@@ -112,9 +112,10 @@ static void queues(void)
 static const char memory[] =
 	"unordered\n"
 	"info cxl 0300000000010000\n"
-	/* Set Feature by its effects, a vendor's command, one that changes configuration, one refused. */
-	"rpc configuration 00000100 00000000 00000000 00000000 -> 28000000 00000000 04000000 00000000"
-	" 0205 0e02 02 00 0100  00c0 0000 01 00 0000  20c0 0200 03 00 0000  30c0 4000 ff 04 0000\n"
+	/* Set Feature by its effects, a vendor's command, one that changes configuration, one refused, a tunnel. */
+	"rpc configuration 00000100 00000000 00000000 00000000 -> 30000000 00000000 05000000 00000000"
+	" 0205 0e02 02 00 0100  00c0 0000 01 00 0000  20c0 0200 03 00 0000  30c0 4000 ff 04 0000"
+	" 0053 0000 00 00 0200\n"
 	"rpc debug-read-only 00c00000 00000000 02000000 00000000 6869 -> 03000000 00000000 616263\n"
 	"rpc debug-read-only 00c00000 00000000 00000000 00000000 -> 00000000 16000000\n"
 	"rpc debug-read-only 00c00000 00000000 00000000 00000000 -> 00000000 16000000\n"
@@ -133,17 +134,19 @@ static void commands(void)
 
 	CHECK(fwctl_open_recording(memory, &dev) == 0);
 	CHECK(fwctl_cxl_list(dev, NULL) == -EINVAL);
-	CHECK(fwctl_cxl_list(dev, &list) == 0 && fwctl_cxl_list_len(list) == 4);
+	CHECK(fwctl_cxl_list(dev, &list) == 0 && fwctl_cxl_list_len(list) == 5);
 	command = fwctl_cxl_list_get(list, 0);
 	CHECK(command->opcode == 0x502 && command->effects == 0x20e);
-	CHECK(command->scope == FWCTL_SCOPE_DEBUG_WRITE && command->by_feature);
+	CHECK(command->scope == FWCTL_SCOPE_DEBUG_WRITE && command->by_feature && !command->by_payload);
 	CHECK(strcmp(command->name, "Set Feature") == 0 && !command->refused);
 	command = fwctl_cxl_list_get(list, 1);
 	CHECK(command->opcode == 0xc000 && command->scope == FWCTL_SCOPE_DEBUG_READ_ONLY);
-	CHECK(!command->by_feature && !command->name && !command->refused);
+	CHECK(!command->by_feature && !command->by_payload && !command->name && !command->refused);
 	command = fwctl_cxl_list_get(list, 3);
 	CHECK(command->scope == FWCTL_SCOPE_NEVER && strcmp(command->refused, "background") == 0);
-	CHECK(!fwctl_cxl_list_get(list, 4));
+	command = fwctl_cxl_list_get(list, 4);
+	CHECK(command->scope == FWCTL_SCOPE_CONFIGURATION && command->by_payload);
+	CHECK(!fwctl_cxl_list_get(list, 5));
 	fwctl_cxl_list_free(list);
 
 	CHECK(fwctl_cxl_send(dev, 1, 0xc000, (const uint8_t *)"hi", 2, buffer, 2, FWCTL_FOREVER, &len,

@@ -42,7 +42,7 @@ static void print(const struct fwctl_cxl_command *command)
 {
 	printf("%#06x  %04x  ", command->opcode, command->effects);
 	if (command->scope < sizeof(scopes) / sizeof(scopes[0]))
-		printf("%s%s", scopes[command->scope], command->by_feature ? " or more" : "");
+		printf("%s%s", scopes[command->scope], command->by_feature || command->by_payload ? " or more" : "");
 	else
 		printf("never (%s)", command->refused ? command->refused : "-");
 	printf("%s%s\n", command->name ? "  " : "", command->name ? command->name : "");

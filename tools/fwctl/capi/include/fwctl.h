@@ -179,6 +179,10 @@ struct fwctl_cxl_command {
    */
   bool by_feature;
   /**
+   * The scope depends on a command in the payload, and is at least this one.
+   */
+  bool by_payload;
+  /**
    * Its name in the specification, or NULL.
    */
   const char *name;

@@ -7,7 +7,7 @@ use crate::{
     FWCTL_SCOPE_NEVER,
 };
 use fwctl::cxl::{
-    Command, CommandPolicy, CxlDevice, Feature, GetFeature, Selection, SetFeature, SetPolicy,
+    Command, CxlDevice, Feature, GetFeature, Selection, SetFeature, SetPolicy,
 };
 use fwctl::{Scope, Uuid};
 use std::ffi::{c_char, c_int, CString};
@@ -25,6 +25,8 @@ pub struct fwctl_cxl_command {
     pub scope: u32,
     /// The scope depends on the Feature, and is at least this one.
     pub by_feature: bool,
+    /// The scope depends on a command in the payload, and is at least this one.
+    pub by_payload: bool,
     /// Its name in the specification, or NULL.
     pub name: *const c_char,
     /// Why the kernel never sends it, in a word such as "background"; or NULL.
@@ -43,19 +45,17 @@ struct Listed {
 
 impl Listed {
     fn new(command: &Command) -> Listed {
-        let (scope, by_feature, refused) = match command.policy {
-            CommandPolicy::Scope(scope) => (scope.number(), false, None),
-            CommandPolicy::ByFeature(scope) => (scope.number(), true, None),
-            CommandPolicy::Never(refusal) => (FWCTL_SCOPE_NEVER, false, Some(refusal.name())),
-        };
+        let least = command.policy.least_scope();
+        let refused = least.err().map(|refusal| refusal.name());
         let texts = [command.name(), refused].map(|found| found.map(text));
         let pointer = |text: &Option<CString>| text.as_ref().map_or(ptr::null(), |t| t.as_ptr());
         Listed {
             command: fwctl_cxl_command {
                 opcode: command.opcode,
                 effects: command.effects,
-                scope,
-                by_feature,
+                scope: least.map_or(FWCTL_SCOPE_NEVER, |scope| scope.number()),
+                by_feature: command.policy.is_by_feature(),
+                by_payload: command.policy.is_by_payload(),
                 name: pointer(&texts[0]),
                 refused: pointer(&texts[1]),
             },

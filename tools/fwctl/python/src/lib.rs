@@ -7,8 +7,8 @@ mod memory;
 mod mlx5;
 
 use fwctl::cxl::{
-    effect_names, known_feature, Command, CommandPolicy, CxlDevice, Feature, GetFeature, Selection,
-    SetFeature, SetPolicy,
+    effect_names, known_feature, Command, CxlDevice, Feature, GetFeature, Selection, SetFeature,
+    SetPolicy,
 };
 use fwctl::mlx5::{DumpRequest, Mlx5Device};
 use fwctl::replay::Replay;
@@ -138,6 +138,7 @@ struct CxlCommand {
     effect_names: Vec<&'static str>,
     scope: Option<&'static str>,
     by_feature: bool,
+    by_payload: bool,
     refused: Option<&'static str>,
 }
 
@@ -151,20 +152,17 @@ impl CxlCommand {
 
 impl From<Command> for CxlCommand {
     fn from(command: Command) -> CxlCommand {
-        let (scope, by_feature, refused) = match command.policy {
-            CommandPolicy::Scope(scope) => (Some(scope.name()), false, None),
-            CommandPolicy::ByFeature(scope) => (Some(scope.name()), true, None),
-            CommandPolicy::Never(refusal) => (None, false, Some(refusal.name())),
-        };
+        let least = command.policy.least_scope();
         let effects = effect_names(command.effects).into_iter();
         CxlCommand {
             opcode: command.opcode,
             name: command.name(),
             effects: command.effects,
             effect_names: effects.map(|effect| effect.name).collect(),
-            scope,
-            by_feature,
-            refused,
+            scope: least.ok().map(|scope| scope.name()),
+            by_feature: command.policy.is_by_feature(),
+            by_payload: command.policy.is_by_payload(),
+            refused: least.err().map(|refusal| refusal.name()),
         }
     }
 }

@@ -30,8 +30,8 @@ rpc configuration 08 -> after 300 88
 CXL = """
 unordered
 info cxl 0300000000010000
-rpc configuration 00000100 00000000 00000000 00000000 -> 20000000 00000000 03000000 00000000
-    0205 0e02 02 00 0100  00c0 0000 01 00 0000  30c0 4000 ff 04 0000
+rpc configuration 00000100 00000000 00000000 00000000 -> 28000000 00000000 04000000 00000000
+    0205 0e02 02 00 0100  00c0 0000 01 00 0000  30c0 4000 ff 04 0000  0053 0000 00 00 0200
 rpc debug-read-only 00c00000 00000000 02000000 00000000 6869 -> 03000000 00000000 616263
 rpc debug-read-only 00c00000 00000000 00000000 00000000 -> 00000000 16000000
 rpc debug-read-only 20c00000 00000000 00000000 00000000 -> errno 1
@@ -228,7 +228,7 @@ class CxlCommands(unittest.TestCase):
     def test_list(self) -> None:
         commands = fwctl.Device.from_recording(CXL).cxl_commands()
         assert commands is not None
-        feature, vendor, refused = commands
+        feature, vendor, refused, tunnel = commands
         self.assertEqual((feature.opcode, feature.name), (0x502, "Set Feature"))
         self.assertEqual((feature.scope, feature.by_feature), ("debug-write", True))
         self.assertEqual(feature.effects, 0x20E)
@@ -238,6 +238,8 @@ class CxlCommands(unittest.TestCase):
         self.assertEqual((vendor.opcode, vendor.name), (0xC000, None))
         self.assertEqual((vendor.scope, vendor.by_feature), ("debug-read-only", False))
         self.assertEqual((refused.scope, refused.refused), (None, "background"))
+        self.assertEqual((tunnel.scope, tunnel.by_payload), ("configuration", True))
+        self.assertFalse(feature.by_payload or tunnel.by_feature)
         self.assertEqual(repr(vendor), "<fwctl.CxlCommand 0xc000 debug-read-only>")
         self.assertEqual(repr(refused), "<fwctl.CxlCommand 0xc030 never>")
         self.assertIsNone(fwctl.Device.from_recording("info cxl").cxl_commands())

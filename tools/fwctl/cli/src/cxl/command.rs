@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::file::Output;
 use crate::output::{self, bytes, say, Block, Bytes, OutputArgs, Report};
 use crate::rpc::Plan;
-use fwctl::cxl::{effect_names, Command, CommandPolicy, CxlDevice};
+use fwctl::cxl::{effect_names, Command, CxlDevice};
 use fwctl::{Scope, MAX_RPC_LEN};
 use serde::Serialize;
 
@@ -18,7 +18,8 @@ use serde::Serialize;
 /// The kernel sends a command only if the effects that the device claims for it allow that, in the
 /// scope that follows from them: see fwctl cxl commands. That scope is printed before anything is
 /// sent. If it does not taint the kernel, it is the default of --scope. Otherwise nothing is sent
-/// without --scope.
+/// without --scope. A command with another one in its payload, as of a switch to a device behind it,
+/// needs the scope of that one as well: the kernel then refuses a lower one.
 ///
 /// A command that continues in the background is waited for.
 ///
@@ -68,13 +69,10 @@ pub fn command(world: &World, args: CommandArgs) -> Result<(), Failure> {
     let cxl = CxlDevice::new(world.open_entry(&entry)?)?;
     let command = find(&cxl, args.opcode)?;
     let title = title(&entry.name, &command);
-    let needed = match command.policy {
-        CommandPolicy::Scope(scope) => scope,
-        CommandPolicy::ByFeature(_) => return Err(feature_command(&title)),
-        CommandPolicy::Never(refusal) => {
-            return Err(Failure::Failed(format!("{title}: not sent: {refusal}")));
-        }
-    };
+    let needed = command
+        .policy
+        .least_scope()
+        .map_err(|refusal| Failure::Failed(format!("{title}: not sent: {refusal}")))?;
     if matches!(args.opcode, 0x0500..=0x0502) {
         return Err(feature_command(&title));
     }
@@ -95,8 +93,12 @@ pub fn command(world: &World, args: CommandArgs) -> Result<(), Failure> {
         );
     }
     let scope = agreed(&title, &command, needed, args.scope)?;
+    let more = match command.policy.is_by_payload() && scope < Scope::DebugWriteFull {
+        true => "; the command in its payload may need a higher one",
+        false => "",
+    };
     say(&format!(
-        "{title}: changes {}; sent in scope {scope}",
+        "{title}: changes {}; sent in scope {scope}{more}",
         changes(&command)
     ));
     // Before the request: it may not be possible to get the same output a second time.

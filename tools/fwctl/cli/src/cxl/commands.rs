@@ -5,14 +5,15 @@
 use crate::common::{DeviceArg, World};
 use crate::failure::Failure;
 use crate::output::{self, Block, OutputArgs, Report};
-use fwctl::cxl::{effect_names, Command, CommandPolicy, CxlDevice, FIRST_VENDOR_OPCODE};
+use fwctl::cxl::{effect_names, Command, CxlDevice, FIRST_VENDOR_OPCODE};
 use serde::Serialize;
 
 /// List the commands of a device, with their effects and the scope that sending them needs
 ///
 /// SCOPE is the least scope in which the kernel sends the command, or why it does not send it in
-/// any. EFFECTS are what the device claims. The device is not asked: the kernel has read the list
-/// when it probed the device.
+/// any. For Set Feature it depends on the feature, and for a command with another one in its payload
+/// on that one: it is then at least this scope. EFFECTS are what the device claims. The device is
+/// not asked: the kernel has read the list when it probed the device.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: fwctl cxl commands mem0 -o json")]
 pub struct CommandsArgs {
@@ -39,6 +40,8 @@ struct Row {
     scope: Option<&'static str>,
     /// The scope depends on the feature; it is at least `scope`.
     by_feature: bool,
+    /// The scope depends on the payload; it is at least `scope`.
+    by_payload: bool,
     /// Why it cannot be sent.
     refused: Option<&'static str>,
     #[serde(skip)]
@@ -68,11 +71,7 @@ pub fn all(cxl: &CxlDevice) -> Result<Vec<Command>, Failure> {
 }
 
 fn row(command: Command) -> Row {
-    let (scope, by_feature, refused) = match command.policy {
-        CommandPolicy::Scope(scope) => (Some(scope.name()), false, None),
-        CommandPolicy::ByFeature(scope) => (Some(scope.name()), true, None),
-        CommandPolicy::Never(refusal) => (None, false, Some(refusal.name())),
-    };
+    let least = command.policy.least_scope();
     Row {
         opcode: command.opcode,
         name: command.name(),
@@ -82,9 +81,10 @@ fn row(command: Command) -> Row {
             .iter()
             .map(|effect| effect.name)
             .collect(),
-        scope,
-        by_feature,
-        refused,
+        scope: least.ok().map(|scope| scope.name()),
+        by_feature: command.policy.is_by_feature(),
+        by_payload: command.policy.is_by_payload(),
+        refused: least.err().map(|refusal| refusal.name()),
         command,
     }
 }
@@ -110,9 +110,10 @@ impl Report for Commands {
 }
 
 fn scope(command: &Command) -> String {
-    match command.policy {
-        CommandPolicy::Scope(scope) => scope.name().into(),
-        CommandPolicy::ByFeature(scope) => format!("{scope} or more, by feature"),
-        CommandPolicy::Never(refusal) => format!("never ({})", refusal.name()),
+    match command.policy.least_scope() {
+        Ok(scope) if command.policy.is_by_feature() => format!("{scope} or more, by feature"),
+        Ok(scope) if command.policy.is_by_payload() => format!("{scope} or more, by payload"),
+        Ok(scope) => scope.name().into(),
+        Err(refusal) => format!("never ({})", refusal.name()),
     }
 }

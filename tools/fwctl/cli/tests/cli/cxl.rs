@@ -760,12 +760,13 @@ fn other_devices_are_refused() {
     );
 }
 
-/// A device with a kernel that passes commands: Get Log, and four of a vendor, one of which the
-/// kernel refuses.
+/// A device with a kernel that passes commands: Get Log, one with another command in its payload,
+/// and four of a vendor, one of which the kernel refuses.
 const COMMANDS: &str = "
 info cxl 03000000 00010000
-rpc configuration 00000100 00000000 00000000 00000000 -> 30000000 00000000 05000000 00000000
+rpc configuration 00000100 00000000 00000000 00000000 -> 38000000 00000000 06000000 00000000
     0104 0000 01 00 0000
+    0053 0000 00 00 0200
     00c0 0000 01 00 0000
     10c0 0100 02 00 0000
     20c0 0200 03 00 0000
@@ -780,12 +781,13 @@ fn commands(more: &str) -> Machine {
 fn the_commands_of_a_device() {
     commands("").run(&["cxl", "commands", "mem0"]).is(
         0,
-        "OPCODE  NAME      SCOPE               EFFECTS\n\
-         0x0401  Get Log   debug-read-only     none\n\
-         0xc000  (vendor)  debug-read-only     none\n\
-         0xc010  (vendor)  debug-write         configuration after cold reset\n\
-         0xc020  (vendor)  debug-write-full    configuration at once\n\
-         0xc030  (vendor)  never (background)  in the background\n",
+        "OPCODE  NAME                       SCOPE                              EFFECTS\n\
+         0x0401  Get Log                    debug-read-only                    none\n\
+         0x5300  Tunnel Management Command  configuration or more, by payload  none\n\
+         0xc000  (vendor)                   debug-read-only                    none\n\
+         0xc010  (vendor)                   debug-write                        configuration after cold reset\n\
+         0xc020  (vendor)                   debug-write-full                   configuration at once\n\
+         0xc030  (vendor)                   never (background)                 in the background\n",
         "",
     );
     let json = commands("")
@@ -803,6 +805,7 @@ fn the_commands_of_a_device() {
       ],
       "scope": null,
       "by_feature": false,
+      "by_payload": false,
       "refused": "background"
     }"#
         ),
@@ -828,6 +831,14 @@ fn a_command_is_sent_in_the_scope_that_it_needs() {
         "device:   fwctl0\ncommand:  0xc000\nscope:    debug-read-only\ninput:    0 bytes\noutput:   2 bytes\n\n\
          00000000  68 69                                             |hi|\n",
         "fwctl: fwctl0: command 0xc000: changes nothing; sent in scope debug-read-only\n",
+    );
+    // The kernel decides by the command in the payload.
+    let tunnel = "rpc configuration 00530000 00000000 00000000 00000000 -> 00000000 00000000";
+    let sent = commands(tunnel).run(&["cxl", "command", "mem0", "0x5300"]);
+    assert_eq!(
+        sent.stderr,
+        "fwctl: fwctl0: Tunnel Management Command (0x5300): changes nothing; sent in scope configuration; \
+         the command in its payload may need a higher one\n"
     );
     // Nothing is sent without agreement.
     let asked = commands("").run(&["cxl", "command", "mem0", "0xc020"]);

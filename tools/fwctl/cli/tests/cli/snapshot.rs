@@ -191,6 +191,7 @@ fn the_commands_of_a_memory_device() {
             "effects": {"value": 16},
             "scope": {"value": "debug-write-full"},
             "by_feature": {"value": 0},
+            "by_payload": {"value": 0},
         })
     );
     assert_eq!(entry["volatility"], "identity");

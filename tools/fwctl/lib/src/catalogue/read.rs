@@ -3,9 +3,7 @@
 //! Reads the items of a device.
 
 use super::{connectx, memory, pensando, Datum, Decoded, Item, Kind, Range};
-use crate::cxl::{
-    feature_fields, Command, CommandPolicy, CxlDevice, Feature, GetFeature, Selection,
-};
+use crate::cxl::{feature_fields, Command, CxlDevice, Feature, GetFeature, Selection};
 use crate::mlx5::{capabilities, command, decode, register, Capability, Layout, Mlx5Device, Read};
 use crate::pds::{Operation, PdsDevice};
 use crate::{Device, DeviceType, Error, Result, Uuid, DEFAULT_DEPTH};
@@ -294,19 +292,16 @@ fn read_commands(cxl: &CxlDevice, each: &mut impl FnMut(Reading)) -> Result<()> 
 /// What the device claims about a command, and what the kernel asks of a program that sends it.
 fn sendable(command: &Command) -> Vec<Decoded> {
     let text = |name, text: &str| field(name, Datum::Text(text.to_owned()));
-    let (scope, by_feature, refused) = match command.policy {
-        CommandPolicy::Scope(scope) => (scope.name(), 0, None),
-        CommandPolicy::ByFeature(scope) => (scope.name(), 1, None),
-        CommandPolicy::Never(refusal) => ("never", 0, Some(refusal.name())),
-    };
+    let (policy, least) = (command.policy, command.policy.least_scope());
     let name = command.name().map(|name| text("name", name));
     let mut fields: Vec<Decoded> = name.into_iter().collect();
     fields.extend([
         number("effects", command.effects.into()),
-        text("scope", scope),
-        number("by_feature", by_feature),
+        text("scope", least.map_or("never", |scope| scope.name())),
+        number("by_feature", policy.is_by_feature().into()),
+        number("by_payload", policy.is_by_payload().into()),
     ]);
-    fields.extend(refused.map(|why| text("refused", why)));
+    fields.extend(least.err().map(|why| text("refused", why.name())));
     fields
 }
 
@@ -609,6 +604,7 @@ rpc configuration 02000000 30000000 00000000 00000000 -> errno 71",
                 number("effects", 0x20e),
                 text("scope", "debug-write"),
                 number("by_feature", 1),
+                number("by_payload", 0),
             ]
         );
         assert_eq!(
@@ -617,6 +613,7 @@ rpc configuration 02000000 30000000 00000000 00000000 -> errno 71",
                 number("effects", 0x40),
                 text("scope", "never"),
                 number("by_feature", 0),
+                number("by_payload", 0),
                 text("refused", "background"),
             ]
         );

@@ -25,13 +25,38 @@ pub struct Command {
 /// What sending a command requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub enum CommandPolicy {
     /// This scope or a higher one.
     Scope(Scope),
     /// This scope or a higher one; which, depends on the Feature.
     ByFeature(Scope),
+    /// This scope or a higher one; which, depends on the command to another device in the payload.
+    ByPayload(Scope),
     /// The kernel sends it in no scope.
     Never(Refusal),
+}
+
+impl CommandPolicy {
+    /// The least scope in which the kernel sends the command, or why it never does.
+    pub const fn least_scope(self) -> Result<Scope, Refusal> {
+        match self {
+            CommandPolicy::Scope(scope)
+            | CommandPolicy::ByFeature(scope)
+            | CommandPolicy::ByPayload(scope) => Ok(scope),
+            CommandPolicy::Never(refusal) => Err(refusal),
+        }
+    }
+
+    /// The scope depends on the Feature, and is at least the least scope.
+    pub const fn is_by_feature(self) -> bool {
+        matches!(self, CommandPolicy::ByFeature(_))
+    }
+
+    /// The scope depends on the payload, and is at least the least scope.
+    pub const fn is_by_payload(self) -> bool {
+        matches!(self, CommandPolicy::ByPayload(_))
+    }
 }
 
 /// Why the kernel does not let user space send a command.
@@ -100,6 +125,9 @@ impl Command {
         let policy = match scope {
             Some(scope) if entry.flags & command_flags::BY_FEATURE != 0 => {
                 CommandPolicy::ByFeature(scope)
+            }
+            Some(scope) if entry.flags & command_flags::BY_PAYLOAD != 0 => {
+                CommandPolicy::ByPayload(scope)
             }
             Some(scope) => CommandPolicy::Scope(scope),
             None => CommandPolicy::Never(Refusal::of(entry.reason)),
@@ -334,8 +362,11 @@ mod tests {
             entry(0xc001, 0xff, 4, 0),
             entry(0xc002, 0xff, 77, 0),
             entry(0xc003, 9, 0, 0),
+            entry(0x5300, 0, 0, 2),
+            // A flag of a newer kernel.
+            entry(0xc004, 1, 0, 4),
         ];
-        let read = commands(&list(5, &entries)).unwrap();
+        let read = commands(&list(7, &entries)).unwrap();
         let policies: Vec<_> = read.iter().map(|command| command.policy).collect();
         assert_eq!(
             policies,
@@ -345,8 +376,16 @@ mod tests {
                 CommandPolicy::Never(Refusal::Background),
                 CommandPolicy::Never(Refusal::Other(77)),
                 CommandPolicy::Never(Refusal::Other(0)),
+                CommandPolicy::ByPayload(Scope::Configuration),
+                CommandPolicy::Scope(Scope::DebugReadOnly),
             ]
         );
+        let least: Vec<_> = policies.iter().map(|policy| policy.least_scope()).collect();
+        assert_eq!(least[0], Ok(Scope::DebugWrite));
+        assert_eq!(least[2], Err(Refusal::Background));
+        assert_eq!(least[5], Ok(Scope::Configuration));
+        assert!(policies[0].is_by_feature() && !policies[0].is_by_payload());
+        assert!(policies[5].is_by_payload() && !policies[5].is_by_feature());
         assert_eq!(
             (read[0].name(), read[0].effects),
             (Some("Set Feature"), 0x0e01)

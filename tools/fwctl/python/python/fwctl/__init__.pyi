@@ -125,6 +125,9 @@ class CxlCommand:
     def by_feature(self) -> bool:
         """The scope depends on the Feature, and is at least ``scope``."""
     @property
+    def by_payload(self) -> bool:
+        """The scope depends on a command in the payload, and is at least ``scope``."""
+    @property
     def refused(self) -> Optional[str]:
         """Why the kernel never sends it, in a word such as ``background``."""
 

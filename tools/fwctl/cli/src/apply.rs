@@ -3,7 +3,7 @@
 //! `fwctl apply`.
 
 use crate::common::{read_file, scope_parser, warn_of_taint, LimitArg, World};
-use crate::failure::{ErrorRow, Failure};
+use crate::failure::{self, ErrorRow, Failure};
 use crate::mlx5::value_text;
 use crate::output::{self, say, Block, OutputArgs, Report};
 use fwctl::mlx5::{register, Layout, Mlx5Device, Value as FieldValue};
@@ -167,7 +167,7 @@ fn write_all(writes: &[Write], scope: Scope, changes: &mut [Change]) -> Result<(
         let result = write
             .mlx5
             .write_register(scope, write.layout.id, &write.data);
-        let error = result.as_ref().err().map(ErrorRow::from);
+        let error = result.as_ref().err().map(failure::row);
         for change in &mut changes[write.changes.clone()] {
             change.written = error.is_none();
             change.error = error.clone();

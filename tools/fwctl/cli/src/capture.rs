@@ -158,7 +158,7 @@ pub fn capture(world: &World, args: &CaptureArgs) -> Result<(), Failure> {
     for device in &mut snapshot.devices {
         archive.dumps(device)?;
     }
-    archive.add("snapshot.json", &snapshot.document()?)?;
+    archive.add("snapshot.json", &snapshot::bytes(&snapshot)?)?;
     archive.add(
         "versions.json",
         (json_line(&versions(world))? + "\n").as_bytes(),

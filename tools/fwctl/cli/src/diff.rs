@@ -6,6 +6,7 @@ use crate::common::{number_text, read_file};
 use crate::failure::Failure;
 use crate::output::{self, Block, OutputArgs, Report};
 use crate::snapshot;
+use fwctl::snapshot::{FORMAT, KIND};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -115,16 +116,15 @@ fn document(name: &str) -> Result<Value, Failure> {
     let bytes = read_file(name, MAX_DOCUMENT)?;
     let document: Value =
         serde_json::from_slice(&bytes).map_err(|e| Failure::Failed(format!("{name}: {e}")))?;
-    if document["kind"] != snapshot::KIND || !document["devices"].is_array() {
+    if document["kind"] != KIND || !document["devices"].is_array() {
         return Err(Failure::Failed(format!(
             "{name}: not a snapshot: make one with fwctl snapshot"
         )));
     }
-    if document["format"] != output::FORMAT {
+    if document["format"] != FORMAT {
         return Err(Failure::Failed(format!(
             "{name}: has format {}, and this command reads format {}",
-            document["format"],
-            output::FORMAT
+            document["format"], FORMAT
         )));
     }
     Ok(document)

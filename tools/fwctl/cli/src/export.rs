@@ -6,7 +6,7 @@ use crate::common::World;
 use crate::failure::Failure;
 use crate::file::Output;
 use crate::output::{self, say};
-use crate::snapshot::{self, limit, Extent, Snapshot};
+use crate::snapshot::{self, limit, Document, Extent};
 use clap::value_parser;
 use fwctl::sysfs::Entry;
 use fwctl::{Error, Scope};
@@ -91,7 +91,7 @@ fn is_absent(world: &World) -> bool {
     matches!(world.root.devices(), Err(Error::Absent(_)))
 }
 
-fn metrics(snapshot: &Snapshot) -> Metrics {
+fn metrics(snapshot: &Document) -> Metrics {
     let mut metrics = Metrics::default();
     for device in &snapshot.devices {
         let name = device["device"].as_str().unwrap_or("?").to_owned();

@@ -3,8 +3,7 @@
 //! Failures of commands, and their exit statuses.
 
 use fwctl::sysfs::Entry;
-use fwctl::{errno_name, errno_text, Error, MaxScope, Operation, Scope};
-use serde::Serialize;
+use fwctl::{errno_text, Error, MaxScope, Scope};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
@@ -26,49 +25,16 @@ pub enum Failure {
 }
 
 /// An error in JSON, of a command or of one of many things that a command did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ErrorRow {
-    pub message: String,
-    pub meaning: Option<&'static str>,
-    pub remedy: Option<&'static str>,
-    /// Of the kernel's call.
-    pub errno: Option<i32>,
-    pub errno_name: Option<&'static str>,
-    pub firmware_status: Option<u32>,
-    pub firmware_status_name: Option<&'static str>,
-    pub syndrome: Option<u32>,
-}
+pub use fwctl::snapshot::ErrorReport as ErrorRow;
 
-impl ErrorRow {
-    /// An error of which there is only a text.
-    pub fn of_text(message: impl Into<String>) -> ErrorRow {
-        ErrorRow {
-            message: message.into(),
-            ..ErrorRow::default()
-        }
-    }
-}
-
-impl From<&Error> for ErrorRow {
-    fn from(error: &Error) -> ErrorRow {
-        let errno = match error {
-            Error::Call { source, .. } | Error::File { source, .. } => source.raw_os_error(),
-            _ => None,
-        };
-        let of_errno = || error.advice().map(|advice| (advice.meaning, advice.remedy));
-        let advice = limited(error).or_else(of_errno);
-        let status = error.firmware_status();
-        ErrorRow {
-            message: error.to_string(),
-            meaning: advice.map(|(meaning, _)| meaning),
-            remedy: advice.map(|(_, remedy)| remedy),
-            errno,
-            errno_name: errno.and_then(errno_name),
-            firmware_status: status.map(|status| status.code),
-            firmware_status_name: status.map(|status| status.name),
-            syndrome: status.and_then(|status| status.syndrome),
-        }
-    }
+/// An error of the library, in JSON.
+pub fn row(error: &Error) -> ErrorRow {
+    let limited = LIMITED.lock().unwrap_or_else(PoisonError::into_inner);
+    let highest = match error {
+        Error::Call { device, .. } => limited.iter().find(|(name, _)| name == device),
+        _ => None,
+    };
+    ErrorRow::new(error, highest.map(|(_, highest)| *highest))
 }
 
 /// Devices that were opened although an administrator does not allow all scopes on them.
@@ -82,25 +48,6 @@ pub fn opens(entry: &Entry) {
             limited.push((entry.name.clone(), highest));
         }
     }
-}
-
-/// Advice about a request that the administrator's `max_scope` does not allow.
-fn limited(error: &Error) -> Option<(&'static str, &'static str)> {
-    let Error::Call {
-        device,
-        operation: Operation::Rpc { scope, .. },
-        source,
-    } = error
-    else {
-        return None;
-    };
-    let limited = LIMITED.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_above = |(name, highest): &(String, MaxScope)| name == device && !highest.allows(*scope);
-    let is_refused = errno_name(source.raw_os_error()?) == Some("EPERM");
-    (is_refused && limited.iter().any(is_above)).then_some((
-        "the administrator does not allow this scope on this device",
-        "fwctl info shows the highest one; root can change it in /sys/class/fwctl/*/max_scope",
-    ))
 }
 
 impl Failure {
@@ -140,7 +87,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure::Device(Box::new(ErrorRow::from(&error)))
+        Failure::Device(Box::new(row(&error)))
     }
 }
 

@@ -1,96 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Decoded fields, in tables and in JSON.
+//! Decoded fields in tables.
 
 use crate::common::number_text;
 use crate::output::{hex, Block};
-use fwctl::catalogue::{Datum, Decoded, Unit, Volatility};
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-use std::borrow::Cow;
+use fwctl::catalogue::{Datum, Decoded};
+pub use fwctl::snapshot::Fields;
 
-/// Fields of a block of bytes. In JSON: an object, with the fields in the order of the layout.
-#[derive(Default)]
-pub struct Fields {
-    fields: Vec<Decoded>,
-    /// JSON says which fields change otherwise than the block.
-    has_volatility: bool,
-}
-
-impl Fields {
-    pub fn new(fields: Vec<Decoded>) -> Fields {
-        Fields {
-            fields,
-            has_volatility: false,
-        }
-    }
-
-    /// The fields of an item of the catalogue.
-    pub fn of_item(fields: Vec<Decoded>) -> Fields {
-        Fields {
-            fields,
-            has_volatility: true,
-        }
-    }
-
-    /// A table of names and values; nothing if there are no fields.
-    pub fn block(&self) -> Option<Block> {
-        let cells = |field: &Decoded| vec![field.name.to_string(), text(field)];
-        let rows: Vec<_> = self.fields.iter().map(cells).collect();
-        (!rows.is_empty()).then_some(Block::Table(&["FIELD", "VALUE"], rows))
-    }
-}
-
-/// A field in JSON. Keys that say nothing are left out.
-#[derive(Serialize)]
-struct Row<'a> {
-    value: Json<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<&'static str>,
-    /// The number in the device's own unit, if the value was converted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meaning: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    volatility: Option<&'static str>,
-}
-
-/// A value in JSON. Bytes are hexadecimal digits.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub enum Json<'a> {
-    Number(u64),
-    Decimal(f64),
-    Text(Cow<'a, str>),
-}
-
-/// A decoded value for JSON.
-pub fn json(datum: &Datum) -> Json<'_> {
-    match datum {
-        Datum::Number(number) => Json::Number(*number),
-        Datum::Decimal(decimal) => Json::Decimal(*decimal),
-        Datum::Text(text) => Json::Text(text.into()),
-        Datum::Bytes(bytes) => Json::Text(hex(bytes).into()),
-    }
-}
-
-impl Serialize for Fields {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
-        for field in &self.fields {
-            let volatility = field.volatility.filter(|_| self.has_volatility);
-            let row = Row {
-                value: json(&field.datum),
-                unit: field.unit.map(Unit::name),
-                raw: field.raw,
-                meaning: field.meaning,
-                volatility: volatility.map(Volatility::name),
-            };
-            map.serialize_entry(&field.name, &row)?;
-        }
-        map.end()
-    }
+/// A table of names and values; nothing if there are no fields.
+pub fn block(fields: &Fields) -> Option<Block> {
+    let cells = |field: &Decoded| vec![field.name.to_string(), text(field)];
+    let rows: Vec<_> = fields.as_slice().iter().map(cells).collect();
+    (!rows.is_empty()).then_some(Block::Table(&["FIELD", "VALUE"], rows))
 }
 
 /// A value for people.
@@ -137,6 +58,7 @@ fn text_of_bytes(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fwctl::catalogue::Unit;
 
     fn field(datum: Datum, unit: Option<Unit>, raw: Option<u64>) -> Decoded {
         let mut field = Decoded::new("x", datum);
@@ -175,24 +97,5 @@ mod tests {
         for (field, expected) in cases {
             assert_eq!(text(&field), expected);
         }
-    }
-
-    #[test]
-    fn fields_are_an_object_in_json() {
-        let mut identity = Decoded::new("y", Datum::Bytes(vec![1]));
-        identity.volatility = Some(Volatility::Identity);
-        let fields = vec![
-            field(Datum::Decimal(45.0), Some(Unit::Celsius), Some(360)),
-            identity,
-        ];
-        let json = |fields: &Fields| serde_json::to_string(fields).unwrap();
-        assert_eq!(
-            json(&Fields::new(fields.clone())),
-            r#"{"x":{"value":45.0,"unit":"celsius","raw":360},"y":{"value":"01"}}"#
-        );
-        assert_eq!(
-            json(&Fields::of_item(fields)),
-            r#"{"x":{"value":45.0,"unit":"celsius","raw":360},"y":{"value":"01","volatility":"identity"}}"#
-        );
     }
 }

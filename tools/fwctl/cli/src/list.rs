@@ -7,7 +7,8 @@ use crate::failure::{with_advice, ErrorRow, Failure};
 use crate::output::{self, say, Block, OutputArgs, Report};
 use crate::probe::{self, Answer};
 use clap::value_parser;
-use fwctl::sysfs::{Absence, Access, Entry, Parent, PciFunction};
+use fwctl::snapshot::ParentReport;
+use fwctl::sysfs::{Absence, Access, Entry, PciFunction};
 use fwctl::Error;
 use serde::Serialize;
 use serde_json::{json, Value};
@@ -63,7 +64,7 @@ struct Row {
     mode: Option<String>,
     owner: Option<String>,
     group: Option<String>,
-    parent: ParentRow,
+    parent: ParentReport,
     /// With --probe, how that went.
     probe: Option<ProbeRow>,
     #[serde(skip)]
@@ -71,25 +72,6 @@ struct Row {
     /// The product's name, or the ids of the PCI function.
     #[serde(skip)]
     product: Option<String>,
-}
-
-/// The device behind a fwctl device, in JSON.
-#[derive(Serialize)]
-pub struct ParentRow {
-    name: Option<String>,
-    bus: Option<String>,
-    driver: Option<String>,
-    pci_address: Option<String>,
-    pci_vendor: Option<u16>,
-    pci_device: Option<u16>,
-    product: Option<String>,
-    netdevs: Vec<String>,
-    rdma_devices: Vec<String>,
-    memdev: Option<String>,
-    serial: Option<String>,
-    firmware_version: Option<String>,
-    /// With --probe.
-    psid: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -184,29 +166,10 @@ fn row(entry: &Entry) -> Row {
             .map(|access| format!("{:04o}", access.mode)),
         owner: entry.access.as_ref().map(|access| access.owner.clone()),
         group: entry.access.as_ref().map(|access| access.group.clone()),
-        parent: parent(&entry.parent),
+        parent: ParentReport::new(&entry.parent),
         probe: None,
         access: entry.access.clone(),
         product: entry.parent.pci.as_ref().map(PciFunction::product_or_ids),
-    }
-}
-
-pub fn parent(parent: &Parent) -> ParentRow {
-    let (pci, memdev) = (parent.pci.as_ref(), parent.memdev.as_ref());
-    ParentRow {
-        name: Some(parent.name.clone()).filter(|name| !name.is_empty()),
-        bus: parent.bus.clone(),
-        driver: parent.driver.clone(),
-        pci_address: pci.map(|pci| pci.address.clone()),
-        pci_vendor: pci.map(|pci| pci.vendor),
-        pci_device: pci.map(|pci| pci.device),
-        product: pci.and_then(|pci| pci.product.clone()),
-        netdevs: parent.netdevs.clone(),
-        rdma_devices: parent.rdma_devices.clone(),
-        memdev: memdev.map(|memdev| memdev.name.clone()),
-        serial: memdev.and_then(|memdev| memdev.serial.clone()),
-        firmware_version: memdev.and_then(|memdev| memdev.firmware_version.clone()),
-        psid: None,
     }
 }
 
@@ -248,11 +211,9 @@ impl Row {
             Answer::Failed(error) => ("failed", Some(error)),
             Answer::Silent => {
                 let message = format!("{}: no answer in {} s", self.name, limit.as_secs());
-                let error = ErrorRow {
-                    meaning: Some("the firmware does not answer, or the driver waits for it"),
-                    remedy: Some("see the kernel log: dmesg; the device may need a reset"),
-                    ..ErrorRow::of_text(message)
-                };
+                let mut error = ErrorRow::of_text(message);
+                error.meaning = Some("the firmware does not answer, or the driver waits for it");
+                error.remedy = Some("see the kernel log: dmesg; the device may need a reset");
                 ("silent", Some(json!(error)))
             }
         };

@@ -12,7 +12,7 @@ mod regs;
 
 use crate::common::{number, number_text, World};
 use crate::failure::Failure;
-use crate::fields::{text, Fields};
+use crate::fields::{block, text, Fields};
 use crate::output::{Block, Format};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
@@ -218,7 +218,7 @@ fn undescribed<'a>(layout: &Layout, data: &'a [u8]) -> &'a [u8] {
 
 /// Fields for people, and the bytes that no field describes as a dump.
 fn blocks(fields: &Fields, rest: &[u8]) -> Vec<Block> {
-    let mut blocks = Vec::from_iter(fields.block());
+    let mut blocks = Vec::from_iter(block(fields));
     if !rest.is_empty() {
         blocks.push(Block::Dump(rest.to_vec()));
     }

@@ -5,15 +5,12 @@
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use comfy_table::{presets, ColumnConstraint, ContentArrangement, Table};
+use fwctl::snapshot::Versioned;
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::termios::tcgetwinsize;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-
-/// Version of the JSON: raised when a key changes its meaning or goes away. New keys do not raise
-/// it.
-pub const FORMAT: u32 = 2;
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -153,27 +150,13 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// A report on one line of JSON, with the version in front.
 pub fn json_line(report: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(&Versioned {
-        format: FORMAT,
-        report,
-    })
-    .map_err(|e| Failure::Failed(e.to_string()))
+    serde_json::to_string(&Versioned::new(report)).map_err(|e| Failure::Failed(e.to_string()))
 }
 
 /// A report as JSON, with the version in front.
 pub fn json(report: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string_pretty(&Versioned {
-        format: FORMAT,
-        report,
-    })
-    .map_err(|e| Failure::Failed(e.to_string()))
-}
-
-#[derive(Serialize)]
-struct Versioned<'a, T: Serialize> {
-    format: u32,
-    #[serde(flatten)]
-    report: &'a T,
+    serde_json::to_string_pretty(&Versioned::new(report))
+        .map_err(|e| Failure::Failed(e.to_string()))
 }
 
 fn render(blocks: &[Block], width: Option<u16>, is_coloured: bool) -> String {

@@ -3,22 +3,19 @@
 //! `fwctl snapshot`.
 
 use crate::children::{self, Ended};
-use crate::clock;
 use crate::common::World;
-use crate::failure::{ErrorRow, Failure};
-use crate::fields::Fields;
+use crate::failure::{self, ErrorRow, Failure};
 use crate::file::Output;
-use crate::list::{parent, ParentRow};
 use crate::mlx5::dump;
-use crate::output::{self, hex, say, Block, Bytes, Format, Report};
+use crate::output::{self, say, Block, Bytes, Format, Report};
 use crate::progress;
 use clap::value_parser;
-use fwctl::catalogue::{read_some, Item, Reading, Volatility};
+use fwctl::catalogue::{Item, Volatility};
 use fwctl::mlx5::{segments, Content, DumpRequest, Index, MenuRecord, Mlx5Device, MENU};
+use fwctl::snapshot::{DeviceSnapshot, Snapshot};
 use fwctl::sysfs::Entry;
-use fwctl::{Device, DeviceType, DriverInfo};
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use fwctl::{Device, DeviceType};
+use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -62,48 +59,20 @@ pub struct SnapshotArgs {
     pub output: Format,
 }
 
-/// What kind of document this is, for programs that get several.
-pub const KIND: &str = "snapshot";
-
 /// Name and version of this tool.
 pub const TOOL: &str = concat!("fwctl ", env!("CARGO_PKG_VERSION"));
 
 /// The document. Its devices may come from other processes.
-#[derive(Serialize)]
-pub struct Snapshot {
-    kind: &'static str,
-    tool: &'static str,
-    time: String,
-    host: Host,
-    pub devices: Vec<Value>,
-}
-
-#[derive(Serialize)]
-struct Host {
-    name: Option<String>,
-    kernel: Option<String>,
-}
+pub type Document = Snapshot<Value>;
 
 /// One device of the document.
 #[derive(Serialize)]
 struct DeviceRow {
-    device: String,
-    r#type: Option<String>,
-    parent: ParentRow,
-    driver_info: Option<InfoRow>,
-    items: Items,
+    #[serde(flatten)]
+    device: DeviceSnapshot,
     /// Bytes of each dump, or its error; with --dumps.
     #[serde(skip_serializing_if = "Option::is_none")]
     dumps: Option<Vec<DumpRow>>,
-    /// Why the device, or the rest of it, could not be read.
-    error: Option<ErrorRow>,
-}
-
-/// The driver's data, without what differs for each open file.
-#[derive(Serialize)]
-struct InfoRow {
-    uctx_caps: Option<u32>,
-    uctx_cap_names: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -123,58 +92,6 @@ pub enum Extent {
     Dumps,
     /// Counters, temperatures and versions.
     Metrics,
-}
-
-/// In JSON: an object, with the items by their paths in the order of the catalogue.
-#[derive(Default)]
-struct Items(Vec<(String, ItemRow)>);
-
-#[derive(Serialize)]
-struct ItemRow {
-    about: &'static str,
-    scope: &'static str,
-    volatility: &'static str,
-    /// Length of the bytes.
-    length: Option<usize>,
-    /// The bytes, without zeros at their end.
-    raw: Option<String>,
-    fields: Option<Fields>,
-    error: Option<ErrorRow>,
-}
-
-impl Serialize for Items {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (path, item) in &self.0 {
-            map.serialize_entry(path, item)?;
-        }
-        map.end()
-    }
-}
-
-impl ItemRow {
-    fn new(reading: Reading) -> ItemRow {
-        let item = reading.item;
-        let mut row = ItemRow {
-            about: item.about,
-            scope: item.scope.name(),
-            volatility: item.volatility.name(),
-            length: None,
-            raw: None,
-            fields: None,
-            error: None,
-        };
-        match reading.outcome {
-            Ok((raw, fields)) => {
-                let end = raw.iter().rposition(|byte| *byte != 0);
-                row.length = Some(raw.len());
-                row.raw = Some(hex(&raw[..end.map_or(0, |last| last + 1)]));
-                row.fields = Some(Fields::of_item(fields));
-            }
-            Err(error) => row.error = Some(ErrorRow::from(&error)),
-        }
-        row
-    }
 }
 
 pub fn snapshot(world: &World, args: &SnapshotArgs) -> Result<(), Failure> {
@@ -201,10 +118,10 @@ pub fn snapshot(world: &World, args: &SnapshotArgs) -> Result<(), Failure> {
             say(message);
         }
     }
-    let is_whole = snapshot.is_whole();
+    let is_whole = is_whole(&snapshot);
     match file {
         Some(file) => {
-            file.write(&snapshot.document()?)?;
+            file.write(&bytes(&snapshot)?)?;
             if args.output == Format::Table {
                 output::print(Format::Table, &snapshot)?;
             }
@@ -248,7 +165,7 @@ pub fn take(
     entries: &[Entry],
     extent: Extent,
     limit: Option<Duration>,
-) -> Result<Snapshot, Failure> {
+) -> Result<Document, Failure> {
     let devices = match (entries, limit) {
         ([entry], None) => vec![value(&read(world, entry, extent))?],
         _ => {
@@ -264,28 +181,17 @@ pub fn take(
             pairs
                 .map(|(entry, end)| match of_child(end, limit) {
                     Ok(device) => Ok(device),
-                    Err(error) => value(&DeviceRow {
-                        error: Some(ErrorRow::of_text(format!("{}: {error}", entry.name))),
-                        ..DeviceRow::new(entry)
-                    }),
+                    Err(error) => {
+                        let mut device = DeviceSnapshot::new(entry);
+                        let error = format!("{}: {error}", entry.name);
+                        device.error = Some(ErrorRow::of_text(error));
+                        value(&device)
+                    }
                 })
                 .collect::<Result<_, _>>()?
         }
     };
-    let text = |path| {
-        let text = std::fs::read_to_string(world.root.join(path)).ok()?;
-        Some(text.trim().to_owned())
-    };
-    Ok(Snapshot {
-        kind: KIND,
-        tool: TOOL,
-        time: clock::now(),
-        host: Host {
-            name: text("proc/sys/kernel/hostname"),
-            kernel: text("proc/sys/kernel/osrelease"),
-        },
-        devices,
-    })
+    Ok(Snapshot::new(TOOL, &world.root, devices))
 }
 
 fn value(row: &impl Serialize) -> Result<Value, Failure> {
@@ -308,38 +214,23 @@ fn of_child(end: Ended, limit: Duration) -> Result<Value, String> {
 }
 
 fn read(world: &World, entry: &Entry, extent: Extent) -> DeviceRow {
-    let mut row = DeviceRow::new(entry);
+    let mut row = DeviceRow {
+        device: DeviceSnapshot::new(entry),
+        dumps: None,
+    };
     let result = world
         .open_entry(entry)
         .and_then(|device| fill(&mut row, &device, extent));
-    row.error = result.err().map(|error| ErrorRow::from(&error));
+    if let Err(error) = result {
+        row.device.fail(&error);
+    }
     row
 }
 
 fn fill(row: &mut DeviceRow, device: &Device, extent: Extent) -> Result<(), fwctl::Error> {
-    let info = device.info()?;
-    row.r#type = Some(info.device_type.to_string());
-    row.driver_info = Some(InfoRow {
-        uctx_caps: match info.driver {
-            DriverInfo::Mlx5 { uctx_caps, .. }
-            | DriverInfo::Pds { uctx_caps }
-            | DriverInfo::CxlCommands { uctx_caps, .. }
-            | DriverInfo::Bnxt { uctx_caps } => Some(uctx_caps),
-            _ => None,
-        },
-        uctx_cap_names: info
-            .driver
-            .capabilities()
-            .into_iter()
-            .filter_map(|(_, name)| name)
-            .collect(),
-    });
-    let items = &mut row.items.0;
     let is_wanted = |item: &Item| extent != Extent::Metrics || is_metric(item);
-    let result = read_some(device, is_wanted, |reading| {
-        items.push((reading.path(), ItemRow::new(reading)));
-        progress::count(device.name(), "items read", items.len());
-    });
+    let progress = |count| progress::count(device.name(), "items read", count);
+    let result = row.device.read(device, is_wanted, progress);
     progress::clear();
     result?;
     if extent == Extent::Dumps {
@@ -365,7 +256,7 @@ fn dumps(device: &Device) -> Result<Vec<DumpRow>, fwctl::Error> {
     let row = |name: &str, segment_type, result: Result<Vec<u8>, fwctl::Error>| DumpRow {
         name: name.to_owned(),
         segment_type,
-        error: result.as_ref().err().map(ErrorRow::from),
+        error: result.as_ref().err().map(failure::row),
         data: result.ok().map(Bytes),
     };
     let menu = dump::read(&mlx5, &DumpRequest::new(MENU), MAX_DUMP);
@@ -389,33 +280,18 @@ fn dumps(device: &Device) -> Result<Vec<DumpRow>, fwctl::Error> {
     Ok(all)
 }
 
-impl DeviceRow {
-    fn new(entry: &Entry) -> DeviceRow {
-        DeviceRow {
-            device: entry.name.clone(),
-            r#type: entry.likely_type().map(|known| known.to_string()),
-            parent: parent(&entry.parent),
-            driver_info: None,
-            items: Items::default(),
-            dumps: None,
-            error: None,
-        }
-    }
+/// Returns whether every device was read to the end.
+fn is_whole(document: &Document) -> bool {
+    let mut devices = document.devices.iter();
+    devices.all(|device| device["error"].is_null())
 }
 
-impl Snapshot {
-    /// Returns whether every device was read to the end.
-    pub fn is_whole(&self) -> bool {
-        self.devices.iter().all(|device| device["error"].is_null())
-    }
-
-    /// The document as it is written to files.
-    pub fn document(&self) -> Result<Vec<u8>, Failure> {
-        Ok((output::json(self)? + "\n").into_bytes())
-    }
+/// The document as it is written to files.
+pub fn bytes(document: &Document) -> Result<Vec<u8>, Failure> {
+    Ok((output::json(document)? + "\n").into_bytes())
 }
 
-impl Report for Snapshot {
+impl Report for Document {
     fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
         for device in &self.devices {

@@ -8,6 +8,8 @@
 //! - [`cxl`], [`mlx5`] and [`pds`] speak the language of a device type; other types are reached by raw
 //!   RPCs.
 //! - [`catalogue`] lists everything that can be read of a device, and reads it, decoded.
+//! - With the feature `serde`, module `snapshot` has what `fwctl snapshot` prints: all of the catalogue,
+//!   as one document.
 //! - [`Error`] tells what an errno means for the call that failed, and what to do about it
 //!   ([`Error::advice`]).
 //! - [`replay`] answers from a recording, so that users of this crate can test without a device.
@@ -46,6 +48,8 @@ pub mod replay;
 mod scope;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "serde")]
+pub mod snapshot;
 pub mod status;
 pub mod sysfs;
 pub mod trace;

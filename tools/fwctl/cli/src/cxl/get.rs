@@ -5,7 +5,7 @@
 use super::{check_range, feature_uuid, find};
 use crate::common::{number, DeviceArg, World};
 use crate::failure::Failure;
-use crate::fields::Fields;
+use crate::fields::{block, Fields};
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
 use crate::rpc::Plan;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -121,7 +121,7 @@ impl Report for Value {
             ("size", output::bytes(self.size.into())),
         ];
         let mut blocks = vec![Block::Fields(fields), Block::Dump(self.value.0.clone())];
-        blocks.extend(self.fields.as_ref().and_then(Fields::block));
+        blocks.extend(self.fields.as_ref().and_then(block));
         blocks
     }
 

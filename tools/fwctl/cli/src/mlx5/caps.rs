@@ -4,10 +4,10 @@
 
 use super::{Id, IdParser};
 use crate::common::{DeviceArg, World};
-use crate::failure::{ErrorRow, Failure};
-use crate::fields::{is_zero, json, text, Json};
+use crate::failure::{self, ErrorRow, Failure};
+use crate::fields::{is_zero, text};
 use crate::output::{self, Block, Bytes, OutputArgs, Report};
-use fwctl::catalogue::Decoded;
+use fwctl::catalogue::{Datum, Decoded};
 use fwctl::mlx5::{capabilities, decode, Capability, Layout, Mlx5Device};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -65,8 +65,8 @@ struct Rows(Vec<(Decoded, Decoded)>);
 
 #[derive(Serialize)]
 struct Row<'a> {
-    current: Json<'a>,
-    maximum: Json<'a>,
+    current: &'a Datum,
+    maximum: &'a Datum,
 }
 
 impl Serialize for Rows {
@@ -74,8 +74,8 @@ impl Serialize for Rows {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (current, maximum) in &self.0 {
             let row = Row {
-                current: json(&current.datum),
-                maximum: json(&maximum.datum),
+                current: &current.datum,
+                maximum: &maximum.datum,
             };
             map.serialize_entry(&current.name, &row)?;
         }
@@ -109,7 +109,7 @@ pub fn caps(world: &World, args: &CapsArgs) -> Result<(), Failure> {
             Ok((current, maximum)) => types.push(found(&layout, current, maximum, args.zeros)),
             // The kernel's errors, such as that the device was removed, are not about the type.
             Err(error) if args.all && error.firmware_status().is_some() => types.push(Type {
-                error: Some(ErrorRow::from(&error)),
+                error: Some(failure::row(&error)),
                 ..Type::new(&layout)
             }),
             Err(error) => return Err(error.into()),

@@ -4,7 +4,7 @@
 
 use super::hex_number;
 use crate::common::{DeviceArg, World};
-use crate::failure::{ErrorRow, Failure};
+use crate::failure::{self, ErrorRow, Failure};
 use crate::output::{self, Block, OutputArgs, Report};
 use fwctl::pds::{Operation, PdsDevice};
 use fwctl::{Error, Scope};
@@ -78,7 +78,7 @@ fn row((endpoint, operations): (u32, Result<Vec<Operation>, Error>)) -> Row {
             endpoint,
             operations: None,
             scopes: Vec::new(),
-            error: Some(ErrorRow::from(&error)),
+            error: Some(failure::row(&error)),
         },
     }
 }

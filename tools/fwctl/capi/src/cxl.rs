@@ -2,15 +2,14 @@
 
 //! Features and mailbox commands of CXL memory devices.
 
+use crate::list::{List, Texts};
 use crate::{
-    bytes, copy, failed, fwctl_device, fwctl_status, misused, refused, store, text, FWCTL_MAX_LEN,
+    bytes, copy, failed, free, fwctl_device, fwctl_status, misused, refused, store, FWCTL_MAX_LEN,
     FWCTL_SCOPE_NEVER,
 };
-use fwctl::cxl::{
-    Command, CxlDevice, Feature, GetFeature, Selection, SetFeature, SetPolicy,
-};
+use fwctl::cxl::{Command, CxlDevice, Feature, GetFeature, Selection, SetFeature, SetPolicy};
 use fwctl::{Scope, Uuid};
-use std::ffi::{c_char, c_int, CString};
+use std::ffi::{c_char, c_int};
 use std::ptr;
 
 /// A command of a CXL memory device.
@@ -35,32 +34,18 @@ pub struct fwctl_cxl_command {
 
 /// The commands of a CXL memory device.
 #[allow(non_camel_case_types)]
-pub struct fwctl_cxl_commands(Vec<Listed>);
+pub struct fwctl_cxl_commands(List<fwctl_cxl_command>);
 
-struct Listed {
-    /// Its texts are those below.
-    command: fwctl_cxl_command,
-    _texts: [Option<CString>; 2],
-}
-
-impl Listed {
-    fn new(command: &Command) -> Listed {
-        let least = command.policy.least_scope();
-        let refused = least.err().map(|refusal| refusal.name());
-        let texts = [command.name(), refused].map(|found| found.map(text));
-        let pointer = |text: &Option<CString>| text.as_ref().map_or(ptr::null(), |t| t.as_ptr());
-        Listed {
-            command: fwctl_cxl_command {
-                opcode: command.opcode,
-                effects: command.effects,
-                scope: least.map_or(FWCTL_SCOPE_NEVER, |scope| scope.number()),
-                by_feature: command.policy.is_by_feature(),
-                by_payload: command.policy.is_by_payload(),
-                name: pointer(&texts[0]),
-                refused: pointer(&texts[1]),
-            },
-            _texts: texts,
-        }
+fn listed(command: &Command, texts: &mut Texts) -> fwctl_cxl_command {
+    let least = command.policy.least_scope();
+    fwctl_cxl_command {
+        opcode: command.opcode,
+        effects: command.effects,
+        scope: least.map_or(FWCTL_SCOPE_NEVER, |scope| scope.number()),
+        by_feature: command.policy.is_by_feature(),
+        by_payload: command.policy.is_by_payload(),
+        name: texts.keep(command.name()),
+        refused: texts.keep(least.err().map(|refusal| refusal.name())),
     }
 }
 
@@ -81,7 +66,7 @@ pub unsafe extern "C" fn fwctl_cxl_list(
     }
     let found = CxlDevice::new(device.device.clone()).and_then(|cxl| cxl.commands());
     let listed = match found {
-        Ok(Some(commands)) => commands.iter().map(Listed::new).collect(),
+        Ok(Some(commands)) => List::new(&commands, listed),
         Ok(None) => {
             misused("this kernel passes only the Feature commands of a CXL memory device");
             return -libc::EOPNOTSUPP;
@@ -96,10 +81,8 @@ pub unsafe extern "C" fn fwctl_cxl_list(
 /// Frees a list of commands. It may be NULL.
 #[no_mangle]
 pub unsafe extern "C" fn fwctl_cxl_list_free(list: *mut fwctl_cxl_commands) {
-    if !list.is_null() {
-        // SAFETY: It is of `fwctl_cxl_list`, and the caller gives it up.
-        drop(unsafe { Box::from_raw(list) });
-    }
+    // SAFETY: It is of `fwctl_cxl_list`, and the caller gives it up.
+    unsafe { free(list) };
 }
 
 /// Number of commands in a list.
@@ -117,9 +100,7 @@ pub unsafe extern "C" fn fwctl_cxl_list_get(
     index: usize,
 ) -> *const fwctl_cxl_command {
     // SAFETY: As in the header.
-    let list = unsafe { list.as_ref() };
-    let listed = list.and_then(|list| list.0.get(index));
-    listed.map_or(ptr::null(), |listed| &listed.command)
+    unsafe { list.as_ref() }.map_or(ptr::null(), |list| list.0.get(index))
 }
 
 /// Sends a command, other than a Feature command, with this input payload. Copies as much of its
@@ -217,34 +198,22 @@ pub struct fwctl_cxl_feature {
 
 /// The Features of a CXL memory device.
 #[allow(non_camel_case_types)]
-pub struct fwctl_cxl_features(Vec<ListedFeature>);
+pub struct fwctl_cxl_features(List<fwctl_cxl_feature>);
 
-struct ListedFeature {
-    /// Its text is the one below.
-    feature: fwctl_cxl_feature,
-    _name: Option<CString>,
-}
-
-impl ListedFeature {
-    fn new(feature: &Feature) -> ListedFeature {
-        let name = feature.name().map(text);
-        ListedFeature {
-            feature: fwctl_cxl_feature {
-                uuid: feature.uuid.0,
-                flags: feature.flags,
-                set_scope: match feature.set_policy() {
-                    SetPolicy::Scope(scope) => scope.number(),
-                    SetPolicy::Never(_) => FWCTL_SCOPE_NEVER,
-                },
-                get_size: feature.get_size,
-                set_size: feature.set_size,
-                effects: feature.effects,
-                get_version: feature.get_version,
-                set_version: feature.set_version,
-                name: name.as_ref().map_or(ptr::null(), |name| name.as_ptr()),
-            },
-            _name: name,
-        }
+fn listed_feature(feature: &Feature, texts: &mut Texts) -> fwctl_cxl_feature {
+    fwctl_cxl_feature {
+        uuid: feature.uuid.0,
+        flags: feature.flags,
+        set_scope: match feature.set_policy() {
+            SetPolicy::Scope(scope) => scope.number(),
+            SetPolicy::Never(_) => FWCTL_SCOPE_NEVER,
+        },
+        get_size: feature.get_size,
+        set_size: feature.set_size,
+        effects: feature.effects,
+        get_version: feature.get_version,
+        set_version: feature.set_version,
+        name: texts.keep(feature.name()),
     }
 }
 
@@ -262,7 +231,7 @@ pub unsafe extern "C" fn fwctl_cxl_feature_list(
     };
     let found = CxlDevice::new(device.limited(limit_ms)).and_then(|cxl| cxl.features());
     let listed = found.map(|features| {
-        let all = features.iter().map(ListedFeature::new).collect();
+        let all = List::new(&features, listed_feature);
         Box::into_raw(Box::new(fwctl_cxl_features(all)))
     });
     // SAFETY: As in the header.
@@ -272,10 +241,8 @@ pub unsafe extern "C" fn fwctl_cxl_feature_list(
 /// Frees a list of Features. It may be NULL.
 #[no_mangle]
 pub unsafe extern "C" fn fwctl_cxl_feature_list_free(list: *mut fwctl_cxl_features) {
-    if !list.is_null() {
-        // SAFETY: It is of `fwctl_cxl_feature_list`, and the caller gives it up.
-        drop(unsafe { Box::from_raw(list) });
-    }
+    // SAFETY: It is of `fwctl_cxl_feature_list`, and the caller gives it up.
+    unsafe { free(list) };
 }
 
 /// Number of Features in a list.
@@ -292,9 +259,7 @@ pub unsafe extern "C" fn fwctl_cxl_feature_list_get(
     index: usize,
 ) -> *const fwctl_cxl_feature {
     // SAFETY: As in the header.
-    let list = unsafe { list.as_ref() };
-    let listed = list.and_then(|list| list.0.get(index));
-    listed.map_or(ptr::null(), |listed| &listed.feature)
+    unsafe { list.as_ref() }.map_or(ptr::null(), |list| list.0.get(index))
 }
 
 /// Reads len bytes of the value of a Feature, from offset on. uuid are the 16 bytes of the list;

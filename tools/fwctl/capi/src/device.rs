@@ -2,7 +2,7 @@
 
 //! Finding and opening devices, INFO and RPC.
 
-use crate::{bytes, deadline, failed, misused, store, string, text};
+use crate::{bytes, deadline, failed, free, misused, store, string, text};
 use fwctl::replay::Replay;
 use fwctl::sysfs::Root;
 use fwctl::{Device, DeviceType, FirmwareStatus, Rpc, Scope};
@@ -108,10 +108,8 @@ pub unsafe extern "C" fn fwctl_open_recording(
 /// Closes a device. It may be NULL. RPCs of queues on it go on.
 #[no_mangle]
 pub unsafe extern "C" fn fwctl_close(device: *mut fwctl_device) {
-    if !device.is_null() {
-        // SAFETY: It is of `handle`, and the caller gives it up.
-        drop(unsafe { Box::from_raw(device) });
-    }
+    // SAFETY: It is of `handle`, and the caller gives it up.
+    unsafe { free(device) };
 }
 
 /// Name of a device, such as "fwctl0". Valid until it is closed.
@@ -273,10 +271,8 @@ pub unsafe extern "C" fn fwctl_list(list: *mut *mut fwctl_devices) -> c_int {
 /// Frees a list. It may be NULL.
 #[no_mangle]
 pub unsafe extern "C" fn fwctl_list_free(list: *mut fwctl_devices) {
-    if !list.is_null() {
-        // SAFETY: It is of `fwctl_list`, and the caller gives it up.
-        drop(unsafe { Box::from_raw(list) });
-    }
+    // SAFETY: It is of `fwctl_list`, and the caller gives it up.
+    unsafe { free(list) };
 }
 
 /// Number of devices in a list.

@@ -8,6 +8,7 @@
 //! - `mlx5.rs`: registers and dumps of a ConnectX
 //! - `queue.rs`: many RPCs in flight
 //! - `cxl.rs`: Features and mailbox commands of CXL memory devices
+//! - `list.rs`: lists of structs
 //!
 //! Pointers are checked for NULL; that they are valid otherwise is the contract with the caller, as
 //! everywhere in C.
@@ -17,6 +18,7 @@
 
 mod cxl;
 mod device;
+mod list;
 mod memory;
 mod mlx5;
 mod queue;
@@ -166,6 +168,18 @@ unsafe fn store<T>(out: *mut T, value: Result<T, c_int>) -> c_int {
             0
         }
         Err(error) => error,
+    }
+}
+
+/// Frees what a function has stored for the caller. It may be NULL.
+///
+/// # Safety
+///
+/// `owned` is NULL or of `Box::into_raw`, and not used any more.
+unsafe fn free<T>(owned: *mut T) {
+    if !owned.is_null() {
+        // SAFETY: The caller vouches for it.
+        drop(unsafe { Box::from_raw(owned) });
     }
 }
 

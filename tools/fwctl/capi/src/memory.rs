@@ -2,7 +2,7 @@
 
 //! Memory that is registered with a device.
 
-use crate::{bytes, deadline, failed, fwctl_device, misused, store};
+use crate::{bytes, deadline, failed, free, fwctl_device, misused, store};
 use fwctl::{Device, Memory, MemoryUse};
 use std::ffi::c_int;
 use std::ptr;
@@ -115,10 +115,8 @@ pub unsafe extern "C" fn fwctl_memory_destroy(memory: *const fwctl_memory, limit
 /// The kernel keeps pages that the firmware may still write to from everybody else.
 #[no_mangle]
 pub unsafe extern "C" fn fwctl_memory_free(memory: *mut fwctl_memory) {
-    if !memory.is_null() {
-        // SAFETY: It is of `handle`, and the caller gives it up.
-        drop(unsafe { Box::from_raw(memory) });
-    }
+    // SAFETY: It is of `handle`, and the caller gives it up.
+    unsafe { free(memory) };
 }
 
 /// Length of memory in bytes: whole pages.

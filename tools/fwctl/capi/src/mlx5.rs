@@ -4,7 +4,7 @@
 
 use crate::memory::register;
 use crate::{
-    bytes, copy, failed, fwctl_device, fwctl_memory, fwctl_status, misused, refused, store,
+    bytes, copy, failed, free, fwctl_device, fwctl_memory, fwctl_status, misused, refused, store,
     FWCTL_MAX_LEN,
 };
 use fwctl::mlx5::{DumpRequest, Mlx5Device};
@@ -325,8 +325,6 @@ pub unsafe extern "C" fn fwctl_dump_len(dump: *const fwctl_dump) -> usize {
 /// Frees a dump. It may be NULL.
 #[no_mangle]
 pub unsafe extern "C" fn fwctl_dump_free(dump: *mut fwctl_dump) {
-    if !dump.is_null() {
-        // SAFETY: It is of a function that dumps, and the caller gives it up.
-        drop(unsafe { Box::from_raw(dump) });
-    }
+    // SAFETY: It is of a function that dumps, and the caller gives it up.
+    unsafe { free(dump) };
 }

@@ -3,7 +3,7 @@
 //! Many RPCs in flight.
 
 use crate::device::{fwctl_device, queued, rpc};
-use crate::{deadline, failed, misused, store};
+use crate::{deadline, failed, free, misused, store};
 use fwctl::{Backend, Completion, Queue, QueueOptions, Ticket};
 use std::collections::HashMap;
 use std::ffi::c_int;
@@ -75,10 +75,8 @@ pub unsafe extern "C" fn fwctl_queue_new(
 /// for them.
 #[no_mangle]
 pub unsafe extern "C" fn fwctl_queue_free(queue: *mut fwctl_queue) {
-    if !queue.is_null() {
-        // SAFETY: It is of `fwctl_queue_new`, and the caller gives it up.
-        drop(unsafe { Box::from_raw(queue) });
-    }
+    // SAFETY: It is of `fwctl_queue_new`, and the caller gives it up.
+    unsafe { free(queue) };
 }
 
 /// The backend of a queue: FWCTL_BACKEND_IO_URING or FWCTL_BACKEND_THREADS.

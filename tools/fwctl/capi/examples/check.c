@@ -123,6 +123,43 @@ static const char memory[] =
 	"rpc debug-read-only 01c00000 00000000 00000000 00000000 -> after 60000 00000000 00000000\n"
 	"rpc debug-read-only 02c00000 00000000 00000000 00000000 -> ff000000 00000000 61\n";
 
+static void snapshot(void)
+{
+	const struct fwctl_item *item;
+	struct fwctl_items *items;
+	struct fwctl_device *dev;
+	char *json;
+	size_t i;
+
+	CHECK(fwctl_catalogue(FWCTL_TYPE_MLX5, NULL) == -EINVAL);
+	CHECK(fwctl_catalogue(FWCTL_TYPE_BNXT, &items) == 0 && fwctl_catalogue_len(items) == 0);
+	CHECK(!fwctl_catalogue_get(items, 0));
+	fwctl_catalogue_free(items);
+	CHECK(fwctl_catalogue(FWCTL_TYPE_MLX5, &items) == 0 && fwctl_catalogue_len(items) > 50);
+	for (i = 0; (item = fwctl_catalogue_get(items, i)); i++)
+		if (strcmp(item->name, "mtmp") == 0)
+			break;
+	CHECK(item && strcmp(item->kind, "register") == 0 && strcmp(item->volatility, "configuration") == 0);
+	CHECK(strcmp(item->about, "temperature of a sensor") == 0);
+	CHECK(item->scope == FWCTL_SCOPE_DEBUG_READ_ONLY && strcmp(item->select, "sensor_index") == 0);
+	fwctl_catalogue_free(items);
+
+	CHECK(fwctl_open_recording("info mlx5 00000000\notherwise 03000000 00000007", &dev) == 0);
+	CHECK(fwctl_snapshot(dev, 5000, NULL) == -EINVAL);
+	CHECK(fwctl_snapshot(dev, 5000, &json) == 0);
+	CHECK(strstr(json, "\"kind\": \"snapshot\"") && strstr(json, "\"register/mtmp/sensor_index=0\": {"));
+	CHECK(strstr(json, "\"syndrome\": 7") && !strstr(json, "ENODEV"));
+	fwctl_snapshot_free(json);
+	fwctl_close(dev);
+
+	/* It is removed: the document has that. */
+	CHECK(fwctl_open_recording("info mlx5 00000000\notherwise errno 19", &dev) == 0);
+	CHECK(fwctl_snapshot(dev, FWCTL_FOREVER, &json) == -ENODEV && strstr(json, "ENODEV"));
+	fwctl_snapshot_free(json);
+	CHECK(fwctl_snapshot(NULL, FWCTL_FOREVER, &json) == -EINVAL && !json);
+	fwctl_close(dev);
+}
+
 static void commands(void)
 {
 	const struct fwctl_cxl_command *command;
@@ -515,6 +552,7 @@ int main(void)
 	calls();
 	queues();
 	commands();
+	snapshot();
 	features();
 	registers();
 	registrations();

@@ -145,6 +145,11 @@ struct fwctl_devices;
 struct fwctl_dump;
 
 /**
+ * The catalogue of a type of devices.
+ */
+struct fwctl_items;
+
+/**
  * Memory that the firmware of a device can access.
  *
  * The library allocates it, and it belongs to this process: in a child of fork(), nothing can be read
@@ -306,6 +311,39 @@ struct fwctl_completion {
    * Length of the whole reply.
    */
   size_t true_len;
+};
+
+/**
+ * Something that can be read of a device.
+ */
+struct fwctl_item {
+  /**
+   * What kind of thing it is: "register", "capability", "query", "feature", "command" or
+   * "operation".
+   */
+  const char *kind;
+  /**
+   * Its name, which is unique with its kind and select.
+   */
+  const char *name;
+  /**
+   * What it is, in a few words.
+   */
+  const char *about;
+  /**
+   * When it changes: "identity", "configuration", "state" or "counter". The last two change by
+   * themselves.
+   */
+  const char *volatility;
+  /**
+   * Fields of the request whose values select an instance, separated by commas, such as
+   * "local_port,grp"; or NULL.
+   */
+  const char *select;
+  /**
+   * Scope of the request that reads it.
+   */
+  uint32_t scope;
 };
 
 #ifdef __cplusplus
@@ -794,6 +832,46 @@ int fwctl_queue_cancel(struct fwctl_queue *queue, uint64_t ticket);
  * Frees a completion. It may be NULL.
  */
 void fwctl_completion_free(struct fwctl_completion *completion);
+
+/**
+ * Everything that is known to be readable of devices of a type, FWCTL_TYPE_MLX5 or another, without
+ * a device. fwctl_snapshot() reads it. Types whose messages the library does not know have an empty
+ * catalogue. Free it with fwctl_catalogue_free().
+ */
+int fwctl_catalogue(uint32_t device_type, struct fwctl_items **catalogue);
+
+/**
+ * Frees a catalogue. It may be NULL.
+ */
+void fwctl_catalogue_free(struct fwctl_items *catalogue);
+
+/**
+ * Number of items in a catalogue.
+ */
+size_t fwctl_catalogue_len(const struct fwctl_items *catalogue);
+
+/**
+ * An item of a catalogue; NULL if there are not so many. Valid until the catalogue is freed, like
+ * its texts.
+ */
+const struct fwctl_item *fwctl_catalogue_get(const struct fwctl_items *catalogue, size_t index);
+
+/**
+ * Reads all of the catalogue from a device, with many requests in flight, and stores one JSON
+ * document: raw and decoded, with "kind": "snapshot". It is that of the command "fwctl snapshot",
+ * and "fwctl diff" compares two of them. Nothing is changed, and no scope is used that taints the
+ * kernel. fwctl_rpc() says what a limit does. Free the document with fwctl_snapshot_free().
+ *
+ * An item that the device refuses has its error in the document. If the device was removed or does
+ * not answer, returns the errno, and the document has what was read before. It is NULL only if a
+ * pointer is NULL.
+ */
+int fwctl_snapshot(const struct fwctl_device *device, int64_t limit_ms, char **json);
+
+/**
+ * Frees a document of fwctl_snapshot(). It may be NULL.
+ */
+void fwctl_snapshot_free(char *json);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -8,6 +8,7 @@
 //! - `mlx5.rs`: registers and dumps of a ConnectX
 //! - `queue.rs`: many RPCs in flight
 //! - `cxl.rs`: Features and mailbox commands of CXL memory devices
+//! - `snapshot.rs`: the catalogue, and snapshots of devices
 //! - `list.rs`: lists of structs
 //!
 //! Pointers are checked for NULL; that they are valid otherwise is the contract with the caller, as
@@ -22,12 +23,14 @@ mod list;
 mod memory;
 mod mlx5;
 mod queue;
+mod snapshot;
 
 pub use cxl::*;
 pub use device::*;
 pub use memory::*;
 pub use mlx5::*;
 pub use queue::*;
+pub use snapshot::*;
 
 use fwctl::Error;
 use std::cell::RefCell;
@@ -274,6 +277,14 @@ mod tests {
             assert!(fwctl_cxl_feature_list_get(ptr::null(), 0).is_null());
             let none = ptr::null_mut();
             assert_eq!(fwctl_cxl_feature_list(ptr::null(), -1, none), -libc::EINVAL);
+            fwctl_catalogue_free(ptr::null_mut());
+            assert_eq!(fwctl_catalogue_len(ptr::null()), 0);
+            assert!(fwctl_catalogue_get(ptr::null(), 0).is_null());
+            assert_eq!(fwctl_catalogue(1, ptr::null_mut()), -libc::EINVAL);
+            let mut json = ptr::dangling_mut();
+            assert_eq!(fwctl_snapshot(ptr::null(), -1, &mut json), -libc::EINVAL);
+            assert!(json.is_null());
+            fwctl_snapshot_free(json);
             let (data, status) = (ptr::null_mut(), ptr::null_mut());
             assert_eq!(
                 fwctl_cxl_get_feature(ptr::null(), ptr::null(), 0, 0, data, 1, -1, status),

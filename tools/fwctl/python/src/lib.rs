@@ -5,6 +5,7 @@
 
 mod memory;
 mod mlx5;
+mod snapshot;
 
 use fwctl::cxl::{
     effect_names, known_feature, Command, CxlDevice, Feature, GetFeature, Selection, SetFeature,
@@ -394,6 +395,11 @@ impl Device {
         all[..answer.bytes.len()].copy_from_slice(&answer.bytes);
         buffer.copy_from_slice(py, &all)?;
         Ok(answer.true_len)
+    }
+
+    #[pyo3(signature = (*, timeout = None))]
+    fn snapshot(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<PyObject> {
+        snapshot::snapshot(py, &self.limited(timeout)?)
     }
 
     fn cxl_commands(&self, py: Python<'_>) -> PyResult<Option<Vec<CxlCommand>>> {
@@ -811,10 +817,12 @@ fn _fwctl(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Device>()?;
     module.add_class::<Entry>()?;
     module.add_class::<Info>()?;
+    module.add_class::<snapshot::Item>()?;
     module.add_class::<memory::Memory>()?;
     module.add_class::<Queue>()?;
     module.add_class::<Reply>()?;
     module.add_class::<Status>()?;
+    module.add_function(wrap_pyfunction!(snapshot::catalogue, module)?)?;
     module.add_function(wrap_pyfunction!(devices, module)?)?;
     module.add_function(wrap_pyfunction!(open, module)?)
 }

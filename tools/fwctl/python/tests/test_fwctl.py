@@ -2,6 +2,7 @@
 """The Python bindings, on recordings."""
 
 import errno
+import json
 import os
 import signal
 import sys
@@ -322,6 +323,39 @@ CORE = (
     + core_step(0, core_reply("80000002", "00010203", 4))
     + core_step(4, core_reply("00000002", "04050607", 0))
 )
+
+
+class Snapshots(unittest.TestCase):
+    def test_catalogue(self) -> None:
+        items = fwctl.catalogue("mlx5")
+        mtmp = next(item for item in items if item.name == "mtmp")
+        self.assertEqual((mtmp.kind, mtmp.scope), ("register", "debug-read-only"))
+        self.assertEqual((mtmp.select, mtmp.volatility), (["sensor_index"], "configuration"))
+        self.assertEqual(mtmp.about, "temperature of a sensor")
+        self.assertEqual(repr(mtmp), "<fwctl.Item register/mtmp>")
+        self.assertEqual(fwctl.catalogue("bnxt"), [])
+        with self.assertRaises(ValueError):
+            fwctl.catalogue("mlx")
+
+    def test_snapshot(self) -> None:
+        card = fwctl.Device.from_recording("info mlx5 05000000 06000000\notherwise 03000000 00000007")
+        document = card.snapshot(timeout=60)
+        self.assertEqual((document["kind"], document["format"]), ("snapshot", 2))
+        found = document["devices"][0]
+        self.assertEqual((found["device"], found["type"]), ("fwctl0", "mlx5"))
+        self.assertIsNone(found["error"])
+        error = found["items"]["query/adapter"]["error"]
+        self.assertEqual((error["firmware_status"], error["syndrome"]), (3, 7))
+
+    def test_what_was_read_before_an_error_is_kept(self) -> None:
+        recording = CXL.replace("unordered\n", "unordered\notherwise errno 19\n", 1)
+        with self.assertRaises(fwctl.FwctlError) as caught:
+            fwctl.Device.from_recording(recording).snapshot()
+        self.assertEqual(caught.exception.errno, errno.ENODEV)
+        found = json.loads(caught.exception.partial)["devices"][0]
+        self.assertEqual(found["error"]["errno_name"], "ENODEV")
+        fields = found["items"]["command/entry/opcode=0x5300"]["fields"]
+        self.assertEqual(fields["by_payload"], {"value": 1})
 
 
 class Registered(unittest.TestCase):

@@ -3,7 +3,7 @@
 
 import sys
 from types import TracebackType
-from typing import Callable, Literal, Optional, Type, Union, final
+from typing import Any, Callable, Literal, Optional, Type, Union, final
 
 if sys.version_info >= (3, 12):
     from collections.abc import Buffer
@@ -23,11 +23,13 @@ __all__ = [
     "Entry",
     "FwctlError",
     "Info",
+    "Item",
     "Memory",
     "Queue",
     "Reply",
     "Status",
     "__version__",
+    "catalogue",
     "devices",
     "open",
 ]
@@ -46,7 +48,7 @@ class FwctlError(OSError):
     #: The refusal, if the firmware refused a command that this package made; ``rpc()`` has it in the
     #: reply.
     status: Optional[Status]
-    #: What came of a dump before the error.
+    #: What came of a dump before the error; of a snapshot, its JSON document.
     partial: bytes
 
 @final
@@ -339,8 +341,38 @@ class Device:
     ) -> bytes:
         """Dumps the device's own registers of a ConnectX. As mlx5_dump(), but it needs memory: by
         default as much as the device asks for."""
+    def snapshot(self, *, timeout: Optional[float] = None) -> dict[str, Any]:
+        """Reads all of the catalogue, with many requests in flight: one document, raw and decoded. As
+        JSON it is that of the command ``fwctl snapshot``, and ``fwctl diff`` compares two of them.
+        Nothing is changed, and no scope is used that taints the kernel.
+
+        An item that the device refuses has its error in the document. FwctlError: the device was
+        removed or does not answer. ``partial`` has the document, in JSON, with what was read before.
+        """
     def queue(self, *, depth: Optional[int] = None, backend: Optional[Backend] = None) -> Queue:
         """A queue on this device, by io_uring if that is allowed."""
+
+@final
+class Item:
+    """Something that can be read of a device."""
+
+    @property
+    def kind(self) -> str:
+        """``register``, ``capability``, ``query``, ``feature``, ``command`` or ``operation``."""
+    @property
+    def name(self) -> str: ...
+    @property
+    def about(self) -> str:
+        """What it is, in a few words."""
+    @property
+    def volatility(self) -> str:
+        """When it changes: ``identity``, ``configuration``, ``state`` or ``counter``."""
+    @property
+    def select(self) -> list[str]:
+        """Fields of the request whose values select an instance."""
+    @property
+    def scope(self) -> Scope:
+        """Scope of the request that reads it."""
 
 @final
 class Completion:
@@ -382,6 +414,10 @@ class Queue:
 def open(name: str) -> Device:
     """Opens a device: ``fwctl0``, the path of a node, a PCI address, a memdev, a netdev, an RDMA
     device or a devlink handle."""
+
+def catalogue(type: str) -> list[Item]:
+    """Everything that is known to be readable of devices of a type such as ``mlx5``, without a device.
+    Device.snapshot() reads it."""
 
 def devices() -> list[Entry]:
     """Lists the devices, from sysfs alone: none is opened."""

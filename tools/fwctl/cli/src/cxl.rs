@@ -8,7 +8,7 @@ mod features;
 mod get;
 mod log;
 mod ports;
-mod set;
+pub mod set;
 
 use crate::common::World;
 use crate::failure::Failure;
@@ -57,7 +57,7 @@ pub fn run(world: &World, verb: CxlVerb) -> Result<(), Failure> {
 }
 
 /// Parses a feature: its UUID, or its short name.
-fn feature_uuid(text: &str) -> Result<Uuid, String> {
+pub fn feature_uuid(text: &str) -> Result<Uuid, String> {
     known_feature(text).map_or_else(|| text.parse(), Ok).map_err(|_| {
         "not a UUID, and not one of patrol-scrub, ecs, sppr, hppr, cacheline-sparing, row-sparing, bank-sparing, rank-sparing"
             .into()
@@ -65,7 +65,7 @@ fn feature_uuid(text: &str) -> Result<Uuid, String> {
 }
 
 /// Every feature of a device.
-fn all(cxl: &CxlDevice) -> Result<Vec<Feature>, Failure> {
+pub fn all(cxl: &CxlDevice) -> Result<Vec<Feature>, Failure> {
     Ok(cxl.features_with(|done, all| counted("features", done, all))?)
 }
 
@@ -83,7 +83,7 @@ fn find(cxl: &CxlDevice, uuid: Uuid) -> Result<Feature, Failure> {
 }
 
 /// Fails if bytes from `offset` on do not lie within the feature.
-fn check_range(
+pub fn check_range(
     cxl: &CxlDevice,
     feature: &Feature,
     max: u16,

@@ -37,7 +37,7 @@ pub use decode::{feature_fields, FeatureField};
 pub use effects::{effect_names, Effect};
 pub use feature::{known_feature, known_features, Feature, SetPolicy, Verdict};
 pub use message::{GetFeature, Selection, SetFeature, UnknownSelection};
-pub use setting::{settable_fields, writable_part, NewValue, SettingError, Settings};
+pub use setting::{settable_fields, writable_part, NewField, NewValue, SettingError, Settings};
 pub use switch::{Port, Switch};
 
 use crate::{Device, DeviceType, DriverInfo, Error, Malformed, Reply, Result, Rpc, Scope};

@@ -13,6 +13,7 @@ use fwctl::cxl::{
     feature_fields, known_features, settable_fields, writable_part, CxlDevice, Feature,
     FeatureField, GetFeature, Selection, SetFeature, SetPolicy, SettingError, Settings, Verdict,
 };
+use fwctl::sysfs::Entry;
 use fwctl::{Error, Scope, Uuid};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -130,24 +131,7 @@ pub fn set(world: &World, args: SetArgs) -> Result<(), Failure> {
     };
     let cxl = CxlDevice::new(world.open_entry(&entry)?)?;
     let feature = find(&cxl, args.feature)?;
-    let refuse = |why: String| Error::Feature {
-        device: entry.name.clone(),
-        feature: title(&feature),
-        why,
-    };
-    let needed = match feature.set_policy() {
-        SetPolicy::Scope(scope) => scope,
-        SetPolicy::Never(Verdict::KernelExclusive) if settings.is_some() => {
-            let memdev = entry.parent.memdev.as_ref();
-            let name = memdev.map_or("memN", |memdev| &memdev.name);
-            return Err(refuse(format!(
-                "{}: if it has EDAC drivers for CXL, set it in /sys/bus/edac/devices/cxl_{name}",
-                Verdict::KernelExclusive
-            ))
-            .into());
-        }
-        SetPolicy::Never(verdict) => return Err(refuse(verdict.to_string()).into()),
-    };
+    let needed = needed(&entry, &feature, settings.is_some())?;
     let new = match &settings {
         None => New {
             offset: args.offset,
@@ -157,7 +141,7 @@ pub fn set(world: &World, args: SetArgs) -> Result<(), Failure> {
         Some(settings) => {
             let old = whole(&cxl, &feature)?;
             let new = settings.apply(&feature, &old);
-            let new = new.map_err(|error| refuse(error.to_string()))?;
+            let new = new.map_err(|error| refused(&entry, &feature, &error))?;
             New {
                 offset: 0,
                 data: new.data,
@@ -219,6 +203,32 @@ pub fn set(world: &World, args: SetArgs) -> Result<(), Failure> {
     output::print(args.output.output, &change)
 }
 
+/// The change of a feature is refused, before anything is sent.
+pub fn refused(entry: &Entry, feature: &Feature, why: &impl ToString) -> Error {
+    Error::Feature {
+        device: entry.name.clone(),
+        feature: title(feature),
+        why: why.to_string(),
+    }
+}
+
+/// The scope that a change of the feature needs, by field or by bytes; fails if no scope is enough.
+pub fn needed(entry: &Entry, feature: &Feature, is_by_field: bool) -> Result<Scope, Error> {
+    match feature.set_policy() {
+        SetPolicy::Scope(scope) => Ok(scope),
+        SetPolicy::Never(Verdict::KernelExclusive) if is_by_field => {
+            let memdev = entry.parent.memdev.as_ref();
+            let name = memdev.map_or("memN", |memdev| &memdev.name);
+            let why = format!(
+                "{}: if it has EDAC drivers for CXL, set it in /sys/bus/edac/devices/cxl_{name}",
+                Verdict::KernelExclusive
+            );
+            Err(refused(entry, feature, &why))
+        }
+        SetPolicy::Never(verdict) => Err(refused(entry, feature, &verdict)),
+    }
+}
+
 /// Neither fields nor bytes were given.
 fn nothing(uuid: Uuid) -> Failure {
     let fields = settable_fields(uuid).unwrap_or_default().into_iter();
@@ -251,7 +261,7 @@ fn settings(uuid: Uuid, fields: &[String]) -> Result<Settings, Failure> {
 }
 
 /// The fields in which two whole values differ.
-fn changes(uuid: Uuid, old: &[u8], new: &[u8]) -> Changes {
+pub fn changes(uuid: Uuid, old: &[u8], new: &[u8]) -> Changes {
     let fields = |value| feature_fields(uuid, value).unwrap_or_default();
     let pairs = fields(old).into_iter().zip(fields(new));
     let changed = pairs.filter(|(old, new)| old.value != new.value);
@@ -319,7 +329,12 @@ fn read_back(cxl: &CxlDevice, feature: &Feature, new: &New) -> (Option<Vec<u8>>,
 
 /// Reads a part of the present value that Set Feature can replace. It has been checked to lie within
 /// the feature.
-fn current(cxl: &CxlDevice, feature: &Feature, offset: u16, size: usize) -> Result<Vec<u8>, Error> {
+pub fn current(
+    cxl: &CxlDevice,
+    feature: &Feature,
+    offset: u16,
+    size: usize,
+) -> Result<Vec<u8>, Error> {
     // Get Feature and Set Feature have different layouts.
     if feature.name().is_some() {
         let part = writable_part(feature.uuid, &whole(cxl, feature)?);
@@ -340,7 +355,7 @@ fn current(cxl: &CxlDevice, feature: &Feature, offset: u16, size: usize) -> Resu
 }
 
 /// Reads the whole present value.
-fn whole(cxl: &CxlDevice, feature: &Feature) -> Result<Vec<u8>, Error> {
+pub fn whole(cxl: &CxlDevice, feature: &Feature) -> Result<Vec<u8>, Error> {
     cxl.get(&GetFeature {
         uuid: feature.uuid,
         selection: Selection::Current,

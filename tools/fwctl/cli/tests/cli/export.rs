@@ -319,17 +319,191 @@ fn settings_that_are_wrong_open_no_device() {
         (&settings("1").replace("mtmp", "qetcr"), "no such register"),
         (
             &settings("1").replace("register", "query"),
-            "only registers can be set",
+            "only registers and features can be set",
         ),
         (
             &settings("1").replace("index=0", "index=x"),
             "sensor_index=x: not a number",
         ),
         (&settings("1").replace("hi", "ho"), "no field of this name"),
+        (
+            &feature_settings("entry/uuid=ecs", "{}"),
+            "not of the form feature/value/uuid=FEATURE",
+        ),
+        (&feature_settings("value/uuid=edac", "{}"), "not a UUID"),
+        (
+            &feature_settings("value/uuid=ecs,selection=saved", "{}"),
+            "not a UUID",
+        ),
+        (
+            &feature_settings("value/uuid=patrol-scrub", r#"{"cycle": 300}"#),
+            "cycle=300: not one of the numbers that the field can have; possible is cycle=1h..255h",
+        ),
+        (
+            &feature_settings("value/uuid=patrol-scrub", r#"{"cycle": "24"}"#),
+            "cycle=24: a unit is missing",
+        ),
+        (
+            &feature_settings("value/uuid=patrol-scrub", r#"{"cycle": null}"#),
+            "cycle: neither a number nor a text",
+        ),
+        (&feature_settings(VENDOR, r#"{"x": 1}"#), "name them raw"),
+        (
+            &feature_settings(VENDOR, r#"{"raw": "0g"}"#),
+            "raw: not bytes in hexadecimal digits",
+        ),
+        (
+            &feature_settings(VENDOR, r#"{"raw": ""}"#),
+            "raw: not bytes in hexadecimal digits",
+        ),
+        (
+            &feature_settings(VENDOR, r#"{"raw": "00", "x": 1}"#),
+            "raw is all of the value",
+        ),
     ] {
         machine.write("s.json", text);
         let ended = machine.run(&["apply", "s.json", "--dry-run"]);
         assert_eq!(ended.status, 2, "{text}: {}", ended.stderr);
         assert!(ended.stderr.contains(why), "{text}: {}", ended.stderr);
     }
+}
+
+/// A Feature of a vendor, as in a document.
+const VENDOR: &str = "value/uuid=ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+/// Settings for a Feature of a memory device.
+fn feature_settings(item: &str, fields: &str) -> String {
+    format!(r#"{{"kind": "settings", "devices": {{"fwctl0": {{"feature/{item}": {fields}}}}}}}"#)
+}
+
+/// A memory device whose patrol scrub a program may set, with a cycle of 12 hours; and a Feature of a
+/// vendor.
+fn memory(more: &str) -> Machine {
+    let get = |uuid: &str, size: &str, answer: &str| {
+        format!(
+            "rpc configuration 01050000 00000000 15000000 00000000 {uuid} 0000 {size} 00 -> {answer}\n"
+        )
+    };
+    let scrub = get(
+        "96dad7d6fde8482ba73375774e06db8a",
+        "0400",
+        "04000000 00000000 030c0100",
+    );
+    let vendor = get(
+        "ffffffffffffffffffffffffffffffff",
+        "0200",
+        "02000000 00000000 1122",
+    );
+    Machine::with_cxl(&format!(
+        "unordered
+info cxl
+rpc configuration 00050000 00000000 08000000 00000000 08000000 0000 0000 -> 08000000 00000000 0000 0300 00000000
+rpc configuration 00050000 00000000 08000000 00000000 98000000 0000 0000 -> 98000000 00000000 0300 0300 00000000
+    96dad7d6fde8482ba73375774e06db8a 0000 0400 0200 01000000 01 01 0202 000000000000000000000000000000000000
+    ffffffffffffffffffffffffffffffff 0100 0200 0200 01000000 01 02 0102 000000000000000000000000000000000000
+    e5b13f2223284a14b8bab9691e893386 0200 0400 0000 00000000 01 01 0202 000000000000000000000000000000000000
+{scrub}{vendor}{more}"
+    ))
+}
+
+#[test]
+fn features_are_compared_and_written() {
+    let both = |cycle: &str, raw: &str| {
+        format!(
+            r#"{{"kind": "settings", "devices": {{"mem0": {{
+                "feature/value/uuid=patrol-scrub,selection=current": {{"cycle": {cycle}, "enabled": 0}},
+                "feature/{VENDOR}": {{"raw": "{raw}"}}}}}}}}"#
+        )
+    };
+    let machine = memory("");
+    machine.write("s.json", &both("\"1d\"", "11ab"));
+    machine.run(&["apply", "s.json", "--dry-run"]).is(
+        0,
+        "changes:       not written\n\
+         scope needed:  debug-write-full\n\n\
+         DEVICE  VALUE                                                        OLD   NEW\n\
+         fwctl0  feature/value/uuid=patrol-scrub,selection=current cycle      12 h  24 h\n\
+         fwctl0  feature/value/uuid=ffffffff-ffff-ffff-ffff-ffffffffffff raw  1122  11ab\n",
+        "",
+    );
+    let ended = machine.run(&["apply", "s.json", "--dry-run", "-o", "json"]);
+    let json: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(json["least_scope"], "debug-write-full");
+    let change = |number: usize| json["changes"][number].clone();
+    assert_eq!(
+        (&change(0)["old"], &change(0)["new"]),
+        (&json!(12), &json!(24))
+    );
+    assert_eq!(
+        (&change(1)["old"], &change(1)["new"]),
+        (&json!("1122"), &json!("11ab"))
+    );
+    // Nothing is written in a scope that is too low for one of them.
+    let ended = machine.run(&["apply", "s.json", "--scope", "debug-write"]);
+    assert_eq!(ended.status, 2);
+    assert!(
+        ended.stderr.contains("which need debug-write-full"),
+        "{}",
+        ended.stderr
+    );
+    // The second write fails.
+    let set = "rpc debug-write-full 02050000 00000000 22000000 00000000";
+    let scrub = "96dad7d6fde8482ba73375774e06db8a 00000000 0000 01 000000000000000000 1800";
+    let vendor = "ffffffffffffffffffffffffffffffff 00000000 0000 02 000000000000000000 11ab";
+    let machine = memory(&format!(
+        "{set} {scrub} -> 00000000 00000000\n{set} {vendor} -> 00000000 02000000\n"
+    ));
+    machine.write("s.json", &both("24", "11ab"));
+    let ended = machine.run(&["apply", "s.json", "--scope", "debug-write-full"]);
+    assert_eq!(ended.status, 3, "{}", ended.stderr);
+    assert!(
+        ended.stdout.starts_with("changes:       1 of 2 written\n"),
+        "{}",
+        ended.stdout
+    );
+    // They have these values.
+    let machine = memory("");
+    machine.write("s.json", &both("\"12h\"", "1122"));
+    machine
+        .run(&["apply", "s.json", "--scope", "debug-write-full"])
+        .is(0, "changes:  nothing to change\n", "");
+}
+
+#[test]
+fn features_that_cannot_be_set() {
+    let machine = memory("");
+    for (item, fields, status, why) in [
+        (
+            "value/uuid=ecs",
+            r#"{"log-entry-type": "dram"}"#,
+            1,
+            "the kernel keeps this feature for itself",
+        ),
+        ("value/uuid=sppr", r#"{}"#, 1, "no feature 892ba475"),
+        (
+            VENDOR,
+            r#"{"raw": "112233"}"#,
+            1,
+            "the range is bytes 0 to 2, and the feature has 2 bytes",
+        ),
+    ] {
+        machine.write("s.json", &feature_settings(item, fields));
+        let ended = machine.run(&["apply", "s.json", "--dry-run"]);
+        assert_eq!(ended.status, status, "{item}: {}", ended.stderr);
+        assert!(ended.stderr.contains(why), "{item}: {}", ended.stderr);
+    }
+    // The second would undo the first.
+    machine.write(
+        "s.json",
+        r#"{"kind": "settings", "devices": {
+            "mem0": {"feature/value/uuid=patrol-scrub": {"cycle": "24h"}},
+            "fwctl0": {"feature/value/uuid=96dad7d6-fde8-482b-a733-75774e06db8a": {"enabled": "on"}}}}"#,
+    );
+    let ended = machine.run(&["apply", "s.json", "--dry-run"]);
+    assert_eq!(ended.status, 2);
+    assert!(
+        ended.stderr.contains("fwctl0 has this item twice"),
+        "{}",
+        ended.stderr
+    );
 }

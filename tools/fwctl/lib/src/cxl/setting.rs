@@ -28,6 +28,16 @@ struct Setting {
     text: String,
 }
 
+/// A new value of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NewField<'a> {
+    /// In words, such as `24h` or `on`.
+    Text(&'a str),
+    /// The number that the device stores.
+    Number(u64),
+}
+
 /// A change of a Feature's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewValue {
@@ -184,13 +194,35 @@ impl Settings {
     /// A [`SettingError`] that names what is possible.
     pub fn parse<T: AsRef<str>>(uuid: Uuid, texts: &[T]) -> Result<Settings, SettingError> {
         let layout = Layout::of(uuid).ok_or(SettingError::UnknownLayout)?;
-        let mut settings: Vec<Setting> = Vec::new();
-        for text in texts.iter().map(T::as_ref) {
+        let field = |text: &'_ T| {
+            let text = text.as_ref();
             let (name, value) = text.split_once('=').ok_or_else(|| SettingError::Form {
                 text: text.into(),
                 possible: possible(layout),
             })?;
-            let setting = Setting::parse(layout, name, value)?;
+            Ok((name.to_owned(), value.to_owned()))
+        };
+        let fields: Vec<(String, String)> = texts.iter().map(field).collect::<Result<_, _>>()?;
+        let fields = fields.iter();
+        Settings::new(
+            uuid,
+            fields.map(|(name, value)| (name.as_str(), NewField::Text(value))),
+        )
+    }
+
+    /// New values of fields with these names.
+    ///
+    /// # Errors
+    ///
+    /// A [`SettingError`] that names what is possible.
+    pub fn new<'a>(
+        uuid: Uuid,
+        fields: impl IntoIterator<Item = (&'a str, NewField<'a>)>,
+    ) -> Result<Settings, SettingError> {
+        let layout = Layout::of(uuid).ok_or(SettingError::UnknownLayout)?;
+        let mut settings: Vec<Setting> = Vec::new();
+        for (name, value) in fields {
+            let setting = Setting::new(layout, name, value)?;
             let is_same =
                 |known: &Setting| (known.fru, known.place) == (setting.fru, setting.place);
             if settings.iter().any(is_same) {
@@ -235,7 +267,7 @@ impl Settings {
 }
 
 impl Setting {
-    fn parse(layout: Layout, name: &str, value: &str) -> Result<Setting, SettingError> {
+    fn new(layout: Layout, name: &str, value: NewField<'_>) -> Result<Setting, SettingError> {
         let (fru, parts) = match fru_of(name) {
             Some((fru, _)) => (Some(fru), layout.fru(fru).into_iter().collect()),
             None => (None, layout.common()),
@@ -254,9 +286,13 @@ impl Setting {
                 possible: possible(layout),
             });
         }
-        let number = place.parse(value).map_err(|why| SettingError::Value {
+        let (number, text) = match value {
+            NewField::Text(text) => (place.parse(text), text.to_owned()),
+            NewField::Number(number) => (place.accept(number), number.to_string()),
+        };
+        let number = number.map_err(|why| SettingError::Value {
             name: name.into(),
-            value: value.into(),
+            value: text.clone(),
             why,
             possible: format!("{name}={}", place.possible()),
         })?;
@@ -264,7 +300,7 @@ impl Setting {
             fru,
             place,
             value: number,
-            text: value.into(),
+            text,
         })
     }
 
@@ -351,6 +387,19 @@ impl Place {
                 keywords.join("|")
             }
         }
+    }
+
+    /// The number itself, if the field can have it.
+    fn accept(&self, number: u64) -> Result<u64, &'static str> {
+        let is_possible = match self.kind {
+            Kind::Flag => number <= 1,
+            Kind::Number(Some(Unit::Hours)) => (1..=self.most()).contains(&number),
+            Kind::Number(_) => number <= self.most(),
+            Kind::Names(names, _) => names.iter().any(|known| known.number == number),
+        };
+        is_possible
+            .then_some(number)
+            .ok_or("not one of the numbers that the field can have")
     }
 
     /// The number that a text stands for.

@@ -50,6 +50,28 @@ fn patrol_scrub() {
     }
 }
 
+#[test]
+fn numbers_as_the_device_stores_them() {
+    let uuid = known_feature("patrol-scrub").unwrap();
+    let value = [0x03, 12, 1, 0xfe];
+    let set = |name, number| {
+        let settings = Settings::new(uuid, [(name, NewField::Number(number))])?;
+        Ok(settings.apply(&feature("patrol-scrub", 2), &value)?.data)
+    };
+    assert_eq!(set("cycle", 24), Ok(vec![24, 0xfe]));
+    assert_eq!(set("enabled", 1), Ok(vec![12, 0xff]));
+    for (name, number) in [("cycle", 0), ("cycle", 256), ("enabled", 2)] {
+        let error = set(name, number).unwrap_err();
+        assert!(matches!(error, SettingError::Value { .. }), "{error}");
+    }
+    let error = set("minimum-cycle", 1).unwrap_err();
+    assert!(matches!(error, SettingError::ReadOnly { .. }), "{error}");
+    // Of fields whose numbers stand for something, those that do.
+    let uuid = known_feature("ecs").unwrap();
+    let set = |number| Settings::new(uuid, [("fru0.threshold", NewField::Number(number))]);
+    assert!(set(3).is_ok() && set(0).is_err());
+}
+
 // Tables 8-225 and 8-226: capabilities and flags of a media FRU are not written.
 #[test]
 fn error_check_scrub() {

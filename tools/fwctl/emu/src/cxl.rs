@@ -55,19 +55,21 @@ pub const FAULTS: Dialect = Dialect {
         "claim",
         "background",
         "silent",
+        "lost",
         "vanish",
         "exit",
         "health",
     ],
     max_status: u16::MAX,
-    help: "\
+    help:
+        "\
 match:  op=N  feature=ID  action=N (0 full, 1 initiate, 2 continue, 3 finish, 4 abort)
         without any, every command
 which:  nth=N (1)  times=N|forever (1)
 effect: status=N (return code)  late=MS  never  garble[=FROM]  truncate=LEN
         claim=LEN (in the length register)  background (late=MS says for how long)
-        silent (no interrupt at its end)  vanish (reads as all ones)
-        exit (of the process)  health[=BITS] (1 fatal, 2 firmware halt)",
+        silent (no interrupt at its end)  lost (its result: that of another operation is there)
+        vanish (reads as all ones)  exit (of the process)  health[=BITS] (1 fatal, 2 firmware halt)",
 };
 
 /// Valid payload sizes of a mailbox (8.2.9.4.3): powers of two.

@@ -428,6 +428,24 @@ TEST_F_TIMEOUT(faults, result_of_a_background, PATIENCE)
 	EXPECT_EQ(0, write_in_background(self->fd));
 }
 
+/*
+ * The register describes another operation at the end, as it does if the kernel has begun one
+ * since: the result is lost, and must not be taken for that of the other one.
+ */
+TEST_F_TIMEOUT(faults, lost_result_of_a_background, PATIENCE)
+{
+	long ended = emu_counter("/backgrounds");
+
+	fault("op=0xc030,lost");
+	EXPECT_EQ(EIO, write_in_background(self->fd));
+	EXPECT_EQ(ended + 1, emu_counter("/backgrounds"));
+	fault("op=0xc030,background,lost,late=200,status=%u", RC_INTERNAL);
+	EXPECT_EQ(EIO, write_in_background(self->fd));
+	/* The driver and the device go on. */
+	EXPECT_EQ(0, echo(self->fd));
+	EXPECT_EQ(0, write_in_background(self->fd));
+}
+
 /* The operation continues, and the device rejects another one until it ends. */
 TEST_F_TIMEOUT(faults, killed_in_the_background, PATIENCE)
 {

@@ -110,7 +110,7 @@ fn step(device: &mut Type3, bus: &mut Bus, bytes: &mut Bytes<'_>, part: &mut Vec
             device.config().read(offset, &mut data);
         }
         13 => {
-            const EFFECTS: [&str; 9] = [
+            const EFFECTS: [&str; 10] = [
                 "never",
                 "late=1",
                 "garble",
@@ -119,6 +119,7 @@ fn step(device: &mut Type3, bus: &mut Bus, bytes: &mut Bytes<'_>, part: &mut Vec
                 "claim=0xffffffff",
                 "background",
                 "background,never,silent",
+                "background,lost",
                 "health",
             ];
             let effect = EFFECTS[usize::from(bytes.u8()) % EFFECTS.len()];

@@ -42,7 +42,12 @@ pub(super) struct Background {
     /// When to complete it; `None` if never.
     pub(super) due: Option<Instant>,
     is_silent: bool,
+    /// Another operation follows, whose result replaces this one's.
+    is_lost: bool,
 }
+
+/// Opcode of the operation that follows a lost result: no command has it.
+const OTHER: u16 = 0;
 
 impl Type3 {
     /// Handles the doorbell: executes the command and completes it, now or later.
@@ -92,6 +97,7 @@ impl Type3 {
                 code,
                 due: (!effects.never).then(|| now + effects.late.unwrap_or(BACKGROUND)),
                 is_silent: effects.silent,
+                is_lost: effects.lost,
             });
             self.registers.set_background(command.opcode, PERCENT, None);
         }
@@ -179,8 +185,12 @@ impl Type3 {
 
     /// Completes the background operation.
     pub(super) fn finish_background(&mut self, bus: &mut Bus, background: Background) {
+        let opcode = match background.is_lost {
+            true => OTHER,
+            false => background.opcode,
+        };
         self.registers
-            .set_background(background.opcode, 100, Some(background.code));
+            .set_background(opcode, 100, Some(background.code));
         self.counters.backgrounds += 1;
         if self.registers.wants_interrupt() && !background.is_silent {
             bus.vectors.raise(BACKGROUND_VECTOR.into());

@@ -169,6 +169,7 @@ fn in_the_background() {
     let mut machine = Machine::new(&[
         "feature=0,background,status=4",
         "feature=1,background,never,silent",
+        "op=0x0500,background,status=4,lost",
     ]);
     // The value is set nevertheless.
     assert_eq!(
@@ -203,6 +204,15 @@ fn in_the_background() {
     assert_eq!(machine.control("release"), 1);
     assert_eq!(machine.control("counters")["backgrounds"], 3);
     assert_eq!(machine.bus.vectors.lost, 2, "the last one was silent");
+
+    // The register describes another operation.
+    assert_eq!(machine.command(0x0500, &[0; 8]).0, 1);
+    assert_eq!(machine.dword(0x118), 0x0032_0500);
+    machine.wait();
+    assert_eq!(
+        (machine.dword(0x118), machine.dword(0x11c)),
+        (0x0064_0000, 4)
+    );
 }
 
 #[test]

@@ -38,7 +38,11 @@ pub enum CommandPolicy {
 }
 
 impl CommandPolicy {
-    /// The least scope in which the kernel sends the command, or why it never does.
+    /// The least scope in which the kernel sends the command.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`], if the kernel sends it in no scope.
     pub const fn least_scope(self) -> Result<Scope, Refusal> {
         match self {
             CommandPolicy::Scope(scope)

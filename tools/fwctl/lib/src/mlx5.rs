@@ -119,7 +119,7 @@ impl Mlx5Device {
     /// As for [`Mlx5Device::read_register`].
     pub fn read_register_with(&self, id: u16, argument: u32, data: &[u8]) -> Result<Vec<u8>> {
         let reply = self.command(
-            "ACCESS_REG",
+            &access(id),
             READ_SCOPE,
             &access_register_with(id, true, argument, data),
             HEADER + data.len(),
@@ -150,7 +150,7 @@ impl Mlx5Device {
         data: &[u8],
     ) -> Result<()> {
         self.command(
-            "ACCESS_REG",
+            &access(id),
             scope,
             &access_register_with(id, false, argument, data),
             HEADER + data.len(),
@@ -224,7 +224,7 @@ impl Mlx5Device {
         let replies = reads.iter().zip(self.device.rpc_all(rpcs)?);
         Ok(replies
             .map(|(read, reply)| match read {
-                Read::Register(_, data) => self.body("ACCESS_REG", HEADER + data.len(), reply),
+                Read::Register(id, data) => self.body(&access(*id), HEADER + data.len(), reply),
                 Read::Capability(..) => self.body("QUERY_HCA_CAP", HEADER + CAPABILITY, reply),
                 Read::Query(command, _) => {
                     self.accepted(command.input.name, command.output.size, reply?)
@@ -304,6 +304,14 @@ impl Mlx5Device {
             });
         }
         Ok(reply.bytes)
+    }
+}
+
+/// The command for messages, with the name or the number of the register.
+fn access(id: u16) -> String {
+    match registers().iter().find(|layout| layout.id == id) {
+        Some(layout) => format!("ACCESS_REG of {}", layout.name),
+        None => format!("ACCESS_REG of {id:#06x}"),
     }
 }
 

@@ -277,7 +277,7 @@ fn a_write_that_fails_is_the_last_and_the_report_says_what_was_written() {
     );
     let args = ["apply", "s.json", "--scope", "configuration"];
     let refused =
-        "fwctl1: ACCESS_REG: firmware refused with status 0x2 (bad operation), syndrome 0x00000077";
+        "fwctl1: ACCESS_REG of mpir: firmware refused with status 0x2 (bad operation), syndrome 0x00000077";
     machine.run(&args).is(
         3,
         "changes:  1 of 3 written\n\n\
@@ -330,10 +330,10 @@ fn settings_that_are_wrong_open_no_device() {
             &feature_settings("entry/uuid=ecs", "{}"),
             "not of the form feature/value/uuid=FEATURE",
         ),
-        (&feature_settings("value/uuid=edac", "{}"), "not a UUID"),
+        (&feature_settings("value/uuid=edac", "{}"), "UUID"),
         (
             &feature_settings("value/uuid=ecs,selection=saved", "{}"),
-            "not a UUID",
+            "UUID",
         ),
         (
             &feature_settings("value/uuid=patrol-scrub", r#"{"cycle": 300}"#),

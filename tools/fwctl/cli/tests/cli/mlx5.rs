@@ -188,7 +188,7 @@ fn a_register_that_the_firmware_refuses() {
     machine(&refused).run(&["mlx5", "reg", "fwctl0", "mpir"]).is(
         3,
         "",
-        "fwctl: fwctl0: ACCESS_REG: firmware refused with status 0x3 (bad parameter), syndrome 0x00a2b3c4\n",
+        "fwctl: fwctl0: ACCESS_REG of mpir: firmware refused with status 0x3 (bad parameter), syndrome 0x00a2b3c4\n",
     );
     let dry = machine("").run(&["mlx5", "reg", "fwctl0", "mpir", "--dry-run", "-o", "raw"]);
     assert_eq!(dry.bytes[..12], [8, 5, 0, 0, 0, 0, 0, 1, 0, 0, 0x90, 0x59]);
@@ -545,7 +545,7 @@ fn errors_are_json_where_the_output_is() {
     let refused =
         READ_MPIR.split("->").next().unwrap().to_owned() + "-> 03000000 00a2b3c4 00000000 00000000";
     let text =
-        "fwctl0: ACCESS_REG: firmware refused with status 0x3 (bad parameter), syndrome 0x00a2b3c4";
+        "fwctl0: ACCESS_REG of mpir: firmware refused with status 0x3 (bad parameter), syndrome 0x00a2b3c4";
     machine(&refused)
         .run(&["mlx5", "reg", "fwctl0", "mpir", "-o", "json"])
         .is(
@@ -740,7 +740,7 @@ fn what_came_before_an_error_is_kept() {
             3,
             "",
             "fwctl: fwctl0: 32 bytes came before the error; they are in qp.bin.partial\n\
-             fwctl: fwctl0: ACCESS_REG: firmware refused with status 0x9 (bad resource state), syndrome 0x00000077\n",
+             fwctl: fwctl0: ACCESS_REG of resource-dump: firmware refused with status 0x9 (bad resource state), syndrome 0x00000077\n",
         );
     assert_eq!(fs::read(machine.path("qp.bin")).unwrap(), b"old");
     assert_eq!(fs::read(machine.path("qp.bin.partial")).unwrap().len(), 32);
@@ -810,7 +810,7 @@ fn a_core_dump_that_fails() {
             3,
             "",
             "fwctl: fwctl0: 4 bytes came before the error; they are in core.bin.partial\n\
-             fwctl: fwctl0: ACCESS_REG: firmware refused with status 0x1 (internal error), syndrome 0x00000055\n",
+             fwctl: fwctl0: ACCESS_REG of core-dump: firmware refused with status 0x1 (internal error), syndrome 0x00000055\n",
         );
     assert!(!failing.path("core.bin").exists());
     assert_eq!(

@@ -54,7 +54,7 @@ pub struct SnapshotArgs {
     /// Write the document to this file, which is replaced as a whole
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     out: Option<String>,
-    /// Print the document (json), or a summary with the items that failed (table)
+    /// Print the document (json), or a summary with the reasons of failures (table)
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "json")]
     pub output: Format,
 }
@@ -298,22 +298,32 @@ impl Report for Document {
             let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
             let items = device["items"].as_object();
             let items = || items.into_iter().flatten();
-            let failed: Vec<Vec<String>> = items()
-                .filter(|(_, item)| !item["error"].is_null())
-                .map(|(path, item)| vec![path.clone(), reason(&item["error"])])
-                .collect();
+            // A ConnectX refuses many items for the same reason.
+            let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+            for (path, item) in items().filter(|(_, item)| !item["error"].is_null()) {
+                let reason = reason(&item["error"]);
+                match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                    Some((_, paths)) => paths.push(path),
+                    None => reasons.push((reason, vec![path])),
+                }
+            }
+            let failed: usize = reasons.iter().map(|(_, paths)| paths.len()).sum();
             let mut fields = vec![
                 ("device", text(&device["device"])),
                 ("type", text(&device["type"])),
-                ("items read", (items().count() - failed.len()).to_string()),
-                ("items failed", failed.len().to_string()),
+                ("items read", (items().count() - failed).to_string()),
+                ("items failed", failed.to_string()),
             ];
             if let Some(error) = device["error"]["message"].as_str() {
                 fields.push(("error", error.to_owned()));
             }
             blocks.push(Block::Fields(fields));
-            if !failed.is_empty() {
-                blocks.push(Block::Table(&["ITEM", "REASON"], failed));
+            if failed > 0 {
+                let cells = |(reason, paths): (String, Vec<&str>)| {
+                    vec![reason, paths.len().to_string(), paths[0].to_owned()]
+                };
+                let rows = reasons.into_iter().map(cells).collect();
+                blocks.push(Block::Table(&["REASON", "ITEMS", "FIRST ITEM"], rows));
             }
         }
         blocks

@@ -226,6 +226,23 @@ pub fn taint(scope: Scope) -> String {
     format!("a request in scope {scope} taints the kernel (flag J) until the next boot, even if it fails")
 }
 
+/// What a request in this scope needs and costs, and how to agree to that: lines for a message, with
+/// labels of this width.
+pub fn terms(scope: Scope, width: usize) -> String {
+    let more = match scope {
+        Scope::DebugWriteFull => ", and CAP_SYS_RAWIO",
+        _ => "",
+    };
+    let mut lines = vec![("it needs:", format!("scope {scope}{more}"))];
+    if scope.is_tainting() {
+        let until = "the kernel (flag J) until the next boot, even if it fails";
+        lines.push(("it taints:", until.into()));
+    }
+    lines.push(("to agree:", format!("run it again with --scope {scope}")));
+    let line = |(label, text)| format!("\n  {label:width$}{text}");
+    lines.into_iter().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 
 use super::commands::all;
 use super::features::effects_in_words;
-use crate::common::{number, read_input, scope_parser, taint, warn_of_taint, DeviceArg, World};
+use crate::common::{number, read_input, scope_parser, terms, warn_of_taint, DeviceArg, World};
 use crate::failure::Failure;
 use crate::file::Output;
 use crate::output::{self, bytes, say, Block, Bytes, OutputArgs, Report};
@@ -183,10 +183,9 @@ fn agreed(
         None if !needed.is_tainting() => Ok(needed),
         None => Err(Failure::Usage(format!(
             "{title}: nothing was sent.\n  \
-             the command:  changes {}\n  it needs:     scope {needed}; {}{}\n  to agree:     run it again with --scope {needed}",
+             the command:  changes {}{}",
             changes(command),
-            taint(needed),
-            if needed == Scope::DebugWriteFull { ", and needs CAP_SYS_RAWIO" } else { "" },
+            terms(needed, 14),
         ))),
     }
 }

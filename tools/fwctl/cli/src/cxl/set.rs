@@ -4,7 +4,7 @@
 
 use super::features::effects_in_words;
 use super::{check_range, feature_uuid, find, title};
-use crate::common::{number, read_input, scope_parser, taint, DeviceArg, World};
+use crate::common::{number, read_input, scope_parser, taint, terms, DeviceArg, World};
 use crate::failure::Failure;
 use crate::output::{self, say, Block, Bytes, OutputArgs, Report};
 use crate::rpc::{Changed, Changes, Plan};
@@ -289,11 +289,10 @@ fn agreed(
         ))),
         None => Err(Failure::Usage(format!(
             "{device}: {}: nothing was written.\n  \
-             the change:  {}\n  it needs:    scope {needed}; {}{}\n  to agree:    run it again with --scope {needed}",
+             the change:  {}{}",
             title(feature),
             effects_in_words(feature.effects),
-            taint(needed),
-            if needed == Scope::DebugWriteFull { ", and needs CAP_SYS_RAWIO" } else { "" },
+            terms(needed, 13),
         ))),
     }
 }

@@ -4,7 +4,7 @@
 
 use super::hex_number;
 use crate::common::{
-    number, read_input, rpc_len, scope_parser, taint, warn_of_taint, DeviceArg, World,
+    number, read_input, rpc_len, scope_parser, taint, terms, warn_of_taint, DeviceArg, World,
 };
 use crate::failure::Failure;
 use crate::file::Output;
@@ -206,9 +206,8 @@ fn agreed(entry: &Entry, args: &CallArgs, listed: Option<Operation>) -> Result<S
         ))),
         None if needed > Scope::Configuration => Err(Failure::Usage(format!(
             "{device}: {title}: nothing was sent.\n  \
-             attribute:  {attribute}\n  it needs:   scope {needed}{}{}\n  to agree:   run it again with --scope {needed}",
-            if needed.is_tainting() { format!("; {}", taint(needed)) } else { String::new() },
-            if needed == Scope::DebugWriteFull { ", and needs CAP_SYS_RAWIO" } else { "" },
+             attribute:  {attribute}{}",
+            terms(needed, 12),
         ))),
         scope => {
             let scope = scope.unwrap_or(needed);

@@ -316,8 +316,8 @@ fn a_change_is_agreed_to_made_and_read_back() {
         "",
         "fwctl: fwctl0: ffffffff-ffff-ffff-ffff-ffffffffffff: nothing was written.\n  \
          the change:  configuration at once\n  \
-         it needs:    scope debug-write-full; a request in scope debug-write-full taints the kernel (flag J) until the next boot, \
-         even if it fails, and needs CAP_SYS_RAWIO\n  \
+         it needs:    scope debug-write-full, and CAP_SYS_RAWIO\n  \
+         it taints:   the kernel (flag J) until the next boot, even if it fails\n  \
          to agree:    run it again with --scope debug-write-full\n",
     );
     let said = "fwctl: fwctl0: ffffffff-ffff-ffff-ffff-ffffffffffff: changes configuration at once\n\

@@ -278,8 +278,8 @@ fn a_scope_that_was_not_agreed_to() {
         "",
         "fwctl: fwctl0: operation 0x105 of endpoint 0x20: nothing was sent.\n  \
          attribute:  unknown, 0x40\n  \
-         it needs:   scope debug-write-full; a request in scope debug-write-full taints the kernel (flag J) until the next \
-         boot, even if it fails, and needs CAP_SYS_RAWIO\n  \
+         it needs:   scope debug-write-full, and CAP_SYS_RAWIO\n  \
+         it taints:  the kernel (flag J) until the next boot, even if it fails\n  \
          to agree:   run it again with --scope debug-write-full\n",
     );
     run("", &["call", "fwctl0", "0x20", "0x103"]).is(

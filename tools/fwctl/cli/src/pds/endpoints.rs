@@ -83,6 +83,11 @@ fn row((endpoint, operations): (u32, Result<Vec<Operation>, Error>)) -> Row {
     }
 }
 
+/// An error that fits into a table.
+fn short(error: &ErrorRow) -> &str {
+    error.errno_name.unwrap_or(&error.message)
+}
+
 impl Report for Endpoints {
     fn blocks(&self) -> Vec<Block> {
         let count = |count: &Count| format!("{} {}", count.operations, count.scope);
@@ -92,7 +97,7 @@ impl Report for Endpoints {
                 hex_number(row.endpoint),
                 row.operations.map_or("-".into(), |count| count.to_string()),
                 match &row.error {
-                    Some(error) => error.message.clone(),
+                    Some(error) => format!("failed: {}", short(error)),
                     None if scopes.is_empty() => "-".into(),
                     None => scopes.join(", "),
                 },

@@ -4,8 +4,8 @@
 
 use super::hex_number;
 use crate::common::{number, DeviceArg, World};
-use crate::failure::Failure;
-use crate::output::{self, Block, OutputArgs, Report};
+use crate::failure::{self, ErrorRow, Failure};
+use crate::output::{self, say, Block, OutputArgs, Report};
 use fwctl::pds::{Operation, PdsDevice};
 use serde::Serialize;
 
@@ -15,6 +15,8 @@ use serde::Serialize;
 /// in; debug-write and debug-write-full taint the kernel. VERSION is the newest one, and calls may
 /// name an older one. If several lines of an endpoint match a call, the first counts. The driver
 /// answers; no operation is executed. The driver of Linux 7.3 has no such lists.
+///
+/// If the operations of an endpoint cannot be listed, those of the others are, and the command fails.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  fwctl pds operations 0000:0a:00.0\n  fwctl pds operations 0000:0a:00.0 0x20 -o json"
@@ -33,6 +35,14 @@ pub struct OperationsArgs {
 struct Operations {
     device: String,
     operations: Vec<Row>,
+    /// Endpoints whose operations could not be listed.
+    errors: Vec<Unlisted>,
+}
+
+#[derive(Serialize)]
+struct Unlisted {
+    endpoint: u32,
+    error: ErrorRow,
 }
 
 #[derive(Serialize)]
@@ -53,21 +63,30 @@ pub fn operations(world: &World, args: &OperationsArgs) -> Result<(), Failure> {
         Some(endpoint) => vec![endpoint],
         None => pds.endpoints()?,
     };
-    let mut rows = Vec::new();
-    for (endpoint, operations) in endpoints.iter().zip(pds.operations_of(&endpoints)?) {
-        rows.extend(
-            operations?
-                .iter()
-                .map(|operation| row(*endpoint, operation)),
-        );
+    let (mut rows, mut errors, mut end) = (Vec::new(), Vec::new(), Ok(()));
+    for (&endpoint, operations) in endpoints.iter().zip(pds.operations_of(&endpoints)?) {
+        match operations {
+            Ok(operations) => rows.extend(operations.iter().map(|found| row(endpoint, found))),
+            Err(error) if endpoints.len() == 1 => return Err(error.into()),
+            Err(error) => {
+                errors.push(Unlisted {
+                    endpoint,
+                    error: failure::row(&error),
+                });
+                let (status, text) = Failure::from(error).outcome();
+                text.iter()
+                    .for_each(|text| say(&format!("endpoint {endpoint:#x}: {text}")));
+                end = Err(Failure::Status(status));
+            }
+        }
     }
-    output::print(
-        args.output.output,
-        &Operations {
-            device: pds.device().name().into(),
-            operations: rows,
-        },
-    )
+    let operations = Operations {
+        device: pds.device().name().into(),
+        operations: rows,
+        errors,
+    };
+    output::print(args.output.output, &operations)?;
+    end
 }
 
 fn row(endpoint: u32, operation: &Operation) -> Row {

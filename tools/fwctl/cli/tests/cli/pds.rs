@@ -63,12 +63,30 @@ rpc configuration 02000000 02000000 00000000 00000000 -> 01000000 00000000 01010
     machine.run(&["pds", "endpoints", "fwctl0"]).is(
         0,
         "ENDPOINT  OPERATIONS  SCOPES\n\
-         0x1       -           fwctl0: FWCTL_RPC (scope configuration, request 16 bytes, reply buffer 8192): Protocol error (EPROTO)\n\
+         0x1       -           failed: EPROTO\n\
          0x2       1           1 configuration\n",
         "",
     );
-    let ended = machine.run(&["pds", "operations", "fwctl0"]);
+    // The others are listed.
+    let why = "FWCTL_RPC (scope configuration, request 16 bytes, reply buffer 8192): Protocol error (EPROTO)";
+    machine.run(&["pds", "operations", "fwctl0"]).is(
+        1,
+        "ENDPOINT  OPERATION  COMMAND  VERSION  ATTRIBUTE  SCOPE\n\
+         0x2       0x10101    0x101    1        sync       configuration\n",
+        &format!(
+            "fwctl: endpoint 0x1: fwctl0: {why}\n  \
+             meaning: the firmware's list of endpoints or operations contradicts itself\n  \
+             remedy:  see the kernel log: dmesg; the device may need other firmware\n"
+        ),
+    );
+    let ended = machine.run(&["pds", "operations", "fwctl0", "-o", "json"]);
     assert_eq!(ended.status, 1, "{ended:?}");
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(json["operations"][0]["endpoint"], 2);
+    assert_eq!(json["errors"][0]["endpoint"], 1);
+    assert_eq!(json["errors"][0]["error"]["errno_name"], "EPROTO");
+    let ended = machine.run(&["pds", "operations", "fwctl0", "1"]);
+    assert_eq!((ended.status, ended.stdout.as_str()), (1, ""));
 }
 
 #[test]

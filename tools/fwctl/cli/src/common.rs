@@ -243,6 +243,17 @@ pub fn terms(scope: Scope, width: usize) -> String {
     lines.into_iter().map(line).collect()
 }
 
+/// The name that is most like a word, if one is.
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const ALIKE: f64 = 0.8;
+    let word = word.to_ascii_lowercase();
+    let rated = names.map(|name| (strsim::jaro_winkler(&word, name), name));
+    rated
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,12 +10,12 @@ mod log;
 mod ports;
 pub mod set;
 
-use crate::common::World;
+use crate::common::{nearest, World};
 use crate::failure::Failure;
 use crate::output::{bytes, Format};
 use crate::progress::counted;
 use clap::Subcommand;
-use fwctl::cxl::{known_feature, CxlDevice, Feature};
+use fwctl::cxl::{known_feature, known_features, CxlDevice, Feature};
 use fwctl::{Error, Uuid};
 
 /// Features, commands and logs of a CXL memory device; commands and ports of a switch
@@ -58,9 +58,16 @@ pub fn run(world: &World, verb: CxlVerb) -> Result<(), Failure> {
 
 /// Parses a feature: its UUID, or its short name.
 pub fn feature_uuid(text: &str) -> Result<Uuid, String> {
-    known_feature(text).map_or_else(|| text.parse(), Ok).map_err(|_| {
-        "not a UUID, and not one of patrol-scrub, ecs, sppr, hppr, cacheline-sparing, row-sparing, bank-sparing, rank-sparing"
-            .into()
+    let known = known_feature(text).map_or_else(|| text.parse(), Ok);
+    known.map_err(|_| {
+        let names = || known_features().map(|(name, _)| name);
+        match nearest(text, names()) {
+            Some(name) => format!("neither a UUID nor a short name; did you mean '{name}'?"),
+            None => {
+                let names: Vec<&str> = names().collect();
+                format!("not a UUID, and not one of {}", names.join(", "))
+            }
+        }
     })
 }
 

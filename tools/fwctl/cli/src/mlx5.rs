@@ -10,7 +10,7 @@ mod query;
 mod reg;
 mod regs;
 
-use crate::common::{number, number_text, World};
+use crate::common::{nearest, number, number_text, World};
 use crate::failure::Failure;
 use crate::fields::{block, text, Fields};
 use crate::output::{Block, Format};
@@ -135,17 +135,6 @@ impl TypedValueParser for IdParser {
 
 /// More names than this are not listed in an error.
 const MANY: usize = 16;
-
-/// The name that is most like a word, if one is.
-fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const ALIKE: f64 = 0.8;
-    let word = word.to_ascii_lowercase();
-    let rated = names.map(|name| (strsim::jaro_winkler(&word, name), name));
-    rated
-        .filter(|(alike, _)| *alike >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
-}
 
 /// Longest register or reply that is asked for, in bytes.
 const MAX_SIZE: u16 = 4096;

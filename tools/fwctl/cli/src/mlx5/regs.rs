@@ -2,6 +2,7 @@
 
 //! `fwctl mlx5 regs`.
 
+use crate::common::nearest;
 use crate::failure::Failure;
 use crate::output::{self, Block, OutputArgs, Report};
 use clap::ValueEnum;
@@ -121,7 +122,7 @@ pub fn regs(args: &RegsArgs) -> Result<(), Failure> {
     };
     let names: Vec<NameRow> = layouts.iter().map(row).filter(is_meant).collect();
     if names.is_empty() {
-        let near = super::nearest(word, layouts.iter().map(|layout| layout.name));
+        let near = nearest(word, layouts.iter().map(|layout| layout.name));
         let has_it = |group: &Group| group.layouts().1.iter().any(|layout| layout.name == word);
         let other = Group::value_variants().iter().find(|group| has_it(group));
         let hint = match (other.and_then(Group::to_possible_value), near) {

@@ -17,6 +17,14 @@ example() {
 # same NUMBER NUMBER WHAT
 same() { [ "$1" = "$2" ] || fail "$3: $1, not $2"; }
 
+# same_snapshot DEVICE: the library reads what the command reads, but for what changes by itself.
+same_snapshot() {
+	example 0 snapshot -l "$1"
+	/examples/snapshot "$1" >/tmp/library.json || fail "the library reads no snapshot"
+	fwctl snapshot "$1" --out /tmp/command.json || fail "the command reads no snapshot"
+	fwctl diff /tmp/library.json /tmp/command.json || fail "the snapshots differ"
+}
+
 case $1 in
 connectx)
 	load_mlx5
@@ -33,6 +41,7 @@ connectx)
 	(ulimit -l 0 && example 0 dump "$device" 0xffff 0) || exit 1
 	cmp /tmp/menu.txt /tmp/dump.txt || fail "the menus differ"
 	! grep -q 'dumping without memory' /tmp/dump.error || fail "no memory without locked memory"
+	same_snapshot "$device"
 	nothing_alive umems pds mkeys uids
 	;;
 cxl)
@@ -40,6 +49,7 @@ cxl)
 	device=$(the_device) || fail "$device"
 	example 0 commands "$device"
 	same "$(grep -c '0x' /tmp/commands.txt)" "$(fwctl cxl commands "$device" | grep -c '0x')" "commands"
+	same_snapshot "$device"
 	;;
 *) fail "no such example: $1" ;;
 esac

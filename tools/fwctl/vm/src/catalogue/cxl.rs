@@ -241,10 +241,16 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "cxl/examples",
-        about: "the example of the C API lists the commands of the device",
+        about: "the examples of the C API list the commands of the device, and read what the command reads",
         machine: &machine::CXL_EMULATED,
         script: &["examples.sh", "cxl"],
-        needs: &[Cli, Example("commands"), Module("cxl_pci"), Module("cxl_fwctl")],
+        needs: &[
+            Cli,
+            Example("commands"),
+            Example("snapshot"),
+            Module("cxl_pci"),
+            Module("cxl_fwctl"),
+        ],
         ..BASE
     },
     Test {

@@ -116,10 +116,17 @@ pub(super) const TESTS: &[Test] = &[
     },
     Test {
         name: "mlx5/examples",
-        about: "the examples of the C API read temperatures, and dump by way of memory",
+        about: "the examples of the C API read temperatures, dump by way of memory, and read what the command reads",
         machine: &machine::CONNECTX,
         script: &["examples.sh", "connectx"],
-        needs: &[Cli, Example("registers"), Example("dump"), Module("mlx5_core"), Module("mlx5_fwctl")],
+        needs: &[
+            Cli,
+            Example("registers"),
+            Example("dump"),
+            Example("snapshot"),
+            Module("mlx5_core"),
+            Module("mlx5_fwctl"),
+        ],
         ..BASE
     },
     Test {

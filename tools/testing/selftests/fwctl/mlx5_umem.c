@@ -176,7 +176,7 @@ FIXTURE_SETUP(mlx5_umem)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, _info(self->fd, &info));
 	self->uid = info.uid;
-	self->len = 2 * DUMP_LEN;
+	self->len = 2 * DUMP_LEN > 4 * page_size() ? 2 * DUMP_LEN : 4 * page_size();
 	self->mem = (uint8_t *)mapping_end(self->len / page_size()) - self->len;
 	memset(self->mem, 0x11, self->len);
 

@@ -75,16 +75,18 @@ enum { FIRST_PAGE, SECOND_PAGE, MAILBOX_PAGE, PAGES };
 enum { LOCK = 1, RELEASE, UPDATE, VERIFY, ACTIVATE = 6, READ };
 enum { STATE_LOCKED = 1, STATE_DOWNLOAD = 3, STATE_UPLOAD = 7 };
 
-#define PAGE 4096
+/* Moved at a time. The pages, which the kernel counts, can be larger. */
+#define PART 4096
 #define INTERVAL_US 6000
 #define PATIENCE_US 20000000
 
 #define COMPONENT 1
-/* Not whole pages. */
-#define LEN (4 * PAGE + 1236)
+/* Not whole parts. */
+#define LEN (4 * PART + 1236)
 
 static int fd;
 static struct umem_reg umem;
+static size_t page_size;
 static uint8_t *memory;
 
 static void die(const char *what)
@@ -168,7 +170,7 @@ static uint32_t instruct(int instruction, uint32_t handle, uint32_t size, int st
 
 static int status(void)
 {
-	return *(volatile uint8_t *)(memory + MAILBOX_PAGE * PAGE + STATUS);
+	return *(volatile uint8_t *)(memory + MAILBOX_PAGE * page_size + STATUS);
 }
 
 /* Moves a part of the component by a page of the registered memory. */
@@ -177,7 +179,7 @@ static void move(int is_read, uint32_t handle, uint32_t offset, uint32_t len, in
 	uint8_t mcdd[MCDD_LEN] = { 0 };
 	int waited = 0;
 
-	memset(memory + MAILBOX_PAGE * PAGE, 0, DESCRIPTOR_LEN);
+	memset(memory + MAILBOX_PAGE * page_size, 0, DESCRIPTOR_LEN);
 	put_be32(mcdd, handle);
 	put_be32(mcdd + 4, offset);
 	put_be32(mcdd + 8, len);
@@ -195,7 +197,7 @@ static void move(int is_read, uint32_t handle, uint32_t offset, uint32_t len, in
 	}
 	if (status() != OK) {
 		fprintf(stderr, "mstflint-umem: offset %u: status %d, error %d\n", offset, status(),
-			memory[MAILBOX_PAGE * PAGE + STATUS + 1]);
+			memory[MAILBOX_PAGE * page_size + STATUS + 1]);
 		exit(1);
 	}
 }
@@ -213,9 +215,9 @@ static void burn(void)
 	handle = instruct(LOCK, 0, 0, STATE_LOCKED, "lock");
 	instruct(UPDATE, handle, LEN, STATE_DOWNLOAD, "update");
 	for (offset = 0; offset < LEN; offset += len, page = !page) {
-		len = LEN - offset < PAGE ? LEN - offset : PAGE;
+		len = LEN - offset < PART ? LEN - offset : PART;
 		for (uint32_t i = 0; i < len; i++)
-			memory[page * PAGE + i] = byte_at(offset + i);
+			memory[page * page_size + i] = byte_at(offset + i);
 		move(0, handle, offset, len, page);
 	}
 	instruct(VERIFY, handle, 0, STATE_LOCKED, "verify");
@@ -223,13 +225,13 @@ static void burn(void)
 
 	instruct(READ, handle, 0, STATE_UPLOAD, "read");
 	for (offset = 0; offset < LEN; offset += len, page = !page) {
-		len = LEN - offset < PAGE ? LEN - offset : PAGE;
-		memset(memory + page * PAGE, 0xee, PAGE);
+		len = LEN - offset < PART ? LEN - offset : PART;
+		memset(memory + page * page_size, 0xee, PART);
 		move(1, handle, offset, len, page);
-		for (uint32_t i = 0; i < PAGE; i++) {
+		for (uint32_t i = 0; i < PART; i++) {
 			uint8_t expected = i < len ? byte_at(offset + i) : 0xee;
 
-			if (((volatile uint8_t *)memory)[page * PAGE + i] != expected) {
+			if (((volatile uint8_t *)memory)[page * page_size + i] != expected) {
 				fprintf(stderr, "mstflint-umem: offset %u: wrong content\n", offset + i);
 				exit(1);
 			}
@@ -248,14 +250,15 @@ int main(int argc, char **argv)
 	fd = open(argv[1], O_RDWR | O_SYNC);
 	if (fd < 0)
 		die(argv[1]);
-	if (posix_memalign((void **)&memory, PAGE, PAGES * PAGE))
+	page_size = sysconf(_SC_PAGESIZE);
+	if (posix_memalign((void **)&memory, page_size, PAGES * page_size))
 		die("memory");
-	memset(memory, 0, PAGES * PAGE);
+	memset(memory, 0, PAGES * page_size);
 
 	umem = (struct umem_reg) {
 		.size = sizeof(umem),
 		.addr = (uintptr_t)memory,
-		.len = PAGES * PAGE,
+		.len = PAGES * page_size,
 		.flags = FLAG_MKEY | FLAG_MCDD,
 	};
 	if (ioctl(fd, FWCTL_RSC_UMEM_REG, &umem)) {

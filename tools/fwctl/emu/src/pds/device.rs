@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 /// Size of BAR 2, the doorbells.
-const BAR2: u64 = 0x10000;
+const BAR2: u64 = (firmware::PAGES * firmware::LARGEST_PAGE).next_power_of_two();
 /// Number of the second BAR; each has 64 bits.
 const DOORBELLS: usize = 2;
 /// The command register of the function, and its bit for bus mastering.
@@ -335,9 +335,6 @@ impl Device for Pensando {
         }
     }
 }
-
-/// Offset of the only doorbell that rings; see [`firmware::doorbell`].
-const DOORBELL: u64 = firmware::DOORBELL;
 
 mod flight;
 #[cfg(test)]

@@ -25,11 +25,19 @@ const ADMIN_TYPE: u8 = 1;
 /// The same of the notify queue, which has no doorbell.
 const NOTIFY_QUEUE: u32 = 6;
 const NOTIFY_TYPE: u8 = 2;
-/// Size of a doorbell page.
-const PAGE: u64 = 4096;
+/// log2 of the sizes that a doorbell page can have.  pds_core takes it to be as large as a page of
+/// the kernel (`pdsc_map_dbpage()`), and does not tell the card.
+const LOG_PAGES: [u32; 3] = [12, 14, 16];
+/// Size of the largest doorbell page.
+pub const LARGEST_PAGE: u64 = 1 << LOG_PAGES[LOG_PAGES.len() - 1];
+/// Number of doorbell pages.
+pub const PAGES: u64 = ((CORE + 1) * DOORBELL_PAGES) as u64;
 
-/// Offset of the admin queue's doorbell in BAR 2.
-pub const DOORBELL: u64 = (CORE * DOORBELL_PAGES) as u64 * PAGE + 8 * ADMIN_TYPE as u64;
+/// Returns whether the doorbell of the admin queue is at this offset in BAR 2.
+pub fn is_doorbell(offset: u64) -> bool {
+    let at = |log: &u32| ((CORE * DOORBELL_PAGES) as u64) << log | 8 * ADMIN_TYPE as u64;
+    LOG_PAGES.iter().any(|log| offset == at(log))
+}
 
 /// Most clients at one time.
 const MAX_CLIENTS: usize = 64;
@@ -379,7 +387,12 @@ mod tests {
 
     #[test]
     fn doorbells() {
-        assert_eq!(DOORBELL, 0x2008);
+        // The third page, of 4, 16 and 64 KiB.
+        let found: Vec<u64> = (0..PAGES * LARGEST_PAGE)
+            .step_by(8)
+            .filter(|&offset| is_doorbell(offset))
+            .collect();
+        assert_eq!(found, [0x2008, 0x8008, 0x2_0008]);
         assert_eq!(doorbell(5 << 24 | 7), Some(7));
         assert_eq!(doorbell(6 << 24 | 7), None);
         assert_eq!(doorbell(5 << 24 | 1 << 16 | 7), None);

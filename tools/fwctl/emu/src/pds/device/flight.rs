@@ -8,7 +8,7 @@ use super::super::rpc::Done;
 use super::super::wire::{
     Buffer, Completion, RpcCommand, COMMAND, COMPLETION, INDIRECT_REQUEST, INDIRECT_RESPONSE,
 };
-use super::{Pensando, Start, DOORBELL};
+use super::{Pensando, Start};
 use crate::counters::count;
 use crate::device::{Bus, Presence};
 use crate::dma::Memory;
@@ -120,13 +120,14 @@ impl Pensando {
     /// A write to the doorbells.  The driver writes 64 bits at once; where that arrives in two
     /// halves, the lower one says enough.
     pub(super) fn doorbell(&mut self, bus: &mut Bus, offset: u64, data: &[u8]) {
+        let is_doorbell = firmware::is_doorbell(offset);
         let value = match *data {
             [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            [a, b, c, d] if offset == DOORBELL => u32::from_le_bytes([a, b, c, d]).into(),
-            [_, _, _, _] if offset == DOORBELL + 4 => return,
+            [a, b, c, d] if is_doorbell => u32::from_le_bytes([a, b, c, d]).into(),
+            [_, _, _, _] if firmware::is_doorbell(offset.wrapping_sub(4)) => return,
             _ => return self.counters.bad_doorbells += 1,
         };
-        let head = firmware::doorbell(value).filter(|_| offset == DOORBELL);
+        let head = firmware::doorbell(value).filter(|_| is_doorbell);
         let queues = self.firmware.queues.as_mut();
         let rang = queues
             .zip(head)

@@ -151,14 +151,17 @@ const PATTERNS: &[(At, &str, &str)] = &[
     (Start, "WARNING: ", "WARNING"),
     (Start, "Oops: ", "Oops"),
     (Start, "Oops[", "Oops"),
+    // arm64's.
+    (Start, "Internal error: ", "Oops"),
+    (Start, "Unable to handle kernel ", "Oops"),
     (Start, "Kernel panic - not syncing", "panic"),
 ];
 
 /// The line before a report.
 const CUT: &str = "------------[ cut here ]------------";
 
-/// Parts of a report.
-const DETAILS: &[&str] = &["Call Trace:", CUT];
+/// Parts of a report. The second is arm64's.
+const DETAILS: &[&str] = &["Call Trace:", "Call trace:", CUT];
 
 /// Modules of mainline whose races with their device are not looked into.
 const RACING_WITH_DEVICES: &[&str] = &[
@@ -456,6 +459,12 @@ mod tests {
             ),
             ("Kernel panic - not syncing: Fatal exception", "panic"),
             ("Call Trace:", "stack trace"),
+            ("Call trace:", "stack trace"),
+            ("Internal error: Oops - BUG: 00000000f2000800 [#1]  SMP", "Oops"),
+            (
+                "Unable to handle kernel paging request at virtual address 0000000000000010",
+                "Oops",
+            ),
         ];
         for (line, kind) in cases {
             let log = format!("<4>[    2.000000] {line}");

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # build.sh PIECE...: builds the pieces that are missing: tools, emu, vendor, selftests, kernel-FLAVOUR (test, builtin,
 # bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan, arm64-tools, arm64-selftests,
-# arm64-kernel-stock, and kernel-stock-NAME and arm64-kernel-stock-NAME for the other flavours of Debian's kernel; or
-# "tree", the kernel tree only. The verbs source it and use the pieces. Exit status 4: a piece needs the network, which
-# cannot be reached.
+# arm64-kernel-FLAVOUR (test, 16k, 64k), arm64-kernel-stock, and kernel-stock-NAME and arm64-kernel-stock-NAME for the other
+# flavours of Debian's kernel; or "tree", the kernel tree only. The verbs source it and use the pieces. Exit status 4: a
+# piece needs the network, which cannot be reached.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$REPO/scripts/lib/progress.sh"
@@ -30,12 +30,14 @@ in_arm64_root() {
 }
 
 # Steps of a build from scratch, approximately: the scale of the progress line.
-declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1600 [kernel-bench]=1600 [kernel-debug]=2300 [kernel-kcsan]=2200)
+declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1600 [kernel-bench]=1600 [kernel-debug]=2300 [kernel-kcsan]=2200
+	[arm64-kernel-test]=1200 [arm64-kernel-16k]=1200 [arm64-kernel-64k]=1200)
 
 steps_done() { printf '%s%s steps' "$(grep -cE '^  [A-Z]+[A-Z0-9 ]* ' "$1" || :)" "$steps_total"; }
 
 build_piece() {
-	local piece=$1 path flavour=${1#*-} full
+	local piece=$1 path flavour full
+	flavour=$(flavour_of "$piece")
 	path=$(piece_path "$piece")
 	if [[ -d $path ]]; then return 0; fi
 	rm -rf "$path.partial"
@@ -75,7 +77,7 @@ build_piece() {
 		FWCTL_BUILD_ROOT=$full run_step "$piece" "Installing fwctl-dkms on Debian's kernel ${piece#kernel-stock-}" : \
 			"$REPO/scripts/stock/build" "$FWCTL_PIECE" "${piece#kernel-stock-}" || return
 		;;
-	arm64-*)
+	arm64-tools | arm64-selftests | arm64-kernel-stock*)
 		"$REPO/scripts/arm64/root" >/dev/null || return
 		steps_total=
 		case ${piece#arm64-} in
@@ -93,7 +95,7 @@ build_piece() {
 			;;
 		esac || return
 		;;
-	kernel-*)
+	kernel-* | arm64-kernel-*)
 		steps_total=" of about ${STEPS[$piece]:-?}"
 		if [[ -e $FWCTL_WORK_DIR/build-$flavour/vmlinux ]]; then steps_total=; fi
 		run_step "$piece" "Building the kernel ($flavour)" steps_done \
@@ -133,7 +135,9 @@ missing_pieces() {
 }
 
 # is_from_tree PIECE: returns whether it is built from the kernel tree.
-is_from_tree() { [[ $1 != kernel-stock* && $1 == @(kernel-*|mistakes-*|selftests|arm64-selftests) ]]; }
+is_from_tree() {
+	[[ $1 != ?(arm64-)kernel-stock* && $1 == @(?(arm64-)kernel-*|mistakes-*|selftests|arm64-selftests) ]]
+}
 
 # build PIECE...: builds the missing ones under a lock: two runs on one cache take turns. Those from the kernel tree and
 # the others are built beside each other, since each leave a processor idle at times. The pieces that OPTIONAL names are

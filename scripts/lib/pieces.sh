@@ -50,6 +50,9 @@ files_of() {
 	done | LC_ALL=C sort -z
 }
 
+# flavour_of PIECE: prints the flavour of a kernel or of modules for it.
+flavour_of() { sed -E 's/^(arm64-)?(kernel|mistakes)-/\1/' <<<"$1"; }
+
 # key_of PIECE: the hash of all inputs of PIECE.
 key_of() {
 	local paths path
@@ -60,12 +63,13 @@ key_of() {
 		;;
 	emu) paths=(tools/fwctl/emu scripts/inside/emu) ;;
 	vendor) paths=(scripts/inside/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
-	arm64-tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,cli} tools/fwctl/vm/{Cargo.toml,build.rs,src,guest}
+	arm64-tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,capi,cli,ioctl-fuzz} tools/fwctl/vm/{Cargo.toml,build.rs,src,guest}
 		scripts/inside/tools scripts/arm64/{packages,root}) ;;
 	selftests | arm64-selftests)
 		paths=(tools/testing/selftests/fwctl include patches)
 		paths+=(drivers/fwctl/{loopback,tests} scripts/inside/{selftests,tree} scripts/lib/staging.sh)
 		paths+=(tools/fwctl/vm/guest/mstflint-umem.c)
+		if [[ $1 == arm64-* ]]; then paths+=(scripts/arm64/{packages,root}); fi
 		;;
 	kernel-stock | kernel-stock-*)
 		paths=(drivers/fwctl include/linux patches rust/kernel samples/fwctl)
@@ -75,13 +79,15 @@ key_of() {
 		paths=(drivers/fwctl include/linux patches rust/kernel samples/fwctl)
 		paths+=(tools/fwctl/packaging/deb/fwctl-dkms scripts/arm64 scripts/stock/modules.sh)
 		;;
-	kernel-* | mistakes-*)
+	kernel-* | mistakes-* | arm64-kernel-*)
 		paths=(drivers include rust samples tools/testing/cxl patches)
-		paths+=(scripts/lib/{coverage,outside,staging}.sh scripts/inside/tree)
+		paths+=(scripts/lib/{arch,coverage,outside,staging}.sh scripts/inside/tree)
 		for path in "$REPO"/scripts/inside/kernel/*; do
 			case ${path##*/} in
 			clippy | examples* | refused | rustdoc | seeded | without-rust) continue ;;
-			base.config | "${1#*-}.config") ;;
+			arm64.config) [[ $1 == arm64-* ]] || continue ;;
+			base.config) [[ $1 != arm64-* ]] || continue ;;
+			"$(flavour_of "$1").config") ;;
 			# The flavours that check more build on this one.
 			test.config) [[ $1 == *-debug || $1 == *-kcsan ]] || continue ;;
 			*.config) continue ;;
@@ -96,6 +102,8 @@ key_of() {
 	{
 		case $1 in
 		tools | emu | vendor) echo "$1 ${ROOT##*/}" ;;
+		arm64-kernel-stock) echo "$1 ${ROOT##*/} $SOURCE_ID" ;;
+		arm64-kernel-*) echo "$1 $TOOLCHAIN $SOURCE_ID" ;;
 		arm64-*) echo "$1 ${ROOT##*/} $SOURCE_ID" ;;
 		*) echo "$1 $TOOLCHAIN $SOURCE_ID" ;;
 		esac
@@ -135,7 +143,7 @@ gather() {
 drop_old() {
 	local kind path fd
 	for kind in kernel-{test,builtin,bench,debug,kcsan,own,stock} mistakes-{debug,kcsan} selftests tools emu vendor \
-		kernel-stock-{rt,cloud}-amd64 arm64-{tools,selftests,kernel-stock} \
+		kernel-stock-{rt,cloud}-amd64 arm64-{tools,selftests,kernel-{stock,test,16k,64k}} \
 		arm64-kernel-stock-{rt-arm64,cloud-arm64,arm64-16k}; do
 		# With the hash only: the name of one kind can begin with that of another.
 		find "$CACHE/pieces" -mindepth 1 -maxdepth 1 -name "$kind-????????????" -printf '%T@ %p\n' | sort -rn | tail -n +4 |

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2034
+# The architecture of a flavour: "arm64-NAME" is built for arm64, all others for x86-64. clang, lld and rustc of the build
+# root compile for both.
+
+# use_arch FLAVOUR: exports ARCH for make in the kernel tree, and sets IMAGE to the path of the kernel's image, NAME to the
+# flavour without the architecture, and FOLDER to the folder in a piece that the VM's runner reads it from.
+use_arch() {
+	NAME=${1#arm64-}
+	case $1 in
+	arm64-*) ARCH=arm64 IMAGE=arch/arm64/boot/Image FOLDER=arm64/kernel/$NAME ;;
+	*) ARCH=x86 IMAGE=arch/x86/boot/bzImage FOLDER=kernel/$NAME ;;
+	esac
+	export ARCH
+}

@@ -13,3 +13,12 @@ use_arch() {
 	esac
 	export ARCH
 }
+
+# chosen_arch: prints the architecture that ARCH names, as the VM's runner calls it.
+chosen_arch() {
+	case ${ARCH:-x86} in
+	x86 | x86[-_]64 | amd64) echo x86-64 ;;
+	arm64 | aarch64) echo arm64 ;;
+	*) die "there is no architecture '$ARCH': ARCH is x86-64 or arm64" ;;
+	esac
+}

@@ -102,7 +102,7 @@ key_of() {
 	{
 		case $1 in
 		tools | emu | vendor) echo "$1 ${ROOT##*/}" ;;
-		arm64-kernel-stock) echo "$1 ${ROOT##*/} $SOURCE_ID" ;;
+		arm64-kernel-stock*) echo "$1 ${ROOT##*/} $SOURCE_ID" ;;
 		arm64-kernel-*) echo "$1 $TOOLCHAIN $SOURCE_ID" ;;
 		arm64-*) echo "$1 ${ROOT##*/} $SOURCE_ID" ;;
 		*) echo "$1 $TOOLCHAIN $SOURCE_ID" ;;

@@ -92,11 +92,15 @@ the_card() {
 # has_module MODULE: returns whether this kernel has it
 has_module() { is_builtin "$1" || grep -q "/$1\.ko:" "/lib/modules/$(uname -r)/modules.dep"; }
 
-# load_cxl: loads the CXL stack, which may be without persistent memory, and our driver, by name because there is no udev
+# load_cxl: loads the CXL stack, of which a kernel without ACPI or persistent memory has less, and our driver, by name
+# because there is no udev
 load_cxl() {
 	local module
 	for module in cxl_acpi cxl_port cxl_mem cxl_pmem cxl_pci cxl_fwctl; do
-		[ $module = cxl_pmem ] && ! has_module $module || load $module
+		case $module in
+		cxl_acpi | cxl_pmem) has_module $module || continue ;;
+		esac
+		load $module
 	done
 }
 

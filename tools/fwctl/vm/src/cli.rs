@@ -2,6 +2,7 @@
 
 //! The command line.
 
+use crate::arch::{self, Arch};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -132,6 +133,9 @@ pub struct Options {
     /// The kernel of all machines that do not name one: a folder below kernel/
     #[arg(long, global = true, default_value = TEST_KERNEL, value_name = "FLAVOUR")]
     pub kernel: String,
+    /// The architecture of all machines that do not name one
+    #[arg(long, global = true, default_value = "x86-64", value_parser = arch::parse)]
+    pub arch: &'static Arch,
     /// How the VM's processors run [default: kvm where it works, else tcg]
     #[arg(long, global = true, value_enum)]
     pub accel: Option<Accel>,

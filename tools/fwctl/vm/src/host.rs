@@ -104,7 +104,8 @@ impl Host {
             factor.is_finite() && factor > 0.0,
             "--time-factor {factor} is not above 0"
         );
-        let artifacts = Artifacts::new(artifacts, &options.kernel)?.without(&options.failed);
+        let artifacts =
+            Artifacts::new(artifacts, options.arch, &options.kernel)?.without(&options.failed);
         let logs = options.logs.clone().unwrap_or_else(|| artifacts.logs());
         let accel = Mutex::new(options.accel.unwrap_or_else(choose_accel));
         Ok(Host {
@@ -167,6 +168,7 @@ impl Host {
         let argv = Launch {
             qemu: &qemu,
             machine,
+            arch: self.artifacts.arch(machine),
             checks: kernel::of(self.artifacts.flavour(machine)),
             kernel: &kernel,
             initramfs: &initramfs,

@@ -46,6 +46,16 @@ static KERNELS: &[Kernel] = &[
         slowness: 5.0,
         ..USUAL
     },
+    // Those of arm64 with larger pages.
+    Kernel {
+        name: "16k",
+        ..USUAL
+    },
+    Kernel {
+        name: "64k",
+        memory: 2048,
+        ..USUAL
+    },
 ];
 
 /// What is known of the kernel in the folder `name`.

@@ -84,7 +84,11 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             command,
         } => verbs::exec(&host()?, machine.name.as_deref(), *limit, command),
         Verb::Pieces { patterns } => {
-            report::print(&report::pieces(patterns, &cli.options.kernel));
+            report::print(&report::pieces(
+                patterns,
+                cli.options.arch,
+                &cli.options.kernel,
+            ));
             Ok(0)
         }
         Verb::List { patterns } => {

@@ -2,6 +2,7 @@
 
 //! What `fwctl-vm test` and `fwctl-vm list` print.
 
+use crate::arch::Arch;
 use crate::case::Test;
 use crate::catalogue;
 use crate::host::artifacts;
@@ -97,16 +98,16 @@ pub fn sum(results: &[TestResult], logs: &Path) -> String {
 }
 
 /// `fwctl-vm pieces`: the pieces that the selected tests need, one name per line.
-pub fn pieces(patterns: &[String], kernel: &str) -> String {
+pub fn pieces(patterns: &[String], arch: &'static Arch, kernel: &str) -> String {
     let mut pieces = BTreeSet::new();
     for test in catalogue::select_to_run(patterns) {
         // Tests that are left out print the reason.
         pieces.insert("tools".to_string());
-        if artifacts::is_left_out(test.machine, kernel).is_some() {
+        if artifacts::is_left_out(test.machine, arch, kernel).is_some() {
             continue;
         }
         let flavour = artifacts::flavour(test.machine, kernel);
-        let arch = test.machine.arch;
+        let arch = artifacts::arch(test.machine, arch);
         pieces.insert(arch.piece("tools"));
         pieces.insert(arch.piece("selftests"));
         pieces.insert(arch.piece(&format!("kernel-{flavour}")));
@@ -199,6 +200,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::{ARM64, X86_64};
     use crate::cli::TEST_KERNEL;
 
     fn case(name: &str, verdict: Verdict) -> TestResult {
@@ -215,7 +217,8 @@ mod tests {
 
     #[test]
     fn pieces_of_tests() {
-        let pattern = |pattern: &str| pieces(&[pattern.to_string()], TEST_KERNEL);
+        let of = |pattern: &str, kernel| pieces(&[pattern.to_string()], &X86_64, kernel);
+        let pattern = |pattern| of(pattern, TEST_KERNEL);
         assert_eq!(pattern("core/kunit"), "kernel-test\nselftests\ntools\n");
         assert_eq!(pattern("cxl/builtin"), "kernel-builtin\nselftests\ntools\n");
         assert!(pattern("emu/connectx").starts_with("emu\nkernel-test\n"));
@@ -226,10 +229,14 @@ mod tests {
             "arm64-kernel-stock\narm64-selftests\narm64-tools\nemu\ntools\n"
         );
         assert_eq!(pattern("no such test"), "");
-        assert!(pieces(&["core/kunit".into()], "debug").starts_with("kernel-debug\n"));
-        assert_eq!(pieces(&["cxl/builtin".into()], "debug"), "tools\n");
-        assert!(pieces(&["debug/seeded-bugs".into()], "debug").contains("mistakes-debug\n"));
+        assert!(of("core/kunit", "debug").starts_with("kernel-debug\n"));
+        assert_eq!(of("cxl/builtin", "debug"), "tools\n");
+        assert!(of("debug/seeded-bugs", "debug").contains("mistakes-debug\n"));
         assert_eq!(pattern("debug/seeded-bugs"), "tools\n");
+        assert_eq!(
+            pieces(&["core/kunit".into()], &ARM64, "64k"),
+            "arm64-kernel-64k\narm64-selftests\narm64-tools\ntools\n"
+        );
     }
 
     #[test]

@@ -185,11 +185,15 @@ fn choose(host: &Host, name: Option<&str>) -> Result<&'static Machine> {
     if let Some(name) = name {
         return find(name);
     }
-    match host.artifacts.unavailable(&machine::BOTH) {
-        None => Ok(&machine::BOTH),
+    let (most, least) = match host.artifacts.is_left_out(&machine::BOTH) {
+        None => (&machine::BOTH, &machine::CXL),
+        Some(_) => (&machine::CONNECTX, &machine::PLAIN),
+    };
+    match host.artifacts.unavailable(most) {
+        None => Ok(most),
         Some(reason) => {
             eprintln!("fwctl-vm: {reason}; the VM has no ConnectX");
-            Ok(&machine::CXL)
+            Ok(least)
         }
     }
 }

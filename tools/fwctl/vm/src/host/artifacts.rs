@@ -15,11 +15,12 @@
 //! OUT/bin/fwctl-ioctl-fuzz                                   the fuzzer of the ioctls, static
 //! OUT/bin/fwctl-emu                                          the emulated devices
 //! OUT/selftests/...                                          the kselftest programs
-//! OUT/arm64/...                                              the same for arm64, with busybox, the guest's init
+//! OUT/arm64/...                                              the same for arm64 (Image), with busybox, the guest's init
 //!                                                            (fwctl-vm) and QEMU in bin/
 //! OUT/vendor/...                                             the vendors' tools, with the guest's paths
 //! ```
 
+use crate::arch::Arch;
 use crate::cli::TEST_KERNEL;
 use crate::kernel;
 use crate::machine::Machine;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct Artifacts {
     root: PathBuf,
+    arch: &'static Arch,
     kernel: String,
     /// Pieces of the build that failed.
     failed: Vec<String>,
@@ -51,8 +53,8 @@ pub enum Need {
 }
 
 impl Artifacts {
-    /// The artifacts in `root`, with `kernel` for the machines that do not name one.
-    pub fn new(root: &Path, kernel: &str) -> Result<Self> {
+    /// The artifacts in `root`, with `arch` and `kernel` for the machines that do not name one.
+    pub fn new(root: &Path, arch: &'static Arch, kernel: &str) -> Result<Self> {
         ensure!(
             root.is_dir(),
             "there is no folder {}: build first (`make kernel`), or name the folder with --artifacts",
@@ -63,6 +65,7 @@ impl Artifacts {
             .with_context(|| root.display().to_string())?;
         Ok(Artifacts {
             root,
+            arch,
             kernel: kernel.to_string(),
             failed: Vec::new(),
         })
@@ -90,9 +93,14 @@ impl Artifacts {
         flavour(machine, &self.kernel)
     }
 
+    /// The machine's architecture.
+    pub fn arch(&self, machine: &Machine) -> &'static Arch {
+        arch(machine, self.arch)
+    }
+
     /// Returns why the requested kernel is not tested on this machine, if so.
     pub fn is_left_out(&self, machine: &Machine) -> Option<String> {
-        is_left_out(machine, &self.kernel)
+        is_left_out(machine, self.arch, &self.kernel)
     }
 
     /// `OUT/logs`.
@@ -102,7 +110,7 @@ impl Artifacts {
 
     /// Where the guest's files are: `OUT`, or a folder in it for another architecture.
     fn guest(&self, machine: &Machine) -> PathBuf {
-        machine.arch.in_artifacts(&self.root)
+        self.arch(machine).in_artifacts(&self.root)
     }
 
     /// `OUT/selftests`.
@@ -121,13 +129,13 @@ impl Artifacts {
     }
 
     /// The examples of the C API.
-    pub fn examples(&self) -> PathBuf {
-        self.root.join("examples")
+    pub fn examples(&self, machine: &Machine) -> PathBuf {
+        self.guest(machine).join("examples")
     }
 
     /// The guest's init: this program, as built for the machine.
     pub fn init(&self, machine: &Machine) -> Result<PathBuf> {
-        if machine.arch.is_foreign() {
+        if self.arch(machine).is_foreign() {
             return Ok(self.guest(machine).join("bin/fwctl-vm"));
         }
         std::env::current_exe().context("cannot find this program's own file")
@@ -135,7 +143,7 @@ impl Artifacts {
 
     /// The guest's busybox: `own`, or the one that was built for the machine.
     pub fn busybox(&self, machine: &Machine, own: &Path) -> PathBuf {
-        if machine.arch.is_foreign() {
+        if self.arch(machine).is_foreign() {
             return self.guest(machine).join("bin/busybox");
         }
         own.into()
@@ -143,7 +151,7 @@ impl Artifacts {
 
     /// QEMU for the machine: `own`, or another one for another architecture.
     pub fn qemu(&self, machine: &Machine, own: &Path) -> PathBuf {
-        let other = machine.arch.qemu;
+        let other = self.arch(machine).qemu;
         other.map_or(own.into(), |path| self.guest(machine).join(path))
     }
 
@@ -166,13 +174,12 @@ impl Artifacts {
     /// from the network, so their tests are skipped rather than failed. A failed build counts as a
     /// separate failure.
     pub fn unavailable(&self, machine: &Machine) -> Option<String> {
-        if machine.arch.is_foreign()
-            && (self.kernel(machine).is_err() || !self.cli(machine).is_file())
-        {
-            let arch = machine.arch.name;
+        let arch = self.arch(machine);
+        if arch.is_foreign() && (self.kernel(machine).is_err() || !self.cli(machine).is_file()) {
+            let arch = arch.name;
             let why = self.why(arch, "Debian's mirror could not be reached");
             return Some(format!(
-                "Debian's {arch} kernel, or what runs on it, is absent: {why}"
+                "the {arch} kernel, or what runs on it, is absent: {why}"
             ));
         }
         if machine.flavour.starts_with("stock") && self.kernel(machine).is_err() {
@@ -198,7 +205,7 @@ impl Artifacts {
             .guest(machine)
             .join("kernel")
             .join(self.flavour(machine))
-            .join(machine.arch.image);
+            .join(self.arch(machine).image);
         ensure!(
             path.is_file(),
             "there is no kernel {}: run `make kernel`",
@@ -251,7 +258,7 @@ impl Artifacts {
             Need::Selftest(name) => program(self.selftests(machine).join(name), "test"),
             Need::Cli => program(self.cli(machine), "run"),
             Need::Fuzzer => program(self.fuzzer(machine), "fuzz"),
-            Need::Example(name) => program(self.examples().join(name), "test"),
+            Need::Example(name) => program(self.examples(machine).join(name), "test"),
             Need::Module(name) => match self.modules(machine) {
                 Err(error) => Some(format!("{error:#}")),
                 Ok(dir) => {
@@ -280,10 +287,25 @@ pub fn flavour<'a>(machine: &Machine, kernel: &'a str) -> &'a str {
     }
 }
 
-/// Why the machine has no part in tests of `kernel`.
-pub fn is_left_out(machine: &Machine, kernel: &str) -> Option<String> {
+/// The architecture of a machine: its own, or `wanted`, which takes the place of the usual one.
+pub fn arch(machine: &Machine, wanted: &'static Arch) -> &'static Arch {
+    match machine.flavour {
+        TEST_KERNEL => wanted,
+        _ => machine.arch,
+    }
+}
+
+/// Why the machine has no part in tests of `kernel` for the architecture `wanted`.
+pub fn is_left_out(machine: &Machine, wanted: &'static Arch, kernel: &str) -> Option<String> {
     let flavour = flavour(machine, kernel);
-    if flavour == kernel {
+    if wanted.is_foreign() && arch(machine, wanted) != wanted {
+        Some(format!(
+            "it needs a kernel that is not built for {}",
+            wanted.name
+        ))
+    } else if let Some(lack) = wanted.lacks(machine) {
+        Some(format!("on {} there are no {lack}", wanted.name))
+    } else if flavour == kernel {
         None
     } else if kernel != TEST_KERNEL {
         Some(format!("it needs a specific kernel, not {kernel}"))
@@ -306,6 +328,7 @@ fn lists_module(list: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::{ARM64, X86_64};
     use crate::machine;
     use std::fs;
 
@@ -321,6 +344,7 @@ mod tests {
 
     #[test]
     fn machines_that_are_left_out() {
+        let is_left_out = |machine, kernel| is_left_out(machine, &X86_64, kernel);
         assert_eq!(is_left_out(&machine::PLAIN, TEST_KERNEL), None);
         assert_eq!(is_left_out(&machine::BUILTIN, TEST_KERNEL), None);
         assert_eq!(is_left_out(&machine::PLAIN, "debug"), None);
@@ -335,9 +359,29 @@ mod tests {
     }
 
     #[test]
+    fn another_architecture() {
+        let is_left_out = |machine, kernel| is_left_out(machine, &ARM64, kernel);
+        assert_eq!(is_left_out(&machine::PLAIN, TEST_KERNEL), None);
+        assert_eq!(is_left_out(&machine::ARM64_STOCK, TEST_KERNEL), None);
+        assert_eq!(is_left_out(&machine::CONNECTX, "64k"), None);
+        assert!(is_left_out(&machine::ARM64_STOCK, "64k").is_some());
+        for machine in [&machine::CXL, &machine::STOCK, &machine::BUILTIN] {
+            let reason = is_left_out(machine, TEST_KERNEL).unwrap();
+            assert!(reason.contains("arm64"), "{reason}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::new(dir.path(), &ARM64, "16k").unwrap();
+        let error = artifacts.kernel(&machine::PLAIN).unwrap_err();
+        assert!(error.to_string().contains("/arm64/kernel/16k/Image"));
+        let artifacts = Artifacts::new(dir.path(), &X86_64, TEST_KERNEL).unwrap();
+        assert_eq!(artifacts.arch(&machine::PLAIN), &X86_64);
+        assert_eq!(artifacts.arch(&machine::ARM64_STOCK), &ARM64);
+    }
+
+    #[test]
     fn what_did_not_build_is_not_blamed_on_the_network() {
         let dir = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::new(dir.path(), TEST_KERNEL).unwrap();
+        let artifacts = Artifacts::new(dir.path(), &X86_64, TEST_KERNEL).unwrap();
         let why = |artifacts: &Artifacts| artifacts.unavailable(&machine::CONNECTX).unwrap();
         assert!(why(&artifacts).contains("crates.io"));
         let artifacts = artifacts.without(&["vendor".into(), "emu".into()]);
@@ -353,10 +397,10 @@ mod tests {
     #[test]
     fn errors_say_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Artifacts::new(&dir.path().join("none"), TEST_KERNEL).unwrap_err();
+        let error = Artifacts::new(&dir.path().join("none"), &X86_64, TEST_KERNEL).unwrap_err();
         assert!(error.to_string().contains("make kernel"));
 
-        let artifacts = Artifacts::new(dir.path(), TEST_KERNEL).unwrap();
+        let artifacts = Artifacts::new(dir.path(), &X86_64, TEST_KERNEL).unwrap();
         let error = artifacts.kernel(&machine::PLAIN).unwrap_err();
         assert!(error.to_string().contains("make kernel"));
         let error = artifacts.modules(&machine::PLAIN).unwrap_err();

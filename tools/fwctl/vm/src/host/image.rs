@@ -75,9 +75,7 @@ pub fn write(path: &Path, artifacts: &Artifacts, machine: &Machine, busybox: &Pa
         }
     }
     image.programs_below("selftests", &artifacts.selftests(machine))?;
-    if !machine.arch.is_foreign() {
-        image.programs_below("examples", &artifacts.examples())?;
-    }
+    image.programs_below("examples", &artifacts.examples(machine))?;
     if machine.has_seeded_bugs {
         image.programs_below("lib/seeded", &artifacts.seeded(machine))?;
     }

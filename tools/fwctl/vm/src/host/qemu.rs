@@ -2,6 +2,7 @@
 
 //! QEMU's command line for a machine.
 
+use crate::arch::Arch;
 use crate::cli::Accel;
 use crate::host::emulated::EmulatorSockets;
 use crate::kernel::Kernel;
@@ -15,6 +16,8 @@ pub struct Launch<'a> {
     pub qemu: &'a Path,
     /// Kernel, topology, devices.
     pub machine: &'a Machine,
+    /// Its architecture.
+    pub arch: &'static Arch,
     /// What its kernel wants.
     pub checks: &'static Kernel,
     /// Its image.
@@ -108,7 +111,7 @@ impl Launch<'_> {
         };
         add(&[
             "-M",
-            &format!("{}{cxl}{memory}{smm}{hpet}", self.machine.arch.board),
+            &format!("{}{cxl}{memory}{smm}{hpet}", self.arch.board),
         ]);
         if self.machine.can_suspend {
             add(&["-global", "ICH9-LPC.disable_s3=0"]);
@@ -152,9 +155,9 @@ impl Launch<'_> {
         };
         let hung_after = HUNG_AFTER * self.checks.slowness * self.time_factor;
         let cmdline = [
-            &format!("console={}", self.machine.arch.console),
+            &format!("console={}", self.arch.console),
             &CMDLINE.join(" "),
-            self.machine.arch.cmdline,
+            self.arch.cmdline,
             &format!("sysctl.kernel.hung_task_timeout_secs={hung_after:.0}"),
             kmemleak,
             self.checks.cmdline,
@@ -193,7 +196,7 @@ impl Launch<'_> {
             // Without these the kernel copies byte by byte, as far as instructions count.
             return add(&["-cpu", "max,-erms,-fsrm,-fsrs,-fzrm"]);
         }
-        if self.accel == Accel::Kvm && !self.machine.arch.is_foreign() {
+        if self.accel == Accel::Kvm && !self.arch.is_foreign() {
             add(&["-accel", "kvm"]);
         }
         // Where KVM does not start, QEMU takes the next one.
@@ -202,7 +205,7 @@ impl Launch<'_> {
             false => "tcg",
         };
         add(&["-accel", emulated]);
-        add(&["-cpu", self.machine.arch.cpu]);
+        add(&["-cpu", self.arch.cpu]);
     }
 
     fn processors(&self, add: &mut impl FnMut(&[&str])) {
@@ -321,6 +324,7 @@ pub fn quote(argv: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::ARM64;
     use crate::{kernel, machine};
 
     fn argv(machine: &Machine) -> String {
@@ -328,10 +332,15 @@ mod tests {
     }
 
     fn argv_of(machine: &Machine, flavour: &str) -> String {
+        argv_for(machine, machine.arch, flavour)
+    }
+
+    fn argv_for(machine: &Machine, arch: &'static Arch, flavour: &str) -> String {
         let sockets = Sockets::in_dir(Path::new("/tmp/a,b"));
         let launch = Launch {
             qemu: Path::new("qemu"),
             machine,
+            arch,
             checks: kernel::of(flavour),
             kernel: Path::new("/k"),
             initramfs: Path::new("/i"),
@@ -426,6 +435,9 @@ mod tests {
             "{arm64}"
         );
         assert!(argv(&machine::PLAIN).contains("console=ttyS0 "));
+        let card = argv_for(&machine::CONNECTX, &ARM64, "64k");
+        assert!(card.contains("-M virt,gic-version=3,memory-backend=ram "));
+        assert!(card.contains("-m 2048M") && card.contains("size=2048M"));
     }
 
     #[test]

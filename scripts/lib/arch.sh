@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2034
-# The architecture of a flavour: "arm64-NAME" is built for arm64, all others for x86-64. clang, lld and rustc of the build
-# root compile for both.
+# The architecture of a flavour: "arm64-NAME" is built for arm64, all others for x86-64. clang, lld and rustc of the
+# build root compile for both.
 
-# use_arch FLAVOUR: exports ARCH for make in the kernel tree, and sets IMAGE to the path of the kernel's image, NAME to the
-# flavour without the architecture, and FOLDER to the folder in a piece that the VM's runner reads it from.
+# use_arch FLAVOUR: exports ARCH for make in the kernel tree, and sets IMAGE to the path of the kernel's image, NAME to
+# the flavour without the architecture, and FOLDER to the folder in a piece that the VM's runner reads it from.
 use_arch() {
 	NAME=${1#arm64-}
 	case $1 in
@@ -20,5 +20,13 @@ chosen_arch() {
 	x86 | x86[-_]64 | amd64) echo x86-64 ;;
 	arm64 | aarch64) echo arm64 ;;
 	*) die "there is no architecture '$ARCH': ARCH is x86-64 or arm64" ;;
+	esac
+}
+
+# native_kernel: prints the piece with the kernel of this machine's own architecture.
+native_kernel() {
+	case $(dpkg --print-architecture) in
+	arm64) echo arm64-kernel-test ;;
+	*) echo kernel-test ;;
 	esac
 }

@@ -40,6 +40,13 @@ build_piece() {
 	flavour=$(flavour_of "$piece")
 	path=$(piece_path "$piece")
 	if [[ -d $path ]]; then return 0; fi
+	case $piece in
+	tools | emu | arm64-kernel-test) ;;
+	*)
+		[[ $(dpkg --print-architecture) == amd64 ]] ||
+			die "$piece is only built on an amd64 machine: see 'arm64' in tools/fwctl/doc/testing.rst"
+		;;
+	esac
 	rm -rf "$path.partial"
 	mkdir -p "$path.partial"
 	export FWCTL_PIECE=$IN_ROOT_CACHE/pieces/${path##*/}.partial

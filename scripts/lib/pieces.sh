@@ -3,6 +3,8 @@
 # The built pieces: the inputs of each, and its path. A piece is a folder named by a hash of its inputs. It is
 # complete or absent and never changes, so a run that uses one is not disturbed by a concurrent build.
 
+. "$REPO/scripts/lib/fragments.sh"
+
 # use_source: sets SOURCE (the pristine kernel source, a Debian version or "kdir") and FWCTL_WORK_DIR (the work tree).
 use_source() {
 	local id
@@ -81,19 +83,14 @@ key_of() {
 		;;
 	kernel-* | mistakes-* | arm64-kernel-*)
 		paths=(drivers include rust samples tools/testing/cxl patches)
-		paths+=(scripts/lib/{arch,coverage,outside,staging}.sh scripts/inside/tree)
+		paths+=(scripts/lib/{arch,coverage,fragments,outside,staging}.sh scripts/inside/tree)
 		for path in "$REPO"/scripts/inside/kernel/*; do
 			case ${path##*/} in
-			clippy | examples* | refused | rustdoc | seeded | without-rust) continue ;;
-			arm64.config) [[ $1 == arm64-* ]] || continue ;;
-			base.config) [[ $1 != arm64-* ]] || continue ;;
-			"$(flavour_of "$1").config") ;;
-			# The flavours that check more build on this one.
-			test.config) [[ $1 == *-debug || $1 == *-kcsan ]] || continue ;;
-			*.config) continue ;;
+			clippy | examples* | refused | rustdoc | seeded | without-rust | *.config) continue ;;
 			esac
 			paths+=("${path#"$REPO/"}")
 		done
+		for path in $(fragments "$(flavour_of "$1")"); do paths+=("scripts/inside/kernel/$path"); done
 		if [[ $1 == kernel-builtin ]]; then paths+=(tools/fwctl/vm/modules/abstraction); fi
 		if [[ $1 == mistakes-* ]]; then paths+=(scripts/inside/kernel/seeded tools/fwctl/vm/modules/seeded); fi
 		;;

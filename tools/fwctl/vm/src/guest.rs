@@ -13,7 +13,6 @@ use rustix::event::{poll, PollFd, PollFlags};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::{mount, MountFlags};
-use rustix::system::{reboot, RebootCommand};
 use rustix::termios::{tcsetwinsize, Winsize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -65,7 +64,7 @@ pub fn main() -> ! {
         // The console: /dev/kmsg may not be there yet.
         eprintln!("{}init failed: {error:#}", crate::protocol::MARK);
     }
-    let _ = reboot(RebootCommand::PowerOff);
+    crate::sys::power_off();
     loop {
         sleep(Duration::from_secs(1));
     }
@@ -78,6 +77,9 @@ fn serve() -> Result<()> {
         let _ = mount(*kind, *place, *kind, MountFlags::empty(), "");
     }
     let _ = rustix::system::sethostname(PORT.as_bytes());
+    // Programs start here.  If a `Command` sets the directory, the standard library does not use
+    // posix_spawn(), but fork() and a socket pair, and a kernel may lack sockets.
+    let _ = std::env::set_current_dir("/root");
     let mut port = Port::open()?;
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?
         .trim()

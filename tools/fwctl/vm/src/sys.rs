@@ -74,9 +74,21 @@ pub fn die_with_parent(command: &mut Command) -> &mut Command {
 }
 
 extern "C" fn on_power_off(_: libc::c_int) {
-    // SAFETY: The call takes no pointers, and a signal handler may make it: it is one system call.
-    // Nothing is lost, there are no disks.
-    unsafe { libc::reboot(libc::RB_POWER_OFF) };
+    power_off();
+}
+
+/// Ends the guest.  A kernel without ACPI can only halt, so there it reboots, which ends QEMU as
+/// well.  Nothing is lost, there are no disks.
+pub fn power_off() {
+    // SAFETY: The path is a C string.
+    let has_acpi = unsafe { libc::access(c"/sys/firmware/acpi".as_ptr(), libc::F_OK) } == 0;
+    let how = match has_acpi {
+        true => libc::RB_POWER_OFF,
+        false => libc::RB_AUTOBOOT,
+    };
+    // SAFETY: The call takes no pointers.  A signal handler may make both calls: each is one system
+    // call.
+    unsafe { libc::reboot(how) };
 }
 
 /// Makes the guest's init obey `poweroff`, `halt` and `reboot`, which send it signals.

@@ -40,7 +40,6 @@ fn start(step: &Step) -> std::io::Result<Child> {
         .env_clear()
         .envs(ENVIRONMENT.iter().copied())
         .envs(step.env.iter().map(|(name, value)| (name, value)))
-        .current_dir("/root")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

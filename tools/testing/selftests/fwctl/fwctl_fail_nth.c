@@ -178,6 +178,8 @@ TEST_F_TIMEOUT(fail_nth, rpc_by_io_uring, LONG_TIMEOUT)
 	if (uring_init(&ring, 4, 0))
 		SKIP(return, "no io_uring");
 	ASSERT_EQ(0, open_node(self->dev.node, &fd));
+	if (!uring_is_supported(&ring, fd))
+		SKIP(return, NO_COMMANDS);
 	ASSERT_EQ(0, mlockall(MCL_CURRENT));
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
 		struct fwctl_loopback_cmd cmd = loopback_cmd(ops[i], 1);

@@ -93,6 +93,8 @@ FIXTURE_SETUP(ring)
 	ASSERT_EQ(0, err);
 	self->fd = open(self->dev.node, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, self->fd);
+	if (!uring_is_supported(&self->ring, self->fd))
+		SKIP(return, NO_COMMANDS);
 }
 
 FIXTURE_TEARDOWN(ring)

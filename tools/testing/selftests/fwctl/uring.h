@@ -6,9 +6,11 @@
 #define __SELFTEST_FWCTL_URING_H
 
 #include <errno.h>
+#include <fwctl/fwctl.h>
 #include <linux/io_uring.h>
 #include <linux/time_types.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#define NO_COMMANDS "no commands of io_uring: the core is the one in C"
 
 struct uring {
 	int fd;
@@ -173,6 +177,16 @@ static inline int uring_wait(struct uring *ring, struct io_uring_cqe *cqe)
 	*cqe = *next;
 	uring_seen(ring);
 	return 0;
+}
+
+/* Returns false on the core in C, which has no commands of io_uring. */
+static inline bool uring_is_supported(struct uring *ring, int fd)
+{
+	struct fwctl_info info = { .size = sizeof(info) };
+	struct io_uring_cqe cqe;
+
+	uring_fwctl(ring, fd, FWCTL_INFO, &info, 1);
+	return uring_wait(ring, &cqe) || cqe.res != -EOPNOTSUPP;
 }
 
 /*

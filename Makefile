@@ -13,7 +13,7 @@ help: ## print this text
 run: ## build, boot a VM with emulated devices, list them; then a shell, on a terminal
 	@scripts/run run
 
-test: ## run all tests; T=PATTERN: some of them; KERNEL=debug|kcsan: those in the VM, on a kernel with KASAN or KCSAN
+test: ## run all tests; T=PATTERN: some of them; KERNEL=NAME: those in the VM, on another kernel (see testing.rst)
 	@scripts/test
 
 faults: ## inject allocation, usercopy and firmware failures in the VM and summarise them

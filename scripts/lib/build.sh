@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# build.sh PIECE...: builds the pieces that are missing: tools, emu, vendor, selftests, kernel-FLAVOUR (test, builtin,
+# build.sh PIECE...: builds the pieces that are missing: tools, emu, vendor, selftests, kernel-FLAVOUR (test, c, builtin,
 # bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan, arm64-tools, arm64-selftests,
 # arm64-kernel-FLAVOUR (test, 16k, 64k), arm64-kernel-stock, and kernel-stock-NAME and arm64-kernel-stock-NAME for the other
 # flavours of Debian's kernel; or "tree", the kernel tree only. The verbs source it and use the pieces. Exit status 4: a
@@ -31,7 +31,7 @@ in_arm64_root() {
 
 # Steps of a build from scratch, approximately: the scale of the progress line.
 declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1600 [kernel-bench]=1600 [kernel-debug]=2300 [kernel-kcsan]=2200
-	[arm64-kernel-test]=1200 [arm64-kernel-16k]=1200 [arm64-kernel-64k]=1200)
+	[kernel-c]=1250 [arm64-kernel-test]=1200 [arm64-kernel-16k]=1200 [arm64-kernel-64k]=1200)
 
 steps_done() { printf '%s%s steps' "$(grep -cE '^  [A-Z]+[A-Z0-9 ]* ' "$1" || :)" "$steps_total"; }
 

@@ -9,6 +9,8 @@ fragments() {
 	own | bench) ;;
 	arm64-*) echo arm64.config ;;
 	debug | kcsan) echo base.config test.config ;;
+	# With options of distributions.
+	c) echo small.config features.config ;;
 	*) echo base.config ;;
 	esac
 	echo "$1.config"

@@ -14,7 +14,10 @@ fn main() -> io::Result<()> {
     let mut names = Vec::new();
     for entry in fs::read_dir(&guest)? {
         let name = entry?.file_name().into_string().unwrap();
-        if name.ends_with(".sh") || name.ends_with(".session") {
+        if [".sh", ".session", ".list"]
+            .iter()
+            .any(|end| name.ends_with(end))
+        {
             names.push(name);
         }
     }

@@ -5,6 +5,7 @@
 //! A new test is an entry in one of the tables below and, unless an existing script serves it, a
 //! script in `guest/`.  `guest/lib.sh` has what the scripts share.
 
+mod c_core;
 mod checkers;
 mod core;
 mod cxl;
@@ -30,6 +31,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         .chain(mlx5::TESTS)
         .chain(pds::TESTS)
         .chain(core::TESTS)
+        .chain(c_core::TESTS)
         .chain(cxl::TESTS)
         .chain(stock::TESTS)
         .chain(flavours::TESTS.iter().copied().flatten())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The kernels that all tests can run on, and how debug kernels differ.
+//! The kernels that tests can be told to run on, and how each differs from the usual one.
 
 use crate::cli::TEST_KERNEL;
 
@@ -17,6 +17,10 @@ pub struct Kernel {
     pub cmdline: &'static str,
     /// Has kmemleak enabled; each machine is checked for leaks after its tests.
     pub has_kmemleak: bool,
+    /// Has checkers, which must not be disabled after the tests of a machine.
+    pub has_checkers: bool,
+    /// The machines whose tests it can run, if not all, apart from its own machines.
+    pub machines: Option<&'static [&'static str]>,
 }
 
 /// Defaults for the other kernels.
@@ -26,6 +30,8 @@ const USUAL: Kernel = Kernel {
     memory: 1024,
     cmdline: "",
     has_kmemleak: false,
+    has_checkers: false,
+    machines: None,
 };
 
 static KERNELS: &[Kernel] = &[
@@ -40,10 +46,19 @@ static KERNELS: &[Kernel] = &[
         // tracking, which KASAN and kmemleak do as well, and which slows each of them down.
         cmdline: "kasan_multi_shot no5lvl slab_debug=FZP",
         has_kmemleak: true,
+        has_checkers: true,
+        ..USUAL
     },
     Kernel {
         name: "kcsan",
         slowness: 5.0,
+        has_checkers: true,
+        ..USUAL
+    },
+    // Its tests are those of its own machine, since its core is another one.
+    Kernel {
+        name: "c",
+        machines: Some(&[]),
         ..USUAL
     },
     // Those of arm64 with larger pages.
@@ -66,20 +81,31 @@ pub fn of(name: &str) -> &'static Kernel {
         .unwrap_or(&KERNELS[0])
 }
 
-/// Whether it checks more than the usual one.
-pub fn checks_more(name: &str) -> bool {
-    of(name).name != TEST_KERNEL
+impl Kernel {
+    /// Whether it has what the tests of the machine need.
+    pub fn serves(&self, machine: &str) -> bool {
+        self.machines.is_none_or(|served| served.contains(&machine))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine;
 
     #[test]
     fn kernels() {
-        assert!(checks_more("debug") && checks_more("kcsan"));
-        assert!(!checks_more("test") && !checks_more("builtin"));
+        assert!(of("debug").has_checkers && of("kcsan").has_checkers);
+        assert!(!of("test").has_checkers && !of("c").has_checkers);
+        assert!(of("debug").serves("connectx") && !of("c").serves("plain"));
         assert_eq!(of("bench"), of(TEST_KERNEL));
         assert!(of("debug").memory > of(TEST_KERNEL).memory);
+        for machine in KERNELS
+            .iter()
+            .filter_map(|kernel| kernel.machines)
+            .flatten()
+        {
+            assert!(machine::find(machine).is_some(), "{machine}");
+        }
     }
 }

@@ -549,6 +549,14 @@ machines! {
         ..CORES
     };
 
+    /// Runs the generic selftests on the core that kernels without Rust have.
+    pub static C_CORE: Machine = Machine {
+        name: "c-core",
+        about: "no devices, a kernel without Rust, so fwctl is the core in C",
+        flavour: "c",
+        ..BASE
+    };
+
     /// Runs seeded bugs that lockdep reports, after which it is disabled.
     pub static SEEDED: Machine = Machine {
         name: "seeded",

@@ -230,6 +230,11 @@ mod tests {
         );
         assert_eq!(pattern("no such test"), "");
         assert!(of("core/kunit", "debug").starts_with("kernel-debug\n"));
+        for kernel in [TEST_KERNEL, "c"] {
+            let own = of("c-core/selftest", kernel);
+            assert_eq!(own, "kernel-c\nselftests\ntools\n");
+        }
+        assert_eq!(of("pds/", "c"), "tools\n");
         assert_eq!(of("cxl/builtin", "debug"), "tools\n");
         assert!(of("debug/seeded-bugs", "debug").contains("mistakes-debug\n"));
         assert_eq!(pattern("debug/seeded-bugs"), "tools\n");

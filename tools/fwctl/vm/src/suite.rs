@@ -196,7 +196,7 @@ impl Suite<'_> {
             && !machine.emulated.is_empty()
             && self.afterwards(&mut booted, "detach", 120)?;
         let flavour = self.host.artifacts.flavour(machine);
-        if is_sound && kernel::checks_more(flavour) && !machine.has_seeded_bugs {
+        if is_sound && kernel::of(flavour).has_checkers && !machine.has_seeded_bugs {
             self.afterwards(&mut booted, "checkers", 120)?;
         }
         if let Some(complaint) = complaints(&booted.session.stray, &[]) {

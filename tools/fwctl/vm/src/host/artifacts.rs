@@ -306,11 +306,14 @@ pub fn is_left_out(machine: &Machine, wanted: &'static Arch, kernel: &str) -> Op
     } else if let Some(lack) = wanted.lacks(machine) {
         Some(format!("on {} there are no {lack}", wanted.name))
     } else if flavour == kernel {
-        None
+        let is_own = machine.flavour == kernel;
+        let is_served = is_own || kernel::of(kernel).serves(machine.name);
+        (!is_served).then(|| format!("the kernel {kernel} lacks options or drivers that it needs"))
     } else if kernel != TEST_KERNEL {
         Some(format!("it needs a specific kernel, not {kernel}"))
     } else {
-        kernel::checks_more(flavour)
+        kernel::of(flavour)
+            .has_checkers
             .then(|| format!("it is about another kernel: make test KERNEL={flavour}"))
     }
 }
@@ -354,6 +357,11 @@ mod tests {
         // fuzzer, too.
         assert_eq!(is_left_out(&machine::CONNECTX_LEAKS, "debug"), None);
         assert!(is_left_out(&machine::SEEDED_BUGS, "kcsan").is_some());
+        assert!(is_left_out(&machine::PLAIN, "c").is_some());
+        for kernel in [TEST_KERNEL, "c"] {
+            assert_eq!(is_left_out(&machine::C_CORE, kernel), None);
+        }
+        assert!(is_left_out(&machine::C_CORE, "debug").is_some());
         let advice = is_left_out(&machine::SEEDED_BUGS, TEST_KERNEL).unwrap();
         assert!(advice.contains("KERNEL=debug"), "{advice}");
     }

@@ -111,6 +111,8 @@ pub(super) const TESTS: &[Test] = &[
     on_loopback!("arm64/selftest-uring-rust", "Debian's arm64 kernel: many RPCs in flight from one thread, on the loopback in Rust", ARM64_STOCK, "rust", "fwctl_loopback", "fwctl_uring"),
     on_loopback!("arm64/selftest-c", "Debian's arm64 kernel: the ABI, on the loopback in C", ARM64_STOCK, "c", "fwctl_loopback_c", "fwctl"),
     on_loopback!("arm64/selftest-rpc-c", "Debian's arm64 kernel: FWCTL_RPC, on the loopback in C", ARM64_STOCK, "c", "fwctl_loopback_c", "fwctl_rpc"),
+    on_loopback!("arm64/selftest-32bit", "Debian's arm64 kernel: FWCTL_RPC, for a 32-bit program", ARM64_STOCK, "rust", "fwctl_loopback", "fwctl_rpc_32"),
+    on_loopback!("arm64/selftest-umem-rust", "Debian's arm64 kernel: memory registered for the firmware, on the loopback in Rust", ARM64_STOCK, "rust", "fwctl_loopback", "fwctl_umem"),
     on_loopback!("stock/selftest-32bit", "Debian's kernel: the ABI, for a 32-bit program", STOCK, "rust", "fwctl_loopback", "fwctl_32"),
 ];
 

@@ -201,9 +201,13 @@ prepare_tree() {
 	update_tree
 }
 
+# start: prints what FIRST_RUN says if nothing has been built in this cache yet.
 start() {
 	need_root "this target"
 	use_cache
+	if [[ -n ${FIRST_RUN:-} ]] && ! compgen -G "$CACHE/root-*[0-9a-f]" >/dev/null; then
+		say "This is the first run. $FIRST_RUN"
+	fi
 	use_source
 }
 

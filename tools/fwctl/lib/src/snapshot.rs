@@ -459,7 +459,7 @@ impl Serialize for Fields {
 pub fn rfc3339(since: Duration) -> String {
     let seconds = since.as_secs();
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Days count from 1 March of year 0, so that a leap day is the last day of a year.
+    // Count the days from 1 March of year 0. A leap day is then the last day of its year.
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -55,7 +55,7 @@ static KERNELS: &[Kernel] = &[
         has_checkers: true,
         ..USUAL
     },
-    // Its tests are those of its own machine, since its core is another one.
+    // Its core is the one in C, so it runs the tests of the machine `c-core` only.
     Kernel {
         name: "c",
         machines: Some(&[]),

@@ -3,15 +3,20 @@
 # The architecture of a flavour: "arm64-NAME" is built for arm64, all others for x86-64. clang, lld and rustc of the
 # build root compile for both.
 
-# use_arch FLAVOUR: exports ARCH for make in the kernel tree, and sets IMAGE to the path of the kernel's image, NAME to
-# the flavour without the architecture, and FOLDER to the folder in a piece that the VM's runner reads it from.
+# use_arch FLAVOUR: exports ARCH and LLVM for make in the kernel tree, and sets IMAGE to the path of the kernel's image,
+# NAME to the flavour without the architecture, and FOLDER to the folder in a piece that the VM's runner reads it from.
 use_arch() {
 	NAME=${1#arm64-}
 	case $1 in
 	arm64-*) ARCH=arm64 IMAGE=arch/arm64/boot/Image FOLDER=arm64/kernel/$NAME ;;
 	*) ARCH=x86 IMAGE=arch/x86/boot/bzImage FOLDER=kernel/$NAME ;;
 	esac
-	export ARCH
+	# gcc compiles C in three quarters of clang's time, and distributions use it.
+	case $1 in
+	builtin) LLVM= ;;
+	*) LLVM=1 ;;
+	esac
+	export ARCH LLVM
 }
 
 # chosen_arch: prints the architecture that ARCH names, as the VM's runner calls it.

@@ -9,7 +9,7 @@ fragments() {
 	own | bench) ;;
 	arm64-*) echo arm64.config ;;
 	debug | kcsan) echo base.config test.config ;;
-	# With options of distributions.
+	builtin) echo small.config ;;
 	c) echo small.config features.config ;;
 	*) echo base.config ;;
 	esac

@@ -459,7 +459,7 @@ impl InFlight {
             return Ok(());
         }
 
-        match shim::wait(&self.ended, None, &mut || self.has_ended()) {
+        match shim::wait(&self.ended, None, || self.has_ended()) {
             // The RPC may have ended at the same time.
             Err(error) if self.end(Self::CANCELLED).is_some() => Err(error),
             _ => Ok(()),

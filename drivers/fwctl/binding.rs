@@ -273,7 +273,7 @@ fn end(device: &Device) -> bool {
             Err(task) if task == me() => return false,
             Err(_) => device
                 .removed
-                .wait(&mut || binding.has_ended.load(Acquire) || binding.busy.load(Acquire) == 0),
+                .wait(|| binding.has_ended.load(Acquire) || binding.busy.load(Acquire) == 0),
         }
     }
     true

@@ -8,7 +8,10 @@
 
 use core::{
     mem::MaybeUninit,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 
 use kernel::{
@@ -32,10 +35,21 @@ use crate::{
     }, //
 };
 
+// For functions that are called by pointer, kCFI compares the types of the parameters by name. So
+// these have the names of the header.
+
+/// `struct fwctl_memory`, a [`NewMemory`].
+#[allow(non_camel_case_types)]
+#[repr(C)]
+pub(crate) struct fwctl_memory {
+    _opaque: [u8; 0],
+}
+
 /// `struct fwctl_memory_ids`.
+#[allow(non_camel_case_types)]
 #[repr(C)]
 #[derive(Default)]
-pub(crate) struct Ids {
+pub(crate) struct fwctl_memory_ids {
     private: u64,
     umem: u32,
     mkey: u32,
@@ -49,12 +63,17 @@ pub(crate) struct Ops {
     add: Option<
         unsafe extern "C" fn(
             uctx: *mut bindings::fwctl_uctx,
-            memory: *mut NewMemory<'_>,
+            memory: *mut fwctl_memory,
             flags: u64,
-            ids: *mut Ids,
+            ids: *mut fwctl_memory_ids,
         ) -> c_int,
     >,
-    remove: Option<unsafe extern "C" fn(uctx: *mut bindings::fwctl_uctx, ids: *const Ids) -> c_int>,
+    remove: Option<
+        unsafe extern "C" fn(
+            uctx: *mut bindings::fwctl_uctx,
+            ids: *const fwctl_memory_ids,
+        ) -> c_int,
+    >,
 }
 
 /// What a driver has offered.
@@ -126,7 +145,8 @@ unsafe fn add(
 ) -> Result<MemoryIds> {
     let (_, ops) = offer(live)?;
     let flags = memory.flags().bits();
-    let mut ids = Ids::default();
+    let mut ids = fwctl_memory_ids::default();
+    let memory = ptr::from_mut(memory).cast::<fwctl_memory>();
 
     // SAFETY:
     // - The caller promises that the context is open. That of a driver in C is a `fwctl_uctx`.
@@ -148,7 +168,7 @@ unsafe fn add(
 /// `uctx` must be an open context of `live`.
 unsafe fn remove(uctx: NonNull<u8>, live: LiveDevice<'_>, ids: MemoryIds) -> Result {
     let (_, ops) = offer(live)?;
-    let ids = Ids {
+    let ids = fwctl_memory_ids {
         private: ids.private,
         umem: ids.umem,
         mkey: ids.mkey,

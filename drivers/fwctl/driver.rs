@@ -479,7 +479,7 @@ impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
     /// afterwards. `condition` must not sleep. Fails as [`Context::check`] does, before or during
     /// the sleep.
     pub fn wait(&self, mut condition: impl FnMut() -> bool) -> Result {
-        self.live.wait(None, &mut condition).map(|_| ())
+        self.live.wait(None, &mut &mut condition).map(|_| ())
     }
 
     /// Sleeps until `condition` returns `true`, for at most `timeout`. Returns whether it did.
@@ -494,7 +494,7 @@ impl<'cx, 'bound, T: Operations> Context<'cx, 'bound, T> {
         // CAST: The value was clamped to the range.
         let jiffies = msecs_to_jiffies(msecs as c_uint);
 
-        self.live.wait(Some(jiffies), &mut condition)
+        self.live.wait(Some(jiffies), &mut &mut condition)
     }
 
     /// Makes callbacks that sleep in [`Context::wait`] check their conditions again.

@@ -147,7 +147,7 @@ impl<'a> LiveDevice<'a> {
     }
 
     /// Sleeps until `condition` returns `true`, for at most `timeout` jiffies; returns whether it
-    /// did.
+    /// did. For kCFI, `condition` is a reference to a closure: see `WaitQueue::sleep()`.
     ///
     /// Fails as [`LiveDevice::check`], also if that only happens later.
     pub(crate) fn wait(
@@ -158,11 +158,10 @@ impl<'a> LiveDevice<'a> {
         let calls = &self.device.calls;
         let mut is_met = false;
 
-        let mut has_ended = || {
+        let has_ended = shim::wait(calls.waiters(), timeout, || {
             is_met = condition();
             is_met || !calls.is_active()
-        };
-        let has_ended = shim::wait(calls.waiters(), timeout, &mut has_ended)?;
+        })?;
         if has_ended && !is_met {
             return Err(ENODEV);
         }

@@ -124,7 +124,7 @@ fn is_worker() -> bool {
 pub(crate) fn wait(
     queue: &WaitQueue,
     timeout: Option<Jiffies>,
-    condition: &mut dyn FnMut() -> bool,
+    condition: impl FnMut() -> bool,
 ) -> Result<bool> {
     if is_worker() {
         queue.wait_interruptible(timeout, condition)

@@ -159,8 +159,7 @@ impl ActiveCount {
     /// May sleep. Must not be called by a user, which would wait for itself.
     pub fn drain(&self) {
         self.dep_map.acquire_drain();
-        self.waiters
-            .wait(&mut || self.count.load(Acquire) == INACTIVE);
+        self.waiters.wait(|| self.count.load(Acquire) == INACTIVE);
         self.dep_map.release();
     }
 

@@ -103,6 +103,10 @@ const PENSANDO: Emulated = Emulated {
     slot: Slot::RootPort,
 };
 
+/// All DMA goes through bounce buffers, of which there are 64 MiB. That is x86-64's default; arm64's
+/// is 1 MiB for each GiB of memory, which pages of 64 KiB exhaust.
+const BOUNCING: &str = "kunit.enable=0 swiotlb=32768 swiotlb=force";
+
 /// Defaults for the machines.
 const BASE: Machine = Machine {
     name: "",
@@ -215,7 +219,7 @@ machines! {
     pub static CONNECTX_BOUNCE: Machine = Machine {
         name: "connectx-bounce",
         about: "as connectx-faults, booted with swiotlb=force",
-        cmdline: "kunit.enable=0 swiotlb=force",
+        cmdline: BOUNCING,
         ..CONNECTX_FAULTS
     };
 
@@ -289,7 +293,7 @@ machines! {
     pub static PDS_BOUNCE: Machine = Machine {
         name: "pds-bounce",
         about: "as pds, booted with swiotlb=force",
-        cmdline: "kunit.enable=0 swiotlb=force",
+        cmdline: BOUNCING,
         ..PDS
     };
 
@@ -297,7 +301,7 @@ machines! {
     pub static PDS_BOUNCE_MAINLINE: Machine = Machine {
         name: "pds-bounce-c",
         about: "as pds-mainline, booted with swiotlb=force",
-        cmdline: "kunit.enable=0 swiotlb=force",
+        cmdline: BOUNCING,
         ..PDS_MAINLINE
     };
 

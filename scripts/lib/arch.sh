@@ -28,6 +28,9 @@ chosen_arch() {
 	esac
 }
 
+# kernels_of ARCH: prints the kernels that KERNEL can name; the first is the usual one.
+kernels_of() { if [[ $1 == arm64 ]]; then echo 'test 16k 64k'; else echo 'test debug kcsan c builtin hardened lto'; fi; }
+
 # native_kernel: prints the piece with the kernel of this machine's own architecture.
 native_kernel() {
 	case $(dpkg --print-architecture) in

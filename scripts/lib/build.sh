@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # build.sh PIECE...: builds the pieces that are missing: tools, emu, vendor, selftests, kernel-FLAVOUR (test, c, builtin,
-# bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan, arm64-tools, arm64-selftests,
+# hardened, lto, bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan, arm64-tools, arm64-selftests,
 # arm64-kernel-FLAVOUR (test, 16k, 64k), arm64-kernel-stock, and kernel-stock-NAME and arm64-kernel-stock-NAME for the other
 # flavours of Debian's kernel; or "tree", the kernel tree only. The verbs source it and use the pieces. Exit status 4: a
 # piece needs the network, which cannot be reached.
@@ -31,12 +31,13 @@ in_arm64_root() {
 
 # Steps of a build from scratch, approximately: the scale of the progress line.
 declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1700 [kernel-bench]=1600 [kernel-debug]=2300 [kernel-kcsan]=2200
-	[kernel-c]=1250 [arm64-kernel-test]=1200 [arm64-kernel-16k]=1200 [arm64-kernel-64k]=1200)
+	[kernel-c]=1250 [kernel-hardened]=1600 [kernel-lto]=1500 [arm64-kernel-test]=1200 [arm64-kernel-16k]=1200
+	[arm64-kernel-64k]=1200)
 
 steps_done() { printf '%s%s steps' "$(grep -cE '^  [A-Z]+[A-Z0-9 ]* ' "$1" || :)" "$steps_total"; }
 
 build_piece() {
-	local piece=$1 path flavour full
+	local piece=$1 path flavour full run=in_root_script
 	flavour=$(flavour_of "$piece")
 	path=$(piece_path "$piece")
 	if [[ -d $path ]]; then return 0; fi
@@ -105,10 +106,14 @@ build_piece() {
 	kernel-* | arm64-kernel-*)
 		steps_total=" of about ${STEPS[$piece]:-?}"
 		if [[ -e $FWCTL_WORK_DIR/build-$flavour/vmlinux ]]; then steps_total=; fi
-		run_step "$piece" "Building the kernel ($flavour)" steps_done \
-			in_root_script inside/kernel/build "$flavour" || return
-		run_step "$piece-pack" "Packing the kernel's modules ($flavour)" : \
-			in_root_script inside/kernel/pack "$flavour" || return
+		# gendwarfksyms needs libdw.
+		if [[ $flavour == hardened ]]; then
+			run=in_full_root_script
+			full_root >/dev/null || return
+		fi
+		run_step "$piece" "Building the kernel ($flavour)" steps_done "$run" inside/kernel/build "$flavour" || return
+		run_step "$piece-pack" "Packing the kernel's modules ($flavour)" : "$run" inside/kernel/pack "$flavour" ||
+			return
 		;;
 	esac
 	mv "$path.partial" "$path"

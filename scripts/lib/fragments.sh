@@ -11,6 +11,8 @@ fragments() {
 	debug | kcsan) echo base.config test.config ;;
 	builtin) echo small.config ;;
 	c) echo small.config features.config ;;
+	hardened) echo small.config features.config rust.config drivers.config ;;
+	lto) echo small.config features.config rust.config ;;
 	*) echo base.config ;;
 	esac
 	echo "$1.config"

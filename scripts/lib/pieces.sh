@@ -139,7 +139,7 @@ gather() {
 # drop_old: keeps the three newest of each piece, and those gathered folders that are in use or among the five newest.
 drop_old() {
 	local kind path fd
-	for kind in kernel-{test,c,builtin,bench,debug,kcsan,own,stock} mistakes-{debug,kcsan} selftests tools emu vendor \
+	for kind in kernel-{test,c,builtin,hardened,lto,bench,debug,kcsan,own,stock} mistakes-{debug,kcsan} selftests tools emu vendor \
 		kernel-stock-{rt,cloud}-amd64 arm64-{tools,selftests,kernel-{stock,test,16k,64k}} \
 		arm64-kernel-stock-{rt-arm64,cloud-arm64,arm64-16k}; do
 		# With the hash only: the name of one kind can begin with that of another.

@@ -24,9 +24,12 @@ esac
 export FWCTL_TEST_DRIVER=$driver FWCTL_TEST_SLOW=1
 program=/selftests/$2
 shift 2
+# A kernel for one processor neither has the file nor waits for others.
+expedited=/sys/kernel/rcu_expedited
+[ -e $expedited ] || expedited=/dev/null
 case $* in
 # Thousands of devices are removed, and each removal waits for RCU, which the test is not about.
-'-t all_numbers_are_taken') echo 1 >/sys/kernel/rcu_expedited || fail "no /sys/kernel/rcu_expedited" ;;
+'-t all_numbers_are_taken') echo 1 >$expedited ;;
 esac
 [ "$FWCTL_VM_MACHINE" != plain-leaks ] || forget_leaks
 # shellcheck disable=SC2086 # none or one
@@ -36,7 +39,7 @@ wait_for "a device of $module" some_device
 "$program" "$@"
 status=$?
 
-echo 0 >/sys/kernel/rcu_expedited
+echo 0 >$expedited
 # The modules can be unloaded whatever the result is.
 unload "$module" fwctl
 has_devices 0 || fail "devices are left: $(devices)"

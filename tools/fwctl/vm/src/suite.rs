@@ -139,14 +139,9 @@ impl Suite<'_> {
         let mut left = Chunk::new();
         for test in tests {
             let artifacts = &self.host.artifacts;
-            let arch = artifacts.arch(test.machine);
-            let without_module = || {
-                let module = arch.leaves_out(test.needs)?;
-                Some(format!("the {} kernel has no {module}", arch.name))
-            };
             let left_out = artifacts.is_left_out(test.machine);
             if let Some(reason) = left_out
-                .or_else(without_module)
+                .or_else(|| artifacts.lacks(test))
                 .or_else(|| artifacts.unavailable(test.machine))
             {
                 let skipped = TestResult::new(test.name, Verdict::Skip(reason));

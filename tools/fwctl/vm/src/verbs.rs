@@ -185,7 +185,8 @@ fn choose(host: &Host, name: Option<&str>) -> Result<&'static Machine> {
     if let Some(name) = name {
         return find(name);
     }
-    let (most, least) = match host.artifacts.is_left_out(&machine::BOTH) {
+    let arch = host.artifacts.arch(&machine::BOTH);
+    let (most, least) = match arch.lacks(&machine::BOTH) {
         None => (&machine::BOTH, &machine::CXL),
         Some(_) => (&machine::CONNECTX, &machine::PLAIN),
     };

@@ -21,6 +21,7 @@
 //! ```
 
 use crate::arch::Arch;
+use crate::case::Test;
 use crate::cli::TEST_KERNEL;
 use crate::kernel;
 use crate::machine::Machine;
@@ -101,6 +102,17 @@ impl Artifacts {
     /// Returns why the requested kernel is not tested on this machine, if so.
     pub fn is_left_out(&self, machine: &Machine) -> Option<String> {
         is_left_out(machine, self.arch, &self.kernel)
+    }
+
+    /// Returns why the kernel of a test's machine cannot run it, if so.
+    pub fn lacks(&self, test: &Test) -> Option<String> {
+        let arch = self.arch(test.machine);
+        if let Some(module) = arch.leaves_out(test.needs) {
+            return Some(format!("the {} kernel has no {module}", arch.name));
+        }
+        let flavour = self.flavour(test.machine);
+        let what = kernel::of(flavour).lacks(test.name)?;
+        Some(format!("the kernel {flavour} lacks {what}"))
     }
 
     /// `OUT/logs`.

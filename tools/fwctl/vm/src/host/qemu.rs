@@ -200,7 +200,7 @@ impl Launch<'_> {
             add(&["-accel", "kvm"]);
         }
         // Where KVM does not start, QEMU takes the next one.
-        let emulated = match self.machine.is_realtime {
+        let emulated = match self.machine.is_realtime || self.checks.is_realtime {
             true => "tcg,thread=single",
             false => "tcg",
         };

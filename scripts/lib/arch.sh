@@ -19,9 +19,18 @@ use_arch() {
 	export ARCH LLVM
 }
 
-# chosen_arch: prints the architecture that ARCH names, as the VM's runner calls it.
+# native_arch: prints the architecture of this machine, as the VM's runner calls it.
+native_arch() {
+	case $(dpkg --print-architecture) in
+	arm64) echo arm64 ;;
+	*) echo x86-64 ;;
+	esac
+}
+
+# chosen_arch: prints the architecture that ARCH names, or this machine's.
 chosen_arch() {
-	case ${ARCH:-x86} in
+	case ${ARCH:-} in
+	'') native_arch ;;
 	x86 | x86[-_]64 | amd64) echo x86-64 ;;
 	arm64 | aarch64) echo arm64 ;;
 	*) die "there is no architecture '$ARCH': ARCH is x86-64 or arm64" ;;
@@ -32,9 +41,4 @@ chosen_arch() {
 kernels_of() { if [[ $1 == arm64 ]]; then echo 'test 16k 64k'; else echo 'test debug kcsan c builtin hardened lto'; fi; }
 
 # native_kernel: prints the piece with the kernel of this machine's own architecture.
-native_kernel() {
-	case $(dpkg --print-architecture) in
-	arm64) echo arm64-kernel-test ;;
-	*) echo kernel-test ;;
-	esac
-}
+native_kernel() { if [[ $(native_arch) == arm64 ]]; then echo arm64-kernel-test; else echo kernel-test; fi; }

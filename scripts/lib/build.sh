@@ -36,18 +36,17 @@ declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1700 [kernel-bench]=1600 [
 
 steps_done() { printf '%s%s steps' "$(grep -cE '^  [A-Z]+[A-Z0-9 ]* ' "$1" || :)" "$steps_total"; }
 
+# needs_amd64 PIECE: returns whether it is built on amd64 machines only.
+needs_amd64() { [[ $1 != @(tools|emu|tree|arm64-*) ]]; }
+
 build_piece() {
 	local piece=$1 path flavour full run=in_root_script
 	flavour=$(flavour_of "$piece")
 	path=$(piece_path "$piece")
 	if [[ -d $path ]]; then return 0; fi
-	case $piece in
-	tools | emu | arm64-kernel-test) ;;
-	*)
-		[[ $(dpkg --print-architecture) == amd64 ]] ||
-			die "$piece is only built on an amd64 machine: see 'arm64' in tools/fwctl/doc/testing.rst"
-		;;
-	esac
+	if needs_amd64 "$piece" && [[ $(dpkg --print-architecture) != amd64 ]]; then
+		die "$piece is only built on an amd64 machine: see 'arm64' in tools/fwctl/doc/testing.rst"
+	fi
 	rm -rf "$path.partial"
 	mkdir -p "$path.partial"
 	export FWCTL_PIECE=$IN_ROOT_CACHE/pieces/${path##*/}.partial

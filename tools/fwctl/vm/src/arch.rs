@@ -12,7 +12,7 @@ pub struct Arch {
     /// Name for `--arch` and advice.
     pub name: &'static str,
     /// Folder in the artifacts with what is built for it, and prefix of the names of its pieces.
-    /// Empty for the architecture of this program.
+    /// Empty for x86-64.
     pub folder: &'static str,
     /// File name of the kernel's image.
     pub image: &'static str,
@@ -57,6 +57,15 @@ pub static ARM64: Arch = Arch {
     left_out: &["bnxt_fwctl"],
 };
 
+/// Returns the architecture of this program.
+pub const fn native() -> &'static Arch {
+    if cfg!(target_arch = "aarch64") {
+        &ARM64
+    } else {
+        &X86_64
+    }
+}
+
 /// All of them.
 static ALL: &[&Arch] = &[&X86_64, &ARM64];
 
@@ -73,7 +82,7 @@ impl Arch {
     /// Returns what a machine needs and our kernel, the board or the tools of this architecture do
     /// not have, if anything.
     pub fn lacks(&self, machine: &Machine) -> Option<&'static str> {
-        if !self.is_foreign() {
+        if !self.is_separate() {
             return None;
         }
         if machine.cxl_devices > 0 {
@@ -96,9 +105,14 @@ impl Arch {
         left_out.find(|name| needs.contains(&Need::Module(name)))
     }
 
-    /// Whether machines of it are always emulated here.
-    pub fn is_foreign(&self) -> bool {
+    /// Whether its files are in a separate folder.
+    pub fn is_separate(&self) -> bool {
         !self.folder.is_empty()
+    }
+
+    /// Whether the processors of this host can run its machines.
+    pub fn is_native(&self) -> bool {
+        self == native()
     }
 
     /// Its folder in the artifacts `root`.

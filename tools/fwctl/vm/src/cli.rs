@@ -134,7 +134,7 @@ pub struct Options {
     #[arg(long, global = true, default_value = TEST_KERNEL, value_name = "FLAVOUR")]
     pub kernel: String,
     /// The architecture of all machines that do not name one
-    #[arg(long, global = true, default_value = "x86-64", value_parser = arch::parse)]
+    #[arg(long, global = true, default_value = arch::native().name, value_parser = arch::parse)]
     pub arch: &'static Arch,
     /// How the VM's processors run [default: kvm where it works, else tcg]
     #[arg(long, global = true, value_enum)]

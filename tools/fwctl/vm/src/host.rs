@@ -249,7 +249,9 @@ fn choose_accel() -> Accel {
             .open("/dev/kvm")
             .is_ok()
     };
-    if has_virtualisation(&cpuinfo) && is_open() {
+    // arm64 has no flag for it.
+    let has_it = cfg!(target_arch = "aarch64") || has_virtualisation(&cpuinfo);
+    if has_it && is_open() {
         Accel::Kvm
     } else {
         Accel::Tcg

@@ -147,7 +147,7 @@ impl Artifacts {
 
     /// The guest's init: this program, as built for the machine.
     pub fn init(&self, machine: &Machine) -> Result<PathBuf> {
-        if self.arch(machine).is_foreign() {
+        if self.arch(machine).is_separate() {
             return Ok(self.guest(machine).join("bin/fwctl-vm"));
         }
         std::env::current_exe().context("cannot find this program's own file")
@@ -155,7 +155,7 @@ impl Artifacts {
 
     /// The guest's busybox: `own`, or the one that was built for the machine.
     pub fn busybox(&self, machine: &Machine, own: &Path) -> PathBuf {
-        if self.arch(machine).is_foreign() {
+        if self.arch(machine).is_separate() {
             return self.guest(machine).join("bin/busybox");
         }
         own.into()
@@ -187,7 +187,7 @@ impl Artifacts {
     /// separate failure.
     pub fn unavailable(&self, machine: &Machine) -> Option<String> {
         let arch = self.arch(machine);
-        if arch.is_foreign() && (self.kernel(machine).is_err() || !self.cli(machine).is_file()) {
+        if arch.is_separate() && (self.kernel(machine).is_err() || !self.cli(machine).is_file()) {
             let arch = arch.name;
             let why = self.why(arch, "Debian's mirror could not be reached");
             return Some(format!(
@@ -310,7 +310,7 @@ pub fn arch(machine: &Machine, wanted: &'static Arch) -> &'static Arch {
 /// Why the machine has no part in tests of `kernel` for the architecture `wanted`.
 pub fn is_left_out(machine: &Machine, wanted: &'static Arch, kernel: &str) -> Option<String> {
     let flavour = flavour(machine, kernel);
-    if wanted.is_foreign() && arch(machine, wanted) != wanted {
+    if wanted.is_separate() && arch(machine, wanted) != wanted {
         Some(format!(
             "it needs a kernel that is not built for {}",
             wanted.name

@@ -196,7 +196,8 @@ impl Launch<'_> {
             // Without these the kernel copies byte by byte, as far as instructions count.
             return add(&["-cpu", "max,-erms,-fsrm,-fsrs,-fzrm"]);
         }
-        if self.accel == Accel::Kvm && !self.arch.is_foreign() {
+        let with_kvm = self.accel == Accel::Kvm && self.arch.is_native();
+        if with_kvm {
             add(&["-accel", "kvm"]);
         }
         // Where KVM does not start, QEMU takes the next one.
@@ -205,7 +206,8 @@ impl Launch<'_> {
             false => "tcg",
         };
         add(&["-accel", emulated]);
-        add(&["-cpu", self.arch.cpu]);
+        // The host's own, under KVM.
+        add(&["-cpu", if with_kvm { "max" } else { self.arch.cpu }]);
     }
 
     fn processors(&self, add: &mut impl FnMut(&[&str])) {

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# build.sh PIECE...: builds the pieces that are missing: tools, emu, vendor, selftests, kernel-FLAVOUR (test, c, builtin,
-# hardened, lto, bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan, arm64-tools, arm64-selftests,
-# arm64-kernel-FLAVOUR (test, 16k, 64k), arm64-kernel-stock, and kernel-stock-NAME and arm64-kernel-stock-NAME for the other
-# flavours of Debian's kernel; or "tree", the kernel tree only. The verbs source it and use the pieces. Exit status 4: a
-# piece needs the network, which cannot be reached.
+# build.sh PIECE...: builds the pieces that are missing: tools, command, emu, vendor, selftests, kernel-FLAVOUR (test, c,
+# builtin, hardened, lto, bench, debug, kcsan, own), kernel-stock, mistakes-debug, mistakes-kcsan, arm64-tools,
+# arm64-selftests, arm64-kernel-FLAVOUR (test, 16k, 64k), arm64-kernel-stock, and kernel-stock-NAME and
+# arm64-kernel-stock-NAME for the other flavours of Debian's kernel; or "tree", the kernel tree only. The verbs source it
+# and use the pieces. Exit status 4: a piece needs the network, which cannot be reached.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$REPO/scripts/lib/progress.sh"
@@ -37,7 +37,7 @@ declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1700 [kernel-bench]=1600 [
 steps_done() { printf '%s%s steps' "$(grep -cE '^  [A-Z]+[A-Z0-9 ]* ' "$1" || :)" "$steps_total"; }
 
 # needs_amd64 PIECE: returns whether it is built on amd64 machines only.
-needs_amd64() { [[ $1 != @(tools|emu|tree|arm64-*) ]]; }
+needs_amd64() { [[ $1 != @(tools|command|emu|tree|arm64-*) ]]; }
 
 build_piece() {
 	local piece=$1 path flavour full run=in_root_script
@@ -53,6 +53,9 @@ build_piece() {
 	case $piece in
 	tools)
 		run_step tools "Building the tools" crates_done in_root_script inside/tools build || return
+		;;
+	command)
+		run_step command "Building the command" crates_done in_root_script inside/tools command || return
 		;;
 	emu)
 		run_step emu-crates "Fetching the crates of the emulated devices" downloaded online inside/emu fetch || return

@@ -63,6 +63,9 @@ key_of() {
 		paths=(tools/fwctl/{Cargo.toml,uapi,lib,capi,cli,ioctl-fuzz} tools/fwctl/vm/{Cargo.toml,build.rs,src,guest,tests})
 		paths+=(scripts/inside/tools)
 		;;
+	command)
+		paths=(tools/fwctl/{Cargo.toml,uapi,lib,capi,cli,ioctl-fuzz} tools/fwctl/vm/Cargo.toml scripts/inside/tools)
+		;;
 	emu) paths=(tools/fwctl/emu scripts/inside/emu) ;;
 	vendor) paths=(scripts/inside/vendor scripts/versions tools/fwctl/vm/guest/{libcxl-fwctl,map}.c) ;;
 	arm64-tools) paths=(tools/fwctl/{Cargo.toml,uapi,lib,capi,cli,ioctl-fuzz} tools/fwctl/vm/{Cargo.toml,build.rs,src,guest}
@@ -98,7 +101,7 @@ key_of() {
 	esac
 	{
 		case $1 in
-		tools | emu | vendor) echo "$1 ${ROOT##*/}" ;;
+		tools | command | emu | vendor) echo "$1 ${ROOT##*/}" ;;
 		arm64-kernel-stock*) echo "$1 ${ROOT##*/} $SOURCE_ID" ;;
 		arm64-kernel-*) echo "$1 $TOOLCHAIN $SOURCE_ID" ;;
 		arm64-*) echo "$1 ${ROOT##*/} $SOURCE_ID" ;;
@@ -139,8 +142,8 @@ gather() {
 # drop_old: keeps the three newest of each piece, and those gathered folders that are in use or among the five newest.
 drop_old() {
 	local kind path fd
-	for kind in kernel-{test,c,builtin,hardened,lto,bench,debug,kcsan,own,stock} mistakes-{debug,kcsan} selftests tools emu vendor \
-		kernel-stock-{rt,cloud}-amd64 arm64-{tools,selftests,kernel-{stock,test,16k,64k}} \
+	for kind in kernel-{test,c,builtin,hardened,lto,bench,debug,kcsan,own,stock} mistakes-{debug,kcsan} selftests tools \
+		command emu vendor kernel-stock-{rt,cloud}-amd64 arm64-{tools,selftests,kernel-{stock,test,16k,64k}} \
 		arm64-kernel-stock-{rt-arm64,cloud-arm64,arm64-16k}; do
 		# With the hash only: the name of one kind can begin with that of another.
 		find "$CACHE/pieces" -mindepth 1 -maxdepth 1 -name "$kind-????????????" -printf '%T@ %p\n' | sort -rn | tail -n +4 |

@@ -4,7 +4,7 @@
 . /usr/lib/fwctl-vm/lib.sh
 
 # The suites of the kernel crate have run at boot.
-for suite in rust_kvbytes rust_try_lock; do
+for suite in rust_kvbytes rust_rcu_head rust_shared_pages rust_try_lock rust_user_pages rust_wait_queue; do
 	dmesg | grep -q "] ok [0-9]* $suite\$" || fail "the suite $suite did not pass at boot"
 done
 for module; do

@@ -108,11 +108,13 @@ build_piece() {
 	kernel-* | arm64-kernel-*)
 		steps_total=" of about ${STEPS[$piece]:-?}"
 		if [[ -e $FWCTL_WORK_DIR/build-$flavour/vmlinux ]]; then steps_total=; fi
-		# gendwarfksyms needs libdw.
-		if [[ $flavour == hardened ]]; then
+		case $flavour in
+		# Those that sign modules need openssl; gendwarfksyms needs libdw.
+		'test' | debug | kcsan | hardened)
 			run=in_full_root_script
 			full_root >/dev/null || return
-		fi
+			;;
+		esac
 		run_step "$piece" "Building the kernel ($flavour)" steps_done "$run" inside/kernel/build "$flavour" || return
 		run_step "$piece-pack" "Packing the kernel's modules ($flavour)" : "$run" inside/kernel/pack "$flavour" ||
 			return

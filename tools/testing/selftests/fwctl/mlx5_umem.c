@@ -32,7 +32,7 @@
 #define DUMP_LEN (64u << 10)
 
 /* Time for a command that times out: that of the emulator, and 5 seconds of mlx5_core. */
-#define PATIENCE 120
+#define PATIENCE 300
 
 #define fault(...) ASSERT_EQ(-1, emu("fault " __VA_ARGS__))
 

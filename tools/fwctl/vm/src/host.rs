@@ -37,6 +37,9 @@ const FIRMWARE_LIMIT: u64 = 90;
 /// Time for an emulated device to start, or to end after QEMU, in seconds.
 const EMULATOR_LIMIT: u64 = 10;
 
+/// How often to boot a machine whose kernel disables the timer of its processor.
+const MAX_BOOTS: u32 = 3;
+
 /// What the verbs need to know of the host.
 pub struct Host {
     /// As given on the command line.
@@ -140,6 +143,20 @@ impl Host {
 
     /// Boots `machine`; `None` for a dry run.
     pub fn boot(&self, machine: &Machine, log_name: &str) -> Result<Option<Booted>> {
+        for _ in 1..MAX_BOOTS {
+            match self.boot_somehow(machine, log_name)? {
+                Some(booted) if booted.session.has_slow_timer() => eprintln!(
+                    "fwctl-vm: {}: the kernel could not calibrate its timer, as this host stood still meanwhile; booting again",
+                    machine.name
+                ),
+                booted => return Ok(booted),
+            }
+        }
+        self.boot_somehow(machine, log_name)
+    }
+
+    /// Boots with KVM, if that can be used, or without it.
+    fn boot_somehow(&self, machine: &Machine, log_name: &str) -> Result<Option<Booted>> {
         match self.try_boot(machine, log_name) {
             // A KVM can be there, start, and get nowhere.
             Err(error) if is_silent(&error) && self.may_emulate() => {

@@ -36,6 +36,18 @@ fn fake_qemu() {
         return;
     }
     writeln!(console, "<6>[    0.1] Linux version 7.3.fake\r").unwrap();
+    // FAKE_READY is a file for the next boot to see.
+    let boots = std::env::var("FAKE_READY").unwrap();
+    if mode == "always-slow" || mode == "slow-once" && !Path::new(&boots).exists() {
+        fs::write(boots, "").unwrap();
+        writeln!(
+            console,
+            "<4>[    0.2] APIC timer disabled due to verification failure\r"
+        )
+        .unwrap();
+        // Its socket is read separately from that of the port.
+        std::thread::sleep(Duration::from_millis(500));
+    }
     writeln!(port, "{{\"Ready\":{{\"release\":\"7.3.fake\"}}}}").unwrap();
     let mut lines = BufReader::new(port.try_clone().unwrap()).lines();
     while let Some(line) = lines.next() {
@@ -311,6 +323,26 @@ fn no_boot_fails_all_tests() {
     assert_eq!(status, 1, "{text}");
     assert_eq!(outcomes(&results), ["fail"; 3], "{text}");
     assert!(text.contains("no init"), "{text}");
+}
+
+#[test]
+fn a_machine_with_a_slow_timer_boots_again() {
+    let world = World::new("slow-once");
+    let (status, text, results) = world.test("1");
+    assert_eq!(status, 0, "{text}");
+    assert_eq!(outcomes(&results), ["pass"; 3]);
+    assert_eq!(text.matches("booting again").count(), 1, "{text}");
+    let console = fs::read_to_string(world.path("out/logs/c-api.bnxt.console")).unwrap();
+    assert!(!console.contains("APIC"), "{console}");
+}
+
+#[test]
+fn a_machine_whose_timer_stays_slow_runs_its_tests() {
+    let world = World::new("always-slow");
+    let (status, text, results) = world.test("1");
+    assert_eq!(status, 0, "{text}");
+    assert_eq!(outcomes(&results), ["pass"; 3]);
+    assert_eq!(text.matches("booting again").count(), 4, "{text}");
 }
 
 #[test]

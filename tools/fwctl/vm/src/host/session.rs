@@ -120,6 +120,10 @@ pub enum News {
     Nothing,
 }
 
+/// What the kernel says if its measurements of the local APIC's timer contradict each other.  It then
+/// uses a timer that cannot wake it in time, and sleeps of milliseconds take ten times as long.
+const SLOW_TIMER: &str = "APIC timer disabled due to verification failure";
+
 impl Session {
     /// Boots; an error says why the machine did not come up.
     pub fn boot(boot: Boot<'_>) -> Result<Session> {
@@ -265,6 +269,11 @@ impl Session {
             stacks,
             time: time.unwrap_or_else(|| started.elapsed()),
         })
+    }
+
+    /// Whether the kernel has disabled the timer of its processor.
+    pub fn has_slow_timer(&self) -> bool {
+        self.stray.iter().any(|line| line.text.contains(SLOW_TIMER))
     }
 
     /// Waits for new input for at most `wait` of wall-clock time.

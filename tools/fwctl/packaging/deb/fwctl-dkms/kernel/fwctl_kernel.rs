@@ -9,6 +9,9 @@
 pub use kernel::*;
 
 /// The kernel's own bindings, and the helpers of the modules below, from `helpers.c`.
+// As in the crate `bindings`: the functions are documented where they are defined, in C, and their
+// structures have members of size zero.
+#[allow(missing_docs, improper_ctypes)]
 pub mod bindings {
     pub use kernel::bindings::*;
 

@@ -40,5 +40,5 @@ chosen_arch() {
 # kernels_of ARCH: prints the kernels that KERNEL can name; the first is the usual one.
 kernels_of() { if [[ $1 == arm64 ]]; then echo 'test 16k 64k'; else echo 'test debug kcsan c builtin hardened lto'; fi; }
 
-# native_kernel: prints the piece with the kernel of this machine's own architecture.
-native_kernel() { if [[ $(native_arch) == arm64 ]]; then echo arm64-kernel-test; else echo kernel-test; fi; }
+# kernel_piece ARCH NAME: prints the piece with that kernel.
+kernel_piece() { if [[ $1 == arm64 ]]; then echo "arm64-kernel-$2"; else echo "kernel-$2"; fi; }

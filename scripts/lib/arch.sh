@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2034
 # The architecture of a flavour: "arm64-NAME" is built for arm64, all others for x86-64. clang, lld and rustc of the
-# build root compile for both.
+# build root compile for both, gcc for x86-64.
 
 # use_arch FLAVOUR: exports ARCH and LLVM for make in the kernel tree, and sets IMAGE to the path of the kernel's image,
 # NAME to the flavour without the architecture, and FOLDER to the folder in a piece that the VM's runner reads it from.
@@ -11,9 +11,10 @@ use_arch() {
 	arm64-*) ARCH=arm64 IMAGE=arch/arm64/boot/Image FOLDER=arm64/kernel/$NAME ;;
 	*) ARCH=x86 IMAGE=arch/x86/boot/bzImage FOLDER=kernel/$NAME ;;
 	esac
-	# gcc compiles C in three quarters of clang's time, and distributions use it.
+	# gcc compiles C in three quarters of clang's time, and most distributions use it. The other flavours have options
+	# of clang, or are for arm64.
 	case $1 in
-	builtin) LLVM= ;;
+	'test' | builtin) LLVM= ;;
 	*) LLVM=1 ;;
 	esac
 	export ARCH LLVM

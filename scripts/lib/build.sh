@@ -182,12 +182,17 @@ build() {
 	flock --unlock "$LOCK_FD"
 }
 
-# build_pieces PIECE...: builds them, one after the other.
+# build_pieces PIECE...: builds them, one after the other. If OUTCOMES is set, it goes on after a failure, and adds a line
+# with the name and the status of each to that file.
 build_pieces() {
 	local piece status
 	for piece in "$@"; do
 		status=0
 		build_piece "$piece" || status=$?
+		if [[ -n ${OUTCOMES:-} ]]; then
+			echo "$piece $status" >>"$OUTCOMES"
+			continue
+		fi
 		case $status in
 		0) ;;
 		"$UNAVAILABLE") [[ " ${OPTIONAL:-} " == *" $piece "* ]] || exit "$status" ;;

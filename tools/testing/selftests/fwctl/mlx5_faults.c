@@ -545,16 +545,21 @@ static void *silent_main(void *arg)
 	return NULL;
 }
 
-/* Starts RPCs that are never completed, and waits until the device has got its share. */
+/* Starts RPCs that are never completed. */
 static void start_silent(struct silent *silent, int fd)
 {
-	int before = -1, now = 0;
-
 	for (int i = 0; i < SILENT_CALLERS; i++) {
 		silent[i] = (struct silent) { .fd = fd, .err = -1 };
 		if (pthread_create(&silent[i].thread, NULL, silent_main, &silent[i]))
 			abort();
 	}
+}
+
+/* Waits until the device has got its share of them. */
+static void wait_for_silent(void)
+{
+	int before = -1, now = 0;
+
 	while (!now || now != before) {
 		before = now;
 		usleep(300000);
@@ -609,6 +614,7 @@ TEST_F_TIMEOUT(mlx5_faults, silent_rpcs_leave_half_of_the_slots, 200)
 
 	fault("user,never,times=forever");
 	start_silent(silent, fd);
+	wait_for_silent();
 	EXPECT_EQ(slots / 2, count_in_flight());
 
 	/* Other commands complete before any of them times out. */
@@ -668,8 +674,8 @@ TEST_F_TIMEOUT(mlx5_faults, silent_opens_leave_slots, 300)
 TEST_F_TIMEOUT(mlx5_faults, waiting_for_a_slot_is_killable, 200)
 {
 	struct silent silent[SILENT_CALLERS];
-	int fd = opened(self->dev.node), status;
-	bool was_first = false;
+	int fd = opened(self->dev.node), slots = 31, status;
+	bool was_first = false, was_waiting;
 	pid_t child;
 
 	if (is_c_driver())
@@ -679,14 +685,19 @@ TEST_F_TIMEOUT(mlx5_faults, waiting_for_a_slot_is_killable, 200)
 	for (int round = 0; round < 5 && !was_first; round++) {
 		fault("user,never,times=forever");
 		start_silent(silent, fd);
+		/* No pause: the child is to be killed before any of them times out. */
+		while (count_in_flight() < slots / 2 &&
+		       count_errors(silent, -1) == SILENT_CALLERS)
+			usleep(1000);
 		child = fork();
 		ASSERT_LE(0, child);
 		if (!child)
 			_exit(_read_mgir(fd, &(struct answer) {}));
-		usleep(300000);
+		was_waiting = wait_asleep(child);
 		EXPECT_EQ(0, kill(child, SIGKILL));
 		EXPECT_EQ(child, waitpid(child, &status, 0));
-		was_first = WIFSIGNALED(status) && count_errors(silent, -1) == SILENT_CALLERS;
+		was_first = was_waiting && WIFSIGNALED(status) &&
+			    count_errors(silent, -1) == SILENT_CALLERS;
 
 		EXPECT_EQ(-1, emu("clear"));
 		EXPECT_LE(0, emu("release"));

@@ -36,15 +36,15 @@ declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1700 [kernel-bench]=1600 [
 
 steps_done() { printf '%s%s steps' "$(grep -cE '^  [A-Z]+[A-Z0-9 ]* ' "$1" || :)" "$steps_total"; }
 
-# needs_amd64 PIECE: returns whether it is built on amd64 machines only.
-needs_amd64() { [[ $1 != @(tools|command|emu|tree|arm64-*) ]]; }
+# is_built_here PIECE: returns whether it is built on machines of this architecture: some are on amd64 only.
+is_built_here() { [[ $1 == @(tools|command|emu|tree|arm64-*) || $(dpkg --print-architecture) == amd64 ]]; }
 
 build_piece() {
 	local piece=$1 path flavour full run=in_root_script
 	flavour=$(flavour_of "$piece")
 	path=$(piece_path "$piece")
 	if [[ -d $path ]]; then return 0; fi
-	if needs_amd64 "$piece" && [[ $(dpkg --print-architecture) != amd64 ]]; then
+	if ! is_built_here "$piece"; then
 		die "$piece is only built on an amd64 machine: see 'arm64' in tools/fwctl/doc/testing.rst"
 	fi
 	rm -rf "$path.partial"

@@ -526,7 +526,10 @@ TEST_F_TIMEOUT(mlx5_faults, close_answered_too_late, 200)
  * RPCs that time out
  */
 
-/* More than the number of slots of the command interface. */
+/* Slots of the command interface, without the one for pages. */
+#define SLOTS 31
+
+/* More than there are slots. */
 #define SILENT_CALLERS 40
 
 struct silent {
@@ -606,7 +609,7 @@ static int command_of_mlx5_core(const struct device *dev)
 TEST_F_TIMEOUT(mlx5_faults, silent_rpcs_leave_half_of_the_slots, 200)
 {
 	struct silent silent[SILENT_CALLERS];
-	int fd = opened(self->dev.node), slots = 31;
+	int fd = opened(self->dev.node);
 	struct answer answer;
 
 	if (is_c_driver())
@@ -615,7 +618,7 @@ TEST_F_TIMEOUT(mlx5_faults, silent_rpcs_leave_half_of_the_slots, 200)
 	fault("user,never,times=forever");
 	start_silent(silent, fd);
 	wait_for_silent();
-	EXPECT_EQ(slots / 2, count_in_flight());
+	EXPECT_EQ(SLOTS / 2, count_in_flight());
 
 	/* Other commands complete before any of them times out. */
 	for (int i = 0; i < 3; i++)
@@ -625,9 +628,9 @@ TEST_F_TIMEOUT(mlx5_faults, silent_rpcs_leave_half_of_the_slots, 200)
 	for (int i = 0; i < SILENT_CALLERS; i++)
 		pthread_join(silent[i].thread, NULL);
 	/* The RPCs that were sent time out, the others find no slot. */
-	EXPECT_EQ(slots / 2, count_errors(silent, ETIMEDOUT));
-	EXPECT_EQ(SILENT_CALLERS - slots / 2, count_errors(silent, EAGAIN));
-	EXPECT_EQ(slots / 2, count_in_flight());
+	EXPECT_EQ(SLOTS / 2, count_errors(silent, ETIMEDOUT));
+	EXPECT_EQ(SILENT_CALLERS - SLOTS / 2, count_errors(silent, EAGAIN));
+	EXPECT_EQ(SLOTS / 2, count_in_flight());
 
 	/* They keep their slots until they complete. */
 	EXPECT_EQ(-1, emu("clear"));
@@ -666,7 +669,7 @@ TEST_F_TIMEOUT(mlx5_faults, silent_opens_leave_slots, 300)
 		ASSERT_TRUE(WIFEXITED(status));
 		EXPECT_TRUE(WEXITSTATUS(status) == ETIMEDOUT || WEXITSTATUS(status) == EAGAIN);
 	}
-	EXPECT_GT(31, count_in_flight());
+	EXPECT_GT(SLOTS, count_in_flight());
 	EXPECT_EQ(0, command_of_mlx5_core(&self->dev));
 }
 
@@ -674,7 +677,7 @@ TEST_F_TIMEOUT(mlx5_faults, silent_opens_leave_slots, 300)
 TEST_F_TIMEOUT(mlx5_faults, waiting_for_a_slot_is_killable, 200)
 {
 	struct silent silent[SILENT_CALLERS];
-	int fd = opened(self->dev.node), slots = 31, status;
+	int fd = opened(self->dev.node), status;
 	bool was_first = false, was_waiting;
 	pid_t child;
 
@@ -686,7 +689,7 @@ TEST_F_TIMEOUT(mlx5_faults, waiting_for_a_slot_is_killable, 200)
 		fault("user,never,times=forever");
 		start_silent(silent, fd);
 		/* No pause: the child is to be killed before any of them times out. */
-		while (count_in_flight() < slots / 2 &&
+		while (count_in_flight() < SLOTS / 2 &&
 		       count_errors(silent, -1) == SILENT_CALLERS)
 			usleep(1000);
 		child = fork();

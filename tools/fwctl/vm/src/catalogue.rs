@@ -52,16 +52,19 @@ fn selects(patterns: &[String], test: &Test) -> bool {
     any_matches(patterns, test.name) || patterns.iter().any(|name| is_of(test.name, name))
 }
 
-/// The tests to run: as [`select`], but those on extra machines only by patterns that begin with the
-/// name of their group.
-pub fn select_to_run(patterns: &[String]) -> Vec<&'static Test> {
+/// The tests to run: as [`select`], but those on extra machines only if their kernel is the one to
+/// test, `kernel`, or by patterns that begin with the name of their group.
+pub fn select_to_run(patterns: &[String], kernel: &str) -> Vec<&'static Test> {
     let is_named = |test: &Test| {
         let group = test.name.split('/').next().unwrap_or(test.name);
         let mut named = patterns.iter().filter(|pattern| pattern.starts_with(group));
         named.any(|pattern| selects(std::slice::from_ref(pattern), test))
     };
     let mut tests = select(patterns);
-    tests.retain(|test| !test.machine.is_extra || is_named(test));
+    tests.retain(|test| {
+        let machine = test.machine;
+        !machine.is_extra || machine.flavour == kernel || is_named(test)
+    });
     tests
 }
 
@@ -80,6 +83,7 @@ pub fn wants(patterns: &[String], name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::TEST_KERNEL;
     use crate::host::image::GUEST_FILES;
     use std::collections::BTreeSet;
 
@@ -118,6 +122,7 @@ mod tests {
     #[test]
     fn extra_tests_run_by_name() {
         let has_extra = |tests: Vec<&Test>| tests.iter().any(|test| test.machine.is_extra);
+        let select_to_run = |patterns: &[String]| super::select_to_run(patterns, TEST_KERNEL);
         assert!(has_extra(select(&[])) && !has_extra(select_to_run(&[])));
         assert!(has_extra(select_to_run(&["flavours".into()])));
         assert!(has_extra(select_to_run(&["flavours/rt-*".into()])));
@@ -128,5 +133,9 @@ mod tests {
         for pattern in ["core/", "stock", "arm64", "mlx5", "connectx", "*-rust"] {
             assert!(!has_extra(select_to_run(&[pattern.into()])), "{pattern}");
         }
+        // Those of the kernel that is tested.
+        let mut on_c = super::select_to_run(&[], "c");
+        on_c.retain(|test| test.machine.is_extra);
+        assert!(!on_c.is_empty() && on_c.iter().all(|test| test.machine.flavour == "c"));
     }
 }

@@ -44,7 +44,8 @@ pub struct Machine {
     /// Boots a kernel with PREEMPT_RT.  With one thread of QEMU for each CPU, text that the kernel
     /// patches is executed half-written once in a while ("Oops: int3").
     pub is_realtime: bool,
-    /// Its tests run only if a pattern names their group: its kernel takes minutes to build.
+    /// Its tests run only if its kernel is asked for or a pattern names their group: it takes
+    /// minutes to build.
     pub is_extra: bool,
     /// Added to the kernel's command line.
     pub cmdline: &'static str,
@@ -558,6 +559,7 @@ machines! {
         name: "c-core",
         about: "no devices, a kernel without Rust, so fwctl is the core in C",
         flavour: "c",
+        is_extra: true,
         ..BASE
     };
 

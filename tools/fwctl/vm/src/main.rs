@@ -112,7 +112,7 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             jobs,
             patterns,
         } => {
-            let mut selected = catalogue::select_to_run(patterns);
+            let mut selected = catalogue::select_to_run(patterns, &cli.options.kernel);
             selected.retain(|test| !(*quick && test.is_slow));
             let jobs = jobs.unwrap_or_else(suite::default_jobs);
             let results = results.as_deref();

@@ -100,7 +100,7 @@ pub fn sum(results: &[TestResult], logs: &Path) -> String {
 /// `fwctl-vm pieces`: the pieces that the selected tests need, one name per line.
 pub fn pieces(patterns: &[String], arch: &'static Arch, kernel: &str) -> String {
     let mut pieces = BTreeSet::new();
-    for test in catalogue::select_to_run(patterns) {
+    for test in catalogue::select_to_run(patterns, kernel) {
         // Tests that are left out print the reason.
         pieces.insert("tools".to_string());
         if artifacts::is_left_out(test.machine, arch, kernel).is_some() {

@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-export KDIR T ARCH KERNEL PREFIX DESTDIR
+export KDIR T ARCH KERNEL MINUTES PREFIX DESTDIR
 # The scripts call make in kernel trees, which must not inherit our options and variables.
 unexport MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 

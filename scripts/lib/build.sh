@@ -155,6 +155,14 @@ is_from_tree() {
 	[[ $1 != ?(arm64-)kernel-stock* && $1 == @(?(arm64-)kernel-*|mistakes-*|selftests|arm64-selftests) ]]
 }
 
+# by_use: sorts the names of pieces by how many tests need them, so that a fault in what most need is found first.
+by_use() {
+	local name first=(tools selftests kernel-test emu kernel-stock vendor command kernel-builtin)
+	awk -v first="${first[*]}" '
+		BEGIN { count = split(first, names, " "); for (i = 1; i <= count; i++) place[names[i]] = i }
+		{ print ($0 in place ? place[$0] : count + 1), $0 }' | sort -s -n -k 1,1 | cut -d ' ' -f 2
+}
+
 # build PIECE...: builds the missing ones under a lock: two runs on one cache take turns. Those from the kernel tree and
 # the others are built beside each other, since each leave a processor idle at times. The pieces that OPTIONAL names are
 # left out if they need a download that is not possible.
@@ -168,7 +176,7 @@ build() {
 	mkdir -p "$CACHE/pieces"
 	# Under the lock, so these are of interrupted runs.
 	remove_tree "$CACHE"/pieces/*.partial
-	for piece in "${missing[@]}"; do
+	for piece in $(printf '%s\n' "${missing[@]}" | by_use); do
 		if is_from_tree "$piece"; then from_tree+=("$piece"); else others+=("$piece"); fi
 	done
 	if ((${#from_tree[@]} == 0)); then
@@ -183,12 +191,17 @@ build() {
 }
 
 # build_pieces PIECE...: builds them, one after the other. If OUTCOMES is set, it goes on after a failure, and adds a line
-# with the name and the status of each to that file.
+# with the name and the status of each to that file. If BUILD_SECONDS is set, it begins none later than that many seconds
+# after this script began.
 build_pieces() {
 	local piece status
 	for piece in "$@"; do
 		status=0
-		build_piece "$piece" || status=$?
+		if [[ -n ${BUILD_SECONDS:-} ]] && ((SECONDS >= BUILD_SECONDS)); then
+			status=$LATE
+		else
+			build_piece "$piece" || status=$?
+		fi
 		if [[ -n ${OUTCOMES:-} ]]; then
 			echo "$piece $status" >>"$OUTCOMES"
 			continue
@@ -196,6 +209,7 @@ build_pieces() {
 		case $status in
 		0) ;;
 		"$UNAVAILABLE") [[ " ${OPTIONAL:-} " == *" $piece "* ]] || exit "$status" ;;
+		"$LATE") exit "$status" ;;
 		*) die "building $piece failed: see the lines above" ;;
 		esac
 	done

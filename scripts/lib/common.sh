@@ -24,6 +24,9 @@ FWCTL_WORK=/fwctl/work
 # Exit status if a download is not possible (crates.io, packages): what needs it is skipped, not failed.
 UNAVAILABLE=4
 
+# Exit status if the time for builds was over.
+LATE=5
+
 inside_root() { [[ ${FWCTL_INSIDE:-} == yes ]]; }
 
 cache_dir() {

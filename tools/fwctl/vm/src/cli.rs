@@ -78,8 +78,12 @@ pub enum Verb {
         #[arg(long)]
         quick: bool,
         /// A variable for the guest's scripts
-        #[arg(long = "set", value_name = "NAME=VALUE")]
-        variables: Vec<String>,
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+        variables: Vec<(String, String)>,
+        /// Start no test later than this: skip those that are left, and run those that take a
+        /// minute each last
+        #[arg(long, value_name = "SECONDS")]
+        start_within: Option<u64>,
         /// Add to each test's limit, for tests that are told how long to take
         #[arg(long, default_value_t = 0, value_name = "SECONDS")]
         extend: u64,
@@ -89,6 +93,12 @@ pub enum Verb {
         /// Part of a test's name, or a glob over the whole name
         patterns: Vec<String>,
     },
+}
+
+/// Parses `NAME=VALUE`.
+fn pair(word: &str) -> Result<(String, String), String> {
+    let (name, value) = word.split_once('=').ok_or("it has no '='")?;
+    Ok((name.into(), value.into()))
 }
 
 /// Which machine to boot.
@@ -108,9 +118,9 @@ pub struct Options {
     /// Folder with kernel/, bin/ and selftests/, as `make` leaves it
     #[arg(long, global = true, env = "FWCTL_ARTIFACTS", value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
-    /// A piece of the build that failed, so it is not in the artifacts
-    #[arg(long, global = true, hide = true, value_name = "PIECE")]
-    pub failed: Vec<String>,
+    /// A piece of the build that is not in the artifacts, and the reason
+    #[arg(long, global = true, hide = true, value_name = "PIECE=REASON", value_parser = pair)]
+    pub absent: Vec<(String, String)>,
     /// Folder for logs [default: logs/ in the artifacts]
     #[arg(long, global = true, value_name = "DIR")]
     pub logs: Option<PathBuf>,

@@ -107,8 +107,8 @@ impl Host {
             factor.is_finite() && factor > 0.0,
             "--time-factor {factor} is not above 0"
         );
-        let artifacts =
-            Artifacts::new(artifacts, options.arch, &options.kernel)?.without(&options.failed);
+        let artifacts = Artifacts::new(artifacts, options.arch, &options.kernel)?
+            .without(options.absent.clone());
         let logs = options.logs.clone().unwrap_or_else(|| artifacts.logs());
         let accel = Mutex::new(options.accel.unwrap_or_else(choose_accel));
         Ok(Host {

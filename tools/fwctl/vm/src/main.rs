@@ -37,6 +37,7 @@ use clap::Parser;
 use cli::{Cli, Verb};
 use host::{session, shell, Host};
 use std::process::ExitCode;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     if guest::is_init() {
@@ -108,6 +109,7 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             results,
             quick,
             variables,
+            start_within,
             extend,
             jobs,
             patterns,
@@ -116,10 +118,10 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             selected.retain(|test| !(*quick && test.is_slow));
             let jobs = jobs.unwrap_or_else(suite::default_jobs);
             let results = results.as_deref();
-            let variables = suite::variables(variables)?;
             let wishes = suite::Wishes {
                 patterns,
                 variables,
+                start_within: start_within.map(Duration::from_secs),
                 extend: *extend,
             };
             let is_good = suite::run(&host()?, &selected, wishes, jobs, results)?;

@@ -103,22 +103,8 @@ pub fn pieces(patterns: &[String], arch: &'static Arch, kernel: &str) -> String 
     for test in catalogue::select_to_run(patterns, kernel) {
         // Tests that are left out print the reason.
         pieces.insert("tools".to_string());
-        if artifacts::is_left_out(test.machine, arch, kernel).is_some() {
-            continue;
-        }
-        let flavour = artifacts::flavour(test.machine, kernel);
-        let arch = artifacts::arch(test.machine, arch);
-        pieces.insert(arch.piece("tools"));
-        pieces.insert(arch.piece("selftests"));
-        pieces.insert(arch.piece(&format!("kernel-{flavour}")));
-        if !test.machine.emulated.is_empty() {
-            pieces.insert("emu".to_string());
-        }
-        if test.machine.has_vendor_tools {
-            pieces.insert("vendor".to_string());
-        }
-        if test.machine.has_seeded_bugs {
-            pieces.insert(format!("mistakes-{flavour}"));
+        if artifacts::is_left_out(test.machine, arch, kernel).is_none() {
+            pieces.extend(artifacts::pieces(test.machine, arch, kernel));
         }
     }
     let mut text = String::new();

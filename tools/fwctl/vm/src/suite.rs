@@ -23,7 +23,7 @@ use std::io::{stdout, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Tests that share a boot.
 type Chunk = VecDeque<&'static Test>;
@@ -33,20 +33,11 @@ pub struct Wishes<'a> {
     /// The patterns that selected the tests and select their cases.
     pub patterns: &'a [String],
     /// Environment variables of the guest's scripts.
-    pub variables: Vec<(String, String)>,
+    pub variables: &'a [(String, String)],
+    /// The time within which tests are started.
+    pub start_within: Option<Duration>,
     /// Seconds added to each limit.
     pub extend: u64,
-}
-
-/// Parses `NAME=VALUE`.
-pub fn variables(words: &[String]) -> Result<Vec<(String, String)>> {
-    let pair = |word: &String| {
-        let (name, value) = word
-            .split_once('=')
-            .with_context(|| format!("--set {word} is not NAME=VALUE"))?;
-        Ok((name.into(), value.into()))
-    };
-    words.iter().map(pair).collect()
 }
 
 /// Runs `selected`, `jobs` machines at a time.  Returns whether none failed.
@@ -63,12 +54,13 @@ pub fn run(
             wishes.patterns.join(" or ")
         );
     }
+    let chunks = Mutex::new(chunks(selected, wishes.start_within.is_some()));
     let suite = Suite {
         host,
         wishes,
+        started: Instant::now(),
         results: Mutex::default(),
     };
-    let chunks = Mutex::new(chunks(selected));
     // A closure, so that the lock is not held while the chunk runs.
     let next = || lock(&chunks).pop_front();
     // The first one to be interrupted says so; the others notice by themselves.
@@ -103,8 +95,9 @@ pub fn default_jobs() -> usize {
     thread::available_parallelism().map_or(1, |n| n.get().min(4))
 }
 
-/// Tests by machine, cut where one wants a fresh boot; the longest chunks first.
-fn chunks(selected: &[&'static Test]) -> VecDeque<Chunk> {
+/// Tests by machine, cut where one wants a fresh boot; the longest chunks first. If the time
+/// `is_limited`, those with slow tests come after all others: they are about what comes on top.
+fn chunks(selected: &[&'static Test], is_limited: bool) -> VecDeque<Chunk> {
     let mut chunks: Vec<Chunk> = Vec::new();
     for machine in MACHINES {
         let mut chunk = Chunk::new();
@@ -121,7 +114,8 @@ fn chunks(selected: &[&'static Test]) -> VecDeque<Chunk> {
     }
     let cost = |chunk: &Chunk| {
         let limits = chunk.iter().map(|test| test.limit);
-        (chunk.iter().any(|test| test.is_slow), limits.sum::<u64>())
+        let is_slow = chunk.iter().any(|test| test.is_slow);
+        (is_slow != is_limited, limits.sum::<u64>())
     };
     chunks.sort_by_key(|chunk| Reverse(cost(chunk)));
     chunks.into()
@@ -130,10 +124,17 @@ fn chunks(selected: &[&'static Test]) -> VecDeque<Chunk> {
 struct Suite<'a> {
     host: &'a Host,
     wishes: Wishes<'a>,
+    started: Instant,
     results: Mutex<Vec<TestResult>>,
 }
 
 impl Suite<'_> {
+    /// Whether the time within which tests are started is over.
+    fn time_is_up(&self) -> bool {
+        let limit = self.wishes.start_within;
+        limit.is_some_and(|limit| self.started.elapsed() >= limit)
+    }
+
     /// Runs tests of one machine in as many boots as it takes.
     fn chunk(&self, tests: Chunk) -> Result<()> {
         let mut left = Chunk::new();
@@ -157,6 +158,14 @@ impl Suite<'_> {
             }
         }
         while let Some(first) = left.front().copied() {
+            if self.time_is_up() {
+                for test in left.drain(..) {
+                    let reason = "no time was left to start it".into();
+                    let skipped = TestResult::new(test.name, Verdict::Skip(reason));
+                    self.record(test, vec![skipped], None);
+                }
+                break;
+            }
             match self.host.boot(first.machine, &log_name(first)) {
                 Ok(Some(booted)) => self.boot(booted, first.machine, &mut left)?,
                 Ok(None) => return Ok(()),
@@ -181,7 +190,7 @@ impl Suite<'_> {
             session.boot_time,
         ));
         let mut is_sound = true;
-        while is_sound {
+        while is_sound && !self.time_is_up() {
             let Some(test) = left.pop_front() else { break };
             // A failed test may leave modules loaded, lockdep disabled, or one-time warnings used
             // up.
@@ -373,13 +382,28 @@ mod tests {
     #[test]
     fn chunks_keep_every_test_once_and_machines_apart() {
         let all = catalogue::select(&[]);
-        let chunks = chunks(&all);
+        let chunks = chunks(&all, false);
         assert_eq!(chunks.iter().map(VecDeque::len).sum::<usize>(), all.len());
         for chunk in &chunks {
             assert!(chunk
                 .iter()
                 .all(|test| std::ptr::eq(test.machine, chunk[0].machine)));
             assert!(chunk.iter().skip(1).all(|test| !test.wants_fresh));
+        }
+    }
+
+    #[test]
+    fn slow_tests_come_first_unless_the_time_is_limited() {
+        let all = catalogue::select(&[]);
+        let is_slow = |chunk: &Chunk| chunk.iter().any(|test| test.is_slow);
+        for is_limited in [false, true] {
+            let chunks = chunks(&all, is_limited);
+            let first = chunks
+                .iter()
+                .take_while(|chunk| is_slow(chunk) != is_limited);
+            let rest = &chunks.iter().skip(first.count()).collect::<Vec<_>>();
+            assert!(!rest.is_empty() && rest.len() < chunks.len());
+            assert!(rest.iter().all(|chunk| is_slow(chunk) == is_limited));
         }
     }
 }

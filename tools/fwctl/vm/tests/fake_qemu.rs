@@ -261,6 +261,19 @@ fn clean_exit() {
 }
 
 #[test]
+fn tests_for_which_no_time_is_left_are_skipped() {
+    let world = World::new("clean");
+    let (status, text) = world.run(&["test", "--start-within", "0", "c-api/*"]);
+    assert_eq!(status, 0, "{text}");
+    assert!(!text.contains("boot "), "{text}");
+    assert!(
+        text.contains("c-api/pds: no time was left to start it"),
+        "{text}"
+    );
+    assert!(text.ends_with("0 passed, 0 failed, 3 skipped\n"), "{text}");
+}
+
+#[test]
 fn a_hang_fails_one_test_and_the_rest_get_a_fresh_machine() {
     let world = World::new("hang");
     let started = Instant::now();
@@ -479,9 +492,10 @@ fn without_the_emulator_tests_are_skipped_and_the_rest_goes_on() {
     assert_eq!(status, 2, "{text}");
     assert!(text.contains("crates.io"), "{text}");
     // It was to be built, and that failed: the network has no part in it.
-    let (_, text) = world.run(&[&exec[..], &["--failed", "emu", "--", "true"]].concat());
+    let absent = ["--absent", "emu=see build/emu", "--", "true"];
+    let (_, text) = world.run(&[&exec[..], &absent].concat());
     assert!(
-        text.contains("it did not build, see build/emu") && !text.contains("crates.io"),
+        text.contains("emu is absent: see build/emu") && !text.contains("crates.io"),
         "{text}"
     );
     let (status, text) = world.run(&["exec", "--dry-run", "--", "true"]);

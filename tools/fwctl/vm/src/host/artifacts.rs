@@ -34,8 +34,8 @@ pub struct Artifacts {
     root: PathBuf,
     arch: &'static Arch,
     kernel: String,
-    /// Pieces of the build that failed.
-    failed: Vec<String>,
+    /// Pieces of the build that are not there, each with the reason.
+    absent: Vec<(String, String)>,
 }
 
 /// A built file without which a test cannot run.
@@ -68,25 +68,13 @@ impl Artifacts {
             root,
             arch,
             kernel: kernel.to_string(),
-            failed: Vec::new(),
+            absent: Vec::new(),
         })
     }
 
-    /// The artifacts without pieces of the build that failed.
-    pub fn without(self, failed: &[String]) -> Self {
-        Artifacts {
-            failed: failed.to_vec(),
-            ..self
-        }
-    }
-
-    /// Returns why a piece of the build is absent: `otherwise`, unless its build failed.
-    fn why(&self, piece: &str, otherwise: &str) -> String {
-        let mut failed = self.failed.iter();
-        match failed.find(|failed| failed.starts_with(piece)) {
-            Some(failed) => format!("it did not build, see build/{failed}"),
-            None => otherwise.into(),
-        }
+    /// The artifacts without some pieces of the build, each with the reason.
+    pub fn without(self, absent: Vec<(String, String)>) -> Self {
+        Artifacts { absent, ..self }
     }
 
     /// Folder of the machine's kernel below `kernel/`.
@@ -187,25 +175,27 @@ impl Artifacts {
     /// separate failure.
     pub fn unavailable(&self, machine: &Machine) -> Option<String> {
         let arch = self.arch(machine);
+        let needed = pieces(machine, self.arch, &self.kernel);
+        let mut absent = self.absent.iter();
+        if let Some((piece, why)) = absent.find(|(piece, _)| needed.contains(piece)) {
+            return Some(format!("{piece} is absent: {why}"));
+        }
         if arch.is_separate() && (self.kernel(machine).is_err() || !self.cli(machine).is_file()) {
-            let arch = arch.name;
-            let why = self.why(arch, "Debian's mirror could not be reached");
             return Some(format!(
-                "the {arch} kernel, or what runs on it, is absent: {why}"
+                "the {} kernel, or what runs on it, is absent: Debian's mirror could not be reached",
+                arch.name
             ));
         }
         if machine.flavour.starts_with("stock") && self.kernel(machine).is_err() {
-            let piece = format!("kernel-{}", machine.flavour);
-            let why = self.why(&piece, "Debian's mirror could not be reached");
+            let why = "Debian's mirror could not be reached";
             return Some(format!("Debian's kernel with our modules is absent: {why}"));
         }
         if !machine.emulated.is_empty() && !self.emu().is_file() {
             let why = "crates.io could not be reached when it was to be built";
-            let why = self.why("emu", why);
             return Some(format!("there is no fwctl-emu: {why}"));
         }
         if machine.has_vendor_tools && !self.vendor().is_dir() {
-            let why = self.why("vendor", "Debian's packages of them could not be had");
+            let why = "Debian's packages of them could not be had";
             return Some(format!("there are no vendors' tools: {why}"));
         }
         None
@@ -307,6 +297,28 @@ pub fn arch(machine: &Machine, wanted: &'static Arch) -> &'static Arch {
     }
 }
 
+/// The pieces of the build that tests on the machine need.
+pub fn pieces(machine: &Machine, wanted: &'static Arch, kernel: &str) -> Vec<String> {
+    let flavour = flavour(machine, kernel);
+    let arch = arch(machine, wanted);
+    let mut pieces = vec![
+        "tools".to_string(),
+        arch.piece("tools"),
+        arch.piece("selftests"),
+        arch.piece(&format!("kernel-{flavour}")),
+    ];
+    if !machine.emulated.is_empty() {
+        pieces.push("emu".into());
+    }
+    if machine.has_vendor_tools {
+        pieces.push("vendor".into());
+    }
+    if machine.has_seeded_bugs {
+        pieces.push(format!("mistakes-{flavour}"));
+    }
+    pieces
+}
+
 /// Why the machine has no part in tests of `kernel` for the architecture `wanted`.
 pub fn is_left_out(machine: &Machine, wanted: &'static Arch, kernel: &str) -> Option<String> {
     let flavour = flavour(machine, kernel);
@@ -399,19 +411,20 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_build_is_not_blamed_on_the_network() {
+    fn what_is_absent_for_another_reason_is_not_blamed_on_the_network() {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::new(dir.path(), &X86_64, TEST_KERNEL).unwrap();
         let why = |artifacts: &Artifacts| artifacts.unavailable(&machine::CONNECTX).unwrap();
         assert!(why(&artifacts).contains("crates.io"));
-        let artifacts = artifacts.without(&["vendor".into(), "emu".into()]);
-        assert_eq!(
-            why(&artifacts),
-            "there is no fwctl-emu: it did not build, see build/emu"
-        );
-        let artifacts = artifacts.without(&["arm64-selftests".into()]);
+        let absent = |piece: &str| (piece.to_string(), "it did not build".to_string());
+        let artifacts = artifacts.without(vec![absent("vendor"), absent("emu")]);
+        assert_eq!(why(&artifacts), "emu is absent: it did not build");
+        assert_eq!(artifacts.unavailable(&machine::PLAIN), None);
+        let artifacts = artifacts.without(vec![absent("arm64-selftests"), absent("kernel-test")]);
         let why = artifacts.unavailable(&machine::ARM64_STOCK).unwrap();
-        assert!(why.ends_with("see build/arm64-selftests"), "{why}");
+        assert_eq!(why, "arm64-selftests is absent: it did not build");
+        let why = artifacts.unavailable(&machine::PLAIN).unwrap();
+        assert_eq!(why, "kernel-test is absent: it did not build");
     }
 
     #[test]

@@ -97,6 +97,9 @@ lock() {
 	LOCK_FD=$fd
 }
 
+# parallel: prints the option of make for parallel jobs: FWCTL_JOBS, or one more than there are processors.
+parallel() { echo "-j${FWCTL_JOBS:-$(($(nproc) + 1))}"; }
+
 # propagation: the option of unshare(1) for a mount namespace. In a plain chroot "/" is not a mount point and cannot be
 # made private: mounts are visible outside then, and the caller has to unmount.
 propagation() {

@@ -91,7 +91,7 @@ lock() {
 	local mode=${2:-ex} fd
 	exec {fd}>"$CACHE/locks/$1"
 	if ! flock "--$mode" --nonblock "$fd"; then
-		say "fwctl: another run holds $CACHE/locks/$1; waiting for it to end"
+		say "fwctl: waiting for $CACHE/locks/$1, which another run or step holds"
 		flock "--$mode" "$fd"
 	fi
 	LOCK_FD=$fd

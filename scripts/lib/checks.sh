@@ -4,6 +4,7 @@
 # last line says why), else failed. Lines at the top of a test describe it:
 #   # about: SENTENCE
 #   # needs: PIECE...   or tree
+#   # slow: yes           it takes more than a minute on slow cores, and runs after those that do not
 #   # inputs: PATH...   all files that it depends on: after it passed it is not run again until one of them changes
 
 # checks PATTERN...: prints the names of the selected tests. fwctl-vm, which is in the gathered tools, matches them.
@@ -14,8 +15,17 @@ checks() {
 	done | if (($#)); then in_root "$FWCTL_OUT/bin/fwctl-vm" select -- "$@"; else cat; fi
 }
 
-# check_says about|needs|inputs NAME: prints that line of a test.
+# check_says about|needs|slow|inputs NAME: prints that line of a test.
 check_says() { sed -n "s/^# $1: //p" "$REPO/scripts/tests/$2"; }
+
+# slow_last NAME...: prints the names in the order in which the tests run.
+slow_last() {
+	local name slow=()
+	for name in "$@"; do
+		if [[ -n $(check_says slow "$name") ]]; then slow+=("$name"); else echo "$name"; fi
+	done
+	if ((${#slow[@]})); then printf '%s\n' "${slow[@]}"; fi
+}
 
 # run_check NAME: runs a test in FULL_ROOT, prints and counts the result.
 run_check() {

@@ -155,12 +155,11 @@ is_from_tree() {
 	[[ $1 != ?(arm64-)kernel-stock* && $1 == @(?(arm64-)kernel-*|mistakes-*|selftests|arm64-selftests) ]]
 }
 
-# by_use: sorts the names of pieces by how many tests need them, so that a fault in what most need is found first.
+# by_use PIECE...: prints these pieces, those that most tests need first.
 by_use() {
-	local name first=(tools selftests kernel-test emu kernel-stock vendor command kernel-builtin)
-	awk -v first="${first[*]}" '
-		BEGIN { count = split(first, names, " "); for (i = 1; i <= count; i++) place[names[i]] = i }
-		{ print ($0 in place ? place[$0] : count + 1), $0 }' | sort -s -n -k 1,1 | cut -d ' ' -f 2
+	local piece first=(tools selftests kernel-test emu kernel-stock vendor command kernel-builtin)
+	for piece in "${first[@]}"; do [[ " $* " != *" $piece "* ]] || echo "$piece"; done
+	for piece in "$@"; do [[ " ${first[*]} " == *" $piece "* ]] || echo "$piece"; done
 }
 
 # build PIECE...: builds the missing ones under a lock: two runs on one cache take turns. Those from the kernel tree and
@@ -176,7 +175,7 @@ build() {
 	mkdir -p "$CACHE/pieces"
 	# Under the lock, so these are of interrupted runs.
 	remove_tree "$CACHE"/pieces/*.partial
-	for piece in $(printf '%s\n' "${missing[@]}" | by_use); do
+	for piece in $(by_use "${missing[@]}"); do
 		if is_from_tree "$piece"; then from_tree+=("$piece"); else others+=("$piece"); fi
 	done
 	if ((${#from_tree[@]} == 0)); then

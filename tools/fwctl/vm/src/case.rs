@@ -32,8 +32,6 @@ pub struct Test {
     pub needs: &'static [Need],
     /// Time limit in seconds of the machine's own time; generous, as the CPU may be emulated.
     pub limit: u64,
-    /// Takes a minute or more: `--quick` leaves it out.
-    pub is_slow: bool,
     /// Requires a fresh boot: an untainted kernel, or devices in their initial state.
     pub wants_fresh: bool,
     /// Kernel messages that contain one of these are expected and do not fail the test.
@@ -49,7 +47,6 @@ pub const BASE: Test = Test {
     reads: Reads::Exit,
     needs: &[],
     limit: 120,
-    is_slow: false,
     wants_fresh: false,
     tolerates: &[],
 };

@@ -22,7 +22,7 @@ mod vendor;
 use crate::case::{Reads, Test, BASE};
 use crate::host::artifacts::Need::{Cli, Example, Fuzzer, Module, Selftest};
 use crate::machine;
-use crate::pattern::any_matches;
+use crate::pattern::{any_matches, matches};
 
 /// All tests, in the order in which they run on a machine.
 pub fn all() -> impl Iterator<Item = &'static Test> {
@@ -42,6 +42,46 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         .chain(vendor::TESTS.iter().flatten())
 }
 
+/// Globs of the tests that `--quick` leaves out. They take half a minute or more on two processors
+/// without KVM, need a separate kernel, or repeat others on a machine that no quick test needs.
+/// Their subjects have quick tests, too, which are less thorough.
+const SLOW: &[&str] = &[
+    "*/faults*",
+    "*bounce*",
+    "*leaks*",
+    "arm64/mlx5",
+    "cli/connectx",
+    "core/abstraction*",
+    "core/builtin*",
+    "core/lifetime*",
+    "core/load-unload",
+    "core/queue-c",
+    "core/selftest-numbers",
+    "core/selftest-teardown-c",
+    "core/suspend",
+    "cxl/all-effects",
+    "cxl/builtin",
+    "cxl/emulated-uring",
+    "cxl/features",
+    "cxl/other-mailboxes",
+    "emu/two-cards",
+    "faults/*",
+    "fuzz/*",
+    "mlx5/memory*",
+    "mlx5/selftest-c*",
+    "mlx5/umem*",
+    "mlx5/vanish",
+    "pds/selftest-unpatched",
+    "stock/iommu*",
+    "storm/*",
+    "vendor/confidential-*",
+];
+
+/// Whether `--quick` leaves `test` out.
+pub fn is_slow(test: &Test) -> bool {
+    SLOW.iter().any(|glob| matches(glob, test.name))
+}
+
 /// The tests that at least one of `patterns` selects; all if there are none.
 pub fn select(patterns: &[String]) -> Vec<&'static Test> {
     all().filter(|test| selects(patterns, test)).collect()
@@ -53,8 +93,9 @@ fn selects(patterns: &[String], test: &Test) -> bool {
 }
 
 /// The tests to run: as [`select`], but those on extra machines only if their kernel is the one to
-/// test, `kernel`, or by patterns that begin with the name of their group.
-pub fn select_to_run(patterns: &[String], kernel: &str) -> Vec<&'static Test> {
+/// test, `kernel`, or by patterns that begin with the name of their group. If it `is_quick`, without
+/// those that are slow.
+pub fn select_to_run(patterns: &[String], kernel: &str, is_quick: bool) -> Vec<&'static Test> {
     let is_named = |test: &Test| {
         let group = test.name.split('/').next().unwrap_or(test.name);
         let mut named = patterns.iter().filter(|pattern| pattern.starts_with(group));
@@ -63,7 +104,8 @@ pub fn select_to_run(patterns: &[String], kernel: &str) -> Vec<&'static Test> {
     let mut tests = select(patterns);
     tests.retain(|test| {
         let machine = test.machine;
-        !machine.is_extra || machine.flavour == kernel || is_named(test)
+        let is_due = !machine.is_extra || machine.flavour == kernel || is_named(test);
+        is_due && !(is_quick && is_slow(test))
     });
     tests
 }
@@ -120,9 +162,25 @@ mod tests {
     }
 
     #[test]
+    fn quick_tests() {
+        for glob in SLOW {
+            assert!(all().any(|test| matches(glob, test.name)), "{glob}");
+        }
+        let quick = select_to_run(&[], TEST_KERNEL, true);
+        assert!(quick.iter().all(|test| !is_slow(test)));
+        for name in ["core/selftest-rust", "cxl/selftest", "mlx5/selftest"] {
+            assert!(quick.iter().any(|test| test.name == name), "{name}");
+        }
+        let storms = ["storm/".to_string()];
+        assert!(select_to_run(&storms, TEST_KERNEL, true).is_empty());
+        assert!(!select_to_run(&storms, TEST_KERNEL, false).is_empty());
+    }
+
+    #[test]
     fn extra_tests_run_by_name() {
         let has_extra = |tests: Vec<&Test>| tests.iter().any(|test| test.machine.is_extra);
-        let select_to_run = |patterns: &[String]| super::select_to_run(patterns, TEST_KERNEL);
+        let select_to_run =
+            |patterns: &[String]| super::select_to_run(patterns, TEST_KERNEL, false);
         assert!(has_extra(select(&[])) && !has_extra(select_to_run(&[])));
         assert!(has_extra(select_to_run(&["flavours".into()])));
         assert!(has_extra(select_to_run(&["flavours/rt-*".into()])));
@@ -134,7 +192,7 @@ mod tests {
             assert!(!has_extra(select_to_run(&[pattern.into()])), "{pattern}");
         }
         // Those of the kernel that is tested.
-        let mut on_c = super::select_to_run(&[], "c");
+        let mut on_c = super::select_to_run(&[], "c", false);
         on_c.retain(|test| test.machine.is_extra);
         assert!(!on_c.is_empty() && on_c.iter().all(|test| test.machine.flavour == "c"));
     }

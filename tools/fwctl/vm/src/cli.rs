@@ -60,6 +60,9 @@ pub enum Verb {
     #[command(hide = true)]
     Pieces {
         /// As for test
+        #[arg(long)]
+        quick: bool,
+        /// As for test
         patterns: Vec<String>,
     },
     /// Print those names on standard input, one per line, that the patterns select, for
@@ -74,7 +77,7 @@ pub enum Verb {
         /// Write one JSON object per result to this file
         #[arg(long, value_name = "FILE")]
         results: Option<PathBuf>,
-        /// Leave out the tests that take a minute each
+        /// Leave out the slow tests
         #[arg(long)]
         quick: bool,
         /// A variable for the guest's scripts

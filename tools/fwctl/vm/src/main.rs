@@ -84,12 +84,10 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             limit,
             command,
         } => verbs::exec(&host()?, machine.name.as_deref(), *limit, command),
-        Verb::Pieces { patterns } => {
-            report::print(&report::pieces(
-                patterns,
-                cli.options.arch,
-                &cli.options.kernel,
-            ));
+        Verb::Pieces { quick, patterns } => {
+            let kernel = &cli.options.kernel;
+            let tests = catalogue::select_to_run(patterns, kernel, *quick);
+            report::print(&report::pieces(&tests, cli.options.arch, kernel));
             Ok(0)
         }
         Verb::List { patterns } => {
@@ -114,8 +112,7 @@ fn dispatch(cli: &Cli) -> Result<i32> {
             jobs,
             patterns,
         } => {
-            let mut selected = catalogue::select_to_run(patterns, &cli.options.kernel);
-            selected.retain(|test| !(*quick && test.is_slow));
+            let selected = catalogue::select_to_run(patterns, &cli.options.kernel, *quick);
             let jobs = jobs.unwrap_or_else(suite::default_jobs);
             let results = results.as_deref();
             let wishes = suite::Wishes {

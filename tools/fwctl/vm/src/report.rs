@@ -98,9 +98,9 @@ pub fn sum(results: &[TestResult], logs: &Path) -> String {
 }
 
 /// `fwctl-vm pieces`: the pieces that the selected tests need, one name per line.
-pub fn pieces(patterns: &[String], arch: &'static Arch, kernel: &str) -> String {
+pub fn pieces(tests: &[&Test], arch: &'static Arch, kernel: &str) -> String {
     let mut pieces = BTreeSet::new();
-    for test in catalogue::select_to_run(patterns, kernel) {
+    for test in tests {
         // Tests that are left out print the reason.
         pieces.insert("tools".to_string());
         if artifacts::is_left_out(test.machine, arch, kernel).is_none() {
@@ -125,13 +125,16 @@ pub fn selected(patterns: &[String], names: &str) -> String {
     text
 }
 
-/// `fwctl-vm list`: name, machine, description; without patterns the machines as well.
+/// `fwctl-vm list`: name, machine, description, whether it is slow; without patterns the machines
+/// as well.
 pub fn list(patterns: &[String]) -> String {
     let mut text = String::new();
     for test in catalogue::select(patterns) {
+        let is_slow = catalogue::is_slow(test);
+        let mark = if is_slow { " (slow)" } else { "" };
         let _ = writeln!(
             text,
-            "{:<30} {:<12} {}",
+            "{:<30} {:<12} {}{mark}",
             test.name, test.machine.name, test.about
         );
     }
@@ -203,7 +206,11 @@ mod tests {
 
     #[test]
     fn pieces_of_tests() {
-        let of = |pattern: &str, kernel| pieces(&[pattern.to_string()], &X86_64, kernel);
+        let of_arch = |pattern: &str, arch, kernel| {
+            let tests = catalogue::select_to_run(&[pattern.to_string()], kernel, false);
+            pieces(&tests, arch, kernel)
+        };
+        let of = |pattern: &str, kernel| of_arch(pattern, &X86_64, kernel);
         let pattern = |pattern| of(pattern, TEST_KERNEL);
         assert_eq!(pattern("core/kunit"), "kernel-test\nselftests\ntools\n");
         assert_eq!(pattern("cxl/builtin"), "kernel-builtin\nselftests\ntools\n");
@@ -225,9 +232,17 @@ mod tests {
         assert!(of("debug/seeded-bugs", "debug").contains("mistakes-debug\n"));
         assert_eq!(pattern("debug/seeded-bugs"), "tools\n");
         assert_eq!(
-            pieces(&["core/kunit".into()], &ARM64, "64k"),
+            of_arch("core/kunit", &ARM64, "64k"),
             "arm64-kernel-64k\narm64-selftests\narm64-tools\ntools\n"
         );
+    }
+
+    #[test]
+    fn quick_tests_need_one_kernel_of_ours() {
+        let quick = catalogue::select_to_run(&[], TEST_KERNEL, true);
+        let pieces = pieces(&quick, &X86_64, TEST_KERNEL);
+        let mut kernels = pieces.lines().filter(|piece| piece.contains("kernel-"));
+        assert!(kernels.all(|piece| piece == "kernel-test" || piece.ends_with("kernel-stock")));
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn chunks(selected: &[&'static Test], is_limited: bool) -> VecDeque<Chunk> {
     }
     let cost = |chunk: &Chunk| {
         let limits = chunk.iter().map(|test| test.limit);
-        let is_slow = chunk.iter().any(|test| test.is_slow);
+        let is_slow = chunk.iter().any(|test| catalogue::is_slow(test));
         (is_slow != is_limited, limits.sum::<u64>())
     };
     chunks.sort_by_key(|chunk| Reverse(cost(chunk)));
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn slow_tests_come_first_unless_the_time_is_limited() {
         let all = catalogue::select(&[]);
-        let is_slow = |chunk: &Chunk| chunk.iter().any(|test| test.is_slow);
+        let is_slow = |chunk: &Chunk| chunk.iter().any(|test| catalogue::is_slow(test));
         for is_limited in [false, true] {
             let chunks = chunks(&all, is_limited);
             let first = chunks

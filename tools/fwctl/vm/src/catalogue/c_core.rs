@@ -21,7 +21,6 @@ macro_rules! on_c_core {
                 b"fwctl_fail_nth" => &["vmalloc error: "],
                 _ => &[],
             },
-            ..BASE
         }
     };
 }

@@ -17,7 +17,6 @@ macro_rules! faults {
             reads: Reads::Tap,
             needs: &[Selftest("fwctl_fail_drivers"), Module("fwctl"), Module($module)],
             limit: 1200,
-            is_slow: true,
             // Warnings of the kernel on failed allocations for a module and for its trace events.
             tolerates: &["event_define_fields", "vmalloc error: "],
             ..BASE
@@ -40,7 +39,6 @@ pub(super) const TESTS: &[Test] = &[
         script: &["commands-mlx5.sh"],
         needs: &[Cli, Module("mlx5_core"), Module("mlx5_fwctl")],
         limit: 1800,
-        is_slow: true,
         // After a failed probe mlx5_core does not always wait for all pages; the script checks that
         // none is left, and knows what mlx5_core leaks.
         tolerates: &["mlx5_reclaim_startup_pages", "kmemleak: "],
@@ -53,7 +51,6 @@ pub(super) const TESTS: &[Test] = &[
         script: &["commands-cxl.sh"],
         needs: &[Cli, Module("cxl_pci"), Module("cxl_fwctl")],
         limit: 1800,
-        is_slow: true,
         ..BASE
     },
 ];

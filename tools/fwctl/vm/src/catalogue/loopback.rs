@@ -21,7 +21,6 @@ macro_rules! on_loopback {
                 b"fwctl_fail_nth" => &["vmalloc error: "],
                 _ => &[],
             },
-            ..BASE
         }
     };
 }
@@ -119,7 +118,6 @@ pub(super) const TESTS: &[Test] = &[
 /// Takes a minute, so it is separate from the rest of its program.
 pub(super) const SLOW: Test = Test {
     limit: 600,
-    is_slow: true,
     wants_fresh: true,
     ..on_loopback!(
         "core/selftest-numbers",

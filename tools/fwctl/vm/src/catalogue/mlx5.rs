@@ -48,12 +48,10 @@ pub(super) const TESTS: &[Test] = &[
     on_connectx!("mlx5/selftest-c-uring", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c+uring", "mlx5"),
     Test {
         limit: 600,
-        is_slow: true,
         ..on_connectx!("mlx5/faults", "commands that fail, are late, never complete or return garbage", CONNECTX_FAULTS, "rust", "mlx5_faults")
     },
     Test {
         limit: 600,
-        is_slow: true,
         ..on_connectx!("mlx5/faults-c", "the same with mainline's C driver, on our core", CONNECTX_MAINLINE, "c", "mlx5_faults")
     },
     on_connectx!("mlx5/umem", "memory registered for the firmware, and what becomes of it if the firmware is silent", CONNECTX_FAULTS, "rust", "mlx5_umem"),
@@ -93,7 +91,6 @@ pub(super) const TESTS: &[Test] = &[
     under_load!("mlx5/health", "the card reports fatal health during an RPC", CONNECTX, "health"),
     Test {
         limit: 600,
-        is_slow: true,
         ..under_load!("mlx5/leaks", "kmemleak finds nothing after most of these", CONNECTX_LEAKS, "unbind", "unload", "core-unbind", "remove", "vanish")
     },
     Test {

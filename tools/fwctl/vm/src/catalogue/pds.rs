@@ -53,12 +53,10 @@ pub(super) const TESTS: &[Test] = &[
     on_pds!("pds/selftest-c", "the pds selftest with mainline's C driver, on our core", PDS_MAINLINE, "c", "pds"),
     Test {
         limit: 900,
-        is_slow: true,
         ..on_pds!("pds/faults", "firmware that lies, does not answer, or restarts", PDS, "rust", "pds_faults")
     },
     Test {
         limit: 900,
-        is_slow: true,
         // It uses memory behind its lists, which KASAN reports.
         tolerates: &["pdsfc_init_endpoints+", "pdsfc_get_operations+"],
         ..on_pds!("pds/faults-c", "the same with mainline's C driver, on our core", PDS_MAINLINE, "c", "pds_faults")

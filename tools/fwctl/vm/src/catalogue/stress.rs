@@ -14,7 +14,6 @@ macro_rules! storm {
             script: &["storm.sh", $($module),+],
             needs: &[Selftest("fwctl_stress"), Module("fwctl"), $(Module($module)),+],
             limit: 300,
-            is_slow: true,
             ..BASE
         }
     };
@@ -31,7 +30,6 @@ pub(super) const TESTS: &[Test] = &[
         script: &["storm.sh", "async", "fwctl_loopback"],
         needs: &[Selftest("fwctl_stress"), Module("fwctl"), Module("fwctl_loopback")],
         limit: 300,
-        is_slow: true,
         ..BASE
     },
     storm!("storm/cxl", "a memory device: all operations while it and its driver are removed and added", CXL, "cxl_fwctl"),

@@ -4,6 +4,8 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export KDIR T ARCH KERNEL MINUTES PREFIX DESTDIR
+# Only test-all sets it.
+unexport ALL
 # The scripts call make in kernel trees, which must not inherit our options and variables.
 unexport MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 
@@ -13,8 +15,11 @@ help: ## print this text
 run: ## build, boot a VM with emulated devices, list them; then a shell, on a terminal
 	@scripts/run run
 
-test: ## run all tests; T=PATTERN: some of them; KERNEL=NAME: those in the VM, on another kernel (see testing.rst)
+test: ## run the tests, but not the slow ones; T=PATTERN: all that match; KERNEL=NAME: those in the VM, on another kernel
 	@scripts/test
+
+test-all: ## run all tests
+	@ALL=yes scripts/test
 
 faults: ## inject allocation, usercopy and firmware failures in the VM and summarise them
 	@scripts/faults
@@ -67,5 +72,5 @@ clean: ## remove all build results; keep the build root and the kernel source
 distclean: ## remove the whole cache
 	@scripts/clean all
 
-.PHONY: help run test faults storm fuzz list bench conformance shell kernel modules install-into series doc \
+.PHONY: help run test test-all faults storm fuzz list bench conformance shell kernel modules install-into series doc \
 	install-tool deb check clean distclean

@@ -30,7 +30,7 @@ in_arm64_root() {
 }
 
 # Steps of a build from scratch, approximately: the scale of the progress line.
-declare -A STEPS=([kernel-test]=2200 [kernel-builtin]=1700 [kernel-bench]=1600 [kernel-debug]=2300 [kernel-kcsan]=2200
+declare -A STEPS=([kernel-test]=2400 [kernel-builtin]=1700 [kernel-bench]=1600 [kernel-debug]=2300 [kernel-kcsan]=2200
 	[kernel-c]=1250 [kernel-hardened]=1600 [kernel-lto]=1500 [arm64-kernel-test]=1650 [arm64-kernel-16k]=1650
 	[arm64-kernel-64k]=1650)
 

@@ -4,7 +4,7 @@
 # last line says why), else failed. Lines at the top of a test describe it:
 #   # about: SENTENCE
 #   # needs: PIECE...   or tree
-#   # slow: yes           it takes more than a minute on slow cores, and runs after those that do not
+#   # slow: yes           it takes more than half a minute: only make test-all and patterns select it, and it runs last
 #   # inputs: PATH...   all files that it depends on: after it passed it is not run again until one of them changes
 
 # checks PATTERN...: prints the names of the selected tests. fwctl-vm, which is in the gathered tools, matches them.
@@ -18,11 +18,19 @@ checks() {
 # check_says about|needs|slow|inputs NAME: prints that line of a test.
 check_says() { sed -n "s/^# $1: //p" "$REPO/scripts/tests/$2"; }
 
+is_slow() { [[ -n $(check_says slow "$1") ]]; }
+
+# quick_ones: prints those names on standard input whose tests are not slow.
+quick_ones() {
+	local name
+	while read -r name; do is_slow "$name" || echo "$name"; done
+}
+
 # slow_last NAME...: prints the names in the order in which the tests run.
 slow_last() {
 	local name slow=()
 	for name in "$@"; do
-		if [[ -n $(check_says slow "$name") ]]; then slow+=("$name"); else echo "$name"; fi
+		if is_slow "$name"; then slow+=("$name"); else echo "$name"; fi
 	done
 	if ((${#slow[@]})); then printf '%s\n' "${slow[@]}"; fi
 }

@@ -108,13 +108,11 @@ build_piece() {
 	kernel-* | arm64-kernel-*)
 		steps_total=" of about ${STEPS[$piece]:-?}"
 		if [[ -e $FWCTL_WORK_DIR/build-$flavour/vmlinux ]]; then steps_total=; fi
-		case $flavour in
-		# Those that sign modules need openssl; gendwarfksyms needs libdw.
-		'test' | debug | kcsan | hardened)
+		# gendwarfksyms needs libdw.
+		if [[ $flavour == hardened ]]; then
 			run=in_full_root_script
 			full_root >/dev/null || return
-			;;
-		esac
+		fi
 		run_step "$piece" "Building the kernel ($flavour)" steps_done "$run" inside/kernel/build "$flavour" || return
 		run_step "$piece-pack" "Packing the kernel's modules ($flavour)" : "$run" inside/kernel/pack "$flavour" ||
 			return

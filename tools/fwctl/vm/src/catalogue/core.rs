@@ -121,7 +121,7 @@ pub(super) const TESTS: &[Test] = &[
         limit: 300,
         ..BASE
     },
-    super::loopback::SLOW,
+    super::loopback::NUMBERS,
     Test {
         name: "core/kunit",
         about: "the KUnit suites of the core and its drivers",

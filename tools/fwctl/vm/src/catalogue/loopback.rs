@@ -116,7 +116,7 @@ pub(super) const TESTS: &[Test] = &[
 ];
 
 /// Takes a minute, so it is separate from the rest of its program.
-pub(super) const SLOW: Test = Test {
+pub(super) const NUMBERS: Test = Test {
     limit: 600,
     wants_fresh: true,
     ..on_loopback!(

@@ -28,6 +28,9 @@ has_recovered() { [ "$(said 'health recovery succeeded')" -gt "$recoveries" ]; }
 # has_given_up: returns whether mlx5_core has unloaded instead
 has_given_up() { [ "$(said 'Driver is in error state. Unloading')" -gt "$ends" ] && has_devices 0; }
 
+# has_timed_out: returns whether another command has timed out
+has_timed_out() { [ "$(said 'timeout. Will cause a leak')" -gt "$timeouts" ]; }
+
 is_settled() { has_recovered || has_given_up; }
 
 # quarantined: prints the bytes of memory that the firmware may still write to
@@ -92,6 +95,16 @@ vanish() {
 	rescan
 }
 
+# The same after a command has timed out, which keeps its slot.
+stall() {
+	timeouts=$(said 'timeout. Will cause a leak')
+	emu fault user,never || fail "no fault"
+	# The timeout of the card, and what mlx5_core adds.
+	sleep 7
+	wait_for "a timeout" has_timed_out
+	vanish "$1"
+}
+
 # Fatal health, in the middle of an RPC.  mlx5_core resets the firmware and starts again, but not if it did so a minute ago.  Until
 # it has done the one or the other the device that is there may be the old one.
 health() {
@@ -128,7 +141,7 @@ for how; do
 	core-unbind) act=core_unbind ;;
 	remove) act=remove ;;
 	reload) act=reload ;;
-	vanish | health)
+	vanish | stall | health)
 		act=$how
 		rounds=2
 		# mlx5_core has noticed, a command that it sent before it did, and one that it did not send as too many had timed out.

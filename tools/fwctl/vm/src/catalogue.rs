@@ -69,6 +69,7 @@ const SLOW: &[&str] = &[
     "fuzz/*",
     "mlx5/memory*",
     "mlx5/selftest-c*",
+    "mlx5/stall",
     "mlx5/umem*",
     "mlx5/vanish",
     "pds/selftest-unpatched",

@@ -87,14 +87,6 @@ const IMPATIENT_CARD: Emulated = Emulated {
     ..CARD
 };
 
-/// The same after 15 s.  A card that vanishes is noticed before its commands time out, also on a busy
-/// host, since mlx5_core checks its health every 2 to 3 s.  In the other order, mlx5_cmd_flush() waits
-/// forever for the slots of the commands that timed out.
-const LESS_IMPATIENT_CARD: Emulated = Emulated {
-    arguments: &["--cmd-timeout", "10000"],
-    ..CARD
-};
-
 /// A CXL memory device with Features of every kind.  On the root bus it would be a root complex
 /// integrated endpoint.
 const MEMORY: Emulated = Emulated {
@@ -245,7 +237,7 @@ machines! {
     pub static CONNECTX_LEAKS: Machine = Machine {
         name: "connectx-leaks",
         about: "one emulated ConnectX, kmemleak",
-        emulated: &[LESS_IMPATIENT_CARD],
+        emulated: &[IMPATIENT_CARD],
         has_kmemleak: true,
         ..BASE
     };

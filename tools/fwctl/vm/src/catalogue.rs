@@ -56,8 +56,10 @@ const SLOW: &[&str] = &[
     "core/lifetime*",
     "core/load-unload",
     "core/queue-c",
+    "core/selftest-files-32bit",
     "core/selftest-numbers",
     "core/selftest-teardown-c",
+    "core/selftest-umem-32bit",
     "core/suspend",
     "cxl/all-effects",
     "cxl/builtin",
@@ -71,10 +73,11 @@ const SLOW: &[&str] = &[
     "mlx5/selftest-c*",
     "mlx5/stall",
     "mlx5/umem*",
-    "mlx5/vanish",
     "pds/selftest-unpatched",
     "stock/iommu*",
     "storm/*",
+    "uring/abi-c",
+    "uring/ioctl-files",
     "vendor/confidential-*",
 ];
 

@@ -17,6 +17,8 @@ resets=$(emu -p /resets counters)
 /selftests/fwctl_hold "/dev/fwctl/$device" ENODEV /bin/sh -c "
 	echo $address >$core/unbind && echo 1 >$function/reset && echo $address >$core/bind" ||
 	fail "cannot reset the function"
+# Later tests on the machine need the reset of the bus, too.
+echo default >"$function/reset_method" || fail "$address does not take its reset methods back"
 [ "$(emu -p /resets counters)" -gt "$resets" ] || fail "the card was not reset"
 device=$(the_device) || fail "$device"
 read_register "$device" || fail "$device does not answer after the reset"
